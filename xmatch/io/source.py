@@ -1,0 +1,69 @@
+"""The door between files and arrays: a header at once, pixels only when and as large as they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Sequence
+
+from xmatch.raster import Georef, Raster
+
+Window = tuple[int, int, int, int]
+"""(x0, y0, width, height) in px of the file's full resolution."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself before any pixel is read."""
+
+    path: str
+    format: str
+    """"GTiff", "COG", "OME-TIFF", "TIFF", "PNG", "JPEG", ..."""
+    width: int
+    height: int
+    bands: tuple[str, ...]
+    """Names of the bands that `read` delivers by default, alpha left out; "1", "2", ... when the file has none."""
+    dtype: str
+    """numpy name of the delivered pixels."""
+    georef: Georef | None = None
+    spacing_um: tuple[float, float] | None = None
+    nodata: float | None = None
+    palette: dict[int, tuple[int, int, int, int]] | None = None
+    """Colour table, when the pixels on disk are indices into one."""
+    medical: bool = False
+    """True for images that keep their micrometre spacing (OME-TIFF): outputs then are OME-TIFF, not COG."""
+    tags: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Choices made while opening that the user should hear of ("page 0 of 7 taken; --page picks another")."""
+
+
+class Source(Protocol):
+    """An open image file. Close it, or use it in a `with` block."""
+
+    header: Header
+
+    def read(
+        self,
+        window: Window | None = None,
+        size: tuple[int, int] | None = None,
+        bands: Sequence[int] | None = None,
+        native: bool = False,
+    ) -> Raster:
+        """Pixels of a window (default: all), resampled to `size` = (width, height) by area averaging through the
+        file's overviews (nearest for palettes read natively).
+
+        Args:
+            window: px of the full image, inside it.
+            size: delivered size; default the window's own.
+            bands: indices into `header.bands`, from 0; default all of them.
+            native: deliver palette indices instead of RGB, as a writer needs them.
+
+        Raises:
+            InputError: the data are damaged.
+            ResourceError: the delivered array would not fit the memory budget.
+        """
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Source: ...
+
+    def __exit__(self, *exc: object) -> None: ...

@@ -1,0 +1,87 @@
+"""Images with what makes them measurable: validity, georeferencing or spacing, band names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xmatch.transforms import Transform
+
+Affine6 = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Georef:
+    """How pixels lie on the ground."""
+
+    crs_wkt: str | None
+    """Coordinate reference system as WKT; None when only the affine is known."""
+    affine: Affine6
+    """(a, b, c, d, e, f): x_crs = a x + b y + c, y_crs = d x + e y + f for (x, y) in px, corner-counted (GDAL's
+    numbers in rasterio's order). Rotated, sheared, south-up and mirrored are all legal."""
+    gcps: tuple[tuple[float, float, float, float], ...] = ()
+    """(x_px, y_px, x_crs, y_crs) when the file is georeferenced by ground control points only; `affine` is then
+    the least-squares fit through them and good for a first guess, no more."""
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(3, 3) px -> CRS units."""
+        return np.array([self.affine[:3], self.affine[3:], (0.0, 0.0, 1.0)])
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Pixels in memory. Large files stay on disk behind `xmatch.io.Source`, which reads these."""
+
+    pixels: np.ndarray
+    """(C, H, W) in the file's own dtype (complex SAR stays complex, palettes are expanded to RGB)."""
+    valid: np.ndarray
+    """(H, W) bool; False where nodata, alpha 0, masked, NaN or infinite."""
+    georef: Georef | None = None
+    spacing_um: tuple[float, float] | None = None
+    """Pixel size (x, y) in micrometres, for medical images."""
+    bands: tuple[str, ...] = ()
+    modality: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.valid.shape != self.pixels.shape[1:] or self.valid.dtype != bool:
+            raise ValueError(f"want pixels (C, H, W) and valid (H, W) bool; got {self.pixels.shape}, {self.valid.shape}")
+
+    @property
+    def width(self) -> int:
+        return self.pixels.shape[2]
+
+    @property
+    def height(self) -> int:
+        return self.pixels.shape[1]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a matcher sees of a raster: one structure channel at a handy size, and the way back to its pixels."""
+
+    image: np.ndarray
+    """(h, w) float32 in [0, 1], robustly stretched; 0 where invalid."""
+    valid: np.ndarray
+    """(h, w) bool."""
+    to_pixel: np.ndarray
+    """(3, 3) affine, view px -> px of the raster, both corner-counted."""
+
+    @property
+    def width(self) -> int:
+        return self.image.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.image.shape[0]
+
+
+@dataclass(frozen=True)
+class Pair:
+    fixed: Raster
+    moving: Raster
+    truth: Transform | None = None
+    """moving -> fixed, px, where it is known."""
+    name: str = field(default="")

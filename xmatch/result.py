@@ -1,0 +1,54 @@
+"""What a registration says: the transform, the evidence for it, and whether to trust it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from xmatch.correspondences import Correspondences
+from xmatch.transforms import Transform
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the alignment is right, as far as its own evidence tells."""
+
+    accepted: bool
+    probability: float
+    """Calibrated probability in [0, 1] that the alignment is right (corner error below about 5 px at view size)."""
+    reason: str
+    """One plain sentence for a person."""
+    ce90_px: float | None = None
+    """Expected error: 90 % of positions lie within this many fixed px of their true place; None if unknown."""
+    ce90_ground: float | None = None
+    """The same in `ground_unit`, when the fixed image has a CRS or a spacing."""
+    ground_unit: str | None = None
+    """"m" or "um"."""
+    evidence: dict[str, float] = field(default_factory=dict)
+    """Name -> value of each measure that the probability was computed from."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The result of registering a moving image onto a fixed one."""
+
+    fixed: dict[str, Any]
+    """What is known of the file: path, width, height, dtype, bands, crs, gsd, sha256 (see `provenance.describe`)."""
+    moving: dict[str, Any]
+    transform: Transform | None
+    """moving px -> fixed px of the full-size files; None when nothing could be estimated."""
+    correspondences: Correspondences
+    """In px of the full-size files."""
+    inliers: np.ndarray
+    """(N,) bool, which correspondences the transform explains."""
+    residual_px: np.ndarray
+    """(N,) distance of transform(moving_xy) from fixed_xy, fixed px."""
+    verdict: Verdict
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> wall time, with "total"."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: pages chosen, masks found, priors used, doubts."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Versions, options, seed and hashes: enough to run it again."""

@@ -1,0 +1,73 @@
+"""Projective maps of the plane: everything that a 3x3 matrix says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A translation, similarity, affine map or homography, moving px -> fixed px."""
+
+    matrix: np.ndarray
+    """(3, 3), scaled so that matrix[2, 2] = 1 where that is possible."""
+    kind: str = "homography"
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+            raise ValueError("a transform's matrix must be 3x3, finite and invertible")
+        if self.kind not in LINEAR_KINDS:
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(LINEAR_KINDS)}")
+        if abs(matrix[2, 2]) > 1e-12:
+            matrix = matrix / matrix[2, 2]
+        matrix.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        xy = np.asarray(xy, dtype=np.float64)
+        if self.kind != "homography":
+            return xy @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        mapped = xy @ self.matrix[:, :2].T + self.matrix[:, 2]
+        w = mapped[..., 2:]
+        # Points on or behind the horizon have no image; a sign change of w marks them.
+        return np.where(w > 1e-9, mapped[..., :2] / np.where(w > 1e-9, w, 1.0), np.nan)
+
+    @property
+    def inverse(self) -> Linear:
+        return Linear(np.linalg.inv(self.matrix), self.kind)
+
+    def after(self, first: Linear) -> Linear:
+        """self(first(xy)); the kind is the freer of the two."""
+        freer = max(self.kind, first.kind, key=LINEAR_KINDS.index)
+        return Linear(self.matrix @ first.matrix, freer)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, "matrix": self.matrix.tolist()}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Linear:
+        return Linear(np.array(data["matrix"], dtype=np.float64), data["kind"])
+
+
+def translation(dx_px: float, dy_px: float) -> Linear:
+    return Linear(np.array([[1.0, 0.0, dx_px], [0.0, 1.0, dy_px], [0.0, 0.0, 1.0]]), "translation")
+
+
+def similarity(angle_deg: float = 0.0, scale: float = 1.0, shift_px: tuple[float, float] = (0.0, 0.0)) -> Linear:
+    """Turn by `angle_deg` (positive: x axis towards y axis, clockwise as displayed), scale, then shift."""
+    c, s = scale * np.cos(np.radians(angle_deg)), scale * np.sin(np.radians(angle_deg))
+    return Linear(np.array([[c, -s, shift_px[0]], [s, c, shift_px[1]], [0.0, 0.0, 1.0]]), "similarity")
+
+
+def affine(matrix_2x3: np.ndarray) -> Linear:
+    return Linear(np.vstack([np.asarray(matrix_2x3, dtype=np.float64), (0.0, 0.0, 1.0)]), "affine")
+
+
+def homography(matrix: np.ndarray) -> Linear:
+    return Linear(matrix, "homography")
