@@ -1,0 +1,54 @@
+# What one can do here. `make` lists it; `make demo` and `make test` do all the set-up themselves.
+
+# The interpreter that the environment is made from; constraints.txt is made for Python 3.11.
+PYTHON ?= python3
+# A package index with CPU builds of torch, where the configured ones hold none; pip's default build for Linux
+# brings several GB of CUDA libraries.
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+# register-folder: a folder with <name>_fixed.* and <name>_moving.* files, and where the results go.
+PAIRS ?= pairs
+OUT ?= registered
+
+help:             ## list what can be done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+venv: $(READY)    ## set up .venv with the pinned packages
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check \
+	    $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[dev]'
+	touch $@
+
+demo: $(READY)    ## register the two sample pairs and say where the reports are
+	$(BIN)/xmatch register sample_data/optical.tif sample_data/sar.tif \
+	    -o demo-output/sar.registered.tif --overwrite
+	$(BIN)/xmatch register sample_data/histology.ome.tif sample_data/fluorescence.ome.tif \
+	    -o demo-output/fluorescence.registered.ome.tif --overwrite
+	@echo; echo "Reports, to open in a browser:"; ls demo-output/*.html
+
+test: $(READY)    ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)    ## check the style
+	$(BIN)/ruff check .
+
+bench: $(READY)   ## measure the matchers on the recipes' pairs: tables and JSON
+	for recipe in recipes/eval-*.yaml; do $(BIN)/xmatch eval $$recipe || exit $$?; done
+
+register-folder: $(READY) ## register each PAIRS/<name>_fixed.* with <name>_moving.* into OUT
+	$(PYTHON) recipes/list_pairs.py $(PAIRS) | \
+	    $(BIN)/xmatch register --pairs - --output $(OUT) --keep-going
+
+sample-data: $(READY) ## draw the sample images again
+	$(BIN)/python sample_data/make_sample_data.py
+
+clean:            ## remove what was made here
+	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench register-folder sample-data clean
