@@ -31,6 +31,21 @@ class Georef:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """The pixels that a result lies on, without any value: how many, and where on the ground or in the specimen."""
+
+    width: int
+    height: int
+    georef: Georef | None = None
+    spacing_um: tuple[float, float] | None = None
+
+    @staticmethod
+    def of(header) -> Grid:
+        """The grid of an open file, from its `Header`."""
+        return Grid(header.width, header.height, header.georef, header.spacing_um)
+
+
+@dataclass(frozen=True)
 class Raster:
     """Pixels in memory. Large files stay on disk behind `xmatch.io.Source`, which reads these."""
 

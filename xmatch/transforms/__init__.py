@@ -12,6 +12,7 @@ from typing import Any, Callable, Protocol, runtime_checkable
 
 import numpy as np
 
+from xmatch.transforms.chain import Chain, compose, rescaled
 from xmatch.transforms.linear import Linear, affine, homography, similarity, translation
 from xmatch.transforms.nonrigid import DisplacementGrid, ThinPlateSpline
 
@@ -69,12 +70,15 @@ def transform_from_dict(data: dict[str, Any]) -> Transform:
 
 __all__ = [
     "TRANSFORMS",
+    "Chain",
     "DisplacementGrid",
     "Linear",
     "ThinPlateSpline",
     "Transform",
     "affine",
+    "compose",
     "homography",
+    "rescaled",
     "similarity",
     "transform_from_dict",
     "translation",

@@ -17,6 +17,8 @@ class Linear:
     matrix: np.ndarray
     """(3, 3), scaled so that matrix[2, 2] = 1 where that is possible."""
     kind: str = "homography"
+    w_sign: int = 1
+    """Sign of w for points in front of the horizon; -1 when the origin lies behind it, as it can for an inverse."""
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
@@ -35,24 +37,32 @@ class Linear:
             return xy @ self.matrix[:2, :2].T + self.matrix[:2, 2]
         mapped = xy @ self.matrix[:, :2].T + self.matrix[:, 2]
         w = mapped[..., 2:]
+        if self.w_sign < 0:
+            mapped, w = -mapped, -w
         # Points on or behind the horizon have no image; a sign change of w marks them.
         return np.where(w > 1e-9, mapped[..., :2] / np.where(w > 1e-9, w, 1.0), np.nan)
 
     @property
     def inverse(self) -> Linear:
-        return Linear(np.linalg.inv(self.matrix), self.kind)
+        return self._oriented(np.linalg.inv(self.matrix), self.kind, self.w_sign)
 
     def after(self, first: Linear) -> Linear:
         """self(first(xy)); the kind is the freer of the two."""
         freer = max(self.kind, first.kind, key=LINEAR_KINDS.index)
-        return Linear(self.matrix @ first.matrix, freer)
+        return self._oriented(self.matrix @ first.matrix, freer, self.w_sign * first.w_sign)
+
+    @staticmethod
+    def _oriented(matrix: np.ndarray, kind: str, w_sign: int) -> Linear:
+        """`matrix` is about to be scaled to matrix[2, 2] = 1: remember the sign that is lost then."""
+        return Linear(matrix, kind, -w_sign if matrix[2, 2] < -1e-12 else w_sign)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "matrix": self.matrix.tolist()}
+        seen_from_behind = {"w_sign": self.w_sign} if self.w_sign < 0 else {}
+        return {"kind": self.kind, "matrix": self.matrix.tolist(), **seen_from_behind}
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Linear:
-        return Linear(np.array(data["matrix"], dtype=np.float64), data["kind"])
+        return Linear(np.array(data["matrix"], dtype=np.float64), data["kind"], data.get("w_sign", 1))
 
 
 def translation(dx_px: float, dy_px: float) -> Linear:
