@@ -1,0 +1,205 @@
+"""The one place that puts files into the world: complete, read back and under their final name, or not at all.
+
+A file is written under a temporary name beside its target, read back, flushed to the disk and renamed. Whoever
+looks sees the old file or the new one, never a part: GDAL says nothing when the disk is full, and a killed
+process leaves a valid TIFF of zeros.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from hashlib import blake2s
+from pathlib import Path
+from typing import Callable, Iterator, Sequence
+
+from xmatch.errors import OutputError
+
+_LONGEST_LABEL = 120  # bytes of a target's name kept in the temporary one: most file systems stop at 255
+
+
+@contextlib.contextmanager
+def atomic_write(
+    path: str | os.PathLike, overwrite: bool = False, verify: Callable[[Path], object] | None = None
+) -> Iterator[Path]:
+    """Give a temporary path to write to; when the block ends well, that file becomes `path`.
+
+    Files that a library makes beside the temporary one are removed if their names start with its name. The old
+    file stays untouched until the rename, and for good when anything raises, KeyboardInterrupt included.
+
+    Args:
+        path: the target; a symbolic link is followed, so that the link stays one.
+        overwrite: replace an existing file.
+        verify: called with the temporary path when it is complete; raises when the file is not what was meant.
+
+    Raises:
+        OutputError: the target may not be written, another run is writing it, or the disk failed.
+    """
+    check_target(path, overwrite)
+    target = Path(os.path.realpath(path))
+    with _lock(target):
+        _sweep(target)
+        temp = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}")
+        try:
+            yield temp
+            step("verify")
+            if verify is not None:
+                verify(temp)
+            step("fsync")
+            _flush(temp)
+            check_target(path, overwrite)  # someone else may have been quicker
+            if target.exists():
+                shutil.copymode(target, temp)
+            step("rename")
+            os.replace(temp, target)
+        except OSError as error:
+            raise OutputError(f"could not be written: {_reason(error)}", path=path) from error
+        finally:
+            _remove(target.parent.glob(_escape(temp.name) + "*"))
+    with contextlib.suppress(OSError):  # some network file systems cannot flush a directory
+        _flush(target.parent)
+
+
+def check_target(
+    path: str | os.PathLike, overwrite: bool = False, inputs: Sequence[str | os.PathLike] = (), need_bytes: int = 0
+) -> None:
+    """Find out before the expensive work whether `path` can be written.
+
+    Args:
+        path: the file to be written later.
+        overwrite: whether an existing file may be replaced.
+        inputs: files that the run reads; none of them may be the target, by whatever name or link.
+        need_bytes: space that the file and its temporary companions will take.
+
+    Raises:
+        OutputError: it exists, is an input or no regular file, or its directory is missing, read-only or full.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        found = None
+    except OSError as error:
+        raise OutputError(f"cannot be an output: {_reason(error)}", path=path) from error
+    for source in inputs:
+        with contextlib.suppress(OSError):
+            if os.path.realpath(source) == str(target) or (found and os.path.samestat(os.stat(source), found)):
+                raise OutputError("the output is also an input", hint="choose another --output", path=path)
+    if found:
+        if not stat.S_ISREG(found.st_mode):
+            what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+            raise OutputError(f"cannot be an output: it is {what}", hint="name a file", path=path)
+        if not overwrite:
+            raise OutputError("exists already", hint="--overwrite replaces it", path=path)
+        if not found.st_mode & 0o222 or not os.access(target, os.W_OK):
+            raise OutputError("exists and is read-only", hint="choose another --output", path=path)
+    _check_directory(target, path, need_bytes)
+
+
+def step(name: str) -> None:
+    """A moment when the world can fail: "block" (before each block a writer writes), "verify", "fsync", "rename".
+
+    Does nothing. Tests put a function in its place that raises ENOSPC, EIO or KeyboardInterrupt.
+    """
+
+
+def _check_directory(target: Path, path: str | os.PathLike, need_bytes: int) -> None:
+    directory = target.parent
+    if not directory.is_dir():
+        raise OutputError("its directory does not exist", hint=f"mkdir -p {directory}", path=path)
+    probe = directory / f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        # Only trying tells: permissions, read-only mounts, quotas and immutable directories each hide elsewhere.
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        probe.unlink()
+        free_bytes = shutil.disk_usage(directory).free
+    except OSError as error:
+        raise OutputError(f"its directory cannot be written to: {_reason(error)}", path=path) from error
+    if free_bytes < need_bytes:
+        found, wanted = free_bytes / 2**20, need_bytes / 2**20
+        raise OutputError(f"{found:,.0f} MiB free, about {wanted:,.0f} MiB needed", hint="free some space", path=path)
+
+
+@contextlib.contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Hold `target` against other runs; the lock file goes with the lock."""
+    import filelock
+
+    lock_file = target.with_name(f"{_prefix(target)}lock")
+    lock = filelock.FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise OutputError("another run is writing this file", hint="wait for it to end", path=target) from None
+    except OSError as error:
+        raise OutputError(f"cannot be locked: {_reason(error)}", path=target) from error
+    try:
+        yield
+    finally:
+        lock_file.unlink(missing_ok=True)  # while it is held: a waiting run notices that the file is gone and asks again
+        lock.release()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed runs have left. Called under the lock, so that a temporary file of this very process id
+    cannot belong to a living run: the id has come round again."""
+    for left in target.parent.glob(_escape(_prefix(target)) + "*.tmp*"):
+        pid = left.name[len(_prefix(target)) :].split(".")[0]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _is_running(int(pid))):
+            _remove([left])
+
+
+def _prefix(target: Path) -> str:
+    """What the names of the temporary files and the lock of a target start with; they hide in listings."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_LABEL or _plain(name) != name:
+        name = blake2s(os.fsencode(name), digest_size=8).hexdigest()
+    return f".{name}."
+
+
+def _plain(name: str) -> str:
+    """`name` when it is proper UTF-8, which GDAL insists on; else nothing."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ""
+    return name
+
+
+def _escape(name: str) -> str:
+    """`name` as a glob pattern that matches only itself."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(paths) -> None:
+    for path in list(paths):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "no space left on the disk"
+    return error.strerror or str(error)
