@@ -1,0 +1,19 @@
+"""What a registration leaves behind: a JSON document for programs, and one HTML page for people, drawn from it."""
+
+from xmatch.report.document import SCHEMA, registration_document, to_json
+from xmatch.report.page import render_html
+from xmatch.report.previews import Frame, Previews, make_previews
+from xmatch.report.writers import REPORT_WRITERS, csv_row, write_reports
+
+__all__ = [
+    "REPORT_WRITERS",
+    "SCHEMA",
+    "Frame",
+    "Previews",
+    "csv_row",
+    "make_previews",
+    "registration_document",
+    "render_html",
+    "to_json",
+    "write_reports",
+]

@@ -1,0 +1,129 @@
+"""The JSON document of a registration. Outside programs build on its names: registration.schema.json holds them."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+
+from xmatch.report.affine_part import affine_part
+from xmatch.report.previews import Previews
+from xmatch.result import Registration
+
+SCHEMA = "xmatch.registration/1"
+"""Changes with any change of a name or a meaning in the document."""
+
+HISTOGRAM_BINS = 20
+
+
+def registration_document(
+    registration: Registration, *, output: str | PathLike | None, previews: Previews | None = None
+) -> dict[str, Any]:
+    """Everything that a registration says, as plain dicts, lists, strings, finite numbers and None.
+
+    Args:
+        output: the registered raster that was written, or None when there is none.
+        previews: pictures of the result; they add the share of the fixed image that is covered.
+
+    The `transform` object can be handed to `xmatch.transforms.transform_from_dict` as it is.
+    """
+    verdict = registration.verdict
+    return _plain(
+        {
+            "schema": SCHEMA,
+            "ok": verdict.accepted,
+            "fixed": registration.fixed,
+            "moving": registration.moving,
+            "output": output,
+            "verdict": {
+                "accepted": verdict.accepted,
+                "probability": verdict.probability,
+                "reason": verdict.reason,
+                "ce90_px": verdict.ce90_px,
+                "ce90_ground": verdict.ce90_ground,
+                "ground_unit": verdict.ground_unit,
+                "evidence": verdict.evidence,
+            },
+            "transform": _transform(registration),
+            "correspondences": {
+                "count": len(registration.correspondences),
+                "inliers": int(np.count_nonzero(registration.inliers)),
+            },
+            "residuals": _residuals(registration),
+            "shown": previews and _shown(previews),
+            "seconds": registration.seconds,
+            "notes": registration.notes,
+            "provenance": registration.provenance,
+        }
+    )
+
+
+def to_json(document: dict[str, Any], *, indent: int | None = None) -> str:
+    """ASCII, so that any terminal and any file name survives; never NaN or Infinity, which are not JSON."""
+    return json.dumps(document, indent=indent, allow_nan=False)
+
+
+def _transform(registration: Registration) -> dict[str, Any] | None:
+    transform = registration.transform
+    if transform is None:
+        return None
+    size = registration.moving.get("width"), registration.moving.get("height")
+    return {
+        "matrix": None,
+        **transform.as_dict(),
+        "direction": "moving_to_fixed",
+        "pixel_origin": "corner",
+        "affine_part": affine_part(transform, *size) if all(size) else None,
+    }
+
+
+def _residuals(registration: Registration) -> dict[str, Any] | None:
+    """Statistics of the inliers' residuals, fixed px; None when there are none."""
+    residual_px = registration.residual_px[registration.inliers]
+    residual_px = residual_px[np.isfinite(residual_px)]
+    if not len(residual_px):
+        return None
+    # An exact fit has a range of zero, which would leave numpy to invent one around it, negative side included.
+    upper = float(residual_px.max()) or 1.0
+    counts, edges = np.histogram(residual_px, bins=HISTOGRAM_BINS, range=(0.0, upper))
+    return {
+        "median_px": np.median(residual_px),
+        "rms_px": np.sqrt(np.mean(residual_px**2)),
+        "p90_px": np.percentile(residual_px, 90),
+        "max_px": residual_px.max(),
+        "histogram": {"edges_px": edges, "counts": counts},
+    }
+
+
+def _shown(previews: Previews) -> dict[str, Any]:
+    return {
+        "fixed_window": previews.fixed_frame.window,
+        "moving_window": previews.moving_frame.window,
+        "overlap": previews.overlap,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's own types; a number that is not finite becomes None."""
+    match value:
+        case None | bool() | int() | str():
+            # int() also catches IntEnum and its like, which json writes as numbers.
+            return value
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case np.ndarray() | np.generic():
+            return _plain(value.tolist())
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+        case PathLike():
+            return _plain(fspath(value))
+        case date():
+            return value.isoformat()
+        case _:
+            return str(value)

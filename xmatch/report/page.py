@@ -1,0 +1,175 @@
+"""The report as one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from xmatch.report import evidence
+from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
+from xmatch.report.histogram import histogram_bars
+from xmatch.report.numbers import number, percent, quantity
+from xmatch.report.previews import Previews
+
+FACTS = {
+    "path": "File",
+    "format": "Format",
+    "size": "Size",
+    "bands": "Bands",
+    "dtype": "Data type",
+    "crs": "CRS",
+    "gsd": "Pixel size",
+    "spacing_um": "Pixel spacing, \u00b5m",
+    "nodata": "No-data value",
+    "sha256": "SHA-256",
+}
+"""What the page calls a known fact of a file; other facts follow under their own names."""
+
+REPLAY_OPTIONS = ("matcher", "weights", "transform", "device", "seed")
+"""Options that a command is put together from when the provenance does not carry the command itself."""
+
+
+def render_html(document: dict[str, Any], previews: Previews | None = None) -> str:
+    """The page for a registration document.
+
+    Args:
+        document: what `registration_document` gave, or the same read back from JSON.
+        previews: pictures; without them the page has its numbers only.
+
+    Everything is inlined and the page forbids itself any request; every text is escaped.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("xmatch.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, value=fact_text)
+    verdict = document["verdict"]
+    page = environment.get_template("page.html.j2").render(
+        doc=document,
+        verdict=verdict,
+        odds=odds_sentence(verdict["probability"], verdict["accepted"]),
+        evidence=evidence.rows(verdict["evidence"]),
+        advice=evidence.advice(verdict["evidence"]),
+        pictures=previews and _pictures(previews),
+        lines=previews and match_lines(previews),
+        arrows=previews and residual_arrows(previews),
+        bars=document["residuals"] and histogram_bars(document["residuals"]["histogram"]),
+        facts=_facts(document["fixed"], document["moving"]),
+        timings=_timings(document["seconds"]),
+        provenance=_flat(document["provenance"]),
+        command=replay_command(document),
+    )
+    # Names of files that are not UTF-8 arrive as lone surrogates, which no page can hold.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def odds_sentence(probability: float | None, accepted: bool) -> str:
+    """The calibrated probability as a count that people can picture."""
+    if probability is None:
+        return "There was not enough evidence to say how likely it is to be right."
+    of_hundred = round(100 * probability)
+    if probability >= 0.995:
+        return "More than 99 of 100 registrations with this evidence are right."
+    if of_hundred < 1:
+        return "Fewer than 1 of 100 registrations with this evidence is right."
+    verb = "is" if of_hundred == 1 else "are"
+    return f"{'About' if accepted else 'Only about'} {of_hundred} of 100 registrations with this evidence {verb} right."
+
+
+def replay_command(document: dict[str, Any]) -> str:
+    """The command that gives this registration again, ready for a shell."""
+    provenance = document["provenance"]
+    command = provenance.get("command")
+    if isinstance(command, str):
+        return command
+    if not command:
+        options = provenance.get("options") or {}
+        command = ["xmatch", "register", document["fixed"].get("path", "FIXED"), document["moving"].get("path", "MOVING")]
+        for name in REPLAY_OPTIONS:
+            if options.get(name) is not None:
+                command += [f"--{name}", str(options[name])]
+        if document["output"]:
+            command += ["--output", document["output"]]
+    return shlex.join(str(word) for word in command)
+
+
+def file_name(facts: dict[str, Any]) -> str:
+    """The last part of a file's path."""
+    return re.split(r"[/\\]", str(facts.get("path") or "unnamed"))[-1]
+
+
+def fact_text(value: Any) -> str:
+    """Any value of the document as one line."""
+    match value:
+        case None:
+            return "\u2013"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return str(value)
+        case float():
+            return number(value, 6)
+        case list():
+            between = " \u00d7 " if all(isinstance(item, (int, float)) for item in value) else ", "
+            return between.join(fact_text(item) for item in value) or "\u2013"
+        case dict():
+            return ", ".join(f"{key} {fact_text(item)}" for key, item in value.items())
+        case _:
+            return str(value)
+
+
+def _pictures(previews: Previews) -> dict[str, Any]:
+    warped = previews.moving_warped
+    return {
+        "fixed": jpeg(previews.fixed, previews.fixed_valid),
+        "fixed_size": previews.fixed_frame.size,
+        "moving": jpeg(previews.moving, previews.moving_valid),
+        "moving_size": previews.moving_frame.size,
+        "warped": None if warped is None else jpeg(warped, previews.warped_valid),
+        "edges": None if warped is None else edges_png(warped, previews.warped_valid & previews.fixed_valid),
+    }
+
+
+def _facts(fixed: dict[str, Any], moving: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(label, key, fixed, moving) of each fact that either file has."""
+    both = []
+    for facts in (fixed, moving):
+        facts = dict(facts)
+        if facts.get("width") and facts.get("height"):
+            facts["size"] = f"{number(facts.pop('width'))} \u00d7 {number(facts.pop('height'))} px"
+        if facts.get("crs"):
+            facts["crs"] = _crs_name(str(facts["crs"]))
+        if facts.get("gsd") is not None:
+            facts["gsd"] = f"{fact_text(facts['gsd'])} {facts.pop('gsd_unit', None) or ''}".strip()
+        both.append(facts)
+    keys = dict.fromkeys([*FACTS, *both[0], *both[1]])
+    return [
+        (FACTS.get(key, key.replace("_", " ").capitalize()), key, *(fact_text(facts.get(key)) for facts in both))
+        for key in keys
+        if any(facts.get(key) not in (None, [], {}, "") for facts in both)
+    ]
+
+
+def _crs_name(crs: str) -> str:
+    """The name inside a WKT; a short form such as EPSG:32632 as it is."""
+    quoted = re.match(r'\s*[A-Z_]+\s*\[\s*"([^"]+)"', crs)
+    return quoted.group(1) if quoted else crs
+
+
+def _timings(seconds: dict[str, float | None]) -> list[tuple[str, float, float]]:
+    """(stage, seconds, share of the longest), the total last."""
+    stages = {name: value or 0.0 for name, value in seconds.items() if name != "total"}
+    longest = max(stages.values(), default=0.0) or 1.0
+    timings = [(name.replace("_", " "), value, value / longest) for name, value in stages.items()]
+    if seconds.get("total") is not None:
+        timings.append(("total", seconds["total"], 0.0))
+    return timings
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Dotted names and one-line values of a nested dict."""
+    if isinstance(value, dict) and value:
+        return [row for key, item in value.items() for row in _flat(item, f"{path}.{key}" if path else key)]
+    return [(path, shlex.join(map(str, value)) if path == "command" and isinstance(value, list) else fact_text(value))]

@@ -1,0 +1,84 @@
+"""The forms that a report is written in, and the writing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from os import PathLike
+from pathlib import Path
+from typing import Any, Callable
+
+from xmatch.io.atomic import atomic_write
+from xmatch.report.document import to_json
+from xmatch.report.page import render_html
+from xmatch.report.previews import Previews
+
+Writer = Callable[[dict[str, Any], Previews | None], str]
+"""The document (and pictures, where the form shows any) as the text of one file."""
+
+CSV_COLUMNS = (
+    "fixed", "moving", "output", "accepted", "probability", "ce90_px", "ce90_ground", "ground_unit", "kind",
+    "m00", "m01", "m02", "m10", "m11", "m12", "m20", "m21", "m22", "correspondences", "inliers", "residual_median_px",
+    "seconds", "reason",
+)  # fmt: skip
+
+
+def csv_row(document: dict[str, Any], *, header: bool = True) -> str:
+    """One line of `CSV_COLUMNS`, under their names unless `header` is off; what is unknown stays empty."""
+    verdict, transform = document["verdict"], document["transform"] or {}
+    matrix = transform.get("matrix") or [[None] * 3] * 3
+    row = [
+        document["fixed"].get("path"),
+        document["moving"].get("path"),
+        document["output"],
+        str(verdict["accepted"]).lower(),
+        *(verdict[name] for name in ("probability", "ce90_px", "ce90_ground", "ground_unit")),
+        transform.get("kind"),
+        *(cell for line in matrix for cell in line),
+        document["correspondences"]["count"],
+        document["correspondences"]["inliers"],
+        (document["residuals"] or {}).get("median_px"),
+        document["seconds"].get("total"),
+        verdict["reason"],
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(CSV_COLUMNS)
+    writer.writerow(row)
+    return text.getvalue()
+
+
+REPORT_WRITERS: dict[str, Writer] = {
+    "json": lambda document, previews: to_json(document, indent=2) + "\n",
+    "html": render_html,
+    "csv": lambda document, previews: csv_row(document),
+}
+"""Name (and file suffix) -> writer. Others join through the entry-point group `xmatch.report_writers`."""
+
+
+def write_reports(
+    document: dict[str, Any],
+    previews: Previews | None,
+    json_path: str | PathLike | None,
+    html_path: str | PathLike | None,
+    overwrite: bool,
+) -> None:
+    """Write the document as JSON, as a page, or both; None leaves a form out.
+
+    Both texts exist before the first file does, so that a fault of ours leaves no half of a report.
+
+    Raises:
+        OutputError: a target exists and `overwrite` is off, or it cannot be written.
+    """
+    targets = [(name, path) for name, path in (("json", json_path), ("html", html_path)) if path is not None]
+    texts = [REPORT_WRITERS[name](document, previews).encode("utf-8", "surrogateescape") for name, _ in targets]
+    for (_, path), text in zip(targets, texts, strict=True):
+
+        def reads_back(written: Path, text: bytes = text) -> None:
+            if Path(written).read_bytes() != text:
+                raise OSError("what was written does not read back")
+
+        with atomic_write(path, overwrite=overwrite, verify=reads_back) as temp_path:
+            Path(temp_path).write_bytes(text)
