@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -148,8 +149,8 @@ def _sweep(target: Path) -> None:
     """Remove what killed runs have left. Called under the lock, so that a temporary file of this very process id
     cannot belong to a living run: the id has come round again."""
     for left in target.parent.glob(_escape(_prefix(target)) + "*.tmp*"):
-        pid = left.name[len(_prefix(target)) :].split(".")[0]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _is_running(int(pid))):
+        named = re.match(r"(\d+)\.[0-9a-f]{8}\.tmp", left.name[len(_prefix(target)) :])
+        if named and (int(named[1]) == os.getpid() or not _is_running(int(named[1]))):
             _remove([left])
 
 

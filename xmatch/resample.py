@@ -1,0 +1,269 @@
+"""The one resampler: a moving image onto another grid, block by block, each value computed once from the file.
+
+The result does not depend on the size of the blocks or on the number of threads: maps are evaluated in fixed
+tiles, and the moving image is reduced, where it is much finer than the grid, by one power of two for the whole run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Iterator
+
+import numpy as np
+
+from xmatch.backward_map import TILE_PX, BackwardMap
+from xmatch.coords import corners
+from xmatch.errors import UsageError
+from xmatch.io.source import Header, Source
+from xmatch.raster import Georef, Grid
+from xmatch.sampling import KERNELS, sample
+from xmatch.transforms import Linear, Transform, compose
+
+RESAMPLINGS = ("auto", *KERNELS)
+"""Choices of `--resampling`. "auto": nearest for palettes, complex and boolean images, cubic for the others."""
+
+_SMALLEST_BLOCK_PX = 64
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished window of the output."""
+
+    x0: int
+    y0: int
+    pixels: np.ndarray
+    """(C, h, w) in the dtype that `output_dtype` says; 0 where invalid."""
+    valid: np.ndarray
+    """(h, w) bool."""
+    clipped: int
+    """Values that the kernel drove out of the dtype's range and that were cut back to it."""
+
+
+def resample(
+    moving: Source,
+    transform: Transform,
+    grid: Grid,
+    *,
+    resampling: str = "auto",
+    threads: int = 1,
+    max_memory_bytes: int = 2 << 30,
+    block_px: int | None = None,
+) -> Iterator[Block]:
+    """The moving image on `grid`, as blocks that cover it once, in a fixed order.
+
+    An output pixel is valid where the moving pixel under its centre is; see `xmatch.sampling`. Where one grid pixel
+    spans several moving pixels, these are averaged first (nearest excepted).
+
+    Args:
+        moving: the open file; palettes are read as indices.
+        transform: moving px -> px of the grid.
+        grid: the output's pixels.
+        resampling: one of `RESAMPLINGS`.
+        threads: blocks computed at a time.
+        max_memory_bytes: bounds the block size; a block whose source window is too large is computed in quarters.
+        block_px: side of the blocks, a divisor of 1024; default the largest that fits the memory.
+
+    Raises:
+        UsageError: values of this kind cannot be averaged, or the resampling is unknown.
+        InputError, ResourceError: from reading `moving`.
+    """
+    job = _Job(moving, transform, grid, resolve_resampling(resampling, moving.header), threads, max_memory_bytes)
+    side = block_px or job.block_side(max_memory_bytes, threads)
+    windows = _windows(grid, side)
+    if threads <= 1:
+        yield from (job.block(*window) for window in windows)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque = deque()
+        try:
+            for window in windows:
+                pending.append(pool.submit(job.block, *window))
+                if len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def resolve_resampling(resampling: str, header: Header) -> str:
+    """The kernel that `resampling` means for this file.
+
+    Raises:
+        UsageError: it is unknown, or would average values that have no mean.
+    """
+    if resampling not in RESAMPLINGS:
+        raise UsageError(f"resampling {resampling!r} is not one of {', '.join(RESAMPLINGS)}", hint="see --resampling")
+    labels = {"palette indices": bool(header.palette), "complex values": np.dtype(header.dtype).kind == "c"}
+    reason = next((what for what, applies in labels.items() if applies), None)
+    if resampling == "auto":
+        return "nearest" if reason or header.dtype == "bool" else "cubic"
+    if reason and resampling != "nearest":
+        raise UsageError(f"{reason} cannot be averaged", hint="--resampling nearest", path=header.path)
+    return resampling
+
+
+def output_dtype(header: Header) -> np.dtype:
+    """dtype of the resampled pixels: the file's own, save those that TIFF writers do not know."""
+    replaced = {"bool": "uint8", "float16": "float32", "complex_int16": "complex64"}
+    return np.dtype(replaced.get(header.dtype, header.dtype))
+
+
+def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid, Transform]:
+    """The grid, and the map onto it, of a result that keeps the moving image's own sampling (`--grid moving`).
+
+    When the transform is affine, this is the moving image's pixel grid with its georeferencing corrected, and no
+    pixel changes. Otherwise it is an upright grid in the fixed image's frame, at the moving image's pixel size,
+    around all of the moving image.
+
+    Args:
+        moving: header of the moving file.
+        transform: moving px -> fixed px.
+        fixed: the fixed image's grid; its CRS becomes the result's.
+    """
+    if isinstance(transform, Linear) and transform.kind != "homography":
+        to_fixed = transform.matrix
+        return Grid(moving.width, moving.height, _shifted(fixed.georef, to_fixed), moving.spacing_um), _IDENTITY
+    edge = np.linspace(0, 1, 33)[:, None]
+    ring = corners(moving.width, moving.height)
+    border = np.concatenate([start + edge * (end - start) for start, end in zip(ring, np.roll(ring, -1, axis=0))])
+    outline = transform(border)
+    outline = outline[np.isfinite(outline).all(axis=1)]
+    if not len(outline):
+        raise UsageError("no part of the moving image lies in front of the fixed one", hint="--grid fixed")
+    middle = np.array([[moving.width / 2, moving.height / 2]])
+    step = transform(middle + [[1.0, 0.0]]) - transform(middle), transform(middle + [[0.0, 1.0]]) - transform(middle)
+    scale = float(np.sqrt(abs(np.linalg.det(np.concatenate(step)))))
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    width, height = np.maximum(1, np.ceil((high - low) / scale)).astype(int)
+    from_fixed = Linear(np.array([[1 / scale, 0, -low[0] / scale], [0, 1 / scale, -low[1] / scale], [0, 0, 1]]), "affine")
+    spacing = fixed.spacing_um and (fixed.spacing_um[0] * scale, fixed.spacing_um[1] * scale)
+    grid = Grid(int(width), int(height), _shifted(fixed.georef, from_fixed.inverse.matrix), spacing)
+    return grid, compose(transform, from_fixed)
+
+
+class _Job:
+    """What all blocks of a run share."""
+
+    def __init__(self, moving: Source, transform: Transform, grid: Grid, kernel: str, threads: int, memory: int) -> None:
+        self.moving, self.kernel = moving, kernel
+        self.native = bool(moving.header.palette)
+        self.dtype = output_dtype(moving.header)
+        self.size = np.array([moving.header.width, moving.header.height])
+        self.bands = 1 if self.native else len(moving.header.bands)
+        self.map = BackwardMap(transform, tuple(self.size), tiles_kept=threads + 1)
+        self.reduction = np.array([1, 1]) if kernel == "nearest" else _reduction(self.map, grid, self.size)
+        self.window_bytes = memory // (4 * max(1, threads))
+        self.reading = threading.Lock()  # an open file has one position
+
+    def block_side(self, memory: int, threads: int) -> int:
+        """Side of the blocks: finished ones, those at work with their source windows, one band's working copy."""
+        bytes_per_px = 6 * self.bands * self.dtype.itemsize + 64
+        fitting = (side for side in (TILE_PX, 512, 256) if (threads + 2) * bytes_per_px * side**2 <= memory / 2)
+        return next(fitting, 128)
+
+    def block(self, x0: int, y0: int, width: int, height: int) -> Block:
+        xy = self.map(x0, y0, width, height)
+        inside = ((xy >= 0) & (xy < self.size)).all(axis=-1)
+        xy = np.where(inside[..., None], xy, np.nan)
+        pixels = np.zeros((self.bands, height, width), self.dtype)
+        valid = np.zeros((height, width), bool)
+        return Block(x0, y0, pixels, valid, self._fill(xy, pixels, valid) if inside.any() else 0)
+
+    def _fill(self, xy: np.ndarray, pixels: np.ndarray, valid: np.ndarray) -> int:
+        """Sample positions into `pixels` and `valid`; the number of clipped values."""
+        reduced = xy / self.reduction
+        if np.isnan(reduced).all():
+            return 0
+        reach = 4  # the widest kernel and a pixel to spare
+        limit = -(-self.size // self.reduction)
+        low = np.maximum(0, np.floor(np.nanmin(reduced, axis=(0, 1))).astype(int) - reach)
+        high = np.minimum(limit, np.floor(np.nanmax(reduced, axis=(0, 1))).astype(int) + reach + 1)
+        height, width = valid.shape
+        needed = int(np.prod(high - low)) * (self.bands * self.dtype.itemsize + 16)
+        if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
+            rows, columns = (slice(0, height // 2), slice(height // 2, None)), (slice(0, width // 2), slice(width // 2, None))
+            quarters = [(row, column) for row in rows for column in columns if valid[row, column].size]
+            return sum(self._fill(xy[quarter], pixels[:, *quarter], valid[quarter]) for quarter in quarters)
+        window, known = self._read(low, high)
+        values, here = sample(window, known, reduced - low, self.kernel)
+        valid[...] = here
+        return _store(values, pixels)
+
+    def _read(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels [low, high) of the moving image reduced by `reduction`, and their validity.
+
+        The last reduced pixel of a row or column may stand for fewer pixels of the file; it is read by itself, so
+        that all others are averages over exactly `reduction` pixels.
+        """
+        if (self.reduction == 1).all():
+            with self.reading:
+                raster = self.moving.read((*low, *(high - low)), native=self.native)
+            return raster.pixels, raster.valid
+        pixels = np.empty((self.bands, high[1] - low[1], high[0] - low[0]), self.dtype)
+        valid = np.empty(pixels.shape[1:], bool)
+        whole = self.size // self.reduction
+        columns, rows = ([(low[a], min(high[a], whole[a])), (max(low[a], whole[a]), high[a])] for a in (0, 1))
+        for left, right in columns:
+            for top, bottom in rows:
+                if left >= right or top >= bottom:
+                    continue
+                start = np.array([left, top]) * self.reduction
+                extent = np.minimum(np.array([right, bottom]) * self.reduction, self.size) - start
+                with self.reading:
+                    raster = self.moving.read((*map(int, start), *map(int, extent)), (int(right - left), int(bottom - top)))
+                place = slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
+                pixels[:, *place], valid[place] = raster.pixels, raster.valid
+        return pixels, valid
+
+
+def _store(values: np.ndarray, pixels: np.ndarray) -> int:
+    """Put values into `pixels`, rounded and cut to its dtype; how many were cut."""
+    if pixels.dtype.kind not in "iu" or values.dtype.kind in "iu":
+        pixels[...] = values
+        return 0
+    limits = np.iinfo(pixels.dtype)
+    rounded = np.rint(values)
+    # As floats, the limits of 64-bit integers round up to numbers just outside; the next float inwards fits.
+    top = np.nextafter(values.dtype.type(limits.max), values.dtype.type(0)) if limits.max >= 2**53 else limits.max
+    clipped = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))
+    pixels[...] = np.clip(rounded, limits.min, top)
+    return clipped
+
+
+def _reduction(backward: BackwardMap, grid: Grid, moving_size: np.ndarray) -> np.ndarray:
+    """(2,) powers of two nearest to the number of moving pixels, in x and y, that a grid pixel spans."""
+    xs, ys = np.linspace(0, grid.width, 17), np.linspace(0, grid.height, 17)
+    at = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    here, right, below = backward.at(np.stack([at, at + [1.0, 0.0], at + [0.0, 1.0]]))
+    span = np.hypot(right - here, below - here)
+    seen = np.isfinite(span).all(axis=1) & ((here >= 0) & (here <= moving_size)).all(axis=1)
+    if not seen.any():
+        return np.array([1, 1])
+    power = np.rint(np.log2(np.median(span[seen], axis=0)))
+    return np.clip(2.0**power, 1, moving_size).astype(int)
+
+
+def _windows(grid: Grid, side: int) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks of each tile of the map in turn, so that a tile is evaluated once."""
+    if TILE_PX % side:
+        raise ValueError(f"block_px must divide {TILE_PX}; got {side}")
+    for tile_y in range(0, grid.height, TILE_PX):
+        for tile_x in range(0, grid.width, TILE_PX):
+            for y in range(tile_y, min(tile_y + TILE_PX, grid.height), side):
+                for x in range(tile_x, min(tile_x + TILE_PX, grid.width), side):
+                    yield x, y, min(side, grid.width - x), min(side, grid.height - y)
+
+
+def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:
+    """The georeferencing of px that `to_fixed` (3, 3) maps into the px of `georef`."""
+    base = np.eye(3) if georef is None else georef.matrix
+    return Georef(georef and georef.crs_wkt, tuple((base @ to_fixed)[:2].ravel().tolist()))
+
+
+_IDENTITY = Linear(np.eye(3), "translation")
+
+__all__ = ["RESAMPLINGS", "Block", "Grid", "moving_grid", "output_dtype", "resample", "resolve_resampling"]
