@@ -61,7 +61,7 @@ def landscape(rng: np.random.Generator, shape: tuple[int, int]) -> Landscape:
     scene = Landscape(height, np.zeros(shape, np.float32), cover, parcel, row_angle)
     places = _settlement_sites(rng, cover, slope, from_river_m)
     _build_roads(rng, scene, places)
-    for centre, radius_m in zip(places, (750, 260, 220)):
+    for centre, radius_m in zip(places, (750, 260, 220), strict=False):
         _build_settlement(rng, scene, centre, radius_m)
     crowns = 17 + 3 * fractal(rng, shape, 60, 3) + 2.5 * smooth_noise(rng, shape, 2)
     scene.canopy_m[cover == Cover.FOREST] = crowns[cover == Cover.FOREST]
@@ -134,7 +134,7 @@ def _settlement_sites(
     dry[: height // 5], dry[-height // 5 :], dry[:, : width // 5], dry[:, -width // 5 :] = False, False, False, False
     candidates = np.argwhere(dry)[:, ::-1]
     if len(candidates) == 0:
-        return []
+        return []  # a cutting too small or too steep to live in
     wish = np.array([[0.60, 0.47], [0.36, 0.40], [0.63, 0.77]]) * (width, height)
     return [candidates[np.argmin(np.hypot(*(candidates - place).T))] for place in wish]
 
@@ -145,7 +145,9 @@ def _build_roads(rng: np.random.Generator, scene: Landscape, places: list[np.nda
     if not places:
         return
     town, north, south = places
-    ends = [np.array(p) * (width, height) for p in ((-0.02, 0.42), (1.02, 0.36), (0.52, 1.02), (1.02, 0.72), (0.9, -0.02))]
+    ends = [
+        np.array(p) * (width, height) for p in ((-0.02, 0.42), (1.02, 0.36), (0.52, 1.02), (1.02, 0.72), (0.9, -0.02))
+    ]
     links = [(town, north), (town, south), (north, ends[0]), (town, ends[1]), (south, ends[2]), (south, ends[3])]
     lanes = np.zeros(scene.cover.shape, np.uint8)
     for start, end in links:

@@ -74,7 +74,9 @@ def optical_reflectance(scene: Landscape, rng: np.random.Generator) -> np.ndarra
     across = y * np.cos(scene.row_angle) - x * np.sin(scene.row_angle)
     rows = np.where(field, 0.05 * np.sin(2 * np.pi * across / 5.2), 0.0)
     growth = np.where(field | (scene.cover == Cover.MEADOW), 0.09 * fractal(rng, shape, 36, 4, 0.6), 0.0)
-    crowns = np.where(scene.cover == Cover.FOREST, 0.20 * smooth_noise(rng, shape, 2.2) + 0.12 * fractal(rng, shape, 50), 0)
+    crowns = np.where(
+        scene.cover == Cover.FOREST, 0.20 * smooth_noise(rng, shape, 2.2) + 0.12 * fractal(rng, shape, 50), 0
+    )
     yards = np.where(scene.cover == Cover.GARDEN, 0.25 * smooth_noise(rng, shape, 3), 0)
     image *= (1 + rows + growth + crowns + yards).clip(0.3, 2.0)[..., None].astype(np.float32)
 
@@ -134,9 +136,10 @@ def radar_sigma0(scene: Landscape, rng: np.random.Generator) -> np.ndarray:
     near = (-away[0], -away[1])
     surface = (scene.height_m + scene.canopy_m).astype(np.float32)
     sigma *= np.where(_hidden(surface, near, 1 / np.tan(incidence), reach_px=6), 0.22, 1.0)
-    step = cv2.warpAffine(
-        scene.canopy_m, np.float32([[1, 0, -away[0] * 1.2], [0, 1, -away[1] * 1.2]]), shape[::-1]
-    ) - scene.canopy_m
+    step = (
+        cv2.warpAffine(scene.canopy_m, np.float32([[1, 0, -away[0] * 1.2], [0, 1, -away[1] * 1.2]]), shape[::-1])
+        - scene.canopy_m
+    )
     wall = np.maximum(step, 0)
     house = cv2.dilate((scene.cover == Cover.ROOF).astype(np.uint8), np.ones((5, 5))) > 0
     # A wall and the ground before it are a corner reflector; the edge of a wood only a brighter strip.

@@ -18,7 +18,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cell_px: floa
 def fractal(
     rng: np.random.Generator, shape: tuple[int, int], cell_px: float, octaves: int = 5, gain: float = 0.5
 ) -> np.ndarray:
-    """(H, W) float32 sum of noises, each half as wide and `gain` times as strong as the one before; deviation about 1."""
+    """(H, W) float32 sum of noises, each half as wide and `gain` times as strong as the last; deviation about 1."""
     weights = gain ** np.arange(octaves)
     total = sum(w * smooth_noise(rng, shape, max(1.0, cell_px / 2**i)) for i, w in enumerate(weights))
     return total / np.linalg.norm(weights)

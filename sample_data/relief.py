@@ -46,8 +46,11 @@ def _neighbours(rows: int, cols: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         here = index[: rows - dy, max(0, -dx) : cols - max(0, dx)].ravel()
         there = here + dy * cols + dx
-        edges += [(here, there, np.full(here.size, np.hypot(dx, dy))), (there, here, np.full(here.size, np.hypot(dx, dy)))]
-    return tuple(np.concatenate(parts) for parts in zip(*edges))
+        edges += [
+            (here, there, np.full(here.size, np.hypot(dx, dy))),
+            (there, here, np.full(here.size, np.hypot(dx, dy))),
+        ]
+    return tuple(np.concatenate(parts) for parts in zip(*edges, strict=True))
 
 
 def _steepest(height: np.ndarray, start: np.ndarray, end: np.ndarray, length: np.ndarray) -> np.ndarray:
