@@ -54,7 +54,7 @@ def jpeg(picture: np.ndarray, valid: np.ndarray) -> str:
     import cv2
 
     rows, columns = np.indices(valid.shape, sparse=True)
-    hatch = np.where((rows + columns) % 12 < 2, 190, 222).astype(np.uint8)
+    hatch = np.where((rows + columns) % 12 < 2, 140, 168).astype(np.uint8)
     shown = np.where(valid if picture.ndim == 2 else valid[..., None], picture, hatch if picture.ndim == 2 else hatch[..., None])
     if shown.ndim == 3:
         shown = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)

@@ -23,74 +23,77 @@ class Measure:
     """What to try when it fails."""
 
 
+OTHER_VIEW = "Try bands in which both sensors show the same structures (--band, --moving-band), or another --matcher."
+CUT = "Cut both images to the part that they share."
+NARROW = "Narrow the search to what you know of the pair: --max-angle, --max-scale."
+STIFFER = "Ask for a stiffer --transform: similarity needs the least evidence."
+
 MEASURES: dict[str, Measure] = {
     "inliers": Measure(
         "Inliers",
         "Correspondences that agree with the transform.",
         at_least=20,
-        advice="Give the matcher more to see: another band (--band, --moving-band) or another --matcher.",
+        advice=OTHER_VIEW,
     ),
     "inlier_share": Measure(
         "Inlier share",
         "Correspondences that agree with the transform, of all that were found.",
         unit="%",
         at_least=0.2,
-        advice="Try another --matcher, or a band in which both sensors show the same structures.",
+        advice=OTHER_VIEW,
     ),
     "coverage": Measure(
         "Coverage",
         "Part of the overlap in which inliers lie. A small cluster says nothing about the rest.",
         unit="%",
         at_least=0.3,
-        advice="Use a stiffer --transform, or cut both images to the part that they share.",
+        advice=CUT,
     ),
     "overlap": Measure(
         "Overlap",
         "Part of the fixed image that the moving image covers once it is laid on.",
         unit="%",
         at_least=0.1,
-        advice="Check that both images show the same place; cut the larger one to it.",
+        advice=CUT,
     ),
     "forward_backward_px": Measure(
         "Forward-backward error",
         "How far a point lands from its start when it is matched there and back.",
         unit="px",
         at_most=3.0,
-        advice="Limit the search to what you know: --max-angle, --max-scale.",
+        advice=NARROW,
     ),
     "held_out_px": Measure(
         "Held-out residual",
         "Median residual of correspondences that were kept out of the fit.",
         unit="px",
         at_most=3.0,
-        advice="Try a freer --transform if the scene has relief or the tissue bends.",
+        advice=NARROW,
     ),
     "halves_px": Measure(
         "Agreement of two halves",
         "How far two transforms lie apart that are fitted to independent halves of the correspondences.",
         unit="px",
         at_most=5.0,
-        advice="Use a stiffer --transform: similarity needs the least evidence.",
+        advice=STIFFER,
     ),
     "chance_log10": Measure(
         "Chance level",
         "Power of ten of the number of such agreements expected among random matches; far below 0 is good.",
         at_most=-3.0,
-        advice="The images may not show the same place, or one may be turned over (--mirror).",
     ),
     "similarity_gain": Measure(
         "Similarity after the warp",
         "Mutual information of the aligned images against shifted copies, a measure the matcher does not use.",
         at_least=2.0,
-        advice="Check that both images show the same place, at about the same date.",
     ),
 }
 """Name in `Verdict.evidence` -> what it means. A name that is not here is shown all the same, without a meaning."""
 
 ALWAYS_WORTH_TRYING = (
     "Check by eye that both images show the same place and share enough of it.",
-    "If a file's georeferencing is wrong, leave it out: --ignore-georef. If it is right but missing, say it: --assume-crs.",
-    "If one image may be turned over, allow it: --mirror.",
+    "Georeferencing that is wrong misleads the search: --ignore-georef leaves it out, --assume-crs supplies it.",
+    "Where one image may be turned over, allow for it: --mirror.",
 )
 
 
@@ -128,4 +131,4 @@ def _row(name: str, value: float | None) -> dict[str, Any]:
 
 
 def _text(value: float | None, unit: str) -> str:
-    return percent(value) if unit == "%" else quantity(value, unit)
+    return percent(value) if unit == "%" else quantity(value, unit, 2 if unit else 3)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmatch.report import evidence
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.previews import Previews
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 FACTS = {
     "path": "File",
@@ -44,7 +47,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
     environment = Environment(
         loader=PackageLoader("xmatch.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, value=fact_text)
+    environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options)
     verdict = document["verdict"]
     page = environment.get_template("page.html.j2").render(
         doc=document,
@@ -98,6 +101,13 @@ def replay_command(document: dict[str, Any]) -> str:
 def file_name(facts: dict[str, Any]) -> str:
     """The last part of a file's path."""
     return re.split(r"[/\\]", str(facts.get("path") or "unnamed"))[-1]
+
+
+def mark_options(text: str) -> Markup:
+    """Escaped text, with its command-line options set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?<![\w-])(--[a-z][a-z-]*)", r"<code>\1</code>", str(escape(text))))
 
 
 def fact_text(value: Any) -> str:

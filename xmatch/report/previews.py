@@ -13,7 +13,7 @@ from xmatch.report.sample import spread
 from xmatch.result import Registration
 from xmatch.transforms import DisplacementGrid, Transform
 
-MOST_INLIERS, MOST_OUTLIERS = 150, 50
+MOST_INLIERS, MOST_OUTLIERS = 120, 40
 """Matches drawn: more of them hide the image."""
 
 WARP_STEP_PX = 8.0

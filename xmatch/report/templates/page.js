@@ -24,8 +24,8 @@ if (swipe) {
   }
 
   function follow(event) {
-    const shown = swipe.getBoundingClientRect();
-    const share = Math.min(1, Math.max(0, (event.clientX - shown.left) / shown.width));
+    const x = new DOMPoint(event.clientX, event.clientY).matrixTransform(swipe.getScreenCTM().inverse()).x;
+    const share = Math.min(1, Math.max(0, x / box.width));
     slider.value = 100 * share;
     place(share);
   }
