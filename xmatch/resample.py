@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Iterator
 
 import numpy as np
 
@@ -26,6 +26,7 @@ RESAMPLINGS = ("auto", *KERNELS)
 """Choices of `--resampling`. "auto": nearest for palettes, complex and boolean images, cubic for the others."""
 
 _SMALLEST_BLOCK_PX = 64
+_LARGEST_GROWTH = 16  # of the pixel count under `--grid moving`; only a footprint close to the horizon needs more
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def resample(
         grid: the output's pixels.
         resampling: one of `RESAMPLINGS`.
         threads: blocks computed at a time.
-        max_memory_bytes: bounds the block size; a block whose source window is too large is computed in quarters.
+        max_memory_bytes: bounds the block size; a block whose source window is too large is computed in halves.
         block_px: side of the blocks, a divisor of 1024; default the largest that fits the memory.
 
     Raises:
@@ -86,7 +87,7 @@ def resample(
             while pending:
                 yield pending.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def resolve_resampling(resampling: str, header: Header) -> str:
@@ -123,14 +124,16 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
         moving: header of the moving file.
         transform: moving px -> fixed px.
         fixed: the fixed image's grid; its CRS becomes the result's.
+
+    Raises:
+        UsageError: the moved footprint is far larger than the image, or all of it lies behind the horizon.
     """
     if isinstance(transform, Linear) and transform.kind != "homography":
         to_fixed = transform.matrix
         return Grid(moving.width, moving.height, _shifted(fixed.georef, to_fixed), moving.spacing_um), _IDENTITY
-    edge = np.linspace(0, 1, 33)[:, None]
     ring = corners(moving.width, moving.height)
-    border = np.concatenate([start + edge * (end - start) for start, end in zip(ring, np.roll(ring, -1, axis=0))])
-    outline = transform(border)
+    edges = np.roll(ring, -1, axis=0) - ring
+    outline = transform((ring + np.linspace(0, 1, 33)[:, None, None] * edges).reshape(-1, 2))
     outline = outline[np.isfinite(outline).all(axis=1)]
     if not len(outline):
         raise UsageError("no part of the moving image lies in front of the fixed one", hint="--grid fixed")
@@ -139,16 +142,21 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
     scale = float(np.sqrt(abs(np.linalg.det(np.concatenate(step)))))
     low, high = outline.min(axis=0), outline.max(axis=0)
     width, height = np.maximum(1, np.ceil((high - low) / scale)).astype(int)
-    from_fixed = Linear(np.array([[1 / scale, 0, -low[0] / scale], [0, 1 / scale, -low[1] / scale], [0, 0, 1]]), "affine")
+    if width * height > _LARGEST_GROWTH * moving.width * moving.height:
+        times = width * height / (moving.width * moving.height)
+        raise UsageError(f"the moved image would cover {times:,.0f} times its own pixels", hint="--grid fixed")
+    to_fixed = Linear(np.array([[scale, 0, low[0]], [0, scale, low[1]], [0, 0, 1]]), "similarity")
     spacing = fixed.spacing_um and (fixed.spacing_um[0] * scale, fixed.spacing_um[1] * scale)
-    grid = Grid(int(width), int(height), _shifted(fixed.georef, from_fixed.inverse.matrix), spacing)
-    return grid, compose(transform, from_fixed)
+    grid = Grid(int(width), int(height), _shifted(fixed.georef, to_fixed.matrix), spacing)
+    return grid, compose(transform, to_fixed.inverse)
 
 
 class _Job:
     """What all blocks of a run share."""
 
-    def __init__(self, moving: Source, transform: Transform, grid: Grid, kernel: str, threads: int, memory: int) -> None:
+    def __init__(
+        self, moving: Source, transform: Transform, grid: Grid, kernel: str, threads: int, memory: int
+    ) -> None:
         self.moving, self.kernel = moving, kernel
         self.native = bool(moving.header.palette)
         self.dtype = output_dtype(moving.header)
@@ -185,9 +193,10 @@ class _Job:
         height, width = valid.shape
         needed = int(np.prod(high - low)) * (self.bands * self.dtype.itemsize + 16)
         if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
-            rows, columns = (slice(0, height // 2), slice(height // 2, None)), (slice(0, width // 2), slice(width // 2, None))
-            quarters = [(row, column) for row in rows for column in columns if valid[row, column].size]
-            return sum(self._fill(xy[quarter], pixels[:, *quarter], valid[quarter]) for quarter in quarters)
+            first, second = (slice(0, height // 2),), (slice(height // 2, None),)
+            if width > height:
+                first, second = (slice(None), slice(0, width // 2)), (slice(None), slice(width // 2, None))
+            return sum(self._fill(xy[half], pixels[(slice(None), *half)], valid[half]) for half in (first, second))
         window, known = self._read(low, high)
         values, here = sample(window, known, reduced - low, self.kernel)
         valid[...] = here
@@ -201,7 +210,7 @@ class _Job:
         """
         if (self.reduction == 1).all():
             with self.reading:
-                raster = self.moving.read((*low, *(high - low)), native=self.native)
+                raster = self.moving.read(_ints(*low, *(high - low)), native=self.native)
             return raster.pixels, raster.valid
         pixels = np.empty((self.bands, high[1] - low[1], high[0] - low[0]), self.dtype)
         valid = np.empty(pixels.shape[1:], bool)
@@ -214,9 +223,9 @@ class _Job:
                 start = np.array([left, top]) * self.reduction
                 extent = np.minimum(np.array([right, bottom]) * self.reduction, self.size) - start
                 with self.reading:
-                    raster = self.moving.read((*map(int, start), *map(int, extent)), (int(right - left), int(bottom - top)))
-                place = slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
-                pixels[:, *place], valid[place] = raster.pixels, raster.valid
+                    raster = self.moving.read(_ints(*start, *extent), _ints(right - left, bottom - top))
+                place = ..., slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
+                pixels[place], valid[place] = raster.pixels, raster.valid
         return pixels, valid
 
 
@@ -256,6 +265,10 @@ def _windows(grid: Grid, side: int) -> Iterator[tuple[int, int, int, int]]:
             for y in range(tile_y, min(tile_y + TILE_PX, grid.height), side):
                 for x in range(tile_x, min(tile_x + TILE_PX, grid.width), side):
                     yield x, y, min(side, grid.width - x), min(side, grid.height - y)
+
+
+def _ints(*numbers: np.integer) -> tuple[int, ...]:
+    return tuple(int(number) for number in numbers)
 
 
 def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:
