@@ -129,7 +129,9 @@ def test_accept_rates_leave_middling_errors_out():
         right=[True, True, True, False, False, False],
         wrong=[False, False, False, True, True, False],
     )
-    assert rates.right_accepted == pytest.approx(200 / 3)
-    assert rates.wrong_accepted == 50
-    assert rates.accepted_wrong == pytest.approx(100 / 3)
-    assert math.isnan(metrics.accept_rates([True], [True], [False]).wrong_accepted)
+    assert (rates.right_accepted.count, rates.right_accepted.n) == (2, 3)
+    assert rates.right_accepted.value == pytest.approx(200 / 3)
+    assert rates.wrong_accepted.value == 50
+    assert rates.accepted_wrong.value == pytest.approx(100 / 3)
+    assert rates.accepted_wrong.interval == metrics.wilson_interval(1, 3)
+    assert math.isnan(metrics.accept_rates([True], [True], [False]).wrong_accepted.value)

@@ -168,22 +168,33 @@ def reliability(probability: Sequence[float], right: Sequence[bool], bins: int =
     return Reliability(*means, count[full])
 
 
-class AcceptRates(NamedTuple):
-    """How verdicts did; percent, NaN where there was nothing to judge."""
+class Share(NamedTuple):
+    """A share with what it was counted from and its 95 % interval; percent, NaN of nothing."""
 
-    right_accepted: float
+    value: float
+    count: int
+    n: int
+    interval: tuple[float, float]
+
+
+def share(of: np.ndarray, among: np.ndarray) -> Share:
+    """How many of the items marked in `among` (N,) are also marked in `of` (N,)."""
+    count, n = int((of & among).sum()), int(among.sum())
+    return Share(100.0 * count / n if n else float("nan"), count, n, wilson_interval(count, n))
+
+
+class AcceptRates(NamedTuple):
+    """How verdicts did."""
+
+    right_accepted: Share
     """Of the right alignments, those accepted."""
-    wrong_accepted: float
+    wrong_accepted: Share
     """Of the wrong alignments, those accepted."""
-    accepted_wrong: float
+    accepted_wrong: Share
     """Of the accepted ones that are clearly right or wrong, those wrong: what a user who trusts verdicts suffers."""
 
 
 def accept_rates(accepted: Sequence[bool], right: Sequence[bool], wrong: Sequence[bool]) -> AcceptRates:
     """Rates over (N,) verdicts; an item may be neither right nor wrong (a middling error), never both."""
     accepted, right, wrong = (np.asarray(a, dtype=bool) for a in (accepted, right, wrong))
-
-    def share(of: np.ndarray, among: np.ndarray) -> float:
-        return float(100.0 * of[among].mean()) if among.any() else float("nan")
-
     return AcceptRates(share(accepted, right), share(accepted, wrong), share(wrong, accepted & (right | wrong)))

@@ -1,0 +1,159 @@
+"""`xmatch eval`, from the command line to the files."""
+
+import json
+
+import numpy as np
+import pytest
+import typer
+
+from xmatch.cli.eval import eval_command
+from xmatch.cli.runtime import run
+from xmatch.correspondences import Correspondences
+from xmatch.errors import ExitCode, InputError
+from xmatch.recipe import load_recipe
+from xmatch.result import Registration, Verdict
+from xmatch.transforms import translation
+
+APP = typer.Typer()
+APP.command("eval")(eval_command)
+
+
+def stand_in(fixed, moving, options):
+    """1 px off the truth, which is the identity; refuses images whose name says so."""
+    if "refused" in moving.header.path:
+        raise InputError("no valid pixels", path=moving.header.path)
+    verdict = Verdict(accepted=True, probability=0.8, reason="as told")
+    return Registration({}, {}, translation(1, 0), Correspondences.empty(), np.zeros(0, bool), np.zeros(0), verdict)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with two pairs and a recipe, the current one; matchers are replaced."""
+    import rasterio
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xmatch.registration.register", stand_in)
+    (tmp_path / "data" / "SAR").mkdir(parents=True)
+    rows = []
+    for name in ("a", "b"):
+        with rasterio.open(f"data/SAR/{name}.png", "w", driver="PNG", width=16, height=12, count=1, dtype="uint8") as f:
+            f.write(np.random.default_rng(ord(name)).integers(0, 255, (1, 12, 16), dtype=np.uint8))
+        rows.append({"fixed": f"{name}.png", "moving": f"{name}.png", "moving_to_fixed": np.eye(3).tolist()})
+    text = "".join(json.dumps({**row, "pixel_origin": "center"}) + "\n" for row in rows)
+    (tmp_path / "data" / "SAR" / "pairs.jsonl").write_text(text)
+    (tmp_path / "small.yaml").write_text("manifest: [data/*/pairs.jsonl]\nregister: {matcher: mi, seed: 7}\n")
+    return tmp_path
+
+
+def refuse_one(folder):
+    (folder / "data" / "SAR" / "b.png").rename(folder / "data" / "SAR" / "refused.png")
+    manifest = folder / "data" / "SAR" / "pairs.jsonl"
+    manifest.write_text(manifest.read_text().replace("b.png", "refused.png"))
+
+
+def test_the_results_file_holds_metrics_and_their_certificate(folder):
+    assert run(APP, ["small.yaml"]) == ExitCode.OK
+    results = json.loads((folder / "small.results.json").read_text())
+    assert results["schema"] == "xmatch.evaluation/1" and results["ok"]
+    assert results["sets"]["SAR"]["median_error_px"] == pytest.approx(1)
+    assert results["sets"]["SAR"]["success"]["3"]["value"] == 100
+    assert results["certificate"]["seed"] == 7 and results["recipe"]["register"]["matcher"] == "mi"
+    (session,) = results["certificate"]["runs"]
+    assert session["command"].startswith("xmatch ") and session["versions"]["numpy"] == np.__version__
+    assert session["hardware"]["cores"] >= 1 and len(session["code_sha256"]) == 64
+    assert (folder / "small.results.predictions.jsonl").read_text().count('"id"') == 2
+
+
+def test_json_goes_to_stdout_and_is_the_file(folder, capsys):
+    assert run(APP, ["small.yaml", "-o", "out.json", "--json", "-q"]) == ExitCode.OK
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == json.loads((folder / "out.json").read_text())
+    assert captured.err == ""
+
+
+def test_the_table_goes_to_stderr_without_control_codes(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    run(APP, ["small.yaml"])
+    captured = capsys.readouterr()
+    assert captured.out == "" and "results" in captured.err and "\x1b" not in captured.err
+
+
+def test_a_failed_pair_makes_eight_and_the_rest_is_measured(folder):
+    refuse_one(folder)
+    assert run(APP, ["small.yaml"]) == ExitCode.BATCH
+    results = json.loads((folder / "small.results.json").read_text())
+    assert results["n"] == {"related": 2, "unrelated": 0, "failed": 1}
+    assert results["failures"][0]["code"] == "input" and results["sets"]["SAR"]["success"]["3"]["value"] == 50
+
+
+def test_the_command_line_wins_over_the_recipe(folder):
+    run(APP, ["small.yaml", "--matcher", "sift", "--transform", "affine", "--seed", "3", "--limit", "1"])
+    results = json.loads((folder / "small.results.json").read_text())
+    chosen = results["recipe"]["register"]
+    assert (chosen["matcher"], chosen["transform"], chosen["seed"]) == ("sift", "affine", 3)
+    assert results["n"]["related"] == 1
+
+
+def test_manifests_start_at_the_recipe_or_where_data_says(folder, monkeypatch):
+    (folder / "elsewhere").mkdir()
+    (folder / "small.yaml").rename(folder / "elsewhere" / "small.yaml")
+    assert run(APP, ["elsewhere/small.yaml"]) == ExitCode.INPUT
+    assert run(APP, ["elsewhere/small.yaml", "--data", "."]) == ExitCode.OK
+
+
+def test_results_are_not_overwritten_unless_told(folder):
+    (folder / "small.results.json").write_text("precious")
+    assert run(APP, ["small.yaml"]) == ExitCode.OUTPUT
+    assert (folder / "small.results.json").read_text() == "precious"
+    assert not (folder / "small.results.predictions.jsonl").exists()
+    assert run(APP, ["small.yaml", "--overwrite"]) == ExitCode.OK
+    assert json.loads((folder / "small.results.json").read_text())["ok"]
+
+
+def test_an_interrupted_run_leaves_predictions_and_goes_on(folder, monkeypatch):
+    asked = []
+
+    def interrupted(fixed, moving, options):
+        asked.append(moving.header.path)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return stand_in(fixed, moving, options)
+
+    monkeypatch.setattr("xmatch.registration.register", interrupted)
+    assert run(APP, ["small.yaml"]) == ExitCode.INTERRUPTED
+    assert not (folder / "small.results.json").exists()
+    assert run(APP, ["small.yaml"]) == ExitCode.OK and len(asked) == 3
+    assert len(json.loads((folder / "small.results.json").read_text())["pairs"]) == 2
+
+
+def test_predictions_of_another_recipe_are_kept(folder):
+    run(APP, ["small.yaml"])
+    (folder / "small.results.json").unlink()
+    before = (folder / "small.results.predictions.jsonl").read_bytes()
+    assert run(APP, ["small.yaml", "--matcher", "sift"]) == ExitCode.OUTPUT
+    assert (folder / "small.results.predictions.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("line", ["matchr: mi", "manifest: 3", "limit: .nan", "register: {seed: x}", "right_px: 50"])
+def test_a_wrong_recipe_is_two_and_writes_nothing(folder, line, capsys):
+    (folder / "wrong.yaml").write_text(f"manifest: [x]\n{line}\n" if "manifest" not in line else line)
+    assert run(APP, ["wrong.yaml", "--json"]) == ExitCode.USAGE
+    failure = json.loads(capsys.readouterr().out)
+    assert failure["error"]["code"] == "usage" and "line" in failure["error"]["message"]
+    assert not list(folder.glob("wrong.results*"))
+
+
+def test_an_unknown_transform_is_two(folder):
+    assert run(APP, ["small.yaml", "--transform", "wobble"]) == ExitCode.USAGE
+
+
+def test_the_recipes_that_come_along_can_be_read():
+    from pathlib import Path
+
+    from xmatch.evaluation import EvalRecipe
+    from xmatch.transforms import TRANSFORMS
+
+    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("eval-*.yaml"))
+    assert len(recipes) >= 5
+    for path in recipes:
+        assert load_recipe(path, EvalRecipe).register.transform in ("auto", *TRANSFORMS)

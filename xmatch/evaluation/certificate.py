@@ -1,0 +1,71 @@
+"""Under which circumstances a number was born."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from xmatch.provenance import linked_versions, versions
+
+
+def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any]:
+    """Command, time, code, versions and hardware of this session; JSON-ready."""
+    return {
+        "command": " ".join(command),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "code_sha256": _code_digest(),
+        "versions": {**versions(), **linked_versions()},
+        "hardware": _hardware(),
+        "jobs": jobs,
+        "threads": threads,
+    }
+
+
+def _package() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout, "-dirty" when files differ from it; None for an installed package."""
+    folder = _package().parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _code_digest() -> str:
+    """SHA-256 over the package's own Python files: exact where a commit is not (dirty trees, installed packages)."""
+    digest = hashlib.sha256()
+    for path in sorted(_package().rglob("*.py")):
+        digest.update(path.relative_to(_package()).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _hardware() -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": _processor(), "cores": cores, "memory_gib": _memory_gib()}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (ValueError, OSError, AttributeError):
+        return None
