@@ -9,6 +9,7 @@ exact; what the files say of their own position is then made wrong on purpose.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from rasterio.warp import transform as reproject
 from tissue import GRID_UM, brightfield_rgb, fluorescence, tissue
 
 SEED = 7
-OPTICAL_CRS, OPTICAL_M, OPTICAL_CORNER = "EPSG:32632", 10.0, (601230.0, 5276540.0)
+OPTICAL_CRS, OPTICAL_M = "EPSG:32632", 10.0
+OPTICAL_AFFINE = Affine(OPTICAL_M, 0, 601230.0, 0, -OPTICAL_M, 5276540.0)
 SAR_CRS, SAR_M, SAR_LOOKS = "EPSG:32633", 14.0, 3
-SAR_TURN_DEG, SAR_SHIFT_PX = 3.6, (18.0, -11.0)
+SAR_TURN_DEG, SAR_SHIFT_PX = -3.6, (18.0, -11.0)
 """How far the radar image's georeferencing is off, in its own pixels."""
 SWATH_TURN_DEG = -8.0
 HISTOLOGY_UM, FLUORESCENCE_UM = 2.0, 3.1
@@ -45,7 +47,9 @@ def main(folder: Path) -> None:
             tissue_pair(folder, fixed_size=(520, 460), moving_size=(400, 380)),
         ],
     }
-    (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
+    text = json.dumps(truth, indent=1)
+    one_line_a_row = re.sub(r"\[\s+([^][]*?)\s+\]", lambda row: "[" + re.sub(r"\s+", " ", row[1]) + "]", text)
+    (folder / "truth.json").write_text(one_line_a_row + "\n")
 
 
 def landscape_pair(folder: Path, optical_size, sar_size, scene_of=landscape) -> dict:
@@ -105,6 +109,10 @@ def about(centre, matrix: np.ndarray) -> np.ndarray:
     return shifted(centre) @ matrix @ shifted(-np.asarray(centre))
 
 
+def matrix_of(affine: Affine) -> np.ndarray:
+    return np.array(affine).reshape(3, 3)
+
+
 def mapped(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
     return np.asarray(xy) @ matrix[:2, :2].T + matrix[:2, 2]
 
@@ -135,13 +143,9 @@ def _scene_grid(
     return np.diag([cells_per_px, cells_per_px, 1.0]) @ shifted(-origin), (int(rows), int(columns))
 
 
-def _optical_affine() -> Affine:
-    return Affine(OPTICAL_M, 0, OPTICAL_CORNER[0], 0, -OPTICAL_M, OPTICAL_CORNER[1])
-
-
 def _declared_sar_affine(optical_size, sar_size) -> Affine:
     """North up in the next UTM zone, its middle on the optical image's."""
-    x, y = _optical_affine() * (optical_size[0] / 2, optical_size[1] / 2)
+    x, y = mapped(matrix_of(OPTICAL_AFFINE), np.array(optical_size) / 2)
     [x], [y] = reproject(OPTICAL_CRS, SAR_CRS, [x], [y])
     west, north = np.round((x - SAR_M * sar_size[0] / 2, y + SAR_M * sar_size[1] / 2))
     return Affine(SAR_M, 0, west, 0, -SAR_M, north)
@@ -150,8 +154,8 @@ def _declared_sar_affine(optical_size, sar_size) -> Affine:
 def _similarity_of_declared(sar_affine: Affine, sar_size) -> np.ndarray:
     """The similarity nearest to the map SAR px -> optical px that the two georeferencings declare."""
     px = np.stack(np.meshgrid(*(np.linspace(0, n, 9) for n in sar_size)), axis=-1).reshape(-1, 2)
-    xy = np.array(reproject(SAR_CRS, OPTICAL_CRS, *(sar_affine * px.T)))
-    target = np.array(~_optical_affine() * xy).T
+    xy = np.array(reproject(SAR_CRS, OPTICAL_CRS, *mapped(matrix_of(sar_affine), px).T))
+    target = mapped(matrix_of(~OPTICAL_AFFINE), xy.T)
     a, b = ((p - p.mean(axis=0)) @ (1, 1j) for p in (px, target))
     turn = (b * a.conj()).sum() / (abs(a) ** 2).sum()
     linear = np.array([[turn.real, -turn.imag, 0], [turn.imag, turn.real, 0], [0, 0, 1]])
@@ -198,7 +202,7 @@ def _speckled_amplitude(sigma0: np.ndarray, valid: np.ndarray, rng: np.random.Ge
 
 def _write_optical(path: Path, pixels: np.ndarray) -> None:
     _write_cog(
-        path, pixels, OPTICAL_CRS, _optical_affine(), ("Blue", "Green", "Red", "NIR"), {"SCALE": "reflectance x 2500"}
+        path, pixels, OPTICAL_CRS, OPTICAL_AFFINE, ("Blue", "Green", "Red", "NIR"), {"SCALE": "reflectance x 2500"}
     )
 
 
