@@ -56,7 +56,8 @@ class BackwardMap:
         nodes = self._inverse(nodes_xy)
         positions = _between(nodes, half)
         for cell_y, cell_x in np.argwhere(self._needs_refining(nodes)):
-            cell = (slice(cell_y * _CELL_PX, (cell_y + 1) * _CELL_PX), slice(cell_x * _CELL_PX, (cell_x + 1) * _CELL_PX))
+            y, x = cell_y * _CELL_PX, cell_x * _CELL_PX
+            cell = slice(y, y + _CELL_PX), slice(x, x + _CELL_PX)
             positions[cell] = self._inverse(centres[cell])
         return positions
 

@@ -6,7 +6,7 @@ three lobes. OpenCV's `remap` is not used: its cubic has a = -3/4, which moves a
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -127,9 +127,7 @@ def _whole_support(padded_valid: np.ndarray, reach: int) -> np.ndarray:
         line = np.zeros_like(whole)
         inner = slice(reach - 1, whole.shape[axis] - reach)
         pick = (inner, slice(None)) if axis == 0 else (slice(None), inner)
-        line[pick] = np.logical_and.reduce(
-            [np.roll(whole, -k, axis)[pick] for k in range(1 - reach, reach + 1)]
-        )
+        line[pick] = np.logical_and.reduce([np.roll(whole, -k, axis)[pick] for k in range(1 - reach, reach + 1)])
         whole = line
     return whole
 

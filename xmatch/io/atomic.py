@@ -14,9 +14,9 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2s
 from pathlib import Path
-from typing import Callable, Iterator, Sequence
 
 from xmatch.errors import OutputError
 
@@ -141,7 +141,7 @@ def _lock(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock_file.unlink(missing_ok=True)  # while it is held: a waiting run notices that the file is gone and asks again
+        lock_file.unlink(missing_ok=True)  # still held: a waiting run notices that the file is gone, and asks again
         lock.release()
 
 

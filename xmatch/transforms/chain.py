@@ -63,5 +63,3 @@ def rescaled(transform, from_size: tuple[int, int], to_size: tuple[int, int]):
         return transform
     scale = Linear(np.diag([ratio_x, ratio_y, 1.0]), "similarity" if ratio_x == ratio_y else "affine")
     return compose(scale, transform)
-
-

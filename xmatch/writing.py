@@ -1,0 +1,122 @@
+"""From a moving file and a transform to a registered file: resample, stage, write, read back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from xmatch._version import __version__
+from xmatch.io.atomic import check_target
+from xmatch.io.source import Header, Source
+from xmatch.io.staging import Layout
+from xmatch.io.write_raster import write_cog, write_ome_tiff
+from xmatch.raster import Grid
+from xmatch.resample import Block, output_dtype, resample, resolve_resampling
+from xmatch.transforms import Transform
+
+_PLACE_TAGS = ("AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT", "STATISTICS_")
+"""Tags (or starts of them) that speak of the moving image's own grid or of its values before resampling."""
+
+
+def write_registered(
+    path: str | os.PathLike,
+    moving: Source,
+    transform: Transform,
+    grid: Grid,
+    *,
+    resampling: str = "auto",
+    overwrite: bool = False,
+    threads: int = 1,
+    max_memory_bytes: int = 2 << 30,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """Write the moving image on `grid`: its dtype, nodata value, band names, colours and tags, the grid's place.
+
+    The file is a COG, or an OME-TIFF when the grid has no georeferencing and either image is a medical one.
+
+    Args:
+        path: the file to write.
+        moving: the open moving file.
+        transform: moving px -> px of the grid.
+        grid: `Grid.of(fixed.header)`, or what `moving_grid` says.
+        resampling: one of `xmatch.resample.RESAMPLINGS`.
+        overwrite: replace an existing file.
+        threads: blocks resampled, and tiles compressed, at a time.
+        max_memory_bytes: bound on the memory of resampling.
+        progress: called with "resample" and the share of pixels done.
+
+    Returns:
+        JSON-ready facts: `format`, `width`, `height`, `bands`, `dtype`, `nodata`, `resampling`, `clipped` (values cut
+        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image).
+
+    Raises:
+        OutputError: the file cannot be written, or does not read back as written.
+        UsageError: the resampling does not suit the values.
+        InputError, ResourceError: from reading `moving`.
+    """
+    kernel = resolve_resampling(resampling, moving.header)
+    medical = grid.georef is None and (moving.header.medical or grid.spacing_um is not None)
+    layout = layout_of(moving.header, grid, averaged=kernel != "nearest")
+    check_target(path, overwrite, [moving.header.path], need_bytes=2 * layout.nbytes)
+    blocks = resample(moving, transform, grid, resampling=kernel, threads=threads, max_memory_bytes=max_memory_bytes)
+    write = write_ome_tiff if medical else write_cog
+    written = write(path, layout, _counted(blocks, grid, progress), overwrite=overwrite, threads=threads)
+    return {
+        "format": "OME-TIFF" if medical else "COG",
+        "width": grid.width,
+        "height": grid.height,
+        "bands": list(layout.bands),
+        "dtype": layout.dtype.name,
+        "nodata": None if layout.nodata is None or np.isnan(layout.nodata) else layout.nodata,
+        "resampling": kernel,
+        "clipped": written.clipped,
+        "valid_fraction": written.valid_px / (grid.width * grid.height),
+    }
+
+
+def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
+    """How a file on `grid` with the moving image's values is laid out."""
+    dtype = output_dtype(moving)
+    nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
+    if nodata is None and dtype.kind == "f":
+        nodata = np.nan
+    tags = {
+        key: str(value)
+        for key, value in moving.tags.items()
+        if isinstance(value, (str, int, float)) and not key.startswith(_PLACE_TAGS)
+    }
+    return Layout(
+        grid=grid,
+        dtype=dtype,
+        bands=("1",) if moving.palette else moving.bands,
+        nodata=nodata,
+        palette=moving.palette,
+        colours=() if moving.palette else _colours(moving.bands),
+        tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": os.path.basename(moving.path)},
+        averaged=averaged,
+    )
+
+
+def _colours(bands: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in bands)
+    return names if names == ("red", "green", "blue") else ()
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Whether a nodata value exists in the dtype; -9999 in a file of bytes does not."""
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return float(value).is_integer() and limits.min <= value <= limits.max
+    return dtype.kind == "f"
+
+
+def _counted(blocks: Iterator[Block], grid: Grid, progress: Callable[[str, float], None] | None) -> Iterator[Block]:
+    done, total = 0, grid.width * grid.height
+    for block in blocks:
+        yield block
+        done += block.valid.size
+        if progress:
+            progress("resample", done / total)
