@@ -13,6 +13,9 @@ READY := .venv/.ready
 PAIRS ?= pairs
 OUT ?= registered
 
+# bench: the folder that the manifests of recipes/eval-*.yaml start from.
+DATA ?= data
+
 help:             ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
@@ -25,11 +28,12 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)    ## register the two sample pairs and say where the reports are
+	mkdir -p demo-output
 	$(BIN)/xmatch register sample_data/optical.tif sample_data/sar.tif \
 	    -o demo-output/sar.registered.tif --overwrite
 	$(BIN)/xmatch register sample_data/histology.ome.tif sample_data/fluorescence.ome.tif \
 	    -o demo-output/fluorescence.registered.ome.tif --overwrite
-	@echo; echo "Reports, to open in a browser:"; ls demo-output/*.html
+	@echo; echo "Reports, to open in a browser:"; ls $(CURDIR)/demo-output/*.html
 
 test: $(READY)    ## run the tests
 	$(BIN)/python -m pytest
@@ -37,12 +41,13 @@ test: $(READY)    ## run the tests
 lint: $(READY)    ## check the style
 	$(BIN)/ruff check .
 
-bench: $(READY)   ## measure the matchers on the recipes' pairs: tables and JSON
-	for recipe in recipes/eval-*.yaml; do $(BIN)/xmatch eval $$recipe || exit $$?; done
+bench: $(READY)   ## measure on the pairs of recipes/eval-*.yaml, found under DATA
+	for recipe in recipes/eval-*.yaml; do $(BIN)/xmatch eval $$recipe --data $(DATA) || exit $$?; done
 
-register-folder: $(READY) ## register each PAIRS/<name>_fixed.* with <name>_moving.* into OUT
-	$(PYTHON) recipes/list_pairs.py $(PAIRS) | \
-	    $(BIN)/xmatch register --pairs - --output $(OUT) --keep-going
+register-folder: $(READY) ## register each PAIRS/<name>_moving.* onto <name>_fixed.*, into OUT
+	mkdir -p $(OUT)
+	$(BIN)/python recipes/list_pairs.py $(PAIRS) > $(OUT)/pairs.csv
+	$(BIN)/xmatch register --pairs $(OUT)/pairs.csv --output $(OUT) --keep-going > $(OUT)/results.jsonl
 
 sample-data: $(READY) ## draw the sample images again
 	$(BIN)/python sample_data/make_sample_data.py

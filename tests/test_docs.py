@@ -1,0 +1,97 @@
+"""The documentation names what there is: every command, option, exit code and JSON field, and no other."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from typer.main import get_command
+
+from xmatch.cli import app
+from xmatch.correspondences import Correspondences
+from xmatch.errors import ExitCode
+from xmatch.report.document import registration_document
+from xmatch.result import Registration, Verdict
+from xmatch.transforms import similarity
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "sample_data" / "README.md"]
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
+TOP = get_command(app)
+COMMANDS = TOP.commands
+
+FOREIGN_OPTIONS = {"--help", "--install-completion"}
+"""Options in the documents that Typer adds itself."""
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_shown_in_use(name):
+    assert re.search(rf"^ +(if )?xmatch {name} ", TEXT, re.MULTILINE), f"no example of xmatch {name}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_every_option_has_help(name):
+    command = COMMANDS[name]
+    assert command.help and command.help.strip()
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+def test_examples_use_only_options_that_exist():
+    known = set().union(options_of(TOP), *map(options_of, COMMANDS.values())) | FOREIGN_OPTIONS
+    ours = "\n".join(line for line in TEXT.splitlines() if not re.search(r"\b(pip|gdal\w+|rio)\b", line))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) - known == set()
+
+
+def test_examples_name_the_command_that_has_the_option():
+    for name, rest in re.findall(r"^ +(?:if )?xmatch (\w+) ([^\n>|;]*)", TEXT, re.MULTILINE):
+        used = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest))
+        assert used <= options_of(COMMANDS[name]), f"xmatch {name} {rest}"
+
+
+def test_the_table_of_exit_codes_is_complete_and_has_no_others():
+    rows = re.findall(r"^\| (\d+) \| ([A-Z]+) \|", (ROOT / "docs" / "exit-codes.md").read_text(), re.MULTILINE)
+    assert {(int(code), name) for code, name in rows} == {(code.value, code.name) for code in ExitCode}
+
+
+def test_the_table_of_json_fields_is_that_of_the_document():
+    nothing = np.zeros(0)
+    registration = Registration(
+        {}, {}, similarity(), Correspondences.empty(), nothing.astype(bool), nothing, Verdict(False, 0.0, "no match")
+    )
+    document = registration_document(registration, output=None)
+    section = (ROOT / "docs" / "formats.md").read_text().split("### JSON of a registration")[1].split("\n#")[0]
+    rows = dict(re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (.*) \|$", section, re.MULTILINE))
+    assert set(re.findall(r"\w+", " ".join(rows))) == set(document)
+    for name in ("verdict", "correspondences", "transform"):
+        assert set(document[name]) <= set(re.findall(r"`(\w+)`", rows[f"`{name}`"])), name
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in DOCS:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_make_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[1].split()
+    described = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
+    assert sorted(targets) == sorted(described)
+
+
+def test_the_examples_of_the_conventions_are_right():
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "conventions.md"), module_relative=False)
+    assert tried > 2 and failed == 0
+
+
+def test_ci_runs_what_the_readme_tells_a_newcomer():
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+    assert "make test" in (ROOT / ".ci" / "run").read_text() and "make test" in (ROOT / "README.md").read_text()

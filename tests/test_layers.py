@@ -1,0 +1,123 @@
+"""Imports point only down (docs/architecture.md), and `xmatch --help` stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import xmatch
+
+PACKAGE = Path(xmatch.__file__).parent
+
+LAYERS = (
+    {"cli"},
+    {"evaluation"},
+    {"registration"},
+    {"training"},
+    {"matchers"},
+    {"synth"},
+    {"models"},
+    {"estimate", "polish", "report", "verdict", "views", "writing"},
+    {"metrics", "resample"},
+    {"backward_map", "ops", "sampling"},
+    {"provenance", "recipe"},
+    {"io"},
+    {"result"},
+    {"raster"},
+    {"correspondences", "transforms"},
+    {"_version", "coords", "errors"},
+)
+"""Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""
+
+DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
+
+NUMPY_ONLY = ("coords", "correspondences", "errors", "raster", "result", "transforms")
+"""Parts that load nothing but numpy when they are imported (functions may load more when they run)."""
+
+HEAVY = {"cv2", "kornia", "rasterio", "scipy", "SimpleITK", "tifffile", "torch"}
+
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def part_of(path: Path) -> str:
+    """xmatch/io/source.py -> io; xmatch/coords.py -> coords."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(node: ast.AST) -> list[str]:
+    """Dotted names that an import statement loads; `from xmatch import io` names xmatch.io."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module == "xmatch":
+        return [f"xmatch.{alias.name}" for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) else []
+
+
+def arrows(path: Path) -> set[str]:
+    """Other parts of xmatch that a file imports, wherever it does so."""
+    names = [name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)]
+    parts = {name.split(".")[1] for name in names if name.startswith("xmatch.")}
+    return parts - {part_of(path), "__version__"}
+
+
+def test_every_part_has_its_place_in_the_layers():
+    assert {part_of(path) for path in SOURCES} <= set(DEPTH)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_only_down(path):
+    upwards = {name for name in arrows(path) if DEPTH[name] <= DEPTH[part_of(path)]}
+    assert not upwards, f"{part_of(path)} must not import {', '.join(sorted(upwards))}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_are_absolute(path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    assert not [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level names in sys.modules of a fresh interpreter that ran `code`."""
+    probe = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=PACKAGE.parent, check=True)
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize("part", NUMPY_ONLY)
+def test_the_lowest_layers_load_numpy_alone(part):
+    assert not modules_after(f"import xmatch.{part}") & (HEAVY | {"typer", "yaml"})
+
+
+def test_importing_xmatch_loads_not_even_numpy():
+    assert not modules_after("import xmatch") & (HEAVY | {"numpy"})
+
+
+@pytest.mark.parametrize("command", ["", "register", "match", "apply", "eval"])
+def test_help_loads_nothing_heavy(command):
+    code = f"sys.argv = ['xmatch', *'{command}'.split(), '--help']; from xmatch.cli import main; main()"
+    loaded = modules_after(code)
+    assert "typer" in loaded and not loaded & HEAVY
+
+
+def test_help_takes_less_than_half_a_second():
+    def seconds() -> float:
+        start = time.perf_counter()
+        code = "import sys; sys.argv = ['xmatch', '--help']; from xmatch.cli import main; main()"
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=PACKAGE.parent, check=True)
+        return time.perf_counter() - start
+
+    # The best of several: a busy machine makes some runs slow, but none fast.
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_every_public_name_loads_and_is_listed():
+    for name in xmatch.__all__:
+        assert getattr(xmatch, name) is not None
+        assert name in dir(xmatch)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        xmatch.no_such_name  # noqa: B018
