@@ -29,6 +29,9 @@ FACTS = {
 }
 """What the page calls a known fact of a file; other facts follow under their own names."""
 
+NOT_FOR_READING = ("georef", "bytes", "medical")
+"""Facts for programs only."""
+
 REPLAY_OPTIONS = ("matcher", "weights", "transform", "device", "seed")
 """Options that a command is put together from when the provenance does not carry the command itself."""
 
@@ -49,7 +52,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
     )
     environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options)
     verdict = document["verdict"]
-    page = environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html").render(
         doc=document,
         verdict=verdict,
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
@@ -61,7 +64,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
         bars=document["residuals"] and histogram_bars(document["residuals"]["histogram"]),
         facts=_facts(document["fixed"], document["moving"]),
         timings=_timings(document["seconds"]),
-        provenance=_flat(document["provenance"]),
+        provenance=_flat({key: item for key, item in document["provenance"].items() if key != "command"}),
         command=replay_command(document),
     )
     # Names of files that are not UTF-8 arrive as lone surrogates, which no page can hold.
@@ -85,8 +88,6 @@ def replay_command(document: dict[str, Any]) -> str:
     """The command that gives this registration again, ready for a shell."""
     provenance = document["provenance"]
     command = provenance.get("command")
-    if isinstance(command, str):
-        return command
     if not command:
         options = provenance.get("options") or {}
         command = ["xmatch", "register", document["fixed"].get("path", "FIXED"), document["moving"].get("path", "MOVING")]
@@ -95,7 +96,11 @@ def replay_command(document: dict[str, Any]) -> str:
                 command += [f"--{name}", str(options[name])]
         if document["output"]:
             command += ["--output", document["output"]]
-    return shlex.join(str(word) for word in command)
+    # Recorded as the process saw it, with the path of an installed script in front.
+    program, *words = map(str, command)
+    if re.search(r"(^|[/\\])(xmatch(\.exe)?|__main__\.py)$", program):
+        program = "xmatch"
+    return shlex.join([program, *words])
 
 
 def file_name(facts: dict[str, Any]) -> str:
@@ -151,14 +156,16 @@ def _facts(fixed: dict[str, Any], moving: dict[str, Any]) -> list[tuple[str, str
             facts["size"] = f"{number(facts.pop('width'))} \u00d7 {number(facts.pop('height'))} px"
         if facts.get("crs"):
             facts["crs"] = _crs_name(str(facts["crs"]))
-        if facts.get("gsd") is not None:
-            facts["gsd"] = f"{fact_text(facts['gsd'])} {facts.pop('gsd_unit', None) or ''}".strip()
+        if isinstance(facts.get("gsd"), dict):
+            gsd = facts["gsd"]
+            facts["gsd"] = f"{number(gsd['x'], 5)} \u00d7 {number(gsd['y'], 5)} {gsd.get('unit') or 'CRS units'}"
         both.append(facts)
     keys = dict.fromkeys([*FACTS, *both[0], *both[1]])
     return [
         (FACTS.get(key, key.replace("_", " ").capitalize()), key, *(fact_text(facts.get(key)) for facts in both))
         for key in keys
-        if any(facts.get(key) not in (None, [], {}, "") for facts in both)
+        if key not in NOT_FOR_READING
+        and any(facts.get(key) not in (None, [], {}, "") for facts in both)
     ]
 
 
@@ -182,4 +189,4 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
     """Dotted names and one-line values of a nested dict."""
     if isinstance(value, dict) and value:
         return [row for key, item in value.items() for row in _flat(item, f"{path}.{key}" if path else key)]
-    return [(path, shlex.join(map(str, value)) if path == "command" and isinstance(value, list) else fact_text(value))]
+    return [(path, fact_text(value))]
