@@ -1,0 +1,49 @@
+import pytest
+
+from xmatch.cli.batch import Row, read_pairs
+from xmatch.errors import InputError, UsageError
+
+
+@pytest.fixture
+def listed(tmp_path):
+    def read(data: bytes):
+        path = tmp_path / "pairs.csv"
+        path.write_bytes(data)
+        return read_pairs(str(path))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a.tif,b.tif\nc.tif,d e.tif,out.tif\n",
+        b"fixed,moving,output\na.tif,b.tif\nc.tif,d e.tif,out.tif\n",
+        b"\xef\xbb\xbfmoving;fixed;output\r\nb.tif;a.tif;\r\n\r\nd e.tif;c.tif;out.tif\r\n",
+        b"a.tif\tb.tif\nc.tif\td e.tif\tout.tif",
+    ],
+)
+def test_headers_delimiters_and_byte_order_marks_are_all_welcome(listed, data):
+    assert listed(data) == [Row("a.tif", "b.tif"), Row("c.tif", "d e.tif", "out.tif")]
+
+
+def test_quoted_names_keep_commas_and_odd_bytes(listed):
+    (row,) = listed(b'"a,b.tif",caf\xe9.tif\n')
+    assert row.fixed == "a,b.tif"
+    assert row.moving.encode(errors="surrogateescape") == b"caf\xe9.tif"
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"a.tif,b.tif\nc.tif\n", b"a,b,c,d\n", b"fixed,moving,colour\na,b,c\n"])
+def test_a_malformed_list_is_refused(listed, data):
+    with pytest.raises(UsageError):
+        listed(data)
+
+
+def test_a_malformed_row_is_named(listed):
+    with pytest.raises(UsageError, match="line 3"):
+        listed(b"fixed,moving\na.tif,b.tif\nc.tif,\n")
+
+
+def test_a_missing_list_is_an_input_error(tmp_path):
+    with pytest.raises(InputError):
+        read_pairs(str(tmp_path / "none.csv"))

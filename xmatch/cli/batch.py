@@ -1,0 +1,131 @@
+"""`--pairs`: a list of pairs, one JSON line on stdout for each, in the order in which they end.
+
+A pair that fails and a pair that is not trusted both make the batch end with 8; their own codes stand in their
+lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is a result.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xmatch.cli.console import say
+from xmatch.cli.one_pair import Settings, register_pair
+from xmatch.cli.options import Talk
+from xmatch.cli.outputs import Targets, default_output
+from xmatch.cli.runtime import as_failure, emit, failure_document
+from xmatch.errors import ExitCode, InputError, UsageError
+
+_COLUMNS = ("fixed", "moving", "output")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list; paths are relative to the current directory, as on the command line."""
+
+    fixed: str
+    moving: str
+    output: str | None = None
+
+
+def register_pairs(path: str, settings: Settings, talk: Talk, *, keep_going: bool, dry_run: bool) -> ExitCode:
+    """Register every pair of the list at `path` ("-": stdin)."""
+    rows = read_pairs(path)
+    jobs = [(row, _targets(row, settings)) for row in rows]
+    _refuse_shared_targets(path, jobs)
+    bad = 0
+    for index, (row, targets) in enumerate(jobs):
+        line = _one(row, targets, settings, dry_run)
+        emit({"index": index, **line})
+        failed = not line["ok"]
+        bad += failed
+        say(talk, [f"[{index + 1}/{len(jobs)}] {row.moving}: {_word(line)}"])
+        if failed and line["exit_code"] != ExitCode.UNTRUSTED and not keep_going and index + 1 < len(jobs):
+            say(talk, [f"stopped: {len(jobs) - index - 1} pairs were not tried; --keep-going tries them"])
+            return ExitCode.BATCH
+    return ExitCode.BATCH if bad else ExitCode.OK
+
+
+def read_pairs(path: str) -> list[Row]:
+    """The rows of a CSV with columns fixed, moving[, output]; a header may name them in any order.
+
+    Raises:
+        InputError: the list cannot be read.
+        UsageError: a row lacks a column; says which.
+    """
+    text = _read(path)
+    first = text.split("\n", 1)[0]
+    delimiter = next((d for d in ",;\t" if d in first), ",")
+    table = enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1)
+    lines = [(number, [cell.strip() for cell in row]) for number, row in table if any(cell.strip() for cell in row)]
+    if not lines:
+        raise UsageError("the list of pairs is empty", path=path, hint="lines of fixed,moving[,output]")
+    columns: tuple[str, ...] = _COLUMNS
+    header = tuple(cell.lower() for cell in lines[0][1])
+    if {"fixed", "moving"} <= set(header):
+        columns, lines = header, lines[1:]
+        unknown = [name for name in columns if name not in _COLUMNS]
+        if unknown or len(set(columns)) < len(columns):
+            raise UsageError(f"columns {','.join(columns)} are not {','.join(_COLUMNS)}", path=path)
+    return [_row(path, n, dict(zip(columns, cells, strict=False)), len(cells) > len(columns)) for n, cells in lines]
+
+
+def _row(path: str, number: int, cells: dict[str, str], too_many: bool) -> Row:
+    if too_many or not cells.get("fixed") or not cells.get("moving"):
+        raise UsageError(f"line {number} is not fixed,moving[,output]", path=path, hint="quote names that hold commas")
+    return Row(cells["fixed"], cells["moving"], cells.get("output") or None)
+
+
+def _read(path: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except (OSError, AttributeError) as error:  # stdin may be closed, and None
+        reason = getattr(error, "strerror", None) or "standard input is closed"
+        raise InputError(f"the list of pairs cannot be read: {reason}", path=path) from None
+    # File names are bytes; those that are not UTF-8 pass through as Python carries them elsewhere.
+    return data.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").replace("\r\n", "\n")
+
+
+def _targets(row: Row, settings: Settings) -> Targets:
+    folder = settings.writing.output
+    if settings.writing.report or any(getattr(settings.writing, name) for name in ("gcps", "points", "vrt", "tfm")):
+        raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
+    output = row.output or str(Path(folder or ".") / default_output(row.moving))
+    return Targets.of(row.moving, settings.writing, output)
+
+
+def _refuse_shared_targets(path: str, jobs: list[tuple[Row, Targets]]) -> None:
+    """Two pairs that write one file: the second would fail, or worse, replace the first."""
+    seen: dict[Path, int] = {}
+    for index, (_, targets) in enumerate(jobs):
+        name = targets.raster.absolute()
+        if name in seen:
+            raise UsageError(
+                f"pairs {seen[name]} and {index} would both write {targets.raster}",
+                path=path,
+                hint="name outputs in a third column",
+            )
+        seen[name] = index
+
+
+def _one(row: Row, targets: Targets, settings: Settings, dry_run: bool) -> dict[str, Any]:
+    """The JSON line of one pair, its exit code inside. Signals alone leave a batch by another way."""
+    try:
+        if dry_run:
+            from xmatch.cli.plan import plan
+
+            return {"exit_code": 0, **plan(row.fixed, row.moving, targets, settings)}
+        outcome = register_pair(row.fixed, row.moving, targets, settings)
+        return {"exit_code": int(outcome.exit_code), "skipped": outcome.skipped, **outcome.document}
+    except Exception as error:
+        return {**failure_document(as_failure(error)), "fixed": {"path": row.fixed}, "moving": {"path": row.moving}}
+
+
+def _word(line: dict[str, Any]) -> str:
+    if "error" in line:
+        return f"failed ({line['exit_code']}): {line['error']['message']}"
+    return "ok" if line["ok"] else f"not trusted: {line['verdict']['reason']}"

@@ -1,0 +1,90 @@
+"""`xmatch match FIXED MOVING`: correspondences for a pipeline."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from xmatch.cli.console import progress_bar, say
+from xmatch.cli.groups import grouped
+from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Talk
+from xmatch.cli.runtime import emit_bytes
+from xmatch.errors import ExitCode, UsageError
+
+Format = Literal["csv", "json", "npz", "points"]
+
+
+@grouped
+def match_command(
+    fixed: Annotated[str, typer.Argument(metavar="FIXED", help="The image that stays.")],
+    moving: Annotated[str, typer.Argument(metavar="MOVING", help="The image whose points are sought in it.")],
+    matching: Matching,
+    reading: Reading,
+    running: Running,
+    talk: Talk,
+    output: Output = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: what --output's suffix says, else csv.", show_default=False),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Print corresponding points of FIXED and MOVING, with certainty, inlier flag and residual.
+
+    xmatch match a.tif b.tif > points.csv
+
+    Positions are px, x right, y down, the corner of the first pixel at (0, 0). Exit code 4 when the alignment is
+    not to be trusted; the points are given all the same.
+    """
+    kind = choose_format(format, output, talk)
+    if output is not None:
+        from xmatch.io.atomic import check_target
+
+        check_target(output, overwrite, [fixed, moving])
+    elif kind == "npz" and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("npz is binary, and stdout is a terminal", hint="-o points.npz, or redirect stdout")
+
+    from xmatch.io import open_source
+    from xmatch.registration import register
+
+    options = matching.options(reading, running)
+    with (
+        open_source(fixed, reading.of_fixed()) as fixed_source,
+        open_source(moving, reading.of_moving()) as moving_source,
+        progress_bar(talk) as progress,
+    ):
+        registration = register(fixed_source, moving_source, options, progress)
+        if output is not None:
+            write_points(Path(output), kind, registration, fixed_source, overwrite)
+        else:
+            # Every format has one writer, and it writes files: stdout gets a copy.
+            with tempfile.TemporaryDirectory(prefix="xmatch-") as folder:
+                path = Path(folder) / f"points.{kind}"
+                write_points(path, kind, registration, fixed_source, overwrite=True)
+                emit_bytes(path.read_bytes())
+    verdict = registration.verdict
+    word = "trusted" if verdict.accepted else "NOT TRUSTED"
+    say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *registration.notes])
+    say(talk, [f"wrote {output}"] if output else [])
+    raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
+
+
+def choose_format(format: Format | None, output: str | None, talk: Talk) -> Format:
+    """--format; else the suffix of --output; else json with --json, csv without.
+
+    Raises:
+        UsageError: the suffix names no format.
+    """
+    if format is not None:
+        return format
+    if output is None:
+        return "json" if talk.json else "csv"
+    suffix = Path(output).suffix.lower().removeprefix(".")
+    if suffix not in get_args(Format):
+        known = ", ".join(get_args(Format))
+        raise UsageError(f"{output} ends in none of {known}", hint="name the format with --format")
+    return suffix

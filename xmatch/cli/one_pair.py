@@ -1,0 +1,168 @@
+"""One pair from files to files: check targets, open, register, write all or nothing, tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmatch.cli.console import Progress
+from xmatch.cli.options import Matching, Reading, Running
+from xmatch.cli.outputs import Targets, Writing, all_or_none, unreliable
+from xmatch.errors import ExitCode, InputError
+
+if TYPE_CHECKING:
+    from xmatch.io.source import Source
+    from xmatch.result import Registration
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that shapes a registration, as the command line or a recipe gave it."""
+
+    reading: Reading
+    matching: Matching
+    running: Running
+    writing: Writing
+
+    def as_options(self) -> dict[str, Any]:
+        """The options that replay it: those that name this run's own files or habits are left out."""
+        kept = {"grid": self.writing.grid, "resampling": self.writing.resampling, "seed": self.running.seed}
+        return {**dataclasses.asdict(self.reading), **dataclasses.asdict(self.matching), **kept}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    document: dict[str, Any]
+    """The registration's JSON."""
+    written: tuple[Path, ...] = ()
+    skipped: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.OK if self.document["verdict"]["accepted"] else ExitCode.UNTRUSTED
+
+
+def register_pair(
+    fixed: str, moving: str, targets: Targets, settings: Settings, progress: Progress | None = None
+) -> Outcome:
+    """Register two files and write what `targets` names.
+
+    Raises:
+        XmatchError: of the kind that tells the exit code; nothing was written then.
+    """
+    if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
+        return earlier
+    targets.check([fixed, moving], settings.writing)
+
+    from xmatch.io import open_source
+    from xmatch.provenance import record
+    from xmatch.registration import register
+
+    with (
+        open_source(fixed, settings.reading.of_fixed()) as fixed_source,
+        open_source(moving, settings.reading.of_moving()) as moving_source,
+    ):
+        options = settings.matching.options(settings.reading, settings.running)
+        registration = register(fixed_source, moving_source, options, progress)
+        provenance = {**registration.provenance, **record(options=settings.as_options())}
+        registration = dataclasses.replace(registration, provenance=provenance)
+        return write_all(registration, fixed_source, moving_source, targets, settings, progress)
+
+
+def write_all(
+    registration: Registration,
+    fixed: Source,
+    moving: Source,
+    targets: Targets,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Outcome:
+    """The raster and further outputs, if the verdict allows, and the report: all of them or none."""
+    from xmatch.report import make_previews, registration_document, write_reports
+
+    trusted, transform = registration.verdict.accepted, registration.transform
+    keep = transform is not None and (trusted or settings.writing.keep_unreliable)
+    final = {path: path if trusted else unreliable(path) for path in (targets.raster, *targets.extra.values())}
+    raster = final[targets.raster] if keep and targets.write_raster else None
+    paths = targets.paths(trusted and keep, keep)
+    with all_or_none(paths, settings.writing.overwrite) as temporary:
+        if raster:
+            registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
+        for kind, path in targets.extra.items() if keep else ():
+            _write_extra(kind, temporary[final[path]], path.suffix, registration, fixed, moving)
+        previews = make_previews(fixed, moving, registration) if targets.html else None
+        document = registration_document(registration, output=raster, previews=previews)
+        if targets.html and targets.json:
+            write_reports(document, previews, temporary[targets.json], temporary[targets.html], overwrite=True)
+    return Outcome(document, tuple(paths))
+
+
+def earlier_outcome(targets: Targets) -> Outcome | None:
+    """The result that an earlier run left, if it is there. Outputs appear all together: the report speaks for all."""
+    if targets.json is None or not targets.json.exists():
+        return None
+    return Outcome(read_registration(targets.json), skipped=True)
+
+
+def read_registration(path: str | Path) -> dict[str, Any]:
+    """The JSON document of an earlier registration.
+
+    Raises:
+        InputError: it is not one.
+    """
+    from xmatch.report import SCHEMA
+
+    try:
+        document = json.loads(Path(path).read_bytes())
+        if document["schema"] == SCHEMA:
+            return document
+        reason = f"its schema is {document['schema']!r}, not {SCHEMA!r}"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except (ValueError, TypeError, KeyError, RecursionError):
+        reason = "not the JSON of a registration"
+    raise InputError(reason, hint="a .report.json that xmatch register wrote is expected", path=path)
+
+
+def _write_raster(
+    path: Path,
+    registration: Registration,
+    fixed: Source,
+    moving: Source,
+    settings: Settings,
+    progress: Progress | None,
+) -> Registration:
+    from xmatch.raster import Grid
+    from xmatch.resample import moving_grid
+    from xmatch.writing import write_registered
+
+    grid, transform = Grid.of(fixed.header), registration.transform
+    if settings.writing.grid == "moving":
+        grid, transform = moving_grid(moving.header, transform, grid)
+    facts = write_registered(
+        path,
+        moving,
+        transform,
+        grid,
+        resampling=settings.writing.resampling,
+        overwrite=True,
+        threads=settings.running.thread_count,
+        max_memory_bytes=settings.reading.max_memory_bytes,
+        progress=progress,
+    )
+    notes = (f"{facts['clipped']} pixels were clipped to the data type",) if facts.get("clipped") else ()
+    return dataclasses.replace(registration, notes=registration.notes + notes)
+
+
+def _write_extra(kind: str, path: Path, suffix: str, registration: Registration, fixed: Source, moving: Source) -> None:
+    if kind == "points":
+        from xmatch.io.points import POINTS_WRITERS
+
+        POINTS_WRITERS[suffix](path, registration, fixed)
+    else:
+        from xmatch.io.transform_files import TRANSFORM_WRITERS
+
+        TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving)

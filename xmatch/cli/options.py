@@ -1,0 +1,220 @@
+"""The register of shared options: one meaning, one spelling, one help text.
+
+Groups are frozen dataclasses that `xmatch.cli.groups.grouped` spreads over a command's signature. Their methods
+build what the library takes, so that no command repeats the translation. Numeric work starts inside the methods:
+`xmatch --help` imports this module.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.io import ReadOptions
+    from xmatch.registration import RegisterOptions
+
+TransformKind = Literal["auto", "translation", "similarity", "affine", "homography", "tps", "grid"]
+""""auto" and the names in `xmatch.transforms.TRANSFORMS`, which costs numpy to import; a test compares the two."""
+
+Resampling = Literal["auto", "nearest", "bilinear", "cubic", "lanczos"]
+GridChoice = Literal["fixed", "moving"]
+
+_READING, _MATCHING, _RUNNING, _TALK = "Reading", "Matching", "Running", "Talk"
+
+
+def _option(panel: str, *names: str, help: str, **more: object):
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+Output = Annotated[str | None, typer.Option("-o", "--output", help="Where the result goes.", show_default=False)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+ResamplingOption = Annotated[
+    Resampling, typer.Option("--resampling", help="Interpolation; auto is nearest for palettes and labels, else cubic.")
+]
+GridOption = Annotated[
+    GridChoice,
+    typer.Option("--grid", help="Pixel grid of the result: FIXED's, or MOVING's own with corrected georeferencing."),
+]
+
+
+@dataclass(frozen=True)
+class FixedReading:
+    """How the fixed file is read."""
+
+    band: Annotated[
+        list[str] | None,
+        _option(_READING, "--band", help="Band of FIXED, from 1; repeat or separate by commas.", metavar="N"),
+    ] = None
+    page: Annotated[int | None, _option(_READING, "--page", help="Page of FIXED, from 0.")] = None
+    series: Annotated[int | None, _option(_READING, "--series", help="Series of FIXED, from 0.")] = None
+    nodata: Annotated[
+        float | None, _option(_READING, "--nodata", help="Value of FIXED's pixels that hold no data.")
+    ] = None
+    assume_crs: Annotated[
+        str | None, _option(_READING, "--assume-crs", help="CRS of FIXED when its file names none.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class MovingReading:
+    """How the moving file is read."""
+
+    moving_band: Annotated[
+        list[str] | None,
+        _option(_READING, "--moving-band", help="Band of MOVING, from 1; repeat or separate by commas.", metavar="N"),
+    ] = None
+    moving_page: Annotated[int | None, _option(_READING, "--moving-page", help="Page of MOVING, from 0.")] = None
+    moving_series: Annotated[int | None, _option(_READING, "--moving-series", help="Series of MOVING, from 0.")] = None
+    moving_nodata: Annotated[
+        float | None, _option(_READING, "--moving-nodata", help="Value of MOVING's pixels that hold no data.")
+    ] = None
+    moving_assume_crs: Annotated[
+        str | None, _option(_READING, "--moving-assume-crs", help="CRS of MOVING when its file names none.")
+    ] = None
+    ignore_georef: Annotated[
+        bool, _option(_READING, "--ignore-georef", help="Match pixels only; MOVING's georeferencing is wrong.")
+    ] = False
+    allow_damaged: Annotated[
+        bool, _option(_READING, "--allow-damaged", help="Mask lost blocks of a damaged file instead of refusing it.")
+    ] = False
+    allow_remote: Annotated[
+        bool, _option(_READING, "--allow-remote", help="Accept URLs, /vsi paths and VRT files as inputs.")
+    ] = False
+    max_memory: Annotated[
+        str, _option(_RUNNING, "--max-memory", help="Bound of the memory used, such as 500M or 2GiB.", metavar="SIZE")
+    ] = "2GiB"
+
+    @property
+    def max_memory_bytes(self) -> int:
+        return parse_size(self.max_memory)
+
+    def of_moving(self) -> ReadOptions:
+        return self._options("moving_")
+
+    def _options(self, prefix: str) -> ReadOptions:
+        from xmatch.io import ReadOptions
+
+        return ReadOptions(
+            bands=parse_bands(getattr(self, prefix + "band")),
+            page=getattr(self, prefix + "page"),
+            series=getattr(self, prefix + "series"),
+            nodata=getattr(self, prefix + "nodata"),
+            assume_crs=getattr(self, prefix + "assume_crs"),
+            # The result lies on FIXED's grid, georeferencing included, however MOVING was found.
+            ignore_georef=self.ignore_georef and prefix == "moving_",
+            max_memory_bytes=self.max_memory_bytes,
+            allow_damaged=self.allow_damaged,
+            allow_remote=self.allow_remote,
+        )
+
+
+@dataclass(frozen=True)
+class Reading(MovingReading, FixedReading):
+    """How the two files of a pair are read."""
+
+    def of_fixed(self) -> ReadOptions:
+        return self._options("")
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the work may use."""
+
+    device: Annotated[str, _option(_RUNNING, "--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto"
+    threads: Annotated[
+        int | None, _option(_RUNNING, "--threads", help="Threads; default all cores.", min=1, show_default=False)
+    ] = None
+    seed: Annotated[int, _option(_RUNNING, "--seed", help="Same seed, same machine: same result.", min=0)] = 0
+    offline: Annotated[bool, _option(_RUNNING, "--offline", help="Never touch the network.")] = False
+
+    @property
+    def thread_count(self) -> int:
+        if self.threads:
+            return self.threads
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How the moving image is found in the fixed one."""
+
+    matcher: Annotated[
+        str, _option(_MATCHING, "--matcher", help="Name of the matcher, such as structural, sift or mi.")
+    ] = "structural"
+    weights: Annotated[
+        str | None, _option(_MATCHING, "--weights", help="Weights for the matcher: a path or a hub name.")
+    ] = None
+    transform: Annotated[
+        TransformKind, _option(_MATCHING, "--transform", help="Kind of map; auto lets held-out matches choose.")
+    ] = "auto"
+    max_angle: Annotated[
+        float, _option(_MATCHING, "--max-angle", help="Turns tried, +- degrees.", min=0.0, max=180.0)
+    ] = 180.0
+    max_scale: Annotated[
+        float, _option(_MATCHING, "--max-scale", help="Scale changes tried, 1/this to this.", min=1.0, max=100.0)
+    ] = 2.0
+    mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
+    polish: Annotated[
+        bool, _option(_MATCHING, "--polish/--no-polish", help="Refine the estimate by mutual information.")
+    ] = True
+
+    def options(self, reading: Reading, running: Running) -> RegisterOptions:
+        from xmatch.registration import RegisterOptions
+
+        return RegisterOptions(
+            matcher=self.matcher,
+            weights=self.weights,
+            transform=self.transform,
+            use_georef=not reading.ignore_georef,
+            max_angle_deg=self.max_angle,
+            max_scale=self.max_scale,
+            mirror=self.mirror,
+            polish=self.polish,
+            seed=running.seed,
+            threads=running.thread_count,
+            device=parse_device(running.device),
+        )
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much is said, and in what form. stdout carries data, stderr carries talk."""
+
+    json: Annotated[bool, _option(_TALK, "--json", help="Result, or failure, as JSON on stdout.")] = False
+    quiet: Annotated[bool, _option(_TALK, "-q", "--quiet", help="Say nothing but errors.")] = False
+    verbose: Annotated[bool, _option(_TALK, "-v", "--verbose", help="Say more: timings, evidence.")] = False
+    debug: Annotated[bool, _option(_TALK, "--debug", help="Show the trace of a failure.")] = False
+
+
+def parse_bands(words: list[str] | None) -> tuple[int, ...] | None:
+    """["1,2", "4"] -> (1, 2, 4); None when no band was named."""
+    if not words:
+        return None
+    try:
+        bands = tuple(int(part) for word in words for part in str(word).split(","))
+    except ValueError:
+        raise UsageError(f"bands {' '.join(map(str, words))!r} are not numbers", hint="--band 1,2,3") from None
+    if min(bands) < 1:
+        raise UsageError(f"band {min(bands)} does not exist", hint="bands count from 1") from None
+    return bands
+
+
+def parse_size(text: str) -> int:
+    """ "500M" or "2GiB" -> bytes; decimal and binary prefixes both mean powers of 1024."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?\s*", str(text), re.IGNORECASE)
+    if not found or float(found[1]) <= 0:
+        raise UsageError(f"size {text!r} is not understood", hint="write it like 500M or 2GiB")
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+
+
+def parse_device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise UsageError(f"device {text!r} is not known", hint="--device auto, cpu, cuda or cuda:N")
+    return text

@@ -1,0 +1,154 @@
+"""Where the outputs of `register` go: their names, the checks before the work, and all or none of them after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
+from xmatch.errors import OutputError, UsageError
+
+_RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
+_WRITING, _EXTRA = "Writing", "Further outputs"
+
+
+def _path_option(name: str, help: str):
+    return typer.Option(name, help=help, rich_help_panel=_EXTRA, metavar="PATH")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What `register` writes, and where."""
+
+    output: Output = None
+    grid: GridOption = "fixed"
+    resampling: ResamplingOption = "auto"
+    overwrite: Overwrite = False
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave a pair alone whose result is already there.")
+    ] = False
+    keep_unreliable: Annotated[
+        bool, typer.Option("--keep-unreliable", help="Write an untrusted result too, named *.unreliable.tif.")
+    ] = False
+    transform_only: Annotated[
+        bool, typer.Option("--transform-only", help="Write the report and further outputs, no raster.")
+    ] = False
+    report: Annotated[
+        str | None,
+        typer.Option("--report", help="The HTML report; a JSON of the same name beside it.", metavar="PATH"),
+    ] = None
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False
+    gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points.")] = None
+    points: Annotated[str | None, _path_option("--points", "Points: .csv, .json, .npz or QGIS .points.")] = None
+    vrt: Annotated[str | None, _path_option("--vrt", "VRT that warps MOVING on the fly.")] = None
+    tfm: Annotated[str | None, _path_option("--tfm", "ITK transform.")] = None
+    displacement: Annotated[str | None, _path_option("--displacement", "Displacement grid, GeoTIFF.")] = None
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Every file that one registration may write."""
+
+    raster: Path
+    """Where the raster stands, or would stand; reports are named after it."""
+    write_raster: bool = True
+    html: Path | None = None
+    json: Path | None = None
+    extra: dict[str, Path] = field(default_factory=dict)
+    """"gcps", "points", "vrt", "tfm", "displacement" -> path."""
+
+    @staticmethod
+    def of(moving: str, writing: Writing, output: str | None = None) -> Targets:
+        """Names for one pair.
+
+        Raises:
+            UsageError: the raster is not to be a TIFF, or two outputs share a name.
+        """
+        raster = Path(output or writing.output or default_output(moving))
+        stem, suffix = split_suffix(raster)
+        if not suffix and not writing.transform_only:
+            raise UsageError(f"{raster} does not end in .tif", hint="the registered raster is a TIFF: -o NAME.tif")
+        html = json = None
+        if not writing.no_report:
+            html = Path(writing.report) if writing.report else raster.with_name(f"{stem}.report.html")
+            json = html.with_suffix(".json")
+            if html == json:
+                raise UsageError(f"--report {html} names the HTML page", hint="its JSON goes beside it as .json")
+        extra = {name: Path(path) for name in EXTRA_OUTPUTS if (path := getattr(writing, name)) is not None}
+        targets = Targets(raster, not writing.transform_only, html, json, extra)
+        refuse_duplicates(targets.paths(trusted=True))
+        return targets
+
+    def paths(self, trusted: bool, keep: bool | None = None) -> list[Path]:
+        """The files of a run that ends so; `keep` adds an untrusted one's raster and further outputs."""
+        results = [*self.extra.values(), *([self.raster] if self.write_raster else [])]
+        if not trusted:
+            results = [unreliable(path) for path in results] if keep else []
+        return [*results, *(path for path in (self.html, self.json) if path)]
+
+    def check(self, inputs: Iterable[str], writing: Writing) -> None:
+        """Raise OutputError, before any work, when one of the files could not be written."""
+        from xmatch.io.atomic import check_target
+
+        for path in {*self.paths(True), *self.paths(False, writing.keep_unreliable)}:
+            check_target(path, writing.overwrite, list(inputs))
+
+    @property
+    def done(self) -> Path:
+        """The file whose presence says that this pair was finished by an earlier run."""
+        return self.json or self.raster
+
+
+EXTRA_OUTPUTS = ("gcps", "points", "vrt", "tfm", "displacement")
+
+
+@contextmanager
+def all_or_none(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
+    """Temporary file of each path. All take their final names when the block ends well; otherwise none does."""
+    from xmatch.io.atomic import atomic_write
+
+    temporary: dict[Path, Path] = {}
+    try:
+        with ExitStack() as stack:
+            for path in paths:
+                temporary[path] = stack.enter_context(atomic_write(path, overwrite=overwrite))
+            yield temporary
+    except OutputError as error:
+        # A writer that fails knows its temporary file; the user knows the final one.
+        finals = {str(temp): str(path) for path, temp in temporary.items()}
+        error.path = finals.get(error.path or "", error.path)
+        raise
+
+
+def refuse_duplicates(paths: Iterable[Path]) -> None:
+    """Raise UsageError when two outputs of one run share a name."""
+    seen: set[Path] = set()
+    for path in paths:
+        if path.absolute() in seen:
+            raise UsageError(f"two outputs would be written to {path}", hint="give each its own name")
+        seen.add(path.absolute())
+
+
+def default_output(moving: str) -> Path:
+    """sar.tif -> sar.registered.tif, in the current directory; OME-TIFFs keep their double suffix."""
+    stem, suffix = split_suffix(Path(moving))
+    return Path(f"{stem or Path(moving).stem}.registered{suffix if suffix.startswith('.ome') else '.tif'}")
+
+
+def unreliable(path: Path) -> Path:
+    """sar.registered.tif -> sar.registered.unreliable.tif"""
+    stem, suffix = split_suffix(path)
+    return path.with_name(f"{stem}.unreliable{suffix}" if suffix else f"{path.stem}.unreliable{path.suffix}")
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """("sar", ".tif"); the suffix is empty unless it is one of a TIFF, and the stem then is Path's own."""
+    for suffix in _RASTER_SUFFIXES:
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
+            return path.name[: -len(suffix)], path.name[-len(suffix) :]
+    return path.stem, ""
