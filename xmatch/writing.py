@@ -94,15 +94,18 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
         bands=("1",) if moving.palette else moving.bands,
         nodata=nodata,
         palette=moving.palette,
-        colours=() if moving.palette else _colours(moving.bands),
+        colours=() if moving.palette else _colours(moving),
         tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": os.path.basename(moving.path)},
         averaged=averaged,
     )
 
 
-def _colours(bands: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in bands)
-    return names if names == ("red", "green", "blue") else ()
+def _colours(moving: Header) -> tuple[str, ...]:
+    """What the file says of its bands' colours; names of the primary colours say it too."""
+    if len(moving.colours) == len(moving.bands):
+        return moving.colours
+    names = tuple(name.lower() if name.lower() in ("red", "green", "blue") else "undefined" for name in moving.bands)
+    return names if set(names) != {"undefined"} else ()
 
 
 def _holds(dtype: np.dtype, value: float) -> bool:

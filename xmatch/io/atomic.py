@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2s
 from pathlib import Path
 
@@ -32,6 +32,9 @@ def atomic_write(
     Files that a library makes beside the temporary one are removed if their names start with its name. The old
     file stays untouched until the rename, and for good when anything raises, KeyboardInterrupt included.
 
+    A `path` that an enclosing `atomic_write` or `atomic_writes` gave out is itself the temporary file: it is
+    written and verified here, and takes its final name when the enclosing block ends.
+
     Args:
         path: the target; a symbolic link is followed, so that the link stays one.
         overwrite: replace an existing file.
@@ -40,29 +43,44 @@ def atomic_write(
     Raises:
         OutputError: the target may not be written, another run is writing it, or the disk failed.
     """
-    check_target(path, overwrite)
-    target = Path(os.path.realpath(path))
-    with _lock(target):
-        _sweep(target)
-        temp = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}")
-        try:
+    with contextlib.ExitStack() as stack:
+        temp = Path(path)
+        if temp not in _given_out:
+            temp = stack.enter_context(atomic_writes([path], overwrite))[path]
+        with _told_of(path, temp):
             yield temp
             step("verify")
             if verify is not None:
                 verify(temp)
-            step("fsync")
-            _flush(temp)
-            check_target(path, overwrite)  # someone else may have been quicker
-            if target.exists():
-                shutil.copymode(target, temp)
-            step("rename")
-            os.replace(temp, target)
-        except OSError as error:
-            raise OutputError(f"could not be written: {_reason(error)}", path=path) from error
-        finally:
-            _remove(target.parent.glob(_escape(temp.name) + "*"))
-    with contextlib.suppress(OSError):  # some network file systems cannot flush a directory
-        _flush(target.parent)
+
+
+@contextlib.contextmanager
+def atomic_writes(
+    paths: Iterable[str | os.PathLike], overwrite: bool = False
+) -> Iterator[dict[str | os.PathLike, Path]]:
+    """Several files of one run: each path's temporary one. They take their names, in the order given, only when
+    all of them are written and on the disk; put the one last whose presence says that the run is done.
+
+    Raises:
+        OutputError: as `atomic_write`.
+    """
+    with contextlib.ExitStack() as stack:
+        pending = {path: stack.enter_context(_pending(path, overwrite)) for path in paths}
+        yield {path: temp for path, (_, temp) in pending.items()}
+        for path, (target, temp) in pending.items():
+            with _told_of(path, temp):
+                step("fsync")
+                _flush(temp)
+                check_target(path, overwrite)  # someone else may have been quicker
+                if target.exists():
+                    shutil.copymode(target, temp)
+        for path, (target, temp) in pending.items():
+            with _told_of(path, temp):
+                step("rename")
+                os.replace(temp, target)
+        for directory in {target.parent for target, _ in pending.values()}:
+            with contextlib.suppress(OSError):  # some network file systems cannot flush a directory
+                _flush(directory)
 
 
 def check_target(
@@ -102,10 +120,44 @@ def check_target(
 
 
 def step(name: str) -> None:
-    """A moment when the world can fail: "block" (before each block a writer writes), "verify", "fsync", "rename".
+    """A moment when the world can fail: "block" (before each block that a writer writes), "copy", "verify", "fsync",
+    "rename".
 
     Does nothing. Tests put a function in its place that raises ENOSPC, EIO or KeyboardInterrupt.
     """
+
+
+_given_out: set[Path] = set()
+"""Temporary files of this process that are being written."""
+
+
+@contextlib.contextmanager
+def _pending(path: str | os.PathLike, overwrite: bool) -> Iterator[tuple[Path, Path]]:
+    """The real target of `path` and its temporary file; nothing of the latter is left in the end."""
+    check_target(path, overwrite)
+    target = Path(os.path.realpath(path))
+    with _lock(target):
+        _sweep(target)
+        temp = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}")
+        _given_out.add(temp)
+        try:
+            yield target, temp
+        finally:
+            _given_out.discard(temp)
+            _remove(target.parent.glob(_escape(temp.name) + "*"))
+
+
+@contextlib.contextmanager
+def _told_of(path: str | os.PathLike, temp: Path) -> Iterator[None]:
+    """Errors speak of `path`, which the user knows, not of the temporary file."""
+    try:
+        yield
+    except OutputError as error:
+        if error.path is None or error.path.startswith(str(temp)):
+            error.path = os.fspath(path)
+        raise
+    except OSError as error:
+        raise OutputError(f"could not be written: {_reason(error)}", path=path) from error
 
 
 def _check_directory(target: Path, path: str | os.PathLike, need_bytes: int) -> None:

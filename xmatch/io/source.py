@@ -29,6 +29,8 @@ class Header:
     nodata: float | None = None
     palette: dict[int, tuple[int, int, int, int]] | None = None
     """Colour table, when the pixels on disk are indices into one."""
+    colours: tuple[str, ...] = ()
+    """What each band shows, in GDAL's words ("red", "gray", "undefined", ...); empty when the file does not say."""
     medical: bool = False
     """True for images that keep their micrometre spacing (OME-TIFF): outputs then are OME-TIFF, not COG."""
     tags: dict[str, Any] = field(default_factory=dict)
