@@ -55,9 +55,8 @@ def jpeg(picture: np.ndarray, valid: np.ndarray) -> str:
 
     rows, columns = np.indices(valid.shape, sparse=True)
     hatch = np.where((rows + columns) % 12 < 2, 140, 168).astype(np.uint8)
-    shown = np.where(valid if picture.ndim == 2 else valid[..., None], picture, hatch if picture.ndim == 2 else hatch[..., None])
-    if shown.ndim == 3:
-        shown = cv2.cvtColor(shown, cv2.COLOR_RGB2BGR)
+    shown = picture.copy() if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    shown[~valid] = hatch[~valid] if picture.ndim == 2 else hatch[~valid, None]
     return _data_uri("jpeg", cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 

@@ -48,7 +48,11 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("xmatch.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("xmatch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options)
     verdict = document["verdict"]
@@ -90,7 +94,8 @@ def replay_command(document: dict[str, Any]) -> str:
     command = provenance.get("command")
     if not command:
         options = provenance.get("options") or {}
-        command = ["xmatch", "register", document["fixed"].get("path", "FIXED"), document["moving"].get("path", "MOVING")]
+        fixed, moving = document["fixed"], document["moving"]
+        command = ["xmatch", "register", fixed.get("path", "FIXED"), moving.get("path", "MOVING")]
         for name in REPLAY_OPTIONS:
             if options.get(name) is not None:
                 command += [f"--{name}", str(options[name])]
@@ -164,8 +169,7 @@ def _facts(fixed: dict[str, Any], moving: dict[str, Any]) -> list[tuple[str, str
     return [
         (FACTS.get(key, key.replace("_", " ").capitalize()), key, *(fact_text(facts.get(key)) for facts in both))
         for key in keys
-        if key not in NOT_FOR_READING
-        and any(facts.get(key) not in (None, [], {}, "") for facts in both)
+        if key not in NOT_FOR_READING and any(facts.get(key) not in (None, [], {}, "") for facts in both)
     ]
 
 

@@ -189,7 +189,8 @@ def _warp(
     def to_moving(xy: np.ndarray) -> np.ndarray:
         return moving_frame.to_preview(backwards(fixed_frame.to_full(xy)))
 
-    look_up = to_moving if transform.matrix is not None else DisplacementGrid.sampled(to_moving, width, height, WARP_STEP_PX)
+    bends = transform.matrix is None
+    look_up = DisplacementGrid.sampled(to_moving, width, height, WARP_STEP_PX) if bends else to_moving
     where = to_centre_xy(look_up(pixel_centres(width, height).reshape(-1, 2))).reshape(height, width, 2)
     where = np.where(np.isfinite(where), np.clip(where, -1e4, 1e5), -1e4).astype(np.float32)
     x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])

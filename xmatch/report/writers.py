@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from xmatch.io.atomic import atomic_write
 from xmatch.report.document import to_json
