@@ -37,22 +37,8 @@ class Tissue:
 
 def tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Tissue:
     """A ragged piece of tissue with glands, vessels, muscle, fat and a cluster of lymphocytes."""
-    height, width = shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = x - width / 2, y - height / 2
-    reach = np.hypot(x / 1.18, y) / (0.27 * min(shape))
-    section = smoothstep(
-        1.02, 0.98, reach + 0.13 * fractal(rng, shape, 0.25 * min(shape), 5) + 0.10 * np.sin(np.arctan2(y, x) * 2 + 1)
-    )
-    muscle = (
-        smoothstep(0.0, 0.05, reach - 0.62 + 0.05 * smooth_noise(rng, shape, 120)) * (y > 0.25 * np.abs(x)) * section
-    )
-    fat = (
-        smoothstep(0.0, 0.03, reach - 0.55 + 0.06 * smooth_noise(rng, shape, 90))
-        * (x < -0.2 * width + 0.5 * y)
-        * section
-    )
-    fat = fat * (1 - muscle)
+    x, y = _from_middle(shape)
+    section, muscle, fat = _regions(rng, x, y)
     layers = {name: np.zeros(shape, np.float32) for name in ("epithelium", "blood", "wall", "chromatin", "dna", "hole")}
 
     taken = (section < 0.9) | (muscle > 0.1) | (fat > 0.1)
@@ -67,7 +53,7 @@ def tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Tissue:
 
     flow = 2.2 * smooth_noise(rng, shape, 170) + muscle * 0.4
     stroma = solid & (layers["epithelium"] < 0.1) & (layers["hole"] < 0.1)
-    cluster = np.hypot(x - 0.17 * width, y + 0.14 * height) < 52 + 12 * smooth_noise(rng, shape, 40)
+    cluster = np.hypot(x - 0.17 * shape[1], y + 0.14 * shape[0]) < 52 + 12 * smooth_noise(rng, shape, 40)
     for centre in _spaced(rng, stroma & ~cluster, 15):
         length = rng.uniform(4.0, 7.5)
         _draw_nucleus(rng, layers, centre, (length, rng.uniform(1.5, 2.4)), np.degrees(flow[centre[1], centre[0]]))
@@ -76,6 +62,24 @@ def tissue(rng: np.random.Generator, shape: tuple[int, int]) -> Tissue:
     fibres = _streaks(rng, shape, flow)
     hole = cv2.GaussianBlur(layers.pop("hole"), (0, 0), 0.8)
     return Tissue(section * (1 - hole), muscle=muscle, fibres=fibres, **layers)
+
+
+def _from_middle(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    return x - shape[1] / 2, y - shape[0] / 2
+
+
+def _regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ragged outline, and within it a band of muscle below and fat at the left."""
+    shape = x.shape
+    reach = np.hypot(x / 1.18, y) / (0.27 * min(shape))
+    ragged = 0.13 * fractal(rng, shape, 0.25 * min(shape), 5) + 0.10 * np.sin(np.arctan2(y, x) * 2 + 1)
+    section = smoothstep(1.02, 0.98, reach + ragged)
+    muscle = smoothstep(0.0, 0.05, reach - 0.62 + 0.05 * smooth_noise(rng, shape, 120))
+    muscle = muscle * (y > 0.25 * np.abs(x)) * section
+    fat = smoothstep(0.0, 0.03, reach - 0.55 + 0.06 * smooth_noise(rng, shape, 90))
+    fat = fat * (x < -0.2 * shape[1] + 0.5 * y) * section * (1 - muscle)
+    return section, muscle, fat
 
 
 def _spaced(rng: np.random.Generator, allowed: np.ndarray, spacing: float) -> np.ndarray:
