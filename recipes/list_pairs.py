@@ -2,12 +2,14 @@
 
     python recipes/list_pairs.py FOLDER
 
-NAME_fixed.* and NAME_moving.* are a pair; the two suffixes may differ.
+NAME_fixed.* and NAME_moving.* are a pair; the two suffixes may differ. Files that are no images are passed over.
 """
 
 import csv
 import sys
 from pathlib import Path
+
+IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".svs")
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
@@ -16,7 +18,7 @@ def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
     for path in sorted(folder.iterdir()):
         for role in ("fixed", "moving"):
             name, mark, _ = path.name.rpartition(f"_{role}.")
-            if mark:
+            if mark and path.suffix.lower() in IMAGES:
                 found.setdefault(name, {"fixed": [], "moving": []})[role].append(path)
     odd = [name for name, roles in found.items() if [len(paths) for paths in roles.values()] != [1, 1]]
     if odd or not found:

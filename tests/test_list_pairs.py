@@ -30,6 +30,11 @@ def test_an_image_without_its_partner_stops_the_list_and_is_named(tmp_path):
     assert done.returncode == 1 and "lonely" in done.stderr and done.stdout == ""
 
 
+def test_sidecars_of_an_image_are_no_further_images(tmp_path):
+    done = listed(tmp_path, "a_fixed.tif", "a_fixed.tif.aux.xml", "a_fixed.tfw", "a_moving.tif")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+
+
 def test_a_folder_without_pairs_says_what_is_looked_for(tmp_path):
     done = listed(tmp_path, "a.tif")
     assert done.returncode == 1 and "NAME_fixed.*" in done.stderr
