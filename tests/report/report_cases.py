@@ -13,7 +13,7 @@ from xmatch.result import Registration, Verdict
 from xmatch.transforms import similarity
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
-from memory_source import MemorySource  # noqa: E402
+from memory_source import MemorySource
 
 WIDTH, HEIGHT = 80, 60
 TURN = similarity(10.0, 1.2, (6.0, -4.0))

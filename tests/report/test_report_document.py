@@ -76,7 +76,9 @@ def test_the_schema_refuses_a_spoilt_document(spoil, validator):
 
 
 def test_no_number_that_json_lacks_gets_in():
-    verdict = replace(registration().verdict, ce90_px=np.inf, evidence={"held_out_px": np.float32("nan"), "n": np.int64(7)})
+    verdict = replace(
+        registration().verdict, ce90_px=np.inf, evidence={"held_out_px": np.float32("nan"), "n": np.int64(7)}
+    )
     made = registration(verdict=verdict, seconds={"total": float("nan")}, provenance={"deep": [{"x": (-np.inf, 1)}]})
     document = json.loads(to_json(registration_document(made, output=None)), parse_constant=pytest.fail)
     assert document["verdict"]["ce90_px"] is None

@@ -53,6 +53,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options)
     verdict = document["verdict"]
