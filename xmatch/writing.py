@@ -95,9 +95,14 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
         nodata=nodata,
         palette=moving.palette,
         colours=() if moving.palette else _colours(moving),
-        tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": os.path.basename(moving.path)},
+        tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": _readable(os.path.basename(moving.path))},
         averaged=averaged,
     )
+
+
+def _readable(name: str) -> str:
+    """A file name as the UTF-8 text that GDAL insists on; bytes that are no UTF-8 appear as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _colours(moving: Header) -> tuple[str, ...]:

@@ -66,12 +66,37 @@ def bug(fixed, moving, options, progress=None):
     raise ZeroDivisionError("division\nby zero")
 
 
-def slow(fixed, moving, options, progress=None):
+def slow(*args):
     print("working", file=sys.stderr, flush=True)
     time.sleep(30)
 
 
-BEHAVIOURS = {f.__name__: f for f in (trusted, untrusted, lost, model_error, out_of_memory, bug, slow)}
+def brief(fixed, moving, options, progress=None):
+    print("working", file=sys.stderr, flush=True)
+    time.sleep(0.5)
+    return registration(fixed, moving)
+
+
+def deaf(fixed, moving, options, progress=None):
+    """As C code is that takes its time before Python's handlers run."""
+    try:
+        slow()
+    finally:
+        print("still here", file=sys.stderr, flush=True)
+        time.sleep(30)
+
+
+def slow_writing(fixed, moving, options, progress=None):
+    """Succeeds; the report that follows the raster then takes long."""
+    import xmatch.report
+
+    xmatch.report.make_previews = slow
+    return registration(fixed, moving)
+
+
+BEHAVIOURS = {
+    f.__name__: f for f in (trusted, untrusted, lost, model_error, out_of_memory, bug, slow, brief, deaf, slow_writing)
+}
 
 if __name__ == "__main__":
     import xmatch.registration

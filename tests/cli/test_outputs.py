@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from xmatch.cli.outputs import Targets, Writing, all_or_none, default_output, unreliable
-from xmatch.errors import OutputError, UsageError
+from xmatch.cli.outputs import Targets, Writing, default_output, unreliable
+from xmatch.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,3 @@ def test_two_outputs_cannot_share_a_name(writing):
 def test_the_raster_is_a_tiff(name):
     with pytest.raises(UsageError):
         Targets.of("sar.tif", Writing(output=name))
-
-
-def test_all_outputs_appear_together(tmp_path):
-    paths = [tmp_path / "a.tif", tmp_path / "b.html"]
-    with all_or_none(paths, overwrite=False) as temporary:
-        for path in paths:
-            temporary[path].write_text("new")
-            assert not path.exists()
-    assert [path.read_text() for path in paths] == ["new", "new"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "b.html"]
-
-
-@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
-def test_when_one_output_fails_the_old_ones_stay(tmp_path, failure):
-    paths = [tmp_path / "a.tif", tmp_path / "b.html"]
-    paths[0].write_text("old")
-    with pytest.raises(failure), all_or_none(paths, overwrite=True) as temporary:
-        temporary[paths[0]].write_text("new")
-        raise failure
-    assert paths[0].read_text() == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif"]
-
-
-def test_a_writer_that_fails_is_reported_under_the_final_name(tmp_path):
-    target = tmp_path / "a.tif"
-    with pytest.raises(OutputError) as caught, all_or_none([target], overwrite=False) as temporary:
-        raise OutputError("no space left", path=temporary[target])
-    assert caught.value.path == str(target)

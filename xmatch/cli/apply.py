@@ -11,7 +11,7 @@ from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import read_registration
 from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
-from xmatch.cli.outputs import all_or_none, default_output, refuse_duplicates, unreliable
+from xmatch.cli.outputs import default_output, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
 from xmatch.errors import ExitCode, InputError, UsageError
 
@@ -68,7 +68,7 @@ def apply_command(
     refuse_duplicates(targets)
 
     from xmatch.io import open_source
-    from xmatch.io.atomic import check_target
+    from xmatch.io.atomic import atomic_writes, check_target
     from xmatch.io.transform_files import read_transform
     from xmatch.writing import write_registered
 
@@ -76,7 +76,7 @@ def apply_command(
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
     transform = read_transform(registration)
     grid = _grid_of(fixed, document, registration)
-    with all_or_none(targets, overwrite) as temporary, progress_bar(talk) as progress:
+    with atomic_writes(targets, overwrite) as temporary, progress_bar(talk) as progress:
         for other, path in zip(others, targets, strict=True):
             with open_source(other, reading.of_moving()) as source:
                 write_registered(

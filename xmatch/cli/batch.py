@@ -16,7 +16,7 @@ from typing import Any
 from xmatch.cli.console import say
 from xmatch.cli.one_pair import Settings, register_pair
 from xmatch.cli.options import Talk
-from xmatch.cli.outputs import Targets, default_output
+from xmatch.cli.outputs import EXTRA_OUTPUTS, Targets, default_output
 from xmatch.cli.runtime import as_failure, emit, failure_document
 from xmatch.errors import ExitCode, InputError, UsageError
 
@@ -92,7 +92,7 @@ def _read(path: str) -> str:
 
 def _targets(row: Row, settings: Settings) -> Targets:
     folder = settings.writing.output
-    if settings.writing.report or any(getattr(settings.writing, name) for name in ("gcps", "points", "vrt", "tfm")):
+    if any(getattr(settings.writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
         raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
     output = row.output or str(Path(folder or ".") / default_output(row.moving))
     return Targets.of(row.moving, settings.writing, output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmatch.cli.console import Progress
 from xmatch.cli.options import Matching, Reading, Running
-from xmatch.cli.outputs import Targets, Writing, all_or_none, unreliable
+from xmatch.cli.outputs import Targets, Writing, unreliable
 from xmatch.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def register_pair(
     """
     if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
         return earlier
+    options = settings.matching.options(settings.reading, settings.running)
     targets.check([fixed, moving], settings.writing)
 
     from xmatch.io import open_source
@@ -65,7 +66,6 @@ def register_pair(
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
-        options = settings.matching.options(settings.reading, settings.running)
         registration = register(fixed_source, moving_source, options, progress)
         provenance = {**registration.provenance, **record(options=settings.as_options())}
         registration = dataclasses.replace(registration, provenance=provenance)
@@ -81,6 +81,7 @@ def write_all(
     progress: Progress | None = None,
 ) -> Outcome:
     """The raster and further outputs, if the verdict allows, and the report: all of them or none."""
+    from xmatch.io.atomic import atomic_writes
     from xmatch.report import make_previews, registration_document, write_reports
 
     trusted, transform = registration.verdict.accepted, registration.transform
@@ -88,7 +89,7 @@ def write_all(
     final = {path: path if trusted else unreliable(path) for path in (targets.raster, *targets.extra.values())}
     raster = final[targets.raster] if keep and targets.write_raster else None
     paths = targets.paths(trusted and keep, keep)
-    with all_or_none(paths, settings.writing.overwrite) as temporary:
+    with atomic_writes(paths, settings.writing.overwrite) as temporary:
         if raster:
             registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
         for kind, path in targets.extra.items() if keep else ():

@@ -1,9 +1,8 @@
-"""Where the outputs of `register` go: their names, the checks before the work, and all or none of them after."""
+"""Where the outputs of `register` go: their names, and the checks before the work."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
-from xmatch.errors import OutputError, UsageError
+from xmatch.errors import UsageError
 
 _RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 _WRITING, _EXTRA = "Writing", "Further outputs"
@@ -85,7 +84,8 @@ class Targets:
         return targets
 
     def paths(self, trusted: bool, keep: bool | None = None) -> list[Path]:
-        """The files of a run that ends so; `keep` adds an untrusted one's raster and further outputs."""
+        """The files of a run that ends so, the one whose presence says that it ended last; `keep` adds the raster and
+        further outputs of an untrusted one."""
         results = [*self.extra.values(), *([self.raster] if self.write_raster else [])]
         if not trusted:
             results = [unreliable(path) for path in results] if keep else []
@@ -105,24 +105,6 @@ class Targets:
 
 
 EXTRA_OUTPUTS = ("gcps", "points", "vrt", "tfm", "displacement")
-
-
-@contextmanager
-def all_or_none(paths: Iterable[Path], overwrite: bool) -> Iterator[dict[Path, Path]]:
-    """Temporary file of each path. All take their final names when the block ends well; otherwise none does."""
-    from xmatch.io.atomic import atomic_write
-
-    temporary: dict[Path, Path] = {}
-    try:
-        with ExitStack() as stack:
-            for path in paths:
-                temporary[path] = stack.enter_context(atomic_write(path, overwrite=overwrite))
-            yield temporary
-    except OutputError as error:
-        # A writer that fails knows its temporary file; the user knows the final one.
-        finals = {str(temp): str(path) for path, temp in temporary.items()}
-        error.path = finals.get(error.path or "", error.path)
-        raise
 
 
 def refuse_duplicates(paths: Iterable[Path]) -> None:

@@ -57,9 +57,11 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
             return int(code or 0)
-    except BrokenPipeError:
-        # The reader has what it wanted; it went away first, so nothing is said.
-        _detach(sys.stdout)
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # Typer wraps it
+            raise
+        # The reader went away first and has what it wanted; nothing is said.
+        _detach(sys.__stdout__)
         return ExitCode.OUTPUT
     except (Exception, KeyboardInterrupt, Interrupted) as error:
         if debug:
@@ -135,7 +137,7 @@ def _detach(stream: Any) -> None:
 
 def _quiet_libraries(debug: bool) -> None:
     warnings.simplefilter("default" if debug else "ignore")
-    logging.basicConfig(level=logging.DEBUG if debug else logging.CRITICAL, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING if debug else logging.CRITICAL, format="%(name)s: %(message)s")
 
 
 @contextlib.contextmanager
