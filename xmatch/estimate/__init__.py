@@ -1,0 +1,163 @@
+"""From correspondences, many of them wrong, to one transform: consensus, weighted refit, choice of the kind.
+
+Positions are corner-counted px throughout; a map estimated between such positions is itself in that convention.
+Same input and seed, same output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from xmatch.coords import corners
+from xmatch.correspondences import Correspondences
+from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline
+from xmatch.estimate.choose import beats, folds, heldout_residuals, score
+from xmatch.estimate.consensus import (
+    affine_consensus,
+    homography_consensus,
+    similarity_consensus,
+    translation_consensus,
+)
+from xmatch.estimate.fit import fit_affine, fit_homography, fit_similarity, fit_translation
+from xmatch.estimate.model import Model, Points, is_plausible, refine
+from xmatch.transforms import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
+
+ESTIMATORS: dict[str, Model] = {
+    "translation": Model(translation_consensus, fit_translation, minimum=1, wanted=1),
+    "similarity": Model(similarity_consensus, fit_similarity, minimum=2, wanted=4),
+    "affine": Model(affine_consensus, fit_affine, minimum=3, wanted=8),
+    "homography": Model(homography_consensus, fit_homography, minimum=4, wanted=12),
+    "tps": Model(bent_consensus, fit_spline, minimum=10, wanted=40),
+}
+"""kind -> how it is estimated, from the stiffest to the freest. "grid" is "tps", sampled."""
+
+GRID_NODES = 24
+"""Cells of a displacement grid along the longer side of moving."""
+
+_MIRROR = Linear(np.diag([-1.0, 1.0, 1.0]), "similarity")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the correspondences say, as far as they agree."""
+
+    transform: Transform | None
+    """moving px -> fixed px; None when there are too few points, or no sane map of the kind explains them."""
+    inliers: np.ndarray
+    """(N,) bool: within the tolerance of where the transform puts them."""
+    residual_px: np.ndarray
+    """(N,) distance of transform(moving_xy) from fixed_xy, fixed px; infinity where there is none."""
+    kind: str
+    """Kind of the transform; what was asked for when there is none."""
+    heldout_px: dict[str, float] = field(default_factory=dict)
+    """kind -> error (root mean square, capped) at inliers that the fit did not see, fixed px, for each kind tried."""
+
+
+def estimate(
+    correspondences: Correspondences,
+    kind: str = "auto",
+    *,
+    seed: int = 0,
+    tolerance_px: float = 3.0,
+    moving_size: tuple[int, int] | None = None,
+    allow_mirror: bool = False,
+    stiffest: str = "translation",
+    freest: str = "tps",
+) -> Estimate:
+    """The transform that most correspondences agree on, refitted to them by weighted least squares.
+
+    Args:
+        kind: a name in `ESTIMATORS`, "grid", or "auto": the stiffest kind that no freer one clearly beats at inliers
+            held out in spatial blocks.
+        tolerance_px: distance in fixed px up to which a correspondence counts as an inlier.
+        moving_size: (width, height) px of moving, all of which must lie in front of the horizon; default: the
+            box around the points.
+        allow_mirror: also try moving turned over.
+        stiffest, freest: bounds of what "auto" may choose.
+
+    Too few points, duplicates, points on a line or not finite give an empty result, never an exception.
+    """
+    n = len(correspondences)
+    usable = np.isfinite(np.column_stack([correspondences.fixed_xy, correspondences.moving_xy])).all(axis=1)
+    points = Points.of(correspondences[usable])
+    if not len(points):
+        return Estimate(None, np.zeros(n, bool), np.full(n, np.inf), kind)
+    frame = corners(*moving_size) if moving_size else points.box()
+    asked = [k for k in ESTIMATORS if k == ("tps" if kind == "grid" else kind)]
+    if kind == "auto":
+        names = list(ESTIMATORS)
+        asked = names[names.index(stiffest) : names.index(freest) + 1]
+    elif not asked:
+        raise ValueError(f"kind {kind!r} is not one of auto, {', '.join(ESTIMATORS)}, grid")
+    found = _best(points, asked, frame, tolerance_px, seed)
+    if allow_mirror:
+        turned = _best(points.mirrored(), asked, frame * (-1, 1), tolerance_px, seed)
+        if turned.inliers.sum() > found.inliers.sum():
+            found = replace(turned, transform=_turned_back(turned.transform))
+    if kind == "grid" and found.transform is not None:
+        width, height = frame.max(axis=0)
+        grid = DisplacementGrid.sampled(found.transform, width, height, max(width, height) / GRID_NODES)
+        residual = points.residual_px(grid)
+        found = replace(found, transform=grid, inliers=residual <= tolerance_px, residual_px=residual)
+    inliers, residual = np.zeros(n, bool), np.full(n, np.inf)
+    inliers[usable], residual[usable] = found.inliers, found.residual_px
+    chosen = kind if found.transform is None else found.transform.kind
+    return replace(found, inliers=inliers, residual_px=residual, kind=chosen)
+
+
+def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: float, seed: int) -> Estimate:
+    """The best of `kinds` for finite `points`; `kind` and shapes are those of `points`."""
+    nothing = Estimate(None, np.zeros(len(points), bool), np.full(len(points), np.inf), kinds[0])
+    candidates = {}
+    for kind in kinds:
+        model = ESTIMATORS[kind]
+        mask = model.consensus(points, tolerance_px, seed) if len(points) >= model.minimum else None
+        transform = None if mask is None else refine(model, points, mask, tolerance_px)
+        if transform is not None and is_plausible(transform, frame):
+            candidates[kind] = points.residual_px(transform) <= tolerance_px
+    if not candidates:
+        return nothing
+    # max() keeps the first of equals, the stiffer one.
+    pool = max(candidates.values(), key=np.count_nonzero)
+    chosen, model, heldout = _choose(points[pool], list(candidates), tolerance_px, seed)
+    transform = refine(model, points, pool if len(candidates) > 1 else candidates[chosen], tolerance_px)
+    if transform is None or not is_plausible(transform, frame):
+        return replace(nothing, heldout_px=heldout)
+    residual = points.residual_px(transform)
+    return Estimate(transform, residual <= tolerance_px, residual, chosen, heldout)
+
+
+def _choose(points: Points, kinds: list[str], tolerance_px: float, seed: int) -> tuple[str, Model, dict[str, float]]:
+    """The stiffest kind that no freer one clearly beats on `points`, its model, and every kind's held-out error."""
+    block, fold = folds(points.moving_xy, seed)
+    best, best_model, best_loss = kinds[0], ESTIMATORS[kinds[0]], None
+    heldout = {}
+    for kind in kinds:
+        if kind != kinds[0] and len(points) < ESTIMATORS[kind].wanted:
+            continue
+        model, loss = _tuned(ESTIMATORS[kind], kind, points, fold, tolerance_px)
+        heldout[kind] = float(np.sqrt(loss.mean()))
+        if best_loss is None or beats(loss, best_loss, block):
+            best, best_model, best_loss = kind, model, loss
+    return best, best_model, heldout
+
+
+def _tuned(model: Model, kind: str, points: Points, fold: np.ndarray, tolerance_px: float) -> tuple[Model, np.ndarray]:
+    """`model` and its (N,) capped squared held-out error; of the spline, the one with the best smoothing."""
+    models = [model.smoothed(s) for s in SMOOTHING] if kind == "tps" else [model]
+    losses = [score(heldout_residuals(m, points, fold), tolerance_px) for m in models]
+    best = int(np.argmin([loss.mean() for loss in losses]))
+    return models[best], losses[best]
+
+
+def _turned_back(transform: Transform) -> Transform:
+    """What was found for moving turned over, for moving as it is."""
+    if isinstance(transform, ThinPlateSpline):
+        # The spline's kernel knows distances only: turning its control points over is exact.
+        return ThinPlateSpline(transform.moving_xy * (-1, 1), transform.fixed_xy, transform.smoothing)
+    return compose(_MIRROR, transform)
+
+
+__all__ = ["ESTIMATORS", "Estimate", "estimate"]

@@ -1,0 +1,76 @@
+"""Which points agree on one map: OpenCV's random sampling, seeded, and a mode for translations."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from xmatch.estimate.model import Points
+
+ITERATIONS = 10_000
+CONFIDENCE = 0.999
+HYPOTHESES = 2_000
+"""Translations are tried at this many points at most."""
+
+
+def translation_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+    """The displacement with most others near it: one point determines a translation, so all can be tried."""
+    shift = points.fixed_xy - points.moving_xy
+    tried = np.arange(len(shift))
+    if len(tried) > HYPOTHESES:
+        tried = np.sort(np.random.default_rng(seed).choice(tried, HYPOTHESES, replace=False))
+    support = cKDTree(shift).query_ball_point(shift[tried], tolerance_px, return_length=True)
+    best = shift[tried[np.argmax(support)]]
+    return np.linalg.norm(shift - best, axis=1) <= tolerance_px
+
+
+def similarity_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+    """RANSAC: OpenCV's USAC does not offer similarities. OpenCV seeds it with a constant, so `seed` says nothing."""
+    moving, fixed = _centred(points)
+    found = cv2.estimateAffinePartial2D(moving, fixed, None, cv2.RANSAC, tolerance_px, ITERATIONS, CONFIDENCE)
+    return _mask(found, len(points), minimum=2)
+
+
+def affine_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+    return _magsac(cv2.estimateAffine2D, points, tolerance_px, seed, minimum=3)
+
+
+def homography_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+    return _magsac(cv2.findHomography, points, tolerance_px, seed, minimum=4)
+
+
+def _magsac(estimator, points: Points, tolerance_px: float, seed: int, minimum: int) -> np.ndarray | None:
+    """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it."""
+    params = cv2.UsacParams()
+    params.score = cv2.SCORE_METHOD_MAGSAC
+    params.loMethod = cv2.LOCAL_OPTIM_SIGMA
+    params.final_polisher = cv2.MAGSAC
+    params.sampler = cv2.SAMPLING_UNIFORM
+    params.threshold = tolerance_px
+    params.maxIterations = ITERATIONS
+    params.confidence = CONFIDENCE
+    params.randomGeneratorState = seed
+    params.isParallel = False
+    moving, fixed = _centred(points)
+    if len(points) == minimum:
+        # Nothing to disagree; USAC may find nothing in a minimal sample.
+        return np.ones(minimum, bool)
+    try:
+        return _mask(estimator(moving, fixed, params), len(points), minimum)
+    except cv2.error:
+        # Some degenerate samples make OpenCV's solvers throw instead of returning nothing.
+        return None
+
+
+def _centred(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """float32 positions about their means: OpenCV computes in single precision, which far-off origins would eat."""
+    return tuple((xy - xy.mean(axis=0)).astype(np.float32) for xy in (points.moving_xy, points.fixed_xy))
+
+
+def _mask(found: tuple[np.ndarray | None, np.ndarray | None], n: int, minimum: int) -> np.ndarray | None:
+    matrix, mask = found
+    if matrix is None or mask is None or not np.isfinite(matrix).all() or mask.size != n:
+        return None
+    mask = mask.ravel().astype(bool)
+    return mask if mask.sum() >= minimum else None
