@@ -114,6 +114,13 @@ def test_poor_terminals_do_not_crash(spawn, env, args):
     assert b"\x1b" not in out + err and b"Traceback" not in err
 
 
+def test_a_plan_in_a_poor_locale_escapes_what_it_cannot_say(spawn, tmp_path):
+    os.rename(tmp_path / "sar.tif", tmp_path / "\u00e9t\u00e9.tif")
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    returned, out, _ = ends(spawn("register", "optical.tif", "\u00e9t\u00e9.tif", "--dry-run", env=env))
+    assert returned == 0 and out.isascii() and b"registered.tif" in out
+
+
 def on_a_terminal(spawn, *args, **env) -> tuple[int, bytes]:
     import pty
 

@@ -79,7 +79,8 @@ def as_failure(error: BaseException) -> XmatchError:
         return _Stopped(getattr(error, "exit_code", ExitCode.INTERRUPTED))
     if hasattr(error, "format_message"):  # what Typer raises for a wrong command line
         context = getattr(error, "ctx", None)
-        return UsageError(error.format_message(), hint=f"see '{context.command_path if context else 'xmatch'} --help'")
+        message = error.format_message() or "a command is needed"  # the help has been shown then
+        return UsageError(message, hint=f"see '{context.command_path if context else 'xmatch'} --help'")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter: torch, on the GPU
         return ResourceError("out of memory", hint="lower --max-memory or --threads, or free memory")
     if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
@@ -101,8 +102,11 @@ def emit(document: dict[str, Any]) -> None:
 
 
 def emit_text(text: str) -> None:
-    _stdout().write(text)
-    _stdout().flush()
+    """Text on stdout; what its encoding lacks (LANG=C) is written as escapes."""
+    stream = _stdout()
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def emit_bytes(data: bytes) -> None:
