@@ -69,12 +69,11 @@ def apply_command(
 
     from xmatch.io import open_source
     from xmatch.io.atomic import atomic_writes, check_target
-    from xmatch.io.transform_files import read_transform
     from xmatch.writing import write_registered
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
-    transform = read_transform(registration)
+    transform = _transform_of(document, registration)
     grid = _grid_of(fixed, document, registration)
     with atomic_writes(targets, overwrite) as temporary, progress_bar(talk) as progress:
         for other, path in zip(others, targets, strict=True):
@@ -122,6 +121,19 @@ def onto_footprint(transform: Transform, moving: dict[str, Any] | None, other: H
         sizes = f"{other.width} x {other.height} px against {moving['width']} x {moving['height']} px"
         raise InputError(f"not the footprint of the image that was registered: {sizes}", path=other.path)
     return rescaled(transform, (moving["width"], moving["height"]), (other.width, other.height))
+
+
+def _transform_of(document: dict[str, Any] | None, path: str) -> Transform:
+    from xmatch.transforms import transform_from_dict
+
+    if document is None:
+        from xmatch.io.transform_files import read_transform
+
+        return read_transform(path)
+    try:
+        return transform_from_dict(document["transform"])
+    except ValueError as error:
+        raise InputError(str(error), path=path) from None
 
 
 def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> Grid:
