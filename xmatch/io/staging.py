@@ -187,7 +187,7 @@ def _marked(pixels: np.ndarray, valid: np.ndarray, nodata: float) -> np.ndarray:
     if pixels.dtype.kind in "iu":
         neighbour = nodata - 1 if nodata == np.iinfo(pixels.dtype).max else nodata + 1
     else:
-        neighbour = np.nextafter(nodata, pixels.dtype.type(np.inf))
+        neighbour = nodata - 16 * np.spacing(nodata)  # GDAL takes floats a few steps apart for equal
     return np.where(valid, np.where(pixels == nodata, neighbour, pixels), nodata).astype(pixels.dtype)
 
 
