@@ -96,6 +96,21 @@ def test_auto_on_pure_noise_is_never_free():
         assert found.inliers.sum() < 20
 
 
+@pytest.mark.parametrize("kind", ["similarity", "affine", "homography"])
+def test_a_tenth_of_the_points_is_enough(kind):
+    for seed in range(4):
+        points, _ = matches(KNOWN[kind], n=300, outliers=0.9, seed=seed)
+        found = estimate(points, moving_size=SIZE, seed=seed)
+        assert found.kind == kind and corner_error_px(found.transform, KNOWN[kind], *SIZE) < 1
+
+
+def test_a_result_explains_at_least_the_points_that_determine_it():
+    for seed in range(6):
+        points, _ = matches(KNOWN["affine"], n=60, outliers=0.93, noise_px=1.0, seed=seed)
+        found = estimate(points, moving_size=SIZE, seed=seed)
+        assert found.transform is None or found.inliers.sum() >= ESTIMATORS[found.kind].minimum
+
+
 def test_auto_keeps_within_its_bounds():
     points, _ = matches(KNOWN["homography"])
     assert estimate(points, moving_size=SIZE, freest="affine").kind == "affine"

@@ -183,7 +183,7 @@ def test_sets_are_called_by_what_tells_their_paths_apart(tmp_path):
         write_set(tmp_path / "data" / name)
 
     def names(*patterns):
-        return [name for name, _ in manifests(EvalRecipe(manifest=patterns), tmp_path)]
+        return [name for name, *_ in manifests(EvalRecipe(manifest=patterns), tmp_path)]
 
     assert names("data/*/val/pairs.jsonl") == ["SAR", "map"]
     assert names("data/**/pairs.jsonl") == ["SAR/val", "map/train", "map/val"]
@@ -200,6 +200,14 @@ def test_unrelated_pairs_are_as_many_mixed_within_and_across_sets(recipe, tmp_pa
     crossing = [task for task in strange if os.path.dirname(task.fixed) != os.path.dirname(task.moving)]
     assert 0 < len(crossing) < 5
     assert len({task.id for task in tasks}) == 10
+
+
+def test_a_set_that_repeats_its_places_meets_strangers_of_other_sets_only(recipe, tmp_path):
+    sets = (SetSpec("A/pairs.jsonl", "A"), SetSpec("B/pairs.jsonl", "B", repeats=True))
+    strange = [task for task in plan(EvalRecipe(sets, unrelated=True), tmp_path) if not task.related]
+    assert len(strange) == 5
+    assert all(os.path.dirname(t.moving) == str(tmp_path / "A") for t in strange if t.set == "B")
+    assert not any(not task.related for task in plan(EvalRecipe(sets[1:], unrelated=True), tmp_path))
 
 
 def test_a_limit_takes_the_first_pairs_of_each_set(recipe, tmp_path):

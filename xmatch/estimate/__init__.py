@@ -25,7 +25,7 @@ from xmatch.estimate.model import Model, Points, is_plausible, refine
 from xmatch.transforms import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
 
 ESTIMATORS: dict[str, Model] = {
-    "translation": Model(translation_consensus, fit_translation, minimum=1, wanted=1),
+    "translation": Model(translation_consensus, fit_translation, minimum=1, wanted=3),
     "similarity": Model(similarity_consensus, fit_similarity, minimum=2, wanted=4),
     "affine": Model(affine_consensus, fit_affine, minimum=3, wanted=8),
     "homography": Model(homography_consensus, fit_homography, minimum=4, wanted=12),
@@ -35,6 +35,9 @@ ESTIMATORS: dict[str, Model] = {
 
 GRID_NODES = 24
 """Cells of a displacement grid along the longer side of moving."""
+
+JUDGES = 2000
+"""Inliers that choose the kind, at most; more would take longer and say the same."""
 
 _MIRROR = Linear(np.diag([-1.0, 1.0, 1.0]), "similarity")
 
@@ -119,27 +122,33 @@ def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: flo
             candidates[kind] = points.residual_px(transform) <= tolerance_px
     if not candidates:
         return nothing
+    # A free map finds some followers in any noise: it needs more of them to be heard, if any kind has enough.
+    enough = {kind: mask for kind, mask in candidates.items() if mask.sum() >= ESTIMATORS[kind].wanted}
+    candidates = enough or candidates
     # max() keeps the first of equals, the stiffer one.
     pool = max(candidates.values(), key=np.count_nonzero)
     chosen, model, heldout = _choose(points[pool], list(candidates), tolerance_px, seed)
-    transform = refine(model, points, pool if len(candidates) > 1 else candidates[chosen], tolerance_px)
+    transform = refine(model, points, pool, tolerance_px)
     if transform is None or not is_plausible(transform, frame):
         return replace(nothing, heldout_px=heldout)
     residual = points.residual_px(transform)
-    return Estimate(transform, residual <= tolerance_px, residual, chosen, heldout)
+    inliers = residual <= tolerance_px
+    if inliers.sum() < model.minimum:
+        return replace(nothing, heldout_px=heldout)
+    return Estimate(transform, inliers, residual, chosen, heldout)
 
 
 def _choose(points: Points, kinds: list[str], tolerance_px: float, seed: int) -> tuple[str, Model, dict[str, float]]:
     """The stiffest kind that no freer one clearly beats on `points`, its model, and every kind's held-out error."""
+    if len(points) > JUDGES:
+        points = points[np.sort(np.random.default_rng(seed).choice(len(points), JUDGES, replace=False))]
     block, fold = folds(points.moving_xy, seed)
-    best, best_model, best_loss = kinds[0], ESTIMATORS[kinds[0]], None
+    best, best_model, best_loss = None, None, None
     heldout = {}
     for kind in kinds:
-        if kind != kinds[0] and len(points) < ESTIMATORS[kind].wanted:
-            continue
         model, loss = _tuned(ESTIMATORS[kind], kind, points, fold, tolerance_px)
         heldout[kind] = float(np.sqrt(loss.mean()))
-        if best_loss is None or beats(loss, best_loss, block):
+        if best is None or beats(loss, best_loss, block):
             best, best_model, best_loss = kind, model, loss
     return best, best_model, heldout
 

@@ -8,7 +8,10 @@ from scipy.spatial import cKDTree
 
 from xmatch.estimate.model import Points
 
-ITERATIONS = 10_000
+ITERATIONS = {2: 10_000, 3: 50_000, 4: 200_000}
+"""Samples drawn at most, by the size of a sample: enough to find 7 % of right points among 300 more often than not."""
+FULL_SPEED = 1_000
+"""With more points than this, fewer samples are drawn, so that hopeless input does not take ever longer."""
 CONFIDENCE = 0.999
 HYPOTHESES = 2_000
 """Translations are tried at this many points at most."""
@@ -28,7 +31,7 @@ def translation_consensus(points: Points, tolerance_px: float, seed: int) -> np.
 def similarity_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
     """RANSAC: OpenCV's USAC does not offer similarities. OpenCV seeds it with a constant, so `seed` says nothing."""
     moving, fixed = _centred(points)
-    found = cv2.estimateAffinePartial2D(moving, fixed, None, cv2.RANSAC, tolerance_px, ITERATIONS, CONFIDENCE)
+    found = cv2.estimateAffinePartial2D(moving, fixed, None, cv2.RANSAC, tolerance_px, ITERATIONS[2], CONFIDENCE)
     return _mask(found, len(points), minimum=2)
 
 
@@ -48,7 +51,7 @@ def _magsac(estimator, points: Points, tolerance_px: float, seed: int, minimum: 
     params.final_polisher = cv2.MAGSAC
     params.sampler = cv2.SAMPLING_UNIFORM
     params.threshold = tolerance_px
-    params.maxIterations = ITERATIONS
+    params.maxIterations = max(ITERATIONS[minimum] * FULL_SPEED // max(len(points), FULL_SPEED), 5_000)
     params.confidence = CONFIDENCE
     params.randomGeneratorState = seed
     params.isParallel = False

@@ -29,6 +29,8 @@ class SetSpec:
     """A pairs.jsonl, or a glob of several; relative paths start at the recipe's folder."""
     name: str | None = None
     """How tables call it; default: what tells its path apart from the others'."""
+    repeats: bool = False
+    """Its rows show some places more than once, like frames of one camera: strangers come from other sets only."""
 
 
 @dataclass(frozen=True)
@@ -89,37 +91,38 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
         InputError: no manifest matches, or one cannot be read or is empty.
         UsageError: two sets have the same name.
     """
-    sets = {name: _pairs(path, name) for name, path in manifests(recipe, folder)}
-    names = list(sets)
+    found = manifests(recipe, folder)
+    sets = {name: _pairs(path, name) for name, path, _ in found}
     tasks = []
-    for turn, name in enumerate(names):
-        pairs = sets[name]
+    for turn, (name, _, repeats) in enumerate(found):
+        pairs, others = sets[name], sets[found[(turn + 1) % len(found)][0]]
         for row, task in enumerate(pairs[: recipe.limit]):
             near = pairs[_far_row(row, len(pairs))]
-            tasks.append(dataclasses.replace(task, filler=near.moving))
+            # Its fixed image has no border of its own.
+            tasks.append(dataclasses.replace(task, filler=near.fixed))
             if recipe.unrelated:
                 # Every other stranger is of the same set, the rest of the next set: both kinds must be rejected.
-                other = sets[names[(turn + 1) % len(names)]]
-                stranger = other[row % len(other)] if row % 2 and len(names) > 1 else near
-                tasks += _unrelated(task, stranger)
+                abroad = (row % 2 or repeats) and len(found) > 1
+                tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
     return tasks
 
 
-def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, str]]:
-    """(name, path) of every set, in the recipe's order, globs sorted."""
-    found: list[tuple[str | None, str]] = []
+def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, str, bool]]:
+    """(name, path, repeats) of every set, in the recipe's order, globs sorted."""
+    found: list[tuple[SetSpec, str]] = []
     for entry in recipe.manifest:
         spec = entry if isinstance(entry, SetSpec) else SetSpec(entry)
         pattern = os.path.join(folder, os.path.expanduser(spec.manifest))
         paths = sorted(glob.glob(pattern, recursive=True))
         if not paths:
             raise InputError("no manifest of pairs there", path=pattern, hint="is --data, or the recipe's path, right?")
-        found += [(spec.name, path) for path in paths]
-    names = [given or short for (given, _), short in zip(found, _short_names([p for _, p in found]), strict=True)]
+        found += [(spec, path) for path in paths]
+    short = _short_names([path for _, path in found])
+    names = [spec.name or name for (spec, _), name in zip(found, short, strict=True)]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise UsageError(f"several sets are called {', '.join(sorted(twice))}", hint="give each its own name")
-    return [(name, path) for name, (_, path) in zip(names, found, strict=True)]
+    return [(name, path, spec.repeats) for name, (spec, path) in zip(names, found, strict=True)]
 
 
 def data_digest(recipe: EvalRecipe, folder: str | os.PathLike, tasks: list[Task]) -> str:
@@ -127,7 +130,7 @@ def data_digest(recipe: EvalRecipe, folder: str | os.PathLike, tasks: list[Task]
     from xmatch.io import file_digest
 
     digest = hashlib.sha256()
-    for _, path in manifests(recipe, folder):
+    for _, path, _ in manifests(recipe, folder):
         digest.update(Path(path).read_bytes())
     for path in sorted({p for task in tasks for p in (task.fixed, task.moving) if p}):
         digest.update((file_digest(path) if os.path.isfile(path) else "missing").encode())
@@ -139,8 +142,9 @@ def _far_row(row: int, n: int) -> int:
     return (row + max(n // 2, 1)) % n
 
 
-def _unrelated(task: Task, stranger: Task) -> list[Task]:
-    if task.problem or stranger.problem or task.moving == stranger.moving:
+def _unrelated(task: Task, stranger: Task, repeats: bool) -> list[Task]:
+    same = task.moving == stranger.moving or (repeats and task.set == stranger.set)
+    if task.problem or stranger.problem or same:
         return []
     return [
         dataclasses.replace(task, id=f"{task.id} x {stranger.id}", moving=stranger.moving, truth=None, related=False)
