@@ -1,0 +1,102 @@
+"""Structure that survives a change of sensor: where edges run, and how surely, but not which side is brighter.
+
+A gradient (gx, gy) of length m and angle phi is written as the complex numbers m' exp(2i phi) and m' exp(4i phi).
+Doubling the angle makes them blind to contrast inversion; m' is m divided by its local mean, so that a faint
+edge in a dark field counts as much as a bright one. The products of two such fields, summed over the overlap,
+are the low Fourier orders of correlating oriented-gradient histograms (CFOG: Ye et al., TGRS 57, 2019; gradient
+fields in Fourier space: Fitch et al., BMVC 2002), and turning the image by t only multiplies order k by exp(ikt).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+ORDERS = (2, 4)
+WEIGHTS = (1.0, 0.5)
+"""Share of each order in the score: the second sharpens the direction, the first is steadier."""
+
+SMOOTHING_PX = 1.0
+NEIGHBOURHOOD_PX = 6.0
+GAMMA = 0.5
+"""Square root of the intensity: halfway to the logarithm that turns speckle additive, without its trouble at 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Oriented structure of an image of (h, w) px."""
+
+    fields: np.ndarray
+    """(h, w, 2 k) float32: real and imaginary part of the first k of `ORDERS`, by weight; 0 where not valid."""
+    valid: np.ndarray
+    """(h, w) float32, 1 where the fields are to be believed."""
+
+
+def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structure:
+    """Oriented structure of `image` (h, w) float32 in [0, 1] where `valid` (h, w) bool.
+
+    What lies outside `valid` has no say: it is filled smoothly and an edge's breadth along it is dropped, so
+    neither a black collar nor whatever stands in it leaves a trace.
+    """
+    weight = valid.astype(np.float32)
+    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
+    if not valid.all():
+        root = np.where(valid, root, _mean_around(root, weight, 4 * SMOOTHING_PX)).astype(np.float32)
+    root = cv2.GaussianBlur(root, (0, 0), SMOOTHING_PX)
+    gx = cv2.Scharr(root, cv2.CV_32F, 1, 0, scale=1 / 32)
+    gy = cv2.Scharr(root, cv2.CV_32F, 0, 1, scale=1 / 32)
+    trusted = _shrunk(valid, int(np.ceil(2 * SMOOTHING_PX)) + 1).astype(np.float32)
+    squared = (gx * gx + gy * gy) * trusted
+    around = _mean_around(squared, trusted, NEIGHBOURHOOD_PX)
+    floor = squared.sum() / max(float(trusted.sum()), 1.0)
+    # A tenth of the image's own mean keeps sensor noise in flat areas from passing for structure.
+    strength = np.sqrt(squared) / (np.sqrt(around) + 0.1 * np.sqrt(floor) + 1e-6)
+    strength = np.minimum(np.sqrt(strength), 2.5) * trusted
+    length = np.sqrt(squared) + 1e-9
+    cos1, sin1 = gx * trusted / length, gy * trusted / length
+    cos2, sin2 = cos1 * cos1 - sin1 * sin1, 2 * cos1 * sin1
+    parts = [strength * cos2, strength * sin2]
+    if orders > 1:
+        weighted = strength * np.float32(np.sqrt(WEIGHTS[1]))
+        parts += [weighted * (cos2 * cos2 - sin2 * sin2), weighted * (2 * cos2 * sin2)]
+    return Structure(np.dstack(parts).astype(np.float32, copy=False), trusted)
+
+
+def centred(source: Structure) -> Structure:
+    """The structure without its mean: a town's street grid must not match another's for its direction alone."""
+    mean = source.fields.sum(axis=(0, 1)) / max(float(source.valid.sum()), 1.0)
+    return Structure(source.fields - mean * source.valid[..., None], source.valid)
+
+
+def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> Structure:
+    """The structure as it would look after the affine map `matrix_2x3` (centre-counted px) onto (width, height) px.
+
+    The turn is read from the map; its scale is left to the caller, who resizes the image first when it matters.
+    """
+    fields = cv2.warpAffine(source.fields, matrix_2x3, size, flags=cv2.INTER_LINEAR)
+    valid = cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR)
+    a, b, c, d = matrix_2x3[0, 0], matrix_2x3[0, 1], matrix_2x3[1, 0], matrix_2x3[1, 1]
+    mirrored = a * d - b * c < 0
+    angle = np.arctan2(c - b, a + d) if not mirrored else np.arctan2(c + b, a - d)
+    if mirrored:
+        fields[..., 1::2] *= -1
+    for i in range(0, fields.shape[2], 2):
+        order = ORDERS[i // 2]
+        cos, sin = np.float32(np.cos(order * angle)), np.float32(np.sin(order * angle))
+        real, imaginary = fields[..., i] * cos - fields[..., i + 1] * sin, fields[..., i] * sin + fields[..., i + 1] * cos
+        fields[..., i], fields[..., i + 1] = real, imaginary
+    return Structure(fields, valid)
+
+
+def _mean_around(values: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
+    """Gaussian mean that counts only weighted pixels."""
+    total = cv2.GaussianBlur(values * weight, (0, 0), sigma_px)
+    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma_px), 1e-3)
+
+
+def _shrunk(valid: np.ndarray, radius_px: int) -> np.ndarray:
+    """`valid` without a rim of `radius_px`; the image's own edge counts as one too."""
+    kernel = np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
+    return cv2.erode(valid.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
