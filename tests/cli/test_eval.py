@@ -1,19 +1,25 @@
 """`xmatch eval`, from the command line to the files."""
 
+import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import typer
 
 from xmatch.cli.eval import eval_command
+from xmatch.cli.recipes import recipe_class
+from xmatch.cli.register import register_command
 from xmatch.cli.runtime import run
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ExitCode, InputError
+from xmatch.evaluation import EvalRecipe
 from xmatch.recipe import load_recipe
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import translation
+from xmatch.transforms import TRANSFORMS, translation
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 APP = typer.Typer()
 APP.command("eval")(eval_command)
 
@@ -148,12 +154,14 @@ def test_an_unknown_transform_is_two(folder):
 
 
 def test_the_recipes_that_come_along_can_be_read():
-    from pathlib import Path
-
-    from xmatch.evaluation import EvalRecipe
-    from xmatch.transforms import TRANSFORMS
-
-    recipes = sorted((Path(__file__).parents[2] / "recipes").glob("eval-*.yaml"))
-    assert len(recipes) >= 5
-    for path in recipes:
+    paths = sorted(RECIPES.glob("eval-*.yaml"))
+    assert len(paths) >= 5
+    for path in paths:
         assert load_recipe(path, EvalRecipe).register.transform in ("auto", *TRANSFORMS)
+
+
+def test_the_example_for_register_names_its_options_and_their_defaults():
+    recipe = load_recipe(RECIPES / "register.yaml", recipe_class(register_command))
+    written = {key: value for key, value in vars(recipe).items() if value is not None}
+    defaults = {name: p.default for name, p in inspect.signature(register_command).parameters.items()}
+    assert written and written == {key: defaults[key] for key in written}
