@@ -1,5 +1,6 @@
 """`xmatch register` on one pair: what it writes, what it says, what it leaves alone."""
 
+import errno
 import json
 import os
 import shutil
@@ -112,6 +113,29 @@ def test_a_report_that_cannot_be_written_takes_the_raster_back(cli, pair, monkey
     assert cli("register", *pair, "--overwrite").code == 5
     assert Path("sar.registered.tif").read_text() == "old"
     assert names() == ["optical.tif", "sar.registered.tif", "sar.tif"]
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
+def test_whenever_the_disk_fails_the_old_outputs_stay_and_nothing_else(cli, pair, monkeypatch, fault):
+    assert cli("register", *pair).code == 0
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    steps = []
+    monkeypatch.setattr("xmatch.io.atomic.step", steps.append)
+    cli("register", *pair, "--overwrite")
+    moments = len(steps) - steps.count("rename") + 1  # a rename that fails after others is beyond any program
+    for path, data in before.items():
+        Path(path).write_bytes(data)
+
+    for moment in range(moments):
+        countdown = iter(range(moment, -1, -1))
+
+        def fail(name, countdown=countdown):
+            if next(countdown) == 0:
+                raise OSError(fault, os.strerror(fault))
+
+        monkeypatch.setattr("xmatch.io.atomic.step", fail)
+        assert cli("register", *pair, "--overwrite").code == 5
+        assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
 
 
 def test_skip_existing_repeats_the_earlier_verdict_without_work(cli, pair, behave):
