@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 import typer
 
 from xmatch.cli.console import progress_bar, say
+from xmatch.cli.extra_outputs import PointsFormat, points_format, write_points
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Talk
 from xmatch.cli.runtime import emit_bytes
 from xmatch.errors import ExitCode, UsageError
-
-Format = Literal["csv", "json", "npz", "points"]
 
 
 @grouped
@@ -28,7 +27,7 @@ def match_command(
     talk: Talk,
     output: Output = None,
     format: Annotated[
-        Format | None,
+        PointsFormat | None,
         typer.Option("--format", help="Default: what --output's suffix says, else csv.", show_default=False),
     ] = None,
     overwrite: Overwrite = False,
@@ -41,6 +40,7 @@ def match_command(
     not to be trusted; the points are given all the same.
     """
     kind = choose_format(format, output, talk)
+    options = matching.options(reading, running)
     if output is not None:
         from xmatch.io.atomic import check_target
 
@@ -51,20 +51,19 @@ def match_command(
     from xmatch.io import open_source
     from xmatch.registration import register
 
-    options = matching.options(reading, running)
     with (
         open_source(fixed, reading.of_fixed()) as fixed_source,
         open_source(moving, reading.of_moving()) as moving_source,
-        progress_bar(talk) as progress,
     ):
-        registration = register(fixed_source, moving_source, options, progress)
+        with progress_bar(talk) as progress:
+            registration = register(fixed_source, moving_source, options, progress)
         if output is not None:
             write_points(Path(output), kind, registration, fixed_source, overwrite)
         else:
             # Every format has one writer, and it writes files: stdout gets a copy.
             with tempfile.TemporaryDirectory(prefix="xmatch-") as folder:
                 path = Path(folder) / f"points.{kind}"
-                write_points(path, kind, registration, fixed_source, overwrite=True)
+                write_points(path, kind, registration, fixed_source)
                 emit_bytes(path.read_bytes())
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
@@ -73,7 +72,7 @@ def match_command(
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
 
 
-def choose_format(format: Format | None, output: str | None, talk: Talk) -> Format:
+def choose_format(format: PointsFormat | None, output: str | None, talk: Talk) -> PointsFormat:
     """--format; else the suffix of --output; else json with --json, csv without.
 
     Raises:
@@ -83,8 +82,4 @@ def choose_format(format: Format | None, output: str | None, talk: Talk) -> Form
         return format
     if output is None:
         return "json" if talk.json else "csv"
-    suffix = Path(output).suffix.lower().removeprefix(".")
-    if suffix not in get_args(Format):
-        known = ", ".join(get_args(Format))
-        raise UsageError(f"{output} ends in none of {known}", hint="name the format with --format")
-    return suffix
+    return points_format(output)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmatch.cli.console import Progress
+from xmatch.cli.extra_outputs import write_extra
 from xmatch.cli.options import Matching, Reading, Running
 from xmatch.cli.outputs import Targets, Writing, unreliable
 from xmatch.errors import ExitCode, InputError
@@ -93,7 +94,7 @@ def write_all(
         if raster:
             registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
         for kind, path in targets.extra.items() if keep else ():
-            _write_extra(kind, temporary[final[path]], path.suffix, registration, fixed, moving)
+            write_extra(kind, temporary[final[path]], final[path], registration, fixed, moving)
         previews = make_previews(fixed, moving, registration) if targets.html else None
         document = registration_document(registration, output=raster, previews=previews)
         if targets.html and targets.json:
@@ -156,14 +157,3 @@ def _write_raster(
     )
     notes = (f"{facts['clipped']} pixels were clipped to the data type",) if facts.get("clipped") else ()
     return dataclasses.replace(registration, notes=registration.notes + notes)
-
-
-def _write_extra(kind: str, path: Path, suffix: str, registration: Registration, fixed: Source, moving: Source) -> None:
-    if kind == "points":
-        from xmatch.io.points import POINTS_WRITERS
-
-        POINTS_WRITERS[suffix](path, registration, fixed)
-    else:
-        from xmatch.io.transform_files import TRANSFORM_WRITERS
-
-        TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from xmatch.cli.extra_outputs import points_format
 from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
 from xmatch.errors import UsageError
 
@@ -81,6 +82,8 @@ class Targets:
         extra = {name: Path(path) for name in EXTRA_OUTPUTS if (path := getattr(writing, name)) is not None}
         targets = Targets(raster, not writing.transform_only, html, json, extra)
         refuse_duplicates(targets.paths(trusted=True))
+        if "points" in extra:
+            points_format(extra["points"])
         return targets
 
     def paths(self, trusted: bool, keep: bool | None = None) -> list[Path]:

@@ -1,0 +1,53 @@
+"""Points and transform files: from a registration to the writers in `xmatch.io`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.io.source import Source
+    from xmatch.result import Registration
+
+PointsFormat = Literal["csv", "json", "npz", "points"]
+"""The names in `xmatch.io.points.POINTS_WRITERS`."""
+
+
+def points_format(path: str | Path) -> PointsFormat:
+    """The format that a file's suffix names.
+
+    Raises:
+        UsageError: it names none.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in get_args(PointsFormat):
+        raise UsageError(f"{path} ends in none of .{', .'.join(get_args(PointsFormat))}", hint="rename it")
+    return suffix
+
+
+def write_points(
+    path: Path, kind: PointsFormat, registration: Registration, fixed: Source, overwrite: bool = False
+) -> None:
+    """The correspondences with their inlier flags and residuals."""
+    from xmatch.io.points import POINTS_WRITERS
+
+    POINTS_WRITERS[kind](
+        path,
+        registration.correspondences,
+        inliers=registration.inliers,
+        residual_px=registration.residual_px,
+        fixed=fixed.header,
+        overwrite=overwrite,
+    )
+
+
+def write_extra(kind: str, path: Path, final: Path, registration: Registration, fixed: Source, moving: Source) -> None:
+    """One of `EXTRA_OUTPUTS`, at the temporary `path` of `final`, whose suffix says the format of points."""
+    if kind == "points":
+        write_points(path, points_format(final), registration, fixed, overwrite=True)
+        return
+    from xmatch.io.transform_files import TRANSFORM_WRITERS
+
+    TRANSFORM_WRITERS[kind](path, registration.transform, fixed.header, moving.header, overwrite=True)
