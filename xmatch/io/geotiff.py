@@ -1,0 +1,239 @@
+"""GeoTIFF, COG, PNG, JPEG and JPEG 2000 through rasterio."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.windows import Window
+
+from xmatch.errors import InputError
+from xmatch.io.read_georef import read_georef
+from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
+from xmatch.io.read_levels import PyramidSource
+from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_sampling import Box
+from xmatch.io.read_spacing import is_medical, tagged_spacing
+from xmatch.io.read_tiff_scan import Directory
+from xmatch.io.read_values import BLACK_AND_WHITE, Palette, expand, holds_data, nodata_notes, palette_table
+from xmatch.io.source import Header
+
+_CACHE_BYTES = 128 * 2**20
+_SEQUENTIAL = {"PNG", "JPEG"}
+_RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_SEPARATED, _CIELAB = 5, (8, 9, 10)
+
+
+def open_raster(
+    path: str,
+    driver: str | None,
+    fingerprint: Fingerprint | None,
+    options: ReadOptions,
+    directory: Directory | None = None,
+) -> PyramidSource:
+    """Open with the one GDAL driver that the file's first bytes call for (None, for remote files: any).
+
+    Args:
+        directory: the IFD to read, of a TIFF.
+
+    Raises:
+        InputError, ResourceError, UsageError: see `xmatch.io.open_source`.
+    """
+    silence("rasterio")
+    with ExitStack() as stack:
+        name = _gdal_name(path, directory, stack)
+        dataset = stack.enter_context(_opened(path, name, driver, options))
+        with _gdal(options), decoding(path, "cannot be opened: "):
+            layout = _Layout.of(dataset, path, options, directory)
+            georef, notes = read_georef(dataset, options)
+            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *notes))
+            if fingerprint:
+                claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
+                refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
+            factors = dataset.overviews(1)
+        levels = [RasterLevel(dataset, path, layout, options)]
+        if directory is None or directory.number == 0:
+            for k in range(len(factors)):
+                overview = stack.enter_context(_opened(path, name, driver, options, overview_level=k))
+                levels.append(RasterLevel(overview, path, layout, options))
+        return PyramidSource(
+            header,
+            levels,
+            fingerprint=fingerprint,
+            close=stack.pop_all().close,
+            max_memory_bytes=options.max_memory_bytes,
+            allow_damaged=options.allow_damaged,
+        )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which of a dataset's bands are data, and what their values mean."""
+
+    bands: tuple[int, ...]
+    """Data bands, from 1."""
+    alpha: int | None
+    names: tuple[str, ...]
+    dtype: np.dtype
+    palette: Palette | None
+    nodata: float | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, dataset: rasterio.DatasetReader, path: str, options: ReadOptions, directory: Directory | None
+    ) -> _Layout:
+        colours = dataset.colorinterp
+        structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        notes = []
+        _refuse_unconverted(structure, colours, path, directory)
+        if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
+            notes.append(f"{structure['SOURCE_COLOR_SPACE']} converted to RGB")
+        alpha = next((i for i, c in enumerate(colours, 1) if c == ColorInterp.alpha), None)
+        if options.bands is None:
+            bands = tuple(i for i in dataset.indexes if i != alpha) or dataset.indexes
+        else:
+            bands = tuple(options.bands)
+        if max(bands) > dataset.count:
+            raise InputError(f"has no band {max(bands)}; its bands are 1 to {dataset.count}", hint="--band", path=path)
+        if alpha in bands:
+            alpha = None
+
+        dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
+        palette = None
+        if bands == (1,) and colours[0] == ColorInterp.palette:
+            palette = palette_table(dataset.colormap(1))
+        if dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1" and bands == (1,):
+            palette = palette or BLACK_AND_WHITE
+            notes.append("1-bit image: 0 and 1 taken as black and white")
+        if palette:
+            names: tuple[str, ...] = ("red", "green", "blue")
+            dtype = np.dtype(np.uint8)
+        else:
+            names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
+        nodata = dataset.nodatavals[bands[0] - 1] if options.nodata is None else options.nodata
+        notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
+        orientation = dataset.tags().get("EXIF_Orientation", "1")
+        if orientation not in ("", "1"):
+            notes.append(f"EXIF orientation {orientation} is not applied; pixels are as stored")
+        return cls(bands, alpha, names, dtype, palette, nodata, tuple(notes))
+
+
+class RasterLevel:
+    """The full resolution, or one overview, of a rasterio dataset."""
+
+    def __init__(self, dataset: rasterio.DatasetReader, path: str, layout: _Layout, options: ReadOptions) -> None:
+        self.width, self.height = dataset.width, dataset.height
+        rows, columns = dataset.block_shapes[layout.bands[0] - 1]
+        self.block = columns, rows
+        self.sequential = dataset.driver in _SEQUENTIAL
+        self._dataset, self._path, self._layout, self._options = dataset, path, layout, options
+        self._flags = dataset.mask_flag_enums
+
+    def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
+        """See `Level.load`."""
+        layout = self._layout
+        indexes = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
+        with _gdal(self._options), decoding(self._path):
+            pixels = self._dataset.read(indexes, window=window)
+            masks = [self._dataset.read_masks(b, window=window) for b in self._masked(indexes)]
+            if layout.alpha:
+                masks.append(self._dataset.read(layout.alpha, window=window))
+        valid = holds_data(pixels, layout.nodata)
+        for mask in masks:
+            valid &= mask != 0
+        if layout.palette and not native:
+            pixels, opaque = expand(pixels[0], layout.palette)
+            return pixels[list(bands)], valid & opaque
+        return pixels, valid
+
+    def _masked(self, indexes: list[int]) -> list[int]:
+        """Bands whose mask says more than nodata and alpha do: an internal mask or a .msk file."""
+        own = [
+            b for b in indexes if not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & set(self._flags[b - 1])
+        ]
+        shared = own and MaskFlags.per_dataset in self._flags[own[0] - 1]
+        return own[:1] if shared else own
+
+
+def _header(
+    dataset: rasterio.DatasetReader,
+    path: str,
+    layout: _Layout,
+    directory: Directory | None,
+    georef: Any,
+    notes: tuple[str, ...],
+) -> Header:
+    cog = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
+    spacing = None
+    if directory and not directory.georeferenced and georef is None:
+        spacing = tagged_spacing(directory.resolution)
+    return Header(
+        path=path,
+        format="COG" if cog else dataset.driver.replace("JP2OpenJPEG", "JPEG 2000"),
+        width=dataset.width,
+        height=dataset.height,
+        bands=layout.names,
+        dtype=layout.dtype.name,
+        georef=georef,
+        spacing_um=spacing,
+        nodata=layout.nodata,
+        palette=layout.palette,
+        medical=is_medical(spacing),
+        tags=dict(dataset.tags()),
+        notes=notes,
+    )
+
+
+def _refuse_unconverted(
+    structure: dict[str, str], colours: Sequence[ColorInterp], path: str, directory: Directory | None
+) -> None:
+    """GDAL turns 8-bit CMYK and Lab into RGB; what it leaves as it is would be taken for RGB and alpha."""
+    separated = ColorInterp.black in colours or ColorInterp.cyan in colours
+    if directory:
+        separated |= directory.photometric == _SEPARATED and structure.get("SOURCE_COLOR_SPACE") != "CMYK"
+        if directory.photometric in _CIELAB and structure.get("SOURCE_COLOR_SPACE") != "CIELAB":
+            raise InputError("holds Lab colours of more than 8 bits", hint="convert it to RGB first", path=path)
+    if separated:
+        raise InputError("holds printing inks that are not 8-bit CMYK", hint="convert it to RGB first", path=path)
+
+
+@contextmanager
+def _gdal(options: ReadOptions) -> Iterator[None]:
+    """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
+    the network, where a sidecar file could send it."""
+    settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
+    if not options.allow_remote:
+        settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
+    with rasterio.Env(**settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:
+    with _gdal(options), decoding(path, "cannot be opened: "):
+        return rasterio.open(name, driver=driver, **how)
+
+
+def _gdal_name(path: str, directory: Directory | None, stack: ExitStack) -> str:
+    """The name under which GDAL finds the file: absolute, lest "-x.tif" or "s3:x.tif" mean something to it."""
+    if is_remote(path):
+        return path
+    name = os.path.abspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        # rasterio takes UTF-8 names only; an open descriptor has one, at the price of sidecar files.
+        descriptor = os.open(path, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        name = f"/dev/fd/{descriptor}"
+    return f"GTIFF_DIR:{directory.number + 1}:{name}" if directory and directory.number else name

@@ -1,0 +1,214 @@
+"""Medical and microscopy TIFF through tifffile: OME-TIFF, ImageJ, whole slides, stacks of pages, SubIFD pyramids."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from xmatch.errors import InputError
+from xmatch.io.read_guard import Fingerprint, decoding, refuse_bomb, silence
+from xmatch.io.read_levels import PyramidSource
+from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_planes import Plane, PlaneLevel, Planes
+from xmatch.io.read_spacing import (
+    Spacing,
+    aperio_spacing,
+    imagej_spacing,
+    is_medical,
+    ome_pixels,
+    ome_planes,
+    tagged_spacing,
+)
+from xmatch.io.read_tiff_scan import Directory
+from xmatch.io.read_values import BLACK_AND_WHITE, nodata_notes
+from xmatch.io.source import Header
+
+MAX_PLANES = 1_000_000
+"""Planes that an OME-XML may claim; tifffile makes a list of that length."""
+_FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "svs": "Aperio SVS"}
+_JPEG = {6, 7, 34892, 33007}
+_RGB, _PALETTE, _YCBCR = 2, 3, 6
+_UNCONVERTED = {5: "printing inks", 8: "Lab colours", 9: "Lab colours", 10: "Lab colours"}
+_APERIO_YCBCR = 33003
+
+
+def open_stack(
+    path: str, directories: tuple[Directory, ...], fingerprint: Fingerprint, options: ReadOptions
+) -> PyramidSource:
+    """Open one page of one series. Channels (the C axis) and colour samples become bands; the planes of all other
+    axes are counted as pages, the last axis fastest.
+
+    Raises:
+        InputError, ResourceError: see `xmatch.io.open_source`.
+    """
+    silence("tifffile")
+    with ExitStack() as stack:
+        with decoding(path, "cannot be opened: "):
+            # _multifile: an OME-XML may name other files, which are not ours to open.
+            tif = stack.enter_context(tifffile.TiffFile(path, _multifile=False))
+            if tif.is_ome and ome_planes(tif.ome_metadata or "") > MAX_PLANES:
+                raise InputError(f"its OME-XML claims more than {MAX_PLANES} planes", path=path)
+            every = list(tif.series)
+        number = options.series or 0
+        if number >= len(every):
+            raise InputError(
+                f"has no series {number}; its series are 0 to {len(every) - 1}", hint="--series", path=path
+            )
+        series = every[number]
+        with decoding(path, "cannot be opened: "):
+            axes = _Axes.of(series, path, options)
+            keyframe = series.keyframe
+            _refuse_unconverted(keyframe, path)
+            size = keyframe.imagewidth, keyframe.imagelength
+            refuse_bomb(fingerprint, size, keyframe.nbytes, options.max_memory_bytes)
+            header, planes = _describe(path, tif, series, number, axes, directories[0], options)
+            levels = [
+                PlaneLevel(path, level, planes)
+                for level in series.levels
+                if level.axes == series.axes and level.shape[: len(axes.shape)] == axes.shape
+            ]
+        if len(every) > 1 and options.series is None:
+            note = f"series 0 of {len(every)} taken; --series picks another"
+            header = replace(header, notes=(note, *header.notes))
+        return PyramidSource(
+            header,
+            levels,
+            fingerprint=fingerprint,
+            close=stack.pop_all().close,
+            max_memory_bytes=options.max_memory_bytes,
+            allow_damaged=options.allow_damaged,
+        )
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """How the planes of a series are counted."""
+
+    names: str
+    """The axes outside a plane, "TZC" for example."""
+    shape: tuple[int, ...]
+    channels: tuple[int, ...]
+    """The plane of each channel, for the page asked for."""
+    page: int
+    pages: int
+
+    @classmethod
+    def of(cls, series: Any, path: str, options: ReadOptions) -> _Axes:
+        inner = series.keyframe.axes
+        if inner.strip("S") != "YX" or not series.axes.endswith(inner):
+            raise InputError(
+                f"holds an array with axes {series.axes} in pages of {inner}; expected planes of rows and columns",
+                path=path,
+            )
+        names = series.axes[: len(series.axes) - len(inner)]
+        shape = tuple(series.shape[: len(names)])
+        planes = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        if "C" in names:
+            planes = np.moveaxis(planes, names.index("C"), -1).reshape(-1, shape[names.index("C")])
+        else:
+            planes = planes.reshape(-1, 1)
+        page = options.page or 0
+        if page >= len(planes):
+            raise InputError(f"has no page {page}; its pages are 0 to {len(planes) - 1}", hint="--page", path=path)
+        return cls(names, shape, tuple(planes[page].tolist()), page, len(planes))
+
+
+def _describe(
+    path: str, tif: Any, series: Any, number: int, axes: _Axes, first: Directory, options: ReadOptions
+) -> tuple[Header, Planes]:
+    page = series.keyframe
+    spacing, channel_names = _spacing_and_channels(tif, series, number, first)
+    notes = []
+    if axes.pages > 1 and options.page is None:
+        of = f" (axes {axes.names.replace('C', '')})" if series.kind in _FORMATS else ""
+        notes.append(f"page 0 of {axes.pages} taken{of}; --page picks another")
+
+    samples = page.samplesperpixel
+    extra = tuple(int(e) for e in page.extrasamples)
+    alpha = next((samples - len(extra) + i for i, kind in enumerate(extra) if kind in (1, 2)), None)
+    colours = [s for s in range(samples) if s != alpha]
+    bands = [Plane(plane, s) for plane in axes.channels for s in colours]
+    names = _band_names(page, channel_names, len(axes.channels), len(colours))
+
+    palette = None
+    if page.photometric == _PALETTE and page.colormap is not None and len(bands) == 1:
+        table = np.asarray(page.colormap) >> (8 if page.colormap.max() > 255 else 0)
+        palette = {i: (int(r), int(g), int(b), 255) for i, (r, g, b) in enumerate(table.T)}
+    elif page.bitspersample == 1 and len(bands) == 1:
+        palette = BLACK_AND_WHITE
+        notes.append("1-bit image: 0 and 1 taken as black and white")
+    if palette:
+        if options.bands is not None and tuple(options.bands) != (1,):
+            raise InputError(f"has band 1 only, of palette indices; got bands {list(options.bands)}", path=path)
+        names = ["red", "green", "blue"]
+    elif options.bands is not None:
+        if max(options.bands) > len(bands):
+            raise InputError(
+                f"has no band {max(options.bands)}; its bands are 1 to {len(bands)}", hint="--band", path=path
+            )
+        bands = [bands[b - 1] for b in options.bands]
+        names = [names[b - 1] for b in options.bands]
+
+    dtype = np.dtype(page.dtype).newbyteorder("=") if page.dtype is not None else np.dtype("V1")
+    if dtype.kind == "b" or palette:
+        dtype = np.dtype(np.uint8)
+    if dtype.kind not in "iufc":
+        raise InputError("holds pixels of a kind that xmatch does not know; expected numbers", path=path)
+    nodata = page.nodata if options.nodata is None and 42113 in page.tags else options.nodata
+    notes += nodata_notes(nodata, dtype)
+    header = Header(
+        path=path,
+        format=_FORMATS.get(series.kind, "TIFF"),
+        width=page.imagewidth,
+        height=page.imagelength,
+        bands=tuple(names),
+        dtype=dtype.name,
+        spacing_um=spacing,
+        nodata=nodata,
+        palette=palette,
+        medical=series.kind in _FORMATS or is_medical(spacing),
+        tags={"ImageDescription": first.description} if first.description else {},
+        notes=tuple(notes),
+    )
+    return header, Planes(tuple(bands), alpha, palette, nodata)
+
+
+def _spacing_and_channels(
+    tif: Any, series: Any, number: int, first: Directory
+) -> tuple[Spacing | None, tuple[str, ...]]:
+    if series.kind == "ome":
+        return ome_pixels(tif.ome_metadata, number)
+    if series.kind == "imagej":
+        info = tif.imagej_metadata or {}
+        labels = info.get("Labels") if "C" in series.axes else None
+        unit = info.get("unit")
+        spacing = imagej_spacing(first.resolution, unit if isinstance(unit, str) else None)
+        return spacing or tagged_spacing(first.resolution), tuple(str(label) for label in labels or ())
+    if series.kind == "svs":
+        return aperio_spacing(first.description) if number == 0 else None, ()
+    return tagged_spacing(first.resolution), ()
+
+
+def _band_names(page: Any, channel_names: tuple[str, ...], channels: int, samples: int) -> list[str]:
+    if samples == 3 and page.photometric in (_RGB, _YCBCR):
+        colours = ["red", "green", "blue"]
+    else:
+        colours = [str(s + 1) for s in range(samples)]
+    if channels == 1 and samples > 1:
+        return colours
+    given = [(channel_names[c] if c < len(channel_names) else "") or str(c + 1) for c in range(channels)]
+    return given if samples == 1 else [f"{name} {colour}" for name in given for colour in colours]
+
+
+def _refuse_unconverted(page: Any, path: str) -> None:
+    what = _UNCONVERTED.get(int(page.photometric))
+    if int(page.photometric) == _YCBCR and int(page.compression) not in _JPEG:
+        what = "YCbCr colours outside JPEG"
+    if int(page.compression) == _APERIO_YCBCR:
+        what = "YCbCr colours in Aperio's JPEG 2000"
+    if what:
+        raise InputError(f"holds {what} in a stack", hint="convert it to RGB first", path=path)

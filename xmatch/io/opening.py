@@ -1,0 +1,96 @@
+"""`open_source`: from a path to a `Source`, by the reader that fits the file.
+
+Which reader takes a TIFF (the suffix plays no part; the first rule that fits decides):
+
+1. georeferenced (GeoTIFF tags or RPC on the page asked for)                        -> rasterio
+2. OME-XML or ImageJ description, Aperio slide, several full-size pages, SubIFDs,
+   or a compression that GDAL lacks                                                 -> tifffile
+3. everything else                                                                  -> rasterio
+
+PNG, JPEG and JPEG 2000 go to rasterio; nothing else is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from xmatch.errors import InputError, UsageError
+from xmatch.io.read_guard import Fingerprint, is_remote, refuse_bomb, refuse_remote, sniff
+from xmatch.io.read_options import ReadOptions
+
+if TYPE_CHECKING:
+    from xmatch.io.read_tiff_scan import Directory
+    from xmatch.io.source import Source
+
+_GDAL_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32809, 32946, 34676, 34677, 34887, 34925, 50000, 50001}
+
+
+def open_source(path: str | os.PathLike, options: ReadOptions = ReadOptions()) -> Source:
+    """Open an image file.
+
+    Raises:
+        UsageError: an option that makes sense for no file (band 0, a CRS that cannot be parsed).
+        InputError: not a file, not an image, damaged, or without the band, page or series asked for.
+        ResourceError: its pixels cannot be read within `max_memory_bytes`.
+    """
+    _check_options(options)
+    name = os.fsdecode(path)
+    if is_remote(name):
+        if not options.allow_remote:
+            refuse_remote(name)
+        from xmatch.io.geotiff import open_raster
+
+        return open_raster(name, None, None, options)
+    fingerprint = Fingerprint.take(name)
+    driver = sniff(name, allow_virtual=options.allow_remote)
+    directory = None
+    if driver == "GTiff":
+        from xmatch.io.read_tiff_scan import scan_tiff
+
+        directories = scan_tiff(name)
+        pages = [d for d in directories if not d.part] or list(directories[:1])
+        if _is_for_tifffile(pages, options):
+            from xmatch.io.medical import open_stack
+
+            return open_stack(name, directories, fingerprint, options)
+        directory = _chosen_page(pages, name, options)
+        refuse_bomb(fingerprint, (directory.width, directory.height), directory.claimed_bytes, options.max_memory_bytes)
+    elif options.page or options.series:
+        raise InputError("has one image only, page 0 of series 0", hint="leave out --page and --series", path=name)
+    from xmatch.io.geotiff import open_raster
+
+    return open_raster(name, driver, fingerprint, options, directory)
+
+
+def _check_options(options: ReadOptions) -> None:
+    if options.bands is not None and (not options.bands or min(options.bands) < 1):
+        raise UsageError(f"bands are counted from 1; got {list(options.bands)}")
+    for name in ("page", "series"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise UsageError(f"--{name} counts from 0; got {value}")
+
+
+def _is_for_tifffile(pages: list[Directory], options: ReadOptions) -> bool:
+    page = pages[min(options.page or 0, len(pages) - 1)]
+    if page.georeferenced:
+        return False
+    first = pages[0]
+    described = first.description.lstrip()
+    return (
+        "<OME" in described
+        or described.startswith(("ImageJ=", "Aperio"))
+        or len(pages) > 1
+        or first.sub_directories > 0
+        or first.compression not in _GDAL_COMPRESSIONS
+    )
+
+
+def _chosen_page(pages: list[Directory], path: str, options: ReadOptions) -> Directory:
+    if options.series:
+        raise InputError(f"has no series {options.series}, only 0", hint="leave out --series", path=path)
+    page = options.page or 0
+    if page >= len(pages):
+        raise InputError(f"has no page {page}; its pages are 0 to {len(pages) - 1}", hint="--page", path=path)
+    return pages[page]

@@ -1,0 +1,167 @@
+"""What stands between a path and the libraries that decode it: nothing that hangs, lies about its kind or changes."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import NullHandler, getLogger
+
+from xmatch.errors import InputError, ResourceError, XmatchError
+
+SIGNATURES = (
+    (b"II*\0", "GTiff"),
+    (b"MM\0*", "GTiff"),
+    (b"II+\0", "GTiff"),
+    (b"MM\0+", "GTiff"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
+    (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
+)
+"""First bytes of a file -> the one GDAL driver that may open it. The name's suffix is never believed."""
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_BOMB_RATIO = 20_000
+"""Decoded bytes per byte of file beyond which a header is not believed; deflate reaches 1032, sparse tiles about
+16,000."""
+_REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A file's identity at the time of opening; `check` finds out whether it is still the same."""
+
+    path: str
+    identity: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def take(cls, path: str) -> Fingerprint:
+        """Identity of a regular file that holds at least one byte.
+
+        Raises:
+            InputError: nothing there, not a regular file (found out without opening it, so that a pipe cannot
+                hang), or empty.
+        """
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            raise InputError("there is no such file", path=path) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"cannot be opened: {reason}", path=path) from None
+        if not stat.S_ISREG(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+            raise InputError(f"is {kind}; expected an image file", path=path)
+        if status.st_size == 0:
+            raise InputError("is empty (0 bytes); expected an image", path=path)
+        return cls(path, _identity(status), status.st_size)
+
+    def check(self) -> None:
+        """Raise InputError when the file has been replaced, rewritten or removed since."""
+        try:
+            same = _identity(os.stat(self.path)) == self.identity
+        except OSError:
+            same = False
+        if not same:
+            raise InputError(
+                "was changed or removed while it was being read",
+                hint="run again once nothing writes to it",
+                path=self.path,
+            )
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def is_remote(path: str) -> bool:
+    """Whether GDAL would look for `path` elsewhere than in the file system: a URL, or one of its /vsi handlers."""
+    return bool(_REMOTE.match(path))
+
+
+def refuse_remote(path: str) -> None:
+    raise InputError(
+        "is a remote location or a GDAL virtual path; expected a local file",
+        hint="--allow-remote permits it",
+        path=path,
+    )
+
+
+def sniff(path: str, *, allow_virtual: bool = False) -> str:
+    """GDAL's name of the format that the first bytes announce.
+
+    Raises:
+        InputError: unreadable, or not one of the formats in `SIGNATURES` (a VRT only if `allow_virtual`).
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise InputError(f"cannot be opened: {error.strerror or error}", path=path) from None
+    for signature, driver in SIGNATURES:
+        if head.startswith(signature):
+            return driver
+    if head.lstrip().startswith(b"<VRTDataset"):
+        if allow_virtual:
+            return "VRT"
+        raise InputError(
+            "is a VRT, a text that names other files to read; expected the image itself",
+            hint="--allow-remote permits it",
+            path=path,
+        )
+    wanted = "a TIFF" if path.lower().endswith((".tif", ".tiff")) else "a TIFF, PNG, JPEG or JPEG 2000 image"
+    raise InputError(f"is not {wanted}: it begins with {head[:12]!r}", path=path)
+
+
+def refuse_bomb(file: Fingerprint, size: tuple[int, int], claimed_bytes: int, max_bytes: int) -> None:
+    """Raise ResourceError for a header that claims far more pixels than its file can hold."""
+    if claimed_bytes > max_bytes and claimed_bytes > _BOMB_RATIO * file.size:
+        raise ResourceError(
+            f"its header claims {size[0]} x {size[1]} px, {claimed_bytes / 2**30:.1f} GiB decoded, in a file of "
+            f"{file.size} bytes; {max_bytes / 2**30:.1f} GiB are allowed",
+            hint="a damaged or hostile file; if it is sound, raise --max-memory",
+            path=file.path,
+        )
+
+
+def silence(logger: str) -> None:
+    """Keep a library's own talk off stderr, unless the program has set up logging for it."""
+    if not getLogger(logger).handlers:
+        getLogger(logger).addHandler(NullHandler())
+
+
+@contextmanager
+def decoding(path: str, what: str = "") -> Iterator[None]:
+    """Turn whatever a decoder raises into InputError, running out of memory into ResourceError.
+
+    What rasterio, tifffile and the codecs raise on damaged files is no closed set (RasterioError, bare CPLE errors,
+    TiffFileError, struct.error, zlib.error, ValueError, KeyError, NotImplementedError, ...), so this catches
+    everything; keep nothing but calls into those libraries inside.
+    """
+    try:
+        yield
+    except XmatchError:
+        raise
+    except MemoryError:
+        raise ResourceError(f"{what}out of memory", hint="lower --max-memory", path=path) from None
+    except Exception as error:
+        raise InputError(f"{what}{_reason(error, path)}", path=path) from error
+
+
+def _reason(error: Exception, path: str) -> str:
+    """The message on one line; rasterio keeps GDAL's own, which name the band, in the cause."""
+    if str(error).startswith("Read failed") and error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split()).replace(path, os.path.basename(path)).rstrip(".")
+    return text[:300] or type(error).__name__

@@ -1,0 +1,148 @@
+"""Boxes out of the planes of a tifffile series, decoding only the strips and tiles that they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xmatch.errors import InputError
+from xmatch.io.read_guard import decoding
+from xmatch.io.read_sampling import Box
+from xmatch.io.read_values import Palette, expand, holds_data
+
+_JPEG = {6, 7, 34892, 33007}
+_ROW_BYTES = 256 * 1024
+"""Bytes of rows that count as one block where pixels are stored plainly."""
+
+
+class Plane(NamedTuple):
+    """Where a band is kept: the page of the series, and the sample of its pixels."""
+
+    page: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What the levels of one image have in common."""
+
+    bands: tuple[Plane, ...]
+    alpha: int | None
+    """Sample that holds transparency."""
+    palette: Palette | None
+    nodata: float | None
+
+
+class PlaneLevel:
+    """One resolution of one page of a series.
+
+    Raises:
+        InputError: a plane that the series lists is not in this file.
+    """
+
+    sequential = False
+
+    def __init__(self, path: str, series: Any, planes: Planes) -> None:
+        self._path, self._series, self._planes = path, series, planes
+        page = self._keyframe = series.keyframe
+        self.width, self.height = page.imagewidth, page.imagelength
+        self._plain = page.is_contiguous and not page.is_tiled
+        if page.is_tiled:
+            self.block = page.tilewidth, page.tilelength
+        elif self._plain:
+            self.block = self.width, max(min(_ROW_BYTES // (self.width * page.dtype.itemsize), self.height), 1)
+        else:
+            self.block = self.width, min(page.rowsperstrip, self.height)
+        for plane in {plane.page for plane in planes.bands}:
+            if self._page(plane) is None:
+                raise InputError(
+                    f"plane {plane} is kept in another file of the set", hint="join the set into one file", path=path
+                )
+
+    def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
+        """See `Level.load`."""
+        planes = self._planes
+        wanted = planes.bands if planes.palette else [planes.bands[b] for b in bands]
+        height, width = box[3] - box[1], box[2] - box[0]
+        valid = np.ones((height, width), bool)
+        layers = {}
+        with decoding(self._path):
+            for number in {plane.page for plane in wanted}:
+                layers[number], present = self._decode(number, box)
+                valid &= present
+        pixels = np.stack([layers[plane.page][plane.sample] for plane in wanted])
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8)
+        valid &= holds_data(pixels, planes.nodata)
+        if planes.alpha is not None:
+            for layer in layers.values():
+                valid &= layer[planes.alpha] != 0
+        if planes.palette and not native:
+            pixels, opaque = expand(pixels[0], planes.palette)
+            return pixels[list(bands)], valid & opaque
+        return pixels, valid
+
+    def _page(self, number: int) -> Any:
+        """The series' page; the first one stands for all where ImageJ wrote a single directory for many planes."""
+        return self._series[0] if self._series.is_truncated else self._series[number]
+
+    def _decode(self, number: int, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """All samples (S, h, w) of a box of a page, and where the file holds any."""
+        page = self._page(number)
+        if self._plain and page.is_contiguous:
+            return self._read_rows(page, number, box)
+        key = self._keyframe
+        x0, y0, x1, y1 = box
+        separate, _, _, _, samples = key.shaped
+        out = np.zeros((separate * samples, y1 - y0, x1 - x0), key.dtype)
+        present = np.zeros(out.shape[1:], bool)
+        wide, high = self.block
+        across, down = -(-self.width // wide), -(-self.height // high)
+        extra = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader} if key.compression in _JPEG else {}
+        for plane in range(separate):
+            for row in range(y0 // high, -(-y1 // high)):
+                for column in range(x0 // wide, -(-x1 // wide)):
+                    index = (plane * down + row) * across + column
+                    piece = key.decode(self._segment(page, index), index, _fullsize=False, **extra)[0]
+                    if piece is None:
+                        continue
+                    left, top = column * wide, row * high
+                    a, b = max(left, x0), min(left + piece.shape[2], x1)
+                    c, d = max(top, y0), min(top + piece.shape[1], y1)
+                    part = np.moveaxis(piece[0, c - top : d - top, a - left : b - left], -1, 0)
+                    out[plane * samples : (plane + 1) * samples, c - y0 : d - y0, a - x0 : b - x0] = part
+                    present[c - y0 : d - y0, a - x0 : b - x0] = True
+        return out, present
+
+    def _segment(self, page: Any, index: int) -> bytes | None:
+        """The coded bytes of a strip or tile; None where the file is sparse."""
+        if index >= len(page.dataoffsets):
+            raise ValueError(f"strip or tile {index} is not listed")
+        count = page.databytecounts[index]
+        return self._bytes(page.dataoffsets[index], count) if count else None
+
+    def _read_rows(self, page: Any, number: int, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of a plane whose pixels lie one after the other, without reading the others."""
+        key = self._keyframe
+        separate, _, _, _, samples = key.shaped
+        dtype = np.dtype(key.dtype).newbyteorder(key.parent.byteorder)
+        row_bytes = self.width * samples * dtype.itemsize
+        start = page.dataoffsets[0] + (number * key.nbytes if self._series.is_truncated else 0)
+        height = box[3] - box[1]
+        layers = []
+        for plane in range(separate):
+            data = self._bytes(start + (plane * self.height + box[1]) * row_bytes, height * row_bytes)
+            rows = np.frombuffer(data, dtype).reshape(height, self.width, samples)
+            layers.append(np.moveaxis(rows[:, box[0] : box[2]], -1, 0))
+        out = np.concatenate(layers).astype(dtype.newbyteorder("="), copy=False)
+        return out, np.ones(out.shape[1:], bool)
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        file = self._keyframe.parent.filehandle
+        if offset + count > file.size:
+            raise ValueError(f"its data end at byte {offset + count}, the file at byte {file.size}: it is truncated")
+        file.seek(offset)
+        return file.read(count)

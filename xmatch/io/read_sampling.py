@@ -1,0 +1,151 @@
+"""Resampling while reading: tiles come in, an image of the wanted size comes out, only valid pixels count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+Box = tuple[int, int, int, int]
+"""(x0, y0, x1, y1) in px of one pyramid level, ends excluded."""
+Span = tuple[float, float, float, float]
+"""A Box with fractions."""
+
+
+class Copy:
+    """Collects tiles of a box as they are."""
+
+    def __init__(self, box: Box, channels: int, dtype: np.dtype) -> None:
+        self.box = box
+        self._pixels = np.empty((channels, box[3] - box[1], box[2] - box[0]), dtype)
+        self._valid = np.empty(self._pixels.shape[1:], bool)
+
+    def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
+        rows = slice(tile[1] - self.box[1], tile[3] - self.box[1])
+        columns = slice(tile[0] - self.box[0], tile[2] - self.box[0])
+        self._pixels[:, rows, columns] = pixels
+        self._valid[rows, columns] = valid
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._pixels, self._valid
+
+
+class Nearest:
+    """Takes, for each delivered pixel, the one under its centre: for indices, which have no mean."""
+
+    def __init__(
+        self, span: Span, size: tuple[int, int], channels: int, dtype: np.dtype, bounds: tuple[int, int]
+    ) -> None:
+        self._x = _centres(span[0], span[2], size[0], bounds[0])
+        self._y = _centres(span[1], span[3], size[1], bounds[1])
+        self.box = int(self._x[0]), int(self._y[0]), int(self._x[-1]) + 1, int(self._y[-1]) + 1
+        self._pixels = np.empty((channels, size[1], size[0]), dtype)
+        self._valid = np.empty(self._pixels.shape[1:], bool)
+
+    def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
+        c0, c1 = np.searchsorted(self._x, (tile[0], tile[2]))
+        r0, r1 = np.searchsorted(self._y, (tile[1], tile[3]))
+        at = np.ix_(self._y[r0:r1] - tile[1], self._x[c0:c1] - tile[0])
+        self._pixels[:, r0:r1, c0:c1] = pixels[:, at[0], at[1]]
+        self._valid[r0:r1, c0:c1] = valid[at]
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._pixels, self._valid
+
+
+class AreaMean:
+    """Means over the area that each delivered pixel covers, fractions of pixels included.
+
+    A delivered pixel is valid when at least half of its area is, and its value is the mean over that valid part
+    (`fill` where there is none). Complex pixels keep the root mean square of the amplitude, as SAR multi-looking
+    does, and the phase of the plain mean: the plain mean alone would average speckle away to nothing.
+    """
+
+    def __init__(
+        self, span: Span, size: tuple[int, int], channels: int, dtype: np.dtype, bounds: tuple[int, int], fill: float
+    ) -> None:
+        self._x, x0, x1 = area_weights(span[0], span[2], size[0], bounds[0])
+        self._y, y0, y1 = area_weights(span[1], span[3], size[1], bounds[1])
+        self.box = x0, y0, x1, y1
+        self._dtype, self._fill = np.dtype(dtype), fill
+        self._complex = self._dtype.kind == "c"
+        # float32 sums of 8- and 16-bit values are exact enough to round right; wider types need the mantissa.
+        narrow = self._dtype.kind in "iub" and self._dtype.itemsize <= 2
+        self._work = np.dtype(np.float32 if narrow else np.complex128 if self._complex else np.float64)
+        self._real = np.dtype(np.float32 if narrow else np.float64)
+        self._total = np.zeros((channels, size[1], size[0]), self._work)
+        self._power = np.zeros(self._total.shape, self._real) if self._complex else None
+        self._weight = np.zeros(self._total.shape[1:], self._real)
+
+    def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
+        x, columns = _part(self._x, tile[0] - self.box[0], tile[2] - self.box[0], self._real)
+        y, rows = _part(self._y, tile[1] - self.box[1], tile[3] - self.box[1], self._real)
+
+        def sums(values: np.ndarray) -> np.ndarray:
+            return (x @ (y @ values).T).T
+
+        whole = bool(valid.all())
+        if whole:
+            self._weight[rows, columns] += np.outer(y.sum(axis=1), x.sum(axis=1))
+        else:
+            self._weight[rows, columns] += sums(valid.astype(self._real))
+        for i, channel in enumerate(pixels):
+            values = (channel if whole else np.where(valid, channel, 0)).astype(self._work)
+            self._total[i, rows, columns] += sums(values)
+            if self._power is not None:
+                self._power[i, rows, columns] += sums(values.real**2 + values.imag**2)
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        some = self._weight > 1e-6
+        weight = np.where(some, self._weight, 1)
+        mean = self._total / weight
+        if self._power is not None:
+            mean = np.sqrt(self._power / weight) * np.exp(1j * np.angle(mean))
+        mean[:, ~some] = self._fill
+        if self._dtype.kind in "iu":
+            limits = np.iinfo(self._dtype)
+            # float(max) of 64-bit types rounds up, past what the type holds.
+            top = np.nextafter(float(limits.max), 0) if self._dtype.itemsize == 8 else limits.max
+            mean = np.clip(np.rint(mean), limits.min, top)
+        return mean.astype(self._dtype), self._weight >= 0.5 - 1e-6
+
+
+def area_weights(start: float, stop: float, count: int, bound: int) -> tuple[sparse.csc_matrix, int, int]:
+    """Shares by which input pixels make up each of `count` equal cells that divide [start, stop].
+
+    Returns:
+        (count, last - first) matrix whose rows sum to 1, and the range first..last of input pixels that it covers,
+        inside 0..bound.
+    """
+    edges = np.linspace(start, stop, count + 1)
+    first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), bound)
+    cuts = np.unique(np.concatenate([edges, np.arange(first + 1, last)]))
+    middle = (cuts[1:] + cuts[:-1]) / 2
+    cell = np.clip(np.searchsorted(edges, middle) - 1, 0, count - 1)
+    pixel = np.clip(np.floor(middle).astype(int) - first, 0, last - first - 1)
+    share = np.diff(cuts) / ((stop - start) / count)
+    return sparse.csc_matrix((share, (cell, pixel)), shape=(count, last - first)), first, last
+
+
+def tiles(box: Box, block: tuple[int, int], limit_px: int) -> Iterator[Box]:
+    """Cut a box into tiles of about `limit_px` px at most, along the block grid, rows of blocks first."""
+    x0, y0, x1, y1 = box
+    block_w, block_h = block
+    wide = max(limit_px // block_h // block_w, 1) * block_w
+    high = max(limit_px // min(wide, x1 - x0 + 2 * block_w) // block_h, 1) * block_h
+    for top in range(y0 // high * high, y1, high):
+        for left in range(x0 // wide * wide, x1, wide):
+            yield max(left, x0), max(top, y0), min(left + wide, x1), min(top + high, y1)
+
+
+def _part(weights: sparse.csc_matrix, start: int, stop: int, dtype: np.dtype) -> tuple[sparse.csr_matrix, slice]:
+    """The columns start..stop of the weights, and the rows that they touch."""
+    columns = weights[:, start:stop]
+    low, high = int(columns.indices.min()), int(columns.indices.max()) + 1
+    return columns.tocsr()[low:high].astype(dtype), slice(low, high)
+
+
+def _centres(start: float, stop: float, count: int, bound: int) -> np.ndarray:
+    positions = start + (np.arange(count) + 0.5) * ((stop - start) / count)
+    return np.clip(np.floor(positions).astype(int), 0, bound - 1)
