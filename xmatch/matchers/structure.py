@@ -70,6 +70,14 @@ def centred(source: Structure) -> Structure:
     return Structure(source.fields - mean * source.valid[..., None], source.valid)
 
 
+def blurred(source: Structure, sigma_px: float) -> Structure:
+    """The fields smoothed by a Gaussian of `sigma_px`, within what is valid."""
+    if sigma_px <= 0:
+        return source
+    cover = np.maximum(cv2.GaussianBlur(source.valid, (0, 0), sigma_px), 1e-3)
+    return Structure(cv2.GaussianBlur(source.fields, (0, 0), sigma_px) / cover[..., None], source.valid)
+
+
 def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> Structure:
     """The structure as it would look after the affine map `matrix_2x3` (centre-counted px) onto (width, height) px.
 

@@ -1,0 +1,121 @@
+"""From a pose that is nearly right to the best one nearby: Gauss-Newton steps on the structure fields.
+
+Inverse search (Lucas and Kanade, IJCAI 1981) with a gain between the two images' fields, so that what is maximised
+is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), over similarities, coarse to fine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xmatch.coords import to_centre_matrix
+from xmatch.matchers.search import Hypothesis, resized
+from xmatch.matchers.structure import Structure, blurred, structure, turned
+from xmatch.raster import View
+
+
+@dataclass(frozen=True)
+class Level:
+    side_px: float
+    """The fixed view is reduced to side_px^2 pixels."""
+    blur_px: float
+    """Extra smoothing of the fields: widens the basin of attraction."""
+    steps: int
+
+
+LEVELS = (Level(120, 3.0, 8), Level(120, 1.0, 6), Level(240, 1.0, 6))
+
+
+class Refiner:
+    """Refines hypotheses of one pair; what belongs to the fixed view is computed once."""
+
+    def __init__(self, fixed: View, moving: View, levels: tuple[Level, ...] = LEVELS) -> None:
+        self.moving, self.levels = moving, levels
+        self._fixed: list[tuple[Structure, np.ndarray]] = []
+        for level in levels:
+            reduction = min(1.5, level.side_px / np.sqrt(fixed.width * fixed.height))
+            small, factors = resized(fixed, reduction)
+            self._fixed.append((blurred(structure(*small), level.blur_px), np.diag([*factors, 1.0])))
+
+    def __call__(self, hypothesis: Hypothesis) -> Hypothesis:
+        """The best pose nearby; its score is the normalised correlation at the finest level times the square root
+        of the overlap, as `search` scores, so that refined hypotheses compare among themselves."""
+        matrix, score = hypothesis.matrix, -1.0
+        for level, (fixed, to_level) in zip(self.levels, self._fixed, strict=True):
+            reduction = to_level[0, 0] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+            if not 0.02 < reduction * min(self.moving.width, self.moving.height) / 16 < 1e3:
+                break
+            small, factors = resized(self.moving, reduction)
+            moving = blurred(structure(*small), level.blur_px)
+            from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
+            pose, score = _climb(fixed, moving, to_level @ matrix @ from_level, level.steps)
+            matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
+        return Hypothesis(matrix, score)
+
+
+def correlation(fixed: Structure, moving_on_fixed: Structure) -> float:
+    """Normalised correlation of the fields over the overlap times the square root of its area; 0 without overlap."""
+    both = fixed.valid * moving_on_fixed.valid
+    weight = both[..., None]
+    product = float((fixed.fields * moving_on_fixed.fields * weight).sum())
+    norm = float((fixed.fields**2 * weight).sum()) * float((moving_on_fixed.fields**2 * weight).sum())
+    return product / np.sqrt(norm) * np.sqrt(float(both.sum())) if norm > 0 else 0.0
+
+
+def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
+    height, width = fixed.valid.shape
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    xs, ys = xs - width / 2, ys - height / 2
+    best, best_score = pose, -np.inf
+    damping = 1e-3
+    step = np.zeros(4)
+    system = None
+    for _ in range(steps + 1):
+        current = turned(moving, to_centre_matrix(pose)[:2], (width, height))
+        score = correlation(fixed, current)
+        if score > best_score:
+            best, best_score, damping = pose, score, max(damping / 4, 1e-4)
+            system = _normal_equations(fixed, current, xs, ys)
+        else:
+            damping *= 16
+        if system is None or damping > 10:
+            break
+        hessian, gradient = system
+        try:
+            step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), gradient)
+        except np.linalg.LinAlgError:
+            break
+        # A step that would leave the neighbourhood is shortened: 3 px at the border, no more.
+        reach = np.hypot(step[0], step[1]) * np.hypot(width, height) / 2 + np.hypot(step[2], step[3])
+        if reach < 0.01:
+            break
+        step *= min(1.0, 3.0 / reach)
+        pose = _moved(step, width, height) @ best
+    return best, best_score
+
+
+def _moved(step: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(3, 3) small similarity about the centre, fixed px -> fixed px, corner-counted."""
+    a, b, tx, ty = step
+    about = np.array([[1 + a, -b, tx], [b, 1 + a, ty], [0.0, 0.0, 1.0]])
+    centre = np.array([[1.0, 0.0, width / 2], [0.0, 1.0, height / 2], [0.0, 0.0, 1.0]])
+    return centre @ about @ np.linalg.inv(centre)
+
+
+def _normal_equations(fixed: Structure, moving: Structure, xs: np.ndarray, ys: np.ndarray):
+    """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
+    weight = fixed.valid * moving.valid
+    target, source = fixed.fields * weight[..., None], moving.fields * weight[..., None]
+    gain = max(float((target * source).sum()) / max(float((source**2).sum()), 1e-9), 0.05)
+    residual = target / gain - source
+    # Content moves by +d where the sampled position moves by -d.
+    gx = -0.5 * (np.roll(source, -1, 1) - np.roll(source, 1, 1)) * weight[..., None]
+    gy = -0.5 * (np.roll(source, -1, 0) - np.roll(source, 1, 0)) * weight[..., None]
+    gx[:, [0, -1]] = 0
+    gy[[0, -1]] = 0
+    x, y = xs[..., None], ys[..., None]
+    columns = [part.ravel() for part in (gx * x + gy * y, gy * x - gx * y, gx, gy)]
+    jacobian = np.stack(columns)
+    return (jacobian @ jacobian.T).astype(np.float64), (jacobian @ residual.ravel()).astype(np.float64)
