@@ -84,7 +84,7 @@ class PyramidSource:
         bands: Sequence[int] | None = None,
         native: bool = False,
     ) -> Raster:
-        """See `Source.read`. Levels no finer than needed are read, tile by tile.
+        """See `Source.read`. The coarsest level that suffices is read, tile by tile.
 
         Overviews are taken as the file has them, which decides how they treat no-data at edges. Complex data skip
         them: an overview of complex numbers has lost its amplitude.
@@ -133,15 +133,19 @@ class PyramidSource:
         )
 
     def _level_for(self, window: Window, size: tuple[int, int]) -> int:
-        """The coarsest level that is still at least as fine as what is wanted."""
+        """The coarsest level that is exactly as fine as what is wanted, or at least twice as fine: means over areas
+        of one to two pixels would shift details by a good part of a pixel."""
         full = self._levels[0]
-        fitting = [
-            i
-            for i, level in enumerate(self._levels)
-            if window[2] * level.width >= size[0] * full.width * (1 - 1e-3)
-            and window[3] * level.height >= size[1] * full.height * (1 - 1e-3)
-        ]
-        return max(fitting, key=lambda i: (-self._levels[i].width, -i), default=0)
+
+        def fits(level: Level) -> bool:
+            finer = (
+                window[2] * level.width / (full.width * size[0]),
+                window[3] * level.height / (full.height * size[1]),
+            )
+            return min(finer) >= 2 - 1e-3 or max(abs(f - 1) for f in finer) < 1e-3
+
+        fitting = [i for i, level in enumerate(self._levels) if fits(level)]
+        return min(fitting, key=lambda i: self._levels[i].width, default=0)
 
     def _sink(
         self, level: Level, window: Window, size: tuple[int, int], channels: int, dtype: np.dtype, native: bool

@@ -1,0 +1,222 @@
+"""Pixel types, colours and validity of files that rasterio reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from made_images import noise, ramp, write_geotiff
+
+from xmatch.errors import InputError
+from xmatch.io import ReadOptions, open_source
+
+TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", [*TYPES, "complex64", "complex128"])
+def test_every_pixel_type_arrives_unchanged(tmp_path, dtype):
+    pixels = (ramp(20, 12) % 120).astype(dtype)
+    if pixels.dtype.kind == "c":
+        pixels = pixels * (1 - 2j)
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels)) as source:
+        assert source.header.dtype == dtype
+        raster, small = source.read(), source.read(size=(10, 6))
+    assert raster.pixels.dtype == dtype == small.pixels.dtype
+    assert np.array_equal(raster.pixels, pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "uint64"])
+def test_the_largest_values_survive_being_averaged(tmp_path, dtype):
+    top = np.iinfo(dtype).max
+    with open_source(write_geotiff(tmp_path / "a.tif", np.full((1, 8, 8), top, dtype))) as source:
+        small = source.read(size=(4, 4)).pixels
+    assert small.astype(float) == pytest.approx(float(top))
+
+
+def test_complex_integers_are_delivered_as_complex_floats(tmp_path):
+    pixels = (ramp(20, 12, dtype="float32") - 3j * ramp(20, 12, dtype="float32")).astype(np.complex64)
+    path = write_geotiff(tmp_path / "slc.tif", pixels, dtype="complex_int16")
+    with open_source(path) as source:
+        assert source.header.dtype == "complex64"
+        assert np.array_equal(source.read().pixels, pixels)
+
+
+def test_12_bit_pixels_are_unpacked(tmp_path):
+    pixels = noise(33, 20) % 4096
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nbits=12)) as source:
+        assert np.array_equal(source.read().pixels, pixels)
+
+
+def test_half_precision_is_read(tmp_path):
+    pixels = ramp(20, 12).astype(np.float16)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[0])
+    with open_source(tmp_path / "a.tif") as source:
+        assert np.array_equal(source.read().pixels, pixels.astype(np.float32))
+
+
+def test_one_bit_is_read_as_black_and_white_with_a_note(tmp_path):
+    bits = (ramp(24, 10) // 20 % 2).astype(np.uint8)
+    with open_source(write_geotiff(tmp_path / "a.tif", bits, nbits=1)) as source:
+        assert any("1-bit" in note for note in source.header.notes)
+        assert np.array_equal(source.read(native=True).pixels, bits)
+        assert np.array_equal(source.read().pixels, np.repeat(bits * 255, 3, axis=0))
+
+
+PALETTE = {0: (10, 20, 30, 255), 1: (200, 100, 0, 255), 2: (0, 0, 250, 255), 3: (9, 9, 9, 0)}
+
+
+def test_a_palette_becomes_colours_and_its_transparent_entries_invalid(tmp_path):
+    index = (ramp(24, 10) // 7 % 4).astype(np.uint8)
+    with open_source(write_geotiff(tmp_path / "a.tif", index, colormap=PALETTE)) as source:
+        header, raster = source.header, source.read()
+    assert header.bands == ("red", "green", "blue")
+    assert {i: header.palette[i] for i in (0, 1, 2)} == {i: PALETTE[i] for i in (0, 1, 2)}
+    for i in (0, 1, 2):
+        assert (raster.pixels[:, index[0] == i].T == PALETTE[i][:3]).all()
+
+
+def test_native_palette_indices_are_picked_and_never_mixed(tmp_path):
+    index = np.where(ramp(40, 40) > 120, 200, 3).astype(np.uint8)
+    with open_source(write_geotiff(tmp_path / "a.tif", index, colormap={3: (1, 2, 3, 255)})) as source:
+        assert np.array_equal(source.read(native=True).pixels, index)
+        small = source.read(size=(10, 10), native=True).pixels
+    assert np.array_equal(small, index[:, 2::4, 2::4])
+
+
+def test_png_transparency_is_validity(tmp_path):
+    rgba = noise(16, 12, bands=4, dtype="uint8")
+    rgba[3] = 255
+    rgba[3, :5, :7] = 0
+    path = write_geotiff(tmp_path / "a.png", rgba, driver="PNG", crs=None, transform=None)
+    with open_source(path) as source:
+        assert source.header.bands == ("red", "green", "blue")
+        raster = source.read()
+    assert np.array_equal(raster.pixels, rgba[:3])
+    assert np.array_equal(raster.valid, rgba[3] > 0)
+
+
+def test_alpha_mask_and_nodata_are_merged(tmp_path):
+    pixels = noise(20, 16, bands=2, dtype="uint8")
+    pixels[1] = 255
+    pixels[1, :4] = 0  # alpha
+    pixels[0, :, :3] = 77  # nodata
+    path = write_geotiff(tmp_path / "a.tif", pixels, alpha="yes", nodata=77)
+    with open_source(path) as source:
+        assert source.header.bands == ("1",)
+        valid = source.read().valid
+    want = (pixels[1] > 0) & (pixels[0] != 77)
+    assert np.array_equal(valid, want)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_internal_mask_and_a_msk_file_count_with_nodata(tmp_path, inside):
+    pixels = noise(20, 16, bands=3)
+    pixels[:, 3:6, 3:6] = 50_000
+    mask = np.full((16, 20), 255, np.uint8)
+    mask[10:, 12:] = 0
+    path = write_geotiff(tmp_path / "a.tif", pixels, nodata=50_000, mask=mask if inside else None)
+    if not inside:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as file:
+            file.write_mask(mask)
+        assert (tmp_path / "a.tif.msk").exists()
+    want = mask > 0
+    want[3:6, 3:6] = False
+    with open_source(path) as source:
+        assert np.array_equal(source.read().valid, want)
+
+
+def test_a_mask_goes_along_when_an_overview_is_read(tmp_path):
+    mask = np.full((128, 128), 255, np.uint8)
+    mask[:, 64:] = 0
+    path = write_geotiff(tmp_path / "a.tif", noise(128, 128), mask=mask, overviews=(2, 4))
+    with open_source(path) as source:
+        valid = source.read(size=(32, 32)).valid
+    assert valid[:, :16].all() and not valid[:, 16:].any()
+
+
+def test_black_is_no_data_only_where_all_colours_are(tmp_path):
+    pixels = noise(10, 10, bands=3, dtype="uint8")
+    pixels[:2, 0] = 0  # pure blue
+    pixels[:, 5] = 0
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nodata=0)) as source:
+        valid = source.read().valid
+    assert valid[0].all() and not valid[5].any()
+
+
+def test_a_hole_in_one_band_of_measurements_is_a_hole(tmp_path):
+    pixels = ramp(10, 10, bands=2, dtype="float32")
+    pixels[1, 4, 4] = -9999
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nodata=-9999)) as source:
+        valid = source.read().valid
+    assert not valid[4, 4] and valid.sum() == 99
+
+
+def test_nodata_that_cannot_occur_masks_nothing_and_is_told(tmp_path):
+    path = write_geotiff(tmp_path / "a.tif", noise(10, 10, dtype="uint8"))
+    with open_source(path, ReadOptions(nodata=-9999)) as source:
+        assert any("-9999" in note for note in source.header.notes)
+        assert source.read().valid.all()
+        assert source.read(size=(5, 5)).valid.all()
+
+
+def test_the_users_nodata_replaces_the_files(tmp_path):
+    pixels = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    path = write_geotiff(tmp_path / "a.tif", pixels, nodata=0)
+    with open_source(path) as source:
+        assert any("nodata is 0" in note for note in source.header.notes)
+    with open_source(path, ReadOptions(nodata=42)) as source:
+        assert np.argwhere(~source.read().valid).tolist() == [[4, 2]]
+    with open_source(path, ReadOptions(nodata=float("nan"))) as source:
+        assert source.read().valid.all()
+
+
+def test_an_image_without_data_is_read_as_entirely_invalid(tmp_path):
+    pixels = np.full((1, 10, 10), np.nan, np.float32)
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels)) as source:
+        assert not source.read().valid.any()
+        assert not source.read(size=(3, 3)).valid.any()
+
+
+def test_cmyk_is_converted_and_its_black_is_not_taken_for_alpha(tmp_path):
+    inks = np.zeros((12, 16, 4), np.uint8)
+    inks[:, :8] = (0, 255, 255, 0)  # red
+    inks[:, 8:] = (0, 0, 0, 255)  # black
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated")
+    with open_source(tmp_path / "a.tif") as source:
+        raster = source.read()
+    assert raster.bands == ("red", "green", "blue") and raster.valid.all()
+    assert raster.pixels[:, 3, 3].tolist() == [255, 0, 0]
+    assert raster.pixels[:, 3, 12].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("photometric, bands", [("separated", 4), ("cielab", 3)])
+def test_colours_that_cannot_be_converted_are_refused(tmp_path, photometric, bands):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((12, 16, bands), np.uint16), photometric=photometric)
+    with pytest.raises(InputError, match="convert it to RGB"):
+        open_source(tmp_path / "a.tif")
+
+
+def test_ycbcr_jpeg_arrives_as_rgb(tmp_path):
+    pixels = np.zeros((3, 32, 32), np.uint8)
+    pixels[0] = 220
+    path = write_geotiff(tmp_path / "a.tif", pixels, compress="jpeg", photometric="ycbcr", tiled=True,
+                         blockxsize=16, blockysize=16)  # fmt: skip
+    with open_source(path) as source:
+        raster = source.read()
+    assert np.abs(raster.pixels.astype(int) - pixels).max() <= 3
+
+
+def test_bands_carry_their_descriptions(tmp_path):
+    path = write_geotiff(tmp_path / "a.tif", noise(10, 10, bands=3))
+    with rasterio.open(path, "r+") as file:
+        file.descriptions = ("B04", None, "B08")
+    with open_source(path) as source:
+        assert source.header.bands == ("B04", "2", "B08")
+
+
+def test_two_hundred_bands_can_be_picked_from(tmp_path):
+    pixels = noise(8, 8, bands=200, dtype="uint8")
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, photometric="minisblack")) as source:
+        assert len(source.header.bands) == 200
+        assert np.array_equal(source.read(bands=(150,)).pixels, pixels[150:151])
