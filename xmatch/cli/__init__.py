@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from xmatch.cli.apply import apply_command
+from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, run
@@ -64,9 +65,4 @@ def _xmatch(
 app.command("register")(register_command)
 app.command("match")(match_command)
 app.command("apply")(apply_command)
-try:
-    from xmatch.cli.eval import eval_command
-except ModuleNotFoundError:
-    pass
-else:
-    app.command("eval")(eval_command)
+app.command("eval")(eval_command)
