@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,11 @@ def open_raster(
         InputError, ResourceError, UsageError: see `xmatch.io.open_source`.
     """
     silence("rasterio")
-    with ExitStack() as stack:
-        name = _gdal_name(path, directory, stack)
-        dataset = stack.enter_context(_opened(path, name, driver, options))
+    with ExitStack() as on_failure:
+        resources = on_failure.enter_context(ExitStack())
+        name = _gdal_name(path, directory, resources)
+        opener = partial(_opened, path, name, driver, options)
+        dataset = resources.enter_context(opener())
         with _gdal(options), decoding(path, "cannot be opened: "):
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
@@ -58,20 +61,21 @@ def open_raster(
             if fingerprint:
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
-            factors = dataset.overviews(1)
-        levels = [RasterLevel(dataset, path, layout, options)]
-        if directory is None or directory.number == 0:
-            for k in range(len(factors)):
-                overview = stack.enter_context(_opened(path, name, driver, options, overview_level=k))
-                levels.append(RasterLevel(overview, path, layout, options))
-        return PyramidSource(
+            overviews = len(dataset.overviews(1)) if directory is None or directory.number == 0 else 0
+        openers = [opener, *(partial(opener, overview_level=k) for k in range(overviews))]
+        levels = [RasterLevel(each, path, layout, options) for each in openers]
+        for level in levels:
+            resources.callback(level.close)
+        source = PyramidSource(
             header,
             levels,
             fingerprint=fingerprint,
-            close=stack.pop_all().close,
+            close=resources.close,
             max_memory_bytes=options.max_memory_bytes,
             allow_damaged=options.allow_damaged,
         )
+        on_failure.pop_all()
+        return source
 
 
 @dataclass(frozen=True)
@@ -130,20 +134,28 @@ class _Layout:
 class RasterLevel:
     """The full resolution, or one overview, of a rasterio dataset."""
 
-    def __init__(self, dataset: rasterio.DatasetReader, path: str, layout: _Layout, options: ReadOptions) -> None:
+    def __init__(
+        self, opener: Callable[[], rasterio.DatasetReader], path: str, layout: _Layout, options: ReadOptions
+    ) -> None:
+        self._opener, self._path, self._layout, self._options = opener, path, layout, options
+        self._dataset = dataset = opener()
         self.width, self.height = dataset.width, dataset.height
         rows, columns = dataset.block_shapes[layout.bands[0] - 1]
         self.block = columns, rows
         self.sequential = dataset.driver in _SEQUENTIAL
-        self._dataset, self._path, self._layout, self._options = dataset, path, layout, options
         self._flags = dataset.mask_flag_enums
+
+    def close(self) -> None:
+        self._dataset.close()
 
     def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
         """See `Level.load`."""
         layout = self._layout
         indexes = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
         window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
-        with _gdal(self._options), decoding(self._path):
+        if self._dataset.closed:
+            self._dataset = self._opener()
+        with _gdal(self._options), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
             masks = [self._dataset.read_masks(b, window=window) for b in self._masked(indexes)]
             if layout.alpha:
@@ -155,6 +167,15 @@ class RasterLevel:
             pixels, opaque = expand(pixels[0], layout.palette)
             return pixels[list(bands)], valid & opaque
         return pixels, valid
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """After an error GDAL's PNG reader fails for good and its JPEG reader delivers zeros, so start afresh."""
+        try:
+            yield
+        except InputError:
+            self._dataset.close()
+            raise
 
     def _masked(self, indexes: list[int]) -> list[int]:
         """Bands whose mask says more than nodata and alpha do: an internal mask or a .msk file."""

@@ -46,10 +46,11 @@ def open_stack(
         InputError, ResourceError: see `xmatch.io.open_source`.
     """
     silence("tifffile")
-    with ExitStack() as stack:
+    with ExitStack() as on_failure:
+        resources = on_failure.enter_context(ExitStack())
         with decoding(path, "cannot be opened: "):
             # _multifile: an OME-XML may name other files, which are not ours to open.
-            tif = stack.enter_context(tifffile.TiffFile(path, _multifile=False))
+            tif = resources.enter_context(tifffile.TiffFile(path, _multifile=False))
             if tif.is_ome and ome_planes(tif.ome_metadata or "") > MAX_PLANES:
                 raise InputError(f"its OME-XML claims more than {MAX_PLANES} planes", path=path)
             every = list(tif.series)
@@ -74,14 +75,16 @@ def open_stack(
         if len(every) > 1 and options.series is None:
             note = f"series 0 of {len(every)} taken; --series picks another"
             header = replace(header, notes=(note, *header.notes))
-        return PyramidSource(
+        source = PyramidSource(
             header,
             levels,
             fingerprint=fingerprint,
-            close=stack.pop_all().close,
+            close=resources.close,
             max_memory_bytes=options.max_memory_bytes,
             allow_damaged=options.allow_damaged,
         )
+        on_failure.pop_all()
+        return source
 
 
 @dataclass(frozen=True)

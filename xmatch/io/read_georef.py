@@ -89,5 +89,5 @@ def _parse_crs(text: str | None) -> CRS | None:
         return None
     try:
         return CRS.from_user_input(text)
-    except CRSError as error:
+    except (CRSError, ValueError) as error:
         raise UsageError(f"{text!r} is no CRS: {error}", hint='for example "EPSG:32633"') from None

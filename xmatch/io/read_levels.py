@@ -62,9 +62,11 @@ class PyramidSource:
         self._close = close
         self._max_bytes = max_memory_bytes
         self._allow_damaged = allow_damaged
-        self._lost: dict[Box, None] = {}
+        self._lost: list[Box] = []
         dtype = np.dtype(header.dtype)
         for level in levels:
+            if min(level.block) < 1:
+                raise InputError(f"claims blocks of {level.block[0]} x {level.block[1]} px", path=header.path)
             claim = f"stores its pixels in blocks of {level.block[0]} x {level.block[1]}"
             self._afford(claim, level.block[0] * level.block[1] * dtype.itemsize)
 
@@ -196,8 +198,13 @@ class PyramidSource:
         """Put a damaged area on record, in the header's notes."""
         level = self._levels[index]
         sx, sy = self.header.width / level.width, self.header.height / level.height
-        self._lost[round(box[0] * sx), round(box[1] * sy), round(box[2] * sx), round(box[3] * sy)] = None
-        listed = "; ".join(_extent(lost) for lost in list(self._lost)[:5])
+        x0, y0, x1, y1 = round(box[0] * sx), round(box[1] * sy), round(box[2] * sx), round(box[3] * sy)
+        if any(a <= x0 and b <= y0 and c >= x1 and d >= y1 for a, b, c, d in self._lost):
+            return
+        if self._lost and (self._lost[-1][0], self._lost[-1][2:]) == (x0, (x1, y0)):
+            y0 = self._lost.pop()[1]
+        self._lost.append((x0, y0, x1, y1))
+        listed = "; ".join(_extent(lost) for lost in self._lost[:5])
         more = ", ..." if len(self._lost) > 5 else ""
         note = f"damaged data left out in {len(self._lost)} place(s): {listed}{more}"
         self.header = replace(self.header, notes=(*self._notes, note))

@@ -51,11 +51,11 @@ class PlaneLevel:
         self.width, self.height = page.imagewidth, page.imagelength
         self._plain = page.is_contiguous and not page.is_tiled
         if page.is_tiled:
-            self.block = page.tilewidth, page.tilelength
+            self.block = int(page.tilewidth), int(page.tilelength)
         elif self._plain:
             self.block = self.width, max(min(_ROW_BYTES // (self.width * page.dtype.itemsize), self.height), 1)
         else:
-            self.block = self.width, min(page.rowsperstrip, self.height)
+            self.block = self.width, min(int(page.rowsperstrip), self.height)
         for plane in {plane.page for plane in planes.bands}:
             if self._page(plane) is None:
                 raise InputError(
