@@ -1,0 +1,106 @@
+"""Matchers: two views in, guesses of the whole alignment and correspondences out.
+
+`MATCHERS` is the vocabulary; builders import what they need when they are called. A matcher from outside joins
+through the entry-point group `xmatch.matchers` (a builder taking the same keywords).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from xmatch.correspondences import Correspondences
+from xmatch.errors import UsageError
+from xmatch.raster import View
+
+
+@dataclass(frozen=True, eq=False)
+class Hypothesis:
+    """One guess of where the moving view lies on the fixed view."""
+
+    matrix: np.ndarray
+    """(3, 3) moving view px -> fixed view px, corner-counted; a similarity, mirrored or not."""
+    score: float
+    """Higher is better; comparable among the hypotheses of one matcher on one pair only."""
+
+    @property
+    def scale(self) -> float:
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRange:
+    """Where to look."""
+
+    centre: np.ndarray = field(default_factory=lambda: np.eye(3))
+    """(3, 3) moving view px -> fixed view px: the prior, from georeferencing, spacing or nothing. Its turn and scale
+    are the middle of the range; its shift means something only when `near` is set."""
+    max_angle_deg: float = 180.0
+    min_scale: float = 0.5
+    """Smallest scale tried, relative to the centre's."""
+    max_scale: float = 2.0
+    mirror: bool = False
+    near: bool = False
+    """The shift of `centre` is to be believed within `max_shift` of the fixed view's longest side."""
+    max_shift: float = 0.35
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    hypotheses: tuple[Hypothesis, ...] = ()
+    """Best first; may be empty."""
+    correspondences: Correspondences = field(default_factory=Correspondences.empty)
+    """In view px; matchers that find whole poses only leave it empty."""
+
+
+class Matcher(Protocol):
+    name: str
+
+    def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int, threads: int) -> Matches:
+        """Match two views. Nothing to match is an empty result, not an error."""
+
+
+def _structural(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.structural import Structural
+
+    return Structural()
+
+
+def _sift(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.sift import Sift
+
+    return Sift()
+
+
+def _mi(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.mi import MutualInformation
+
+    return MutualInformation()
+
+
+MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
+    "structural": _structural,
+    "sift": _sift,
+    "mi": _mi,
+}
+"""name -> builder(weights, device)."""
+
+
+def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
+    """The matcher of that name, from `MATCHERS` or from an installed plug-in.
+
+    Raises:
+        UsageError: no such matcher.
+    """
+    if name in MATCHERS:
+        return MATCHERS[name](weights, device)
+    from importlib.metadata import entry_points
+
+    plugins = {point.name: point for point in entry_points(group="xmatch.matchers")}
+    if name in plugins:
+        return plugins[name].load()(weights, device)
+    known = ", ".join([*MATCHERS, *plugins])
+    raise UsageError(f"there is no matcher {name!r}", hint=f"known: {known}")

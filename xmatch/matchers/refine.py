@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
-from xmatch.matchers.search import Hypothesis, resized
+from xmatch.matchers import Hypothesis
+from xmatch.matchers.search import resized
 from xmatch.matchers.structure import Structure, blurred, structure, turned
 from xmatch.raster import View
 
@@ -25,7 +26,7 @@ class Level:
     steps: int
 
 
-LEVELS = (Level(120, 3.0, 8), Level(120, 1.0, 6), Level(240, 1.0, 6))
+LEVELS = (Level(120, 1.5, 6), Level(240, 1.0, 6))
 
 
 class Refiner:

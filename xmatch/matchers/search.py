@@ -16,6 +16,7 @@ import numpy as np
 import scipy.fft
 
 from xmatch.coords import to_centre_matrix
+from xmatch.matchers import Hypothesis, SearchRange
 from xmatch.matchers.structure import Structure, centred, structure, turned
 from xmatch.raster import View
 
@@ -23,20 +24,6 @@ HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
 
 MIN_OVERLAP = 0.4
 """Share of the smaller footprint that must lie on the other image."""
-
-
-@dataclass(frozen=True, eq=False)
-class Hypothesis:
-    """One guess of where the moving view lies on the fixed view."""
-
-    matrix: np.ndarray
-    """(3, 3) moving view px -> fixed view px, corner-counted; a similarity, mirrored or not."""
-    score: float
-    """Chance-normalised correlation of the structure fields."""
-
-    @property
-    def scale(self) -> float:
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +62,25 @@ class _Frame:
         overlap is too small. Orders 2 and 4 come back to themselves after half a turn, so the second is nearly free."""
         spectra = np.conj(self._transform(moving))
         needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum()))
-        return tuple(
-            self._score(turned, needed) for turned in (spectra, np.conj(spectra * self.half_turn))
+        half_turned = np.conj(spectra * self.half_turn)
+        return self._score(spectra, needed), self._score(half_turned, needed)
+
+    def shift(self, y: int, x: int) -> np.ndarray:
+        """(3, 3) shift that element (y, x) of a score stands for; the far half wraps round to negative shifts."""
+        dx, dy = (
+            n - period if n > size else n
+            for n, period, size in zip((x, y), self.shape[::-1], self.fixed.valid.shape[::-1], strict=True)
         )
+        return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
+
+    def near(self, centre_xy: np.ndarray, radius_px: float) -> np.ndarray:
+        """(H, W) bool: shifts that put the canvas's centre within `radius_px` of `centre_xy`."""
+        away = []
+        for axis in (1, 0):
+            n = np.arange(self.shape[axis])
+            shift = np.where(n > self.fixed.valid.shape[axis], n - self.shape[axis], n)
+            away.append(shift + self.canvas / 2 - centre_xy[1 - axis])
+        return np.hypot(away[0][None, :], away[1][:, None]) <= radius_px
 
     def _score(self, spectra: np.ndarray, needed: float) -> np.ndarray:
         product = self.spectra * spectra
@@ -89,36 +92,62 @@ class _Frame:
 def search(
     fixed: View,
     moving: View,
+    within: SearchRange,
     *,
-    angles_deg: np.ndarray,
-    scales: np.ndarray,
-    side_px: int = 96,
-    mirror: bool = False,
-    keep: int = 12,
+    side_px: float,
+    angle_step_deg: float,
+    scale_step: float,
+    keep: int,
     threads: int = 1,
 ) -> list[Hypothesis]:
     """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
 
     Args:
-        angles_deg: turns to try, within half a circle: each is tried turned by 180 degrees too.
-        scales: size of a moving view px in fixed view px, each to try.
         side_px: the fixed view is reduced to side_px^2 pixels for this; the cost grows with its square and more.
+        scale_step: ratio of neighbouring scales.
     """
     reduction = side_px / np.sqrt(fixed.width * fixed.height)
-    fixed_small, fixed_scale = resized(fixed, reduction)
+    fixed_small, fixed_factors = resized(fixed, reduction)
     fixed_structure = centred(structure(*fixed_small, orders=1))
-    jobs = []
-    for scale in scales:
-        small, moving_scale = resized(moving, reduction * scale)
-        if min(small[0].shape) >= 16 and max(small[0].shape) < 6 * side_px:
-            jobs.append((small, moving_scale))
+    to_fixed_view = np.diag([1 / fixed_factors[0], 1 / fixed_factors[1], 1.0])
+    flips = (False, True) if within.mirror else (False,)
+
+    def at_scale(scale: float) -> list[Hypothesis]:
+        small, factors = resized(moving, reduction * scale)
+        if min(small[0].shape) < 16 or max(small[0].shape) > 6 * side_px:
+            return []
+        allowed = _near(within, moving, fixed, fixed_factors) if within.near else None
+        angles = _angles(within, angle_step_deg)
+        poses = _one_scale(fixed_structure, small, factors, angles, flips, full=within.max_angle_deg > 90, allowed=allowed)
+        return [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses]
+
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        found = pool.map(lambda job: _one_scale(fixed_structure, *job, angles_deg, mirror), jobs)
-        poses = [pose for poses in found for pose in poses]
+        poses = [pose for found in pool.map(at_scale, _scales(within, scale_step)) for pose in found]
     poses.sort(key=lambda pose: -pose.score)
-    to_fixed_view = np.diag([1 / fixed_scale[0], 1 / fixed_scale[1], 1.0])
-    poses = [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses[: 20 * keep]]
-    return distinct(poses, moving, limit=keep, apart=0.08)
+    return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=0.08)
+
+
+def _angles(within: SearchRange, step_deg: float) -> np.ndarray:
+    """Turns to try; half a circle is enough when all are wanted, since each comes with its half turn."""
+    middle = np.degrees(np.arctan2(within.centre[1, 0], within.centre[0, 0]))
+    if within.max_angle_deg > 90:
+        return middle + np.arange(-90.0, 90.0, step_deg)
+    count = int(np.ceil(within.max_angle_deg / step_deg))
+    return middle + np.linspace(-within.max_angle_deg, within.max_angle_deg, 2 * count + 1)
+
+
+def _scales(within: SearchRange, step: float) -> np.ndarray:
+    middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
+    below = int(np.ceil(np.log(1 / within.min_scale) / np.log(step) - 1e-6))
+    above = int(np.ceil(np.log(within.max_scale) / np.log(step) - 1e-6))
+    exponents = np.concatenate([np.linspace(-1, 0, below + 1)[:-1], [0.0], np.linspace(0, 1, above + 1)[1:]])
+    return middle * np.where(exponents < 0, within.min_scale**-exponents, within.max_scale**exponents)
+
+
+def _near(within: SearchRange, moving: View, fixed: View, factors: tuple[float, float]):
+    """(centre of moving on the small fixed view, how far it may stray), px of the small view."""
+    centre = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
+    return centre, within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
 
 
 def distinct(poses: list[Hypothesis], moving: View, *, limit: int, apart: float) -> list[Hypothesis]:
@@ -145,23 +174,24 @@ def resized(view: View, factor: float) -> tuple[tuple[np.ndarray, np.ndarray], t
     return (image, cover > 0.5), (width / view.width, height / view.height)
 
 
-def _one_scale(fixed: Structure, small, moving_scale, angles_deg: np.ndarray, mirror: bool) -> list[Hypothesis]:
+def _one_scale(fixed: Structure, small, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed) -> list[Hypothesis]:
+    """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
     source = centred(structure(*small, orders=1))
     height, width = source.valid.shape
     frame = _Frame(fixed, int(np.ceil(np.hypot(width, height))))
+    mask = None if allowed is None else frame.near(*allowed)
     poses = []
-    for flip in (1, -1) if mirror else (1,):
+    for flip in flips:
         for angle in angles_deg:
-            to_canvas = turn_about_centre(width, height, angle, frame.canvas, flip)
+            to_canvas = turn_about_centre(width, height, angle, frame.canvas, -1 if flip else 1)
             scores = frame.correlate(turned(source, to_centre_matrix(to_canvas)[:2], (frame.canvas, frame.canvas)))
-            for half_turn, score in zip((np.eye(3), HALF_TURN), scores, strict=True):
+            for half_turn, score in zip((np.eye(3), HALF_TURN) if full else (np.eye(3),), scores, strict=False):
+                if mask is not None:
+                    score = np.where(mask, score, -1.0)
                 y, x = np.unravel_index(np.argmax(score), score.shape)
-                dx, dy = (n - size if n > limit else n for n, size, limit in
-                          ((x, score.shape[1], fixed.valid.shape[1]), (y, score.shape[0], fixed.valid.shape[0])))
-                shift = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
                 about_centre = half_turn.copy()
                 about_centre[:2, 2] *= frame.canvas
-                matrix = shift @ about_centre @ to_canvas @ np.diag([*moving_scale, 1.0])
+                matrix = frame.shift(y, x) @ about_centre @ to_canvas @ np.diag([*factors, 1.0])
                 poses.append(Hypothesis(matrix, float(score[y, x])))
     return poses
 

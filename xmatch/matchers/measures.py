@@ -1,0 +1,116 @@
+"""Independent looks at one alignment: do structure and intensities agree here more than they would elsewhere?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from xmatch.coords import to_centre_matrix
+from xmatch.matchers.search import resized
+from xmatch.matchers.structure import Structure, structure, turned
+from xmatch.raster import View
+
+SIDE_PX = 200
+BINS = 16
+SHIFTS = tuple(
+    (round(12 * np.cos(a)), round(12 * np.sin(a))) for a in np.arange(8) * np.pi / 4
+)  # far enough that true alignments fall apart, near enough that the content stays comparable
+MIN_OVERLAP_PX = 400
+
+
+class Judge:
+    """Measures alignments of one pair; what belongs to the fixed view is computed once."""
+
+    def __init__(self, fixed: View, moving: View, side_px: float = SIDE_PX) -> None:
+        self.moving = moving
+        reduction = side_px / np.sqrt(fixed.width * fixed.height)
+        self._small, factors = resized(fixed, reduction)
+        self._structure = structure(*self._small)
+        self._to_level = np.diag([*factors, 1.0])
+
+    def __call__(self, matrix: np.ndarray) -> dict[str, float]:
+        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px, corner-counted; all 0 without overlap."""
+        scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+        small, factors = resized(self.moving, self._to_level[0, 0] * scale)
+        pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+        image, valid = self._small
+        size = (image.shape[1], image.shape[0])
+        onto = to_centre_matrix(pose)[:2]
+        warped = cv2.warpAffine(small[0], onto, size, flags=cv2.INTER_LINEAR)
+        cover = cv2.warpAffine(small[1].astype(np.float32), onto, size) > 0.99
+        both = valid & cover
+        if both.sum() < MIN_OVERLAP_PX:
+            return dict.fromkeys(NAMES, 0.0)
+        moved = turned(structure(*small), onto, size)
+        codes = _codes(image, both) * BINS + _codes(warped, both)
+        shifted = np.array([_information_shifted(image, valid, warped, cover, shift) for shift in SHIFTS])
+        information = _information(codes[both])
+        elsewhere, spread = shifted.mean(), shifted.std() + 0.005
+        at_shifts = np.array([_agreement(self._structure, _rolled(moved, shift)) for shift in SHIFTS])
+        order2, order4 = _agreement(self._structure, moved)
+        smaller = min(valid.sum(), small[1].sum())
+        return {
+            "structure": order2 - at_shifts[:, 0].mean(),
+            "structure_fine": order4 - at_shifts[:, 1].mean(),
+            "structure_z": (order2 - at_shifts[:, 0].mean()) * np.sqrt(both.sum()),
+            "structure_gain": (order2 - at_shifts[:, 0].max()) * np.sqrt(both.sum()),
+            "information": information,
+            "information_gain": (information - elsewhere) / max(elsewhere, 0.02),
+            "information_z": (information - elsewhere) / spread,
+            "overlap": float(both.sum() / smaller),
+        }
+
+
+NAMES = (
+    "structure",
+    "structure_fine",
+    "structure_z",
+    "structure_gain",
+    "information",
+    "information_gain",
+    "information_z",
+    "overlap",
+)
+
+
+def _rolled(source: Structure, shift: tuple[int, int]) -> Structure:
+    return Structure(np.roll(source.fields, shift, (1, 0)), np.roll(source.valid, shift, (1, 0)))
+
+
+def _agreement(fixed: Structure, moving: Structure) -> tuple[float, float]:
+    """Normalised correlation of each order over the overlap."""
+    weight = (fixed.valid * moving.valid)[..., None]
+    product = (fixed.fields * moving.fields * weight).sum(axis=(0, 1))
+    norms = (fixed.fields**2 * weight).sum(axis=(0, 1)), (moving.fields**2 * weight).sum(axis=(0, 1))
+    parts = [
+        float(product[i : i + 2].sum() / np.sqrt(norms[0][i : i + 2].sum() * norms[1][i : i + 2].sum() + 1e-9))
+        for i in (0, 2)
+    ]
+    return parts[0], parts[1]
+
+
+def _codes(image: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Equal-population bins 0 .. BINS - 1 of the pixels picked by `among`."""
+    edges = np.quantile(image[among], np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(edges, image)
+
+
+def _information(codes: np.ndarray) -> float:
+    """Normalised mutual information 2 I / (H1 + H2) of paired codes in 0 .. BINS^2 - 1 (Studholme et al. 1999)."""
+    joint = np.bincount(codes, minlength=BINS * BINS).reshape(BINS, BINS) / len(codes)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    entropies = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in (rows, columns, joint.ravel())]
+    return float(2 * (entropies[0] + entropies[1] - entropies[2]) / max(entropies[0] + entropies[1], 1e-9))
+
+
+def _information_shifted(image, valid, warped, cover, shift: tuple[int, int]) -> float:
+    both = valid & np.roll(cover, shift, (1, 0))
+    both[: max(shift[1], 0)] = both[:, : max(shift[0], 0)] = False
+    if shift[1] < 0:
+        both[shift[1] :] = False
+    if shift[0] < 0:
+        both[:, shift[0] :] = False
+    if both.sum() < MIN_OVERLAP_PX:
+        return 0.0
+    codes = _codes(image, both) * BINS + _codes(np.roll(warped, shift, (1, 0)), both)
+    return _information(codes[both])
