@@ -22,6 +22,9 @@ from xmatch.raster import View
 
 HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
 
+THIN = 4
+"""Overlaps are reckoned at this fraction of the resolution."""
+
 MIN_OVERLAP = 0.4
 """Share of the smaller footprint that must lie on the other image."""
 
@@ -32,38 +35,51 @@ class _Frame:
 
     fixed: Structure
     canvas: int
-    """Side of the square that the turned moving image lies in, px."""
+    """Side of the square that the turned moving image lies in, px; a multiple of `THIN`."""
 
     @cached_property
     def shape(self) -> tuple[int, int]:
         # Shifts that leave too little overlap may wrap around; the rest needs this much room.
         room = int((1 - MIN_OVERLAP) * self.canvas)
-        return tuple(scipy.fft.next_fast_len(n + room, real=True) for n in self.fixed.valid.shape)
+        return tuple(THIN * scipy.fft.next_fast_len(-(-(n + room) // THIN), real=True) for n in self.fixed.valid.shape)
 
     @cached_property
-    def spectra(self) -> np.ndarray:
-        """(C + 1, H, W / 2 + 1): the fields, then the validity."""
-        return self._transform(self.fixed)
+    def fields(self) -> np.ndarray:
+        """(2, H, W / 2 + 1) spectra."""
+        return scipy.fft.rfft2(np.moveaxis(self.fixed.fields, -1, 0), self.shape)
 
     @cached_property
-    def half_turn(self) -> np.ndarray:
-        """Phase that, with the conjugate, turns a real canvas by 180 degrees about its centre."""
-        height, width = self.shape
-        ky = np.fft.fftfreq(height)[:, None] * (self.canvas - 1)
-        kx = np.fft.rfftfreq(width)[None, :] * (self.canvas - 1)
-        return np.exp(-2j * np.pi * (ky + kx)).astype(np.complex64)
+    def cover(self) -> np.ndarray:
+        """Spectrum of the validity at 1 / THIN of the size."""
+        return scipy.fft.rfft2(_thinned(self.fixed.valid), self._thin_shape)
 
-    def _transform(self, side: Structure) -> np.ndarray:
-        planes = [*np.moveaxis(side.fields, -1, 0), side.valid]
-        return np.stack([scipy.fft.rfft2(plane, self.shape) for plane in planes])
+    @property
+    def _thin_shape(self) -> tuple[int, int]:
+        return self.shape[0] // THIN, self.shape[1] // THIN
+
+    @cached_property
+    def _half_turns(self) -> tuple[np.ndarray, np.ndarray]:
+        return _half_turn(self.shape, self.canvas), _half_turn(self._thin_shape, self.canvas // THIN)
 
     def correlate(self, moving: Structure) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) score of every cyclic shift of `moving`, and of `moving` turned by 180 degrees; -1 where the
-        overlap is too small. Orders 2 and 4 come back to themselves after half a turn, so the second is nearly free."""
-        spectra = np.conj(self._transform(moving))
+        """(H, W) score of every cyclic shift of `moving`, and of `moving` turned by 180 degrees; negative where the
+        overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
+        fields = np.conj(scipy.fft.rfft2(np.moveaxis(moving.fields, -1, 0), self.shape))
+        cover = np.conj(scipy.fft.rfft2(_thinned(moving.valid), self._thin_shape))
         needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum()))
-        half_turned = np.conj(spectra * self.half_turn)
-        return self._score(spectra, needed), self._score(half_turned, needed)
+        turn, thin_turn = self._half_turns
+        return (
+            self._score(fields, cover, needed),
+            self._score(np.conj(fields * turn), np.conj(cover * thin_turn), needed),
+        )
+
+    def _score(self, fields: np.ndarray, cover: np.ndarray, needed: float) -> np.ndarray:
+        score = scipy.fft.irfft2((self.fields * fields).sum(axis=0), self.shape)
+        # The overlap changes so slowly with the shift that a quarter of the resolution serves.
+        overlap = THIN**2 * scipy.fft.irfft2(self.cover * cover, self._thin_shape)
+        weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
+        score *= cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return score
 
     def shift(self, y: int, x: int) -> np.ndarray:
         """(3, 3) shift that element (y, x) of a score stands for; the far half wraps round to negative shifts."""
@@ -82,11 +98,19 @@ class _Frame:
             away.append(shift + self.canvas / 2 - centre_xy[1 - axis])
         return np.hypot(away[0][None, :], away[1][:, None]) <= radius_px
 
-    def _score(self, spectra: np.ndarray, needed: float) -> np.ndarray:
-        product = self.spectra * spectra
-        numerator = scipy.fft.irfft2(product[:-1].sum(axis=0), self.shape)
-        overlap = scipy.fft.irfft2(product[-1], self.shape)
-        return np.where(overlap > needed, numerator / np.sqrt(np.maximum(overlap, 1.0)), -1.0)
+
+def _thinned(valid: np.ndarray) -> np.ndarray:
+    """Mean over blocks of THIN x THIN px."""
+    height, width = (-(-n // THIN) * THIN for n in valid.shape)
+    padded = np.zeros((height, width), np.float32)
+    padded[: valid.shape[0], : valid.shape[1]] = valid
+    return cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA)
+
+
+def _half_turn(shape: tuple[int, int], canvas: int) -> np.ndarray:
+    """Phase that, with the conjugate, turns a real square of `canvas` px by 180 degrees about its centre."""
+    ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
+    return np.exp(-2j * np.pi * (canvas - 1) * (ky + kx)).astype(np.complex64)
 
 
 def search(
@@ -178,7 +202,7 @@ def _one_scale(fixed: Structure, small, factors, angles_deg: np.ndarray, flips, 
     """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
     source = centred(structure(*small, orders=1))
     height, width = source.valid.shape
-    frame = _Frame(fixed, int(np.ceil(np.hypot(width, height))))
+    frame = _Frame(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
     mask = None if allowed is None else frame.near(*allowed)
     poses = []
     for flip in flips:
