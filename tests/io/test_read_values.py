@@ -213,6 +213,7 @@ def test_bands_carry_their_descriptions(tmp_path):
         file.descriptions = ("B04", None, "B08")
     with open_source(path) as source:
         assert source.header.bands == ("B04", "2", "B08")
+        assert source.header.colours == ("gray", "undefined", "undefined")
 
 
 def test_two_hundred_bands_can_be_picked_from(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -86,6 +87,7 @@ class _Layout:
     """Data bands, from 1."""
     alpha: int | None
     names: tuple[str, ...]
+    colours: tuple[str, ...]
     dtype: np.dtype
     palette: Palette | None
     nodata: float | None
@@ -120,15 +122,17 @@ class _Layout:
             notes.append("1-bit image: 0 and 1 taken as black and white")
         if palette:
             names: tuple[str, ...] = ("red", "green", "blue")
+            shown = names
             dtype = np.dtype(np.uint8)
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
+            shown = tuple(colours[b - 1].name for b in bands)
         nodata = dataset.nodatavals[bands[0] - 1] if options.nodata is None else options.nodata
         notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
         orientation = dataset.tags().get("EXIF_Orientation", "1")
         if orientation not in ("", "1"):
             notes.append(f"EXIF orientation {orientation} is not applied; pixels are as stored")
-        return cls(bands, alpha, names, dtype, palette, nodata, tuple(notes))
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, tuple(notes))
 
 
 class RasterLevel:
@@ -139,11 +143,12 @@ class RasterLevel:
     ) -> None:
         self._opener, self._path, self._layout, self._options = opener, path, layout, options
         self._dataset = dataset = opener()
-        self.width, self.height = dataset.width, dataset.height
-        rows, columns = dataset.block_shapes[layout.bands[0] - 1]
-        self.block = columns, rows
-        self.sequential = dataset.driver in _SEQUENTIAL
-        self._flags = dataset.mask_flag_enums
+        with _gdal(options), decoding(path, "cannot be opened: "):
+            self.width, self.height = dataset.width, dataset.height
+            rows, columns = dataset.block_shapes[layout.bands[0] - 1]
+            self.block = columns, rows
+            self.sequential = dataset.driver in _SEQUENTIAL
+            self._flags = dataset.mask_flag_enums
 
     def close(self) -> None:
         self._dataset.close()
@@ -170,11 +175,12 @@ class RasterLevel:
 
     @contextmanager
     def _closed_on_failure(self) -> Iterator[None]:
-        """After an error GDAL's PNG reader fails for good and its JPEG reader delivers zeros, so start afresh."""
+        """After an error GDAL's PNG reader fails for good and its JPEG reader delivers zeros: start those afresh."""
         try:
             yield
         except InputError:
-            self._dataset.close()
+            if self.sequential:
+                self._dataset.close()
             raise
 
     def _masked(self, indexes: list[int]) -> list[int]:
@@ -209,6 +215,7 @@ def _header(
         spacing_um=spacing,
         nodata=layout.nodata,
         palette=layout.palette,
+        colours=layout.colours,
         medical=is_medical(spacing),
         tags=dict(dataset.tags()),
         notes=notes,
@@ -237,7 +244,28 @@ def _gdal(options: ReadOptions) -> Iterator[None]:
         settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
     with rasterio.Env(**settings), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with _no_undecodable_log():
+            yield
+
+
+@contextmanager
+def _no_undecodable_log() -> Iterator[None]:
+    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
+    hooks = sys.excepthook, sys.unraisablehook
+
+    def excepthook(kind: Any, value: Any, trace: Any) -> None:
+        if kind is not UnicodeDecodeError:
+            hooks[0](kind, value, trace)
+
+    def unraisablehook(event: Any) -> None:
+        if event.exc_type is not UnicodeDecodeError:
+            hooks[1](event)
+
+    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+    try:
         yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:

@@ -31,6 +31,7 @@ MAX_PLANES = 1_000_000
 """Planes that an OME-XML may claim; tifffile makes a list of that length."""
 _FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "svs": "Aperio SVS"}
 _JPEG = {6, 7, 34892, 33007}
+_RGB_NAMES = ("red", "green", "blue")
 _RGB, _PALETTE, _YCBCR = 2, 3, 6
 _UNCONVERTED = {5: "printing inks", 8: "Lab colours", 9: "Lab colours", 10: "Lab colours"}
 _APERIO_YCBCR = 33003
@@ -134,6 +135,8 @@ def _describe(
     extra = tuple(int(e) for e in page.extrasamples)
     alpha = next((samples - len(extra) + i for i, kind in enumerate(extra) if kind in (1, 2)), None)
     colours = [s for s in range(samples) if s != alpha]
+    if not colours:
+        raise InputError(f"claims {samples} sample(s) per pixel, of which none is an image", path=path)
     bands = [Plane(plane, s) for plane in axes.channels for s in colours]
     names = _band_names(page, channel_names, len(axes.channels), len(colours))
 
@@ -147,7 +150,7 @@ def _describe(
     if palette:
         if options.bands is not None and tuple(options.bands) != (1,):
             raise InputError(f"has band 1 only, of palette indices; got bands {list(options.bands)}", path=path)
-        names = ["red", "green", "blue"]
+        names = list(_RGB_NAMES)
     elif options.bands is not None:
         if max(options.bands) > len(bands):
             raise InputError(
@@ -173,6 +176,7 @@ def _describe(
         spacing_um=spacing,
         nodata=nodata,
         palette=palette,
+        colours=tuple(names) if tuple(names) == _RGB_NAMES else (),
         medical=series.kind in _FORMATS or is_medical(spacing),
         tags={"ImageDescription": first.description} if first.description else {},
         notes=tuple(notes),
@@ -198,7 +202,7 @@ def _spacing_and_channels(
 
 def _band_names(page: Any, channel_names: tuple[str, ...], channels: int, samples: int) -> list[str]:
     if samples == 3 and page.photometric in (_RGB, _YCBCR):
-        colours = ["red", "green", "blue"]
+        colours = list(_RGB_NAMES)
     else:
         colours = [str(s + 1) for s in range(samples)]
     if channels == 1 and samples > 1:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from xmatch.errors import InputError, ResourceError
+from xmatch.io.read_damage import Level, extent, located, salvage
 from xmatch.io.read_guard import Fingerprint
 from xmatch.io.read_sampling import AreaMean, Box, Copy, Nearest, tiles
 from xmatch.io.source import Header, Window
 from xmatch.raster import Raster
 
+MAX_LOST_BLOCKS = 10_000
+"""Undecodable blocks after which a file is refused even where damage is allowed."""
 TILE_BYTES = 32 * 2**20
 """Decoded bytes that one step of a read works on."""
-
-
-class Level(Protocol):
-    """One resolution of an image."""
-
-    width: int
-    height: int
-    block: tuple[int, int]
-    """(width, height) of what the file stores as a piece: the least that can be decoded, and lost."""
-    sequential: bool
-    """True when a lost block takes all later ones with it (PNG, JPEG)."""
-
-    def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (C, h, w) and validity (h, w) of a box; InputError when a block cannot be decoded."""
-        ...
 
 
 class PyramidSource:
@@ -62,7 +51,7 @@ class PyramidSource:
         self._close = close
         self._max_bytes = max_memory_bytes
         self._allow_damaged = allow_damaged
-        self._lost: list[Box] = []
+        self._lost: dict[Box, None] = {}
         dtype = np.dtype(header.dtype)
         for level in levels:
             if min(level.block) < 1:
@@ -122,6 +111,7 @@ class PyramidSource:
         for tile in tiles(sink.box, level.block, limit_px):
             sink.add(tile, *self._load(index, tile, chosen, native))
         self._check_unchanged()
+        self._tell_losses()
         pixels, valid = sink.result()
         names = ("index",) if native else tuple(header.bands[b] for b in chosen)
         return Raster(
@@ -182,32 +172,38 @@ class PyramidSource:
         except InputError as error:
             self._check_unchanged()
             if not self._allow_damaged:
-                raise _located(error, level, index, box, load) from error
+                raise located(error, level, index, box, load) from error
         channels = 1 if native else len(bands)
         pixels = np.zeros((channels, box[3] - box[1], box[2] - box[0]), self.header.dtype)
         valid = np.zeros(pixels.shape[1:], bool)
-        for part, found in _salvage(level, box, load):
+        for part, found in salvage(level, box, load):
             if found is None:
                 self._lose(index, part)
+                if len(self._lost) > MAX_LOST_BLOCKS:
+                    raise InputError(f"damaged in more than {MAX_LOST_BLOCKS} places", path=self.header.path)
                 continue
             rows, columns = slice(part[1] - box[1], part[3] - box[1]), slice(part[0] - box[0], part[2] - box[0])
             pixels[:, rows, columns], valid[rows, columns] = found
         return pixels, valid
 
     def _lose(self, index: int, box: Box) -> None:
-        """Put a damaged area on record, in the header's notes."""
+        """Put a damaged area on record, joined with the one just above it."""
         level = self._levels[index]
         sx, sy = self.header.width / level.width, self.header.height / level.height
         x0, y0, x1, y1 = round(box[0] * sx), round(box[1] * sy), round(box[2] * sx), round(box[3] * sy)
-        if any(a <= x0 and b <= y0 and c >= x1 and d >= y1 for a, b, c, d in self._lost):
-            return
-        if self._lost and (self._lost[-1][0], self._lost[-1][2:]) == (x0, (x1, y0)):
-            y0 = self._lost.pop()[1]
-        self._lost.append((x0, y0, x1, y1))
-        listed = "; ".join(_extent(lost) for lost in self._lost[:5])
-        more = ", ..." if len(self._lost) > 5 else ""
-        note = f"damaged data left out in {len(self._lost)} place(s): {listed}{more}"
-        self.header = replace(self.header, notes=(*self._notes, note))
+        last = next(reversed(self._lost), None)
+        if last and (last[0], last[2], last[3]) == (x0, x1, y0):
+            del self._lost[last]
+            y0 = last[1]
+        self._lost[x0, y0, x1, y1] = None
+
+    def _tell_losses(self) -> None:
+        """Say in the header's notes what was left out."""
+        if self._lost:
+            listed = "; ".join(extent(lost) for lost in islice(self._lost, 5))
+            more = "; ..." if len(self._lost) > 5 else ""
+            note = f"damaged data left out in {len(self._lost)} place(s): {listed}{more}"
+            self.header = replace(self.header, notes=(*self._notes, note))
 
     def _check_unchanged(self) -> None:
         if self._fingerprint is not None:
@@ -220,61 +216,6 @@ class PyramidSource:
                 hint="raise --max-memory, or read a smaller part",
                 path=self.header.path,
             )
-
-
-Found = tuple[np.ndarray, np.ndarray] | None
-
-
-def _halves(box: Box, block: tuple[int, int]) -> tuple[Box, Box] | None:
-    """Cut a box in two on the block grid, or None when it lies in one block."""
-    x0, y0, x1, y1 = box
-    columns, rows = (x1 - 1) // block[0] - x0 // block[0], (y1 - 1) // block[1] - y0 // block[1]
-    if rows == columns == 0:
-        return None
-    if rows >= columns:
-        cut = (y0 // block[1] + (rows + 1) // 2) * block[1]
-        return (x0, y0, x1, cut), (x0, cut, x1, y1)
-    cut = (x0 // block[0] + (columns + 1) // 2) * block[0]
-    return (x0, y0, cut, y1), (cut, y0, x1, y1)
-
-
-def _salvage(level: Level, box: Box, load: Callable[[Box], Any]) -> Iterable[tuple[Box, Found]]:
-    """Parts that together fill the box, each with its pixels, or None where they are lost."""
-    waiting, spoilt = [box], False
-    while waiting:
-        part = waiting.pop()
-        found = None
-        if not (spoilt and level.sequential):
-            try:
-                found = load(part)
-            except InputError:
-                halves = _halves(part, level.block)
-                if halves:
-                    waiting += halves[::-1]
-                    continue
-                spoilt = True
-        yield part, found
-
-
-def _located(error: InputError, level: Level, index: int, box: Box, load: Callable[[Box], Any]) -> InputError:
-    """The same error, naming the first block that cannot be decoded."""
-    while halves := _halves(box, level.block):
-        try:
-            load(halves[0])
-            box = halves[1]
-        except InputError as narrower:
-            box, error = halves[0], narrower
-    block = f"block {box[0] // level.block[0]} across, {box[1] // level.block[1]} down ({_extent(box)})"
-    where = f" of overview {index}" if index else ""
-    return InputError(
-        f"damaged: {block}{where} cannot be decoded: {error.message}",
-        hint="--allow-damaged leaves damaged blocks out",
-        path=error.path,
-    )
-
-
-def _extent(box: Box) -> str:
-    return f"x {box[0]}-{box[2]}, y {box[1]}-{box[3]}"
 
 
 def _moved(georef: Any, window: Window, size: tuple[int, int]) -> Any:

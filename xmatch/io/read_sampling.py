@@ -79,6 +79,8 @@ class AreaMean:
         self._weight = np.zeros(self._total.shape[1:], self._real)
 
     def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
+        if not valid.any():
+            return
         x, columns = _part(self._x, tile[0] - self.box[0], tile[2] - self.box[0], self._real)
         y, rows = _part(self._y, tile[1] - self.box[1], tile[3] - self.box[1], self._real)
 
