@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from xmatch.io.source import Source
-from xmatch.result import Registration
+from xmatch.result import Registration, Verdict
+from xmatch.transforms import DisplacementGrid, Linear, Transform, compose
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
+
+GRID_NODES = 64
+"""Cells along the longer side when a map through two CRS is written as one displacement grid."""
 
 
 @dataclass(frozen=True)
@@ -42,5 +49,120 @@ def register(
 
     Raises:
         InputError: an image cannot be registered at all (no valid pixels, no overlap, too small).
+        UsageError: no such matcher.
     """
-    raise NotImplementedError
+    import cv2
+
+    from xmatch.framing import frame_pair, widened
+    from xmatch.matchers import load_matcher
+    from xmatch.provenance import describe
+
+    clock = _Clock(progress)
+    cv2.setNumThreads(options.threads)
+    matcher = load_matcher(options.matcher, options.weights, options.device)
+    clock.done("read", 0.1)
+    frame = frame_pair(fixed, moving, options)
+    attempt = _attempt(matcher, frame, options, clock)
+    if frame.within.near and not attempt.verdict.accepted:
+        wider = _attempt(matcher, widened(frame, options), options, clock)
+        if wider.verdict.probability > attempt.verdict.probability:
+            frame, attempt = widened(frame, options), wider
+    transform, correspondences, notes = attempt.transform, attempt.correspondences, frame.notes + attempt.notes
+    verdict = attempt.verdict
+    if transform is not None and verdict.accepted:
+        from xmatch.fullsize import sharpen
+
+        transform, correspondences, more = sharpen(fixed, moving, transform, correspondences, frame, options)
+        notes += more
+        clock.done("full size", 0.9)
+    residual, inliers = _explained(transform, correspondences, attempt.px_per_view_px)
+    transform = _written_as_one(transform, moving)
+    return Registration(
+        fixed=describe(fixed),
+        moving=describe(moving),
+        transform=transform,
+        correspondences=correspondences,
+        inliers=inliers,
+        residual_px=residual,
+        verdict=verdict,
+        seconds=clock.seconds(),
+        notes=fixed.header.notes + moving.header.notes + notes,
+        provenance={"options": asdict(options)},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    transform: Transform | None
+    correspondences: object
+    verdict: Verdict
+    px_per_view_px: float
+    notes: tuple[str, ...] = ()
+
+
+def _attempt(matcher, frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
+    """Match the two views once and weigh the result."""
+    from xmatch.alignment import align
+    from xmatch.correspondences import Correspondences
+    from xmatch.modelling import model
+    from xmatch.verdict import gather, judge
+
+    matches = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
+    clock.done("match", 0.4)
+    alignment = align(
+        frame.fixed, frame.moving, matches, polish=options.polish, seed=options.seed, threads=options.threads
+    )
+    clock.done("sharpen", 0.6)
+    px = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
+    if alignment is None:
+        reason = "not to be trusted: nothing in the images could be matched (no texture, or nothing in common)"
+        return _Attempt(None, Correspondences.empty(), Verdict(False, 0.0, reason), px)
+    fitted = model(alignment, frame, options)
+    evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
+    verdict = judge(evidence, px_per_view_px=px, **frame.ground)
+    if fitted.transform is None:
+        reason = f"not to be trusted: no {options.transform} explains the tie points"
+        verdict = Verdict(False, 0.0, reason, evidence=evidence)
+    clock.done("verify", 0.7)
+    return _Attempt(fitted.transform, fitted.correspondences, verdict, px, fitted.notes)
+
+
+def _explained(transform: Transform | None, correspondences, px_per_view_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (fixed px) and which correspondences lie within two view px."""
+    if transform is None:
+        return np.full(len(correspondences), np.inf), np.zeros(len(correspondences), bool)
+    residual = np.linalg.norm(transform(correspondences.moving_xy) - correspondences.fixed_xy, axis=1)
+    return residual, residual < 2.0 * px_per_view_px
+
+
+def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
+    """A map of several steps as one displacement grid, which files can hold."""
+    if transform is None or isinstance(transform, Linear) or transform.kind in ("tps", "grid") and hasattr(transform, "target_xy"):
+        return transform
+    try:
+        transform.as_dict()
+    except TypeError:
+        width, height = moving.header.width, moving.header.height
+        return DisplacementGrid.sampled(transform, width, height, max(width, height) / GRID_NODES)
+    return transform
+
+
+class _Clock:
+    """Times stages, and tells whoever wants to know."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._start, self._last = progress, time.perf_counter(), time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    def done(self, stage: str, share: float) -> None:
+        now = time.perf_counter()
+        self._stages[stage] = self._stages.get(stage, 0.0) + now - self._last
+        self._last = now
+        if self._progress:
+            self._progress(stage, share)
+
+    def seconds(self) -> dict[str, float]:
+        return {**self._stages, "total": time.perf_counter() - self._start}
+
+
+__all__ = ["Progress", "RegisterOptions", "compose", "register"]

@@ -61,6 +61,12 @@ class Judge:
         }
 
 
+    @staticmethod
+    def standing(measures: dict[str, float]) -> float:
+        """How a pose stands against other poses of the same pair: a weighted sum of its measures."""
+        return sum(weight * float(np.clip(measures[name], *LIMITS[name])) for name, weight in WEIGHTS.items())
+
+
 NAMES = (
     "structure",
     "structure_fine",
@@ -71,6 +77,27 @@ NAMES = (
     "information_z",
     "overlap",
 )
+
+WEIGHTS = {
+    "structure": 5.13,
+    "structure_fine": 4.17,
+    "structure_z": 0.033,
+    "structure_gain": 0.039,
+    "information_gain": 0.324,
+    "information_z": 0.081,
+    "overlap": 2.81,
+}
+"""Conditional logistic regression: which of a pair's candidates is the right one (SRIF crop, train split)."""
+
+LIMITS = {
+    "structure": (-1.0, 1.0),
+    "structure_fine": (-1.0, 1.0),
+    "structure_z": (-50.0, 200.0),
+    "structure_gain": (-50.0, 200.0),
+    "information_gain": (-1.0, 5.0),
+    "information_z": (-5.0, 20.0),
+    "overlap": (0.0, 1.0),
+}
 
 
 def _rolled(source: Structure, shift: tuple[int, int]) -> Structure:

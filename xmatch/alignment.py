@@ -1,0 +1,122 @@
+"""From a matcher's guesses to one alignment of two views: judge them, sharpen the best, judge again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xmatch.correspondences import Correspondences
+from xmatch.estimate import estimate
+from xmatch.matchers import Hypothesis, Matches
+from xmatch.matchers.measures import Judge
+from xmatch.matchers.search import distinct
+from xmatch.matchers.ties import tie_points
+from xmatch.raster import View
+
+JUDGED = 6
+SHARPENED = 2
+"""Poses that are sharpened: the best judged ones."""
+TIE_TOLERANCE_PX = 2.0
+FORWARD_BACKWARD_PX = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    matrix: np.ndarray
+    """(3, 3) moving view px -> fixed view px."""
+    measures: dict[str, float]
+    standing: float
+    """What the judge makes of the measures: log-odds against the other candidates, up to a constant."""
+    made_by: str
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    best: Candidate
+    rival: Candidate | None
+    """The best candidate that lies elsewhere."""
+    ties: Correspondences
+    """Tie points around the best candidate, view px, both ways matched."""
+    forward_backward_px: np.ndarray
+    """(N,) for each tie point, fixed view px."""
+    agreement: dict[str, float] = field(default_factory=dict)
+    """Distance between the best candidate and what other ways to sharpen it found, fixed view px."""
+
+
+def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: int, threads: int) -> Alignment | None:
+    """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none."""
+    poses = _poses(matches, moving, seed)
+    if not poses:
+        return None
+    judge = Judge(fixed, moving)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
+    judged.sort(key=lambda candidate: -candidate.standing)
+    polisher = None
+    if polish:
+        from xmatch.polish import Polisher
+
+        polisher = Polisher(fixed, moving, seed=seed, threads=threads)
+    finals = [_sharpened(fixed, moving, judge, candidate, polisher, seed) for candidate in judged[:SHARPENED]]
+    best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
+    group = next(group for group in finals if any(c is best for c in group))
+    outline = Hypothesis(best.matrix, 0.0)
+    others = [c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2]
+    ties, there_and_back = tie_points(fixed, moving, best.matrix)
+    return Alignment(
+        best=best,
+        rival=others[0] if others else None,
+        ties=ties,
+        forward_backward_px=there_and_back,
+        agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
+    )
+
+
+def corner_distance(one: np.ndarray, other: np.ndarray, moving: View) -> float:
+    """Mean distance of moving's corners under two maps, fixed view px."""
+    outline = np.array([[0, 0, 1], [moving.width, 0, 1], [moving.width, moving.height, 1], [0, moving.height, 1.0]])
+    mapped = [(outline @ matrix.T)[:, :2] / (outline @ matrix.T)[:, 2:] for matrix in (one, other)]
+    return float(np.linalg.norm(mapped[0] - mapped[1], axis=1).mean())
+
+
+def _poses(matches: Matches, moving: View, seed: int) -> list[Hypothesis]:
+    """Whole poses: the matcher's own, and the one that its correspondences agree on."""
+    poses = list(matches.hypotheses)
+    if len(matches.correspondences) >= 3:
+        fitted = estimate(matches.correspondences, "similarity", seed=seed, tolerance_px=3.0)
+        if fitted.transform is not None:
+            poses.insert(0, Hypothesis(fitted.transform.matrix, float(fitted.inliers.sum())))
+    return poses
+
+
+def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
+    measures = judge(matrix)
+    return Candidate(matrix, measures, judge.standing(measures), made_by)
+
+
+def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, polisher, seed: int) -> list[Candidate]:
+    """The candidate, and what tie points and mutual information make of it."""
+    candidates = [start]
+    tied = refit(fixed, moving, start.matrix, seed)
+    if tied is not None:
+        candidates.append(_judged(judge, tied, "ties"))
+    if polisher is not None:
+        polished, _ = polisher(candidates[-1].matrix)
+        candidates.append(_judged(judge, polished, "polish"))
+    return candidates
+
+
+def refit(fixed: View, moving: View, matrix: np.ndarray, seed: int) -> np.ndarray | None:
+    """The similarity that tie points around a pose agree on; None when too few agree."""
+    ties, there_and_back = tie_points(fixed, moving, matrix)
+    steady = ties[there_and_back < FORWARD_BACKWARD_PX]
+    if len(steady) < 8:
+        return None
+    fitted = estimate(
+        steady, "similarity", seed=seed, tolerance_px=TIE_TOLERANCE_PX, allow_mirror=np.linalg.det(matrix[:2, :2]) < 0
+    )
+    if fitted.transform is None or fitted.inliers.sum() < 6:
+        return None
+    return fitted.transform.matrix

@@ -1,0 +1,169 @@
+"""Is the alignment right? Evidence in, one calibrated probability and an expected error out.
+
+A logistic regression on measures that fail in different ways, fitted by benchmarks/fit_verdict.py on real pairs of
+known alignment and on pairs of unrelated images; its coefficients lie beside this file with their certificate.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+
+from xmatch.alignment import FORWARD_BACKWARD_PX, Alignment
+from xmatch.correspondences import Correspondences
+from xmatch.estimate import estimate
+from xmatch.raster import View
+from xmatch.result import Verdict
+from xmatch.transforms import Linear
+
+REACH_PX = 8.0
+"""How far tie points look; inliers within TIE_PX of the transform are compared with what chance puts there."""
+TIE_PX = 2.0
+NO_RIVAL = 12.0
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "structure": (-0.2, 0.8),
+    "structure_fine": (-0.2, 0.8),
+    "structure_z": (-20.0, 120.0),
+    "structure_gain": (-20.0, 120.0),
+    "information": (0.0, 0.5),
+    "information_gain": (-1.0, 5.0),
+    "information_z": (-5.0, 20.0),
+    "overlap": (0.0, 1.0),
+    "lead": (0.0, NO_RIVAL),
+    "inlier_share": (0.0, 1.0),
+    "coverage": (0.0, 1.0),
+    "forward_backward_px": (0.0, 10.0),
+    "chance_log10": (-60.0, 0.0),
+    "halves_px": (0.0, 20.0),
+    "sharpening_px": (0.0, 20.0),
+    "scale_change": (0.0, 1.0),
+}
+"""Measure -> range it is clipped to before it is weighed."""
+
+
+def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
+    """All measures of `LIMITS` for an alignment of two views, lengths in px of the fixed view."""
+    best, ties = alignment.best, alignment.ties
+    pose = Linear(best.matrix, "affine")
+    residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
+    agrees = residual < TIE_PX
+    count = len(ties)
+    chance = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
+    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
+    return {
+        **{name: float(np.clip(best.measures[name], *LIMITS[name])) for name in best.measures},
+        "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
+        "inliers": float(agrees.sum()),
+        "inlier_share": float(agrees.mean()) if count else 0.0,
+        "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
+        "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
+        # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
+        "chance_log10": float(binom.logsf(max(agrees.sum() // 4 - 1, -1), max(count // 4, 1), chance) / np.log(10)),
+        "halves_px": _halves(ties[steady & (residual < 2 * TIE_PX)], moving, seed),
+        "sharpening_px": max(alignment.agreement.values(), default=0.0),
+        "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
+    }
+
+
+def judge(evidence: dict[str, float], *, px_per_view_px: float, ground_per_px: float | None, unit: str | None) -> Verdict:
+    """The verdict on a body of evidence.
+
+    Args:
+        px_per_view_px: size of a view px in px of the fixed file; the expected error scales with it.
+        ground_per_px: size of a fixed px in `unit`, or None.
+    """
+    model = coefficients()
+    probability = float(1 / (1 + np.exp(-score(evidence, model))))
+    accepted = probability >= model["threshold"]
+    ce90 = expected_error(evidence, model) * px_per_view_px if accepted else None
+    return Verdict(
+        accepted=accepted,
+        probability=probability,
+        reason=_reason(accepted, evidence, model),
+        ce90_px=ce90,
+        ce90_ground=None if ce90 is None or ground_per_px is None else ce90 * ground_per_px,
+        ground_unit=unit if ground_per_px is not None else None,
+        evidence=evidence,
+    )
+
+
+def score(evidence: dict[str, float], model: dict[str, Any]) -> float:
+    """Log-odds that the alignment is right."""
+    total = model["intercept"]
+    for name, weight in model["weights"].items():
+        total += weight * (np.clip(evidence[name], *LIMITS[name]) - model["mean"][name]) / model["spread"][name]
+    return float(total)
+
+
+def expected_error(evidence: dict[str, float], model: dict[str, Any]) -> float:
+    """90th percentile of the position error, fixed view px: a floor, and what the halves disagree by."""
+    return model["ce90_floor_px"] + model["ce90_per_halves_px"] * float(np.clip(evidence["halves_px"], *LIMITS["halves_px"]))
+
+
+@cache
+def coefficients() -> dict[str, Any]:
+    return json.loads(files("xmatch").joinpath("verdict.json").read_text())
+
+
+def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving: View, cells: int = 6) -> float:
+    """Share of the overlap's cells (6 x 6 over the fixed view) that hold an inlier."""
+    size = (fixed.width, fixed.height)
+    ys, xs = np.mgrid[0:cells, 0:cells]
+    centres = np.stack([(xs + 0.5) * size[0] / cells, (ys + 0.5) * size[1] / cells], -1).reshape(-1, 2)
+    back = Linear(matrix, "affine").inverse(centres)
+    shared = ((back > 0) & (back < (moving.width, moving.height))).all(axis=1)
+    cell = np.clip((inliers.fixed_xy / size * cells).astype(int), 0, cells - 1)
+    hit = np.zeros((cells, cells), bool)
+    hit[cell[:, 1], cell[:, 0]] = True
+    return float((hit.ravel() & shared).sum() / max(shared.sum(), 1))
+
+
+def _halves(ties: Correspondences, moving: View, seed: int) -> float:
+    """Distance of moving's corners under fits to two interleaved halves, fixed view px; 20 when a half has no fit."""
+    worst = LIMITS["halves_px"][1]
+    if len(ties) < 12:
+        return worst
+    # Neighbouring windows share pixels: a chessboard of rows keeps the halves from being copies of each other.
+    order = np.lexsort((ties.fixed_xy[:, 0], ties.fixed_xy[:, 1]))
+    fits = [estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0).transform for part in (0, 1)]
+    if any(fit is None for fit in fits):
+        return worst
+    outline = np.array([[0, 0], [moving.width, 0], [moving.width, moving.height], [0, moving.height]], float)
+    return float(min(worst, np.linalg.norm(fits[0](outline) - fits[1](outline), axis=1).mean()))
+
+
+def _reason(accepted: bool, evidence: dict[str, float], model: dict[str, Any]) -> str:
+    """The measures that speak loudest, in words."""
+    parts = {
+        name: weight * (np.clip(evidence[name], *LIMITS[name]) - model["mean"][name]) / model["spread"][name]
+        for name, weight in model["weights"].items()
+    }
+    loudest = sorted(parts, key=lambda name: parts[name], reverse=accepted)[:2]
+    words = " and ".join(SPOKEN[name][0 if accepted else 1] for name in loudest)
+    return f"{'trusted' if accepted else 'not to be trusted'}: {words}"
+
+
+SPOKEN: dict[str, tuple[str, str]] = {
+    "structure": ("edges of both images run alike", "edges of the two images do not run alike"),
+    "structure_fine": ("fine edges run alike", "fine edges do not run alike"),
+    "structure_z": ("the edges agree far better than chance would", "the edges agree hardly better than chance would"),
+    "structure_gain": ("the fit falls off when the image is shifted", "shifted copies fit about as well"),
+    "information": ("one image predicts the other's brightness", "neither image predicts the other's brightness"),
+    "information_gain": ("the images share information only here", "the images share no more information here than elsewhere"),
+    "information_z": ("shared information peaks here", "shared information does not peak here"),
+    "overlap": ("the images overlap well", "the images hardly overlap"),
+    "lead": ("no other alignment comes near", "another alignment fits nearly as well"),
+    "inlier_share": ("most tie points agree", "few tie points agree"),
+    "coverage": ("tie points agree all over the overlap", "tie points agree in a small part only"),
+    "forward_backward_px": ("matching there and back returns to the start", "matching there and back does not return to the start"),
+    "chance_log10": ("chance would not explain the tie points", "chance would explain the tie points"),
+    "halves_px": ("two halves of the tie points agree", "two halves of the tie points disagree"),
+    "sharpening_px": ("different refinements agree", "different refinements disagree"),
+    "scale_change": ("the scale is near the expected one", "the scale is far from the expected one"),
+}

@@ -1,0 +1,101 @@
+"""Match views: what a matcher sees of a raster, and the way back to its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from xmatch.coords import to_centre_matrix
+from xmatch.errors import InputError
+from xmatch.io.source import Source, Window
+from xmatch.raster import Raster, View
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of 8-bit red, green and blue (ITU-R BT.601)."""
+STRETCH_PERCENT = (1.0, 99.0)
+MIN_SIDE_PX = 16
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Which part of a file a view shows, and how large."""
+
+    window: Window
+    size: tuple[int, int]
+    """(width, height) of the view."""
+
+    @property
+    def to_pixel(self) -> np.ndarray:
+        """(3, 3) view px -> px of the file."""
+        x0, y0, width, height = self.window
+        return np.array([[width / self.size[0], 0.0, x0], [0.0, height / self.size[1], y0], [0.0, 0.0, 1.0]])
+
+
+def framing(window: Window, view_px: float, shape: tuple[float, float] = (1.0, 1.0)) -> Framing:
+    """The view of `window` whose longest side is `view_px` at most; never larger than the window itself.
+
+    Args:
+        shape: length of a pixel in x and y, in any unit: views have square pixels on the ground.
+    """
+    width, height = window[2] * shape[0] / min(shape), window[3] * shape[1] / min(shape)
+    factor = min(1.0, view_px / max(width, height))
+    return Framing(window, (max(1, round(width * factor)), max(1, round(height * factor))))
+
+
+def make_view(source: Source, frame: Framing) -> View:
+    """Read a window of a file as one stretched channel.
+
+    Raises:
+        InputError: nothing in the window is valid.
+    """
+    # Reading never enlarges; a view with square pixels may need to.
+    read_size = tuple(min(wanted, has) for wanted, has in zip(frame.size, frame.window[2:], strict=True))
+    raster = source.read(frame.window, size=read_size)
+    if not raster.valid.any():
+        raise InputError(
+            "no valid pixels where the images overlap: 0 % of the window is data",
+            hint="--nodata tells which value means no data",
+            path=source.header.path,
+        )
+    image = channel(raster)
+    valid = raster.valid
+    if read_size != frame.size:
+        image = cv2.resize(image, frame.size, interpolation=cv2.INTER_LINEAR)
+        valid = cv2.resize(valid.astype(np.uint8), frame.size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return View(image, valid, frame.to_pixel)
+
+
+def channel(raster: Raster) -> np.ndarray:
+    """(H, W) float32 in [0, 1]: all bands as one, each stretched between its 1st and 99th percentile; 0 where invalid.
+
+    8-bit colour is weighted as the eye does, complex radar becomes amplitude in decibels.
+    """
+    pixels = raster.pixels
+    if np.iscomplexobj(pixels):
+        pixels = 20 * np.log10(np.abs(pixels).astype(np.float32) + 1e-6)
+    if pixels.shape[0] == 3 and pixels.dtype == np.uint8:
+        pixels = np.tensordot(LUMA, pixels.astype(np.float32), 1)[None]
+    return np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32)
+
+
+def _stretched(band: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    # float64 first: int64 and uint32 do not fit into float32 without loss of the differences that matter.
+    values = np.where(valid, band, 0).astype(np.float64)
+    low, high = np.percentile(values[valid], STRETCH_PERCENT)
+    if high <= low:
+        low, high = values[valid].min(), values[valid].max()
+    if high <= low:
+        return np.zeros(band.shape, np.float32)
+    return np.where(valid, np.clip((values - low) / (high - low), 0.0, 1.0), 0.0).astype(np.float32)
+
+
+def warped_view(view: View, to_grid: np.ndarray, size: tuple[int, int]) -> View:
+    """The view laid onto another grid of (width, height) px by the affine (3, 3) `to_grid`, view px -> grid px."""
+    onto = to_centre_matrix(to_grid)[:2]
+    cover = cv2.warpAffine(view.valid.astype(np.float32), onto, size)
+    image = cv2.warpAffine(view.image * view.valid, onto, size)
+    valid = cover > 0.5
+    image = np.where(valid, image / np.maximum(cover, 1e-3), 0.0).astype(np.float32)
+    return View(image, valid, view.to_pixel @ np.linalg.inv(to_grid))
