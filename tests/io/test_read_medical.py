@@ -214,3 +214,15 @@ def test_an_ome_xml_that_claims_a_billion_planes_is_refused(tmp_path):
     tifffile.tiffcomment(path, xml.encode())
     with pytest.raises(InputError, match="planes"):
         open_source(path)
+
+
+def test_an_aperio_slide_tells_its_spacing_in_its_description(tmp_path):
+    pixels = noise(64, 48, bands=3, dtype="uint8")
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        for image in (pixels, pixels[:, ::4, ::4]):
+            file.write(np.moveaxis(image, 0, -1), tile=(16, 16), photometric="rgb", metadata=None,
+                       description="Aperio Image Library v1\n64x48 |AppMag = 20|MPP = 0.4990")  # fmt: skip
+    with open_source(tmp_path / "a.svs") as source:
+        assert source.header.spacing_um == pytest.approx((0.499, 0.499))
+        assert source.header.medical
+        assert np.array_equal(source.read().pixels, pixels)

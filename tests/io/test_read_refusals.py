@@ -221,3 +221,12 @@ def test_bands_and_pages_that_no_file_has_are_wrong_usage(tmp_path):
     for options in (ReadOptions(bands=(0,)), ReadOptions(page=-1), ReadOptions(series=-2), ReadOptions(bands=())):
         with pytest.raises(UsageError):
             open_source(path, options)
+
+
+def test_metadata_that_are_no_text_do_not_print_tracebacks(tmp_path):
+    path = write_geotiff(tmp_path / "a.tif", noise(20, 10))
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(SATELLITE="one")
+    path.write_bytes(path.read_bytes().replace(b"<Item name", b"<\xff\xfe<<& name"))
+    with open_source(path) as source:
+        assert np.array_equal(source.read().pixels, noise(20, 10))
