@@ -1,22 +1,18 @@
 """Registered files, opened again by GDAL and tifffile: pixels, place, and everything said about them."""
 
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 import tifffile
+from memory_source import MemorySource
 
 from xmatch.coords import pixel_centres
 from xmatch.errors import OutputError
 from xmatch.raster import Georef, Grid
 from xmatch.transforms import similarity, translation
 from xmatch.writing import write_registered
-
-sys.path.insert(0, str(Path(__file__).parent))
-from memory_source import MemorySource  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 UTM = Georef(rasterio.crs.CRS.from_epsg(32632).to_wkt(), (10.0, 0.0, 500000.0, 0.0, -10.0, 4000000.0))
@@ -56,7 +52,7 @@ def test_a_point_on_the_ground_keeps_its_value(tmp_path):
     write_registered(tmp_path / "out.tif", MemorySource(pixels), TURN, Grid(100, 90, UTM), resampling="bilinear")
     x, y = TURN(np.array([[51.5, 21.5]]))[0]
     with rasterio.open(tmp_path / "out.tif") as file:
-        [[value]] = file.sample([file.transform * (x, y)])
+        [[value]] = file.sample([file.transform @ (x, y)])
     assert value == 900
 
 
