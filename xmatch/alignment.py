@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from xmatch.matchers.ties import tie_points
 from xmatch.raster import View
 
 JUDGED = 6
-SHARPENED = 2
-"""Poses that are sharpened: the best judged ones."""
+SHARPENED, CLOSE = 2, 4.0
+"""Poses that are sharpened at most, and how near they must come to the best judged one."""
+TRUSTED_SHARE = 0.3
+"""Tie points that agree, of all; from here on their fit is taken as it is."""
 TIE_TOLERANCE_PX = 2.0
 FORWARD_BACKWARD_PX = 1.5
 
@@ -59,7 +61,8 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
         from xmatch.polish import Polisher
 
         polisher = Polisher(fixed, moving, seed=seed, threads=threads)
-    finals = [_sharpened(fixed, moving, judge, candidate, polisher, seed) for candidate in judged[:SHARPENED]]
+    close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
+    finals = [_sharpened(fixed, moving, judge, candidate, polisher, seed) for candidate in close]
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
     group = next(group for group in finals if any(c is best for c in group))
     outline = Hypothesis(best.matrix, 0.0)
@@ -97,26 +100,28 @@ def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
 
 
 def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, polisher, seed: int) -> list[Candidate]:
-    """The candidate, and what tie points and mutual information make of it."""
-    candidates = [start]
-    tied = refit(fixed, moving, start.matrix, seed)
-    if tied is not None:
-        candidates.append(_judged(judge, tied, "ties"))
+    """The candidate, and what tie points or, where too few of them agree, mutual information makes of it.
+
+    Tie points are the more exact (lab log), but need local structure in both images; a polish needs none.
+    """
+    tied, share = refit(fixed, moving, start.matrix, seed)
+    if tied is not None and share >= TRUSTED_SHARE:
+        candidate = _judged(judge, tied, "ties")
+        return [start, replace(candidate, standing=max(candidate.standing, start.standing + 1e-6))]
+    candidates = [start] if tied is None else [start, _judged(judge, tied, "ties")]
     if polisher is not None:
-        polished, _ = polisher(candidates[-1].matrix)
-        candidates.append(_judged(judge, polished, "polish"))
+        candidates.append(_judged(judge, polisher(start.matrix)[0], "polish"))
     return candidates
 
 
-def refit(fixed: View, moving: View, matrix: np.ndarray, seed: int) -> np.ndarray | None:
-    """The similarity that tie points around a pose agree on; None when too few agree."""
+def refit(fixed: View, moving: View, matrix: np.ndarray, seed: int) -> tuple[np.ndarray | None, float]:
+    """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
     ties, there_and_back = tie_points(fixed, moving, matrix)
     steady = ties[there_and_back < FORWARD_BACKWARD_PX]
     if len(steady) < 8:
-        return None
-    fitted = estimate(
-        steady, "similarity", seed=seed, tolerance_px=TIE_TOLERANCE_PX, allow_mirror=np.linalg.det(matrix[:2, :2]) < 0
-    )
-    if fitted.transform is None or fitted.inliers.sum() < 6:
-        return None
-    return fitted.transform.matrix
+        return None, 0.0
+    mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
+    fitted = estimate(steady, "similarity", seed=seed, tolerance_px=TIE_TOLERANCE_PX, allow_mirror=mirrored)
+    if fitted.transform is None or fitted.inliers.sum() < 8:
+        return None, 0.0
+    return fitted.transform.matrix, float(fitted.inliers.sum() / len(ties))

@@ -38,11 +38,13 @@ class Grid:
     height: int
     georef: Georef | None = None
     spacing_um: tuple[float, float] | None = None
+    medical: bool = False
+    """Taken from a medical image: what lies on it then is written as OME-TIFF, which keeps the spacing."""
 
     @staticmethod
     def of(header) -> Grid:
         """The grid of an open file, from its `Header`."""
-        return Grid(header.width, header.height, header.georef, header.spacing_um)
+        return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical)
 
 
 @dataclass(frozen=True)

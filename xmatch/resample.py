@@ -10,14 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
 from xmatch.backward_map import TILE_PX, BackwardMap
 from xmatch.coords import corners
 from xmatch.errors import UsageError
+from xmatch.io.layout import output_dtype
 from xmatch.io.source import Header, Source
+from xmatch.io.staging import Block
 from xmatch.raster import Georef, Grid
 from xmatch.sampling import KERNELS, sample
 from xmatch.transforms import Linear, Transform, compose
@@ -27,20 +28,6 @@ RESAMPLINGS = ("auto", *KERNELS)
 
 _SMALLEST_BLOCK_PX = 64
 _LARGEST_GROWTH = 16  # of the pixel count under `--grid moving`; only a footprint close to the horizon needs more
-
-
-@dataclass(frozen=True)
-class Block:
-    """A finished window of the output."""
-
-    x0: int
-    y0: int
-    pixels: np.ndarray
-    """(C, h, w) in the dtype that `output_dtype` says; 0 where invalid."""
-    valid: np.ndarray
-    """(h, w) bool."""
-    clipped: int
-    """Values that the kernel drove out of the dtype's range and that were cut back to it."""
 
 
 def resample(
@@ -105,12 +92,6 @@ def resolve_resampling(resampling: str, header: Header) -> str:
     if reason and resampling != "nearest":
         raise UsageError(f"{reason} cannot be averaged", hint="--resampling nearest", path=header.path)
     return resampling
-
-
-def output_dtype(header: Header) -> np.dtype:
-    """dtype of the resampled pixels: the file's own, save those that TIFF writers do not know."""
-    replaced = {"bool": "uint8", "float16": "float32", "complex_int16": "complex64"}
-    return np.dtype(replaced.get(header.dtype, header.dtype))
 
 
 def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid, Transform]:
@@ -279,4 +260,4 @@ def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:
 
 _IDENTITY = Linear(np.eye(3), "translation")
 
-__all__ = ["RESAMPLINGS", "Block", "Grid", "moving_grid", "output_dtype", "resample", "resolve_resampling"]
+__all__ = ["RESAMPLINGS", "Block", "Grid", "moving_grid", "resample", "resolve_resampling"]

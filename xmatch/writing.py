@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from xmatch._version import __version__
 from xmatch.io.atomic import check_target
-from xmatch.io.source import Header, Source
-from xmatch.io.staging import Layout
+from xmatch.io.layout import layout_of
+from xmatch.io.source import Source
 from xmatch.io.write_raster import write_cog, write_ome_tiff
 from xmatch.raster import Grid
-from xmatch.resample import Block, output_dtype, resample, resolve_resampling
+from xmatch.resample import Block, resample, resolve_resampling
 from xmatch.transforms import Transform
-
-_PLACE_TAGS = ("AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT", "STATISTICS_")
-"""Tags (or starts of them) that speak of the moving image's own grid or of its values before resampling."""
 
 
 def write_registered(
@@ -58,7 +54,7 @@ def write_registered(
         InputError, ResourceError: from reading `moving`.
     """
     kernel = resolve_resampling(resampling, moving.header)
-    medical = grid.georef is None and (moving.header.medical or grid.spacing_um is not None)
+    medical = grid.georef is None and (moving.header.medical or grid.medical)
     layout = layout_of(moving.header, grid, averaged=kernel != "nearest")
     check_target(path, overwrite, [moving.header.path], need_bytes=2 * layout.nbytes)
     blocks = resample(moving, transform, grid, resampling=kernel, threads=threads, max_memory_bytes=max_memory_bytes)
@@ -75,50 +71,6 @@ def write_registered(
         "clipped": written.clipped,
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
-
-
-def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
-    """How a file on `grid` with the moving image's values is laid out."""
-    dtype = output_dtype(moving)
-    nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
-    if nodata is None and dtype.kind == "f":
-        nodata = np.nan
-    tags = {
-        key: str(value)
-        for key, value in moving.tags.items()
-        if isinstance(value, (str, int, float)) and not key.startswith(_PLACE_TAGS)
-    }
-    return Layout(
-        grid=grid,
-        dtype=dtype,
-        bands=("1",) if moving.palette else moving.bands,
-        nodata=nodata,
-        palette=moving.palette,
-        colours=() if moving.palette else _colours(moving),
-        tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": _readable(os.path.basename(moving.path))},
-        averaged=averaged,
-    )
-
-
-def _readable(name: str) -> str:
-    """A file name as the UTF-8 text that GDAL insists on; bytes that are no UTF-8 appear as \\xe9."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _colours(moving: Header) -> tuple[str, ...]:
-    """What the file says of its bands' colours; names of the primary colours say it too."""
-    if len(moving.colours) == len(moving.bands):
-        return moving.colours
-    names = tuple(name.lower() if name.lower() in ("red", "green", "blue") else "undefined" for name in moving.bands)
-    return names if set(names) != {"undefined"} else ()
-
-
-def _holds(dtype: np.dtype, value: float) -> bool:
-    """Whether a nodata value exists in the dtype; -9999 in a file of bytes does not."""
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return float(value).is_integer() and limits.min <= value <= limits.max
-    return dtype.kind == "f"
 
 
 def _counted(blocks: Iterator[Block], grid: Grid, progress: Callable[[str, float], None] | None) -> Iterator[Block]:

@@ -12,50 +12,30 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from xmatch.errors import OutputError
 from xmatch.io import atomic
-from xmatch.raster import Grid
+from xmatch.io.layout import Layout
 
 TILE_PX = 512
 _CACHE_MIB = 128  # GDAL takes 5 % of all memory otherwise, which is no bound at all on a large machine
 
 
-class Block(Protocol):
-    """A finished window: `xmatch.resample.Block`."""
+@dataclass(frozen=True)
+class Block:
+    """A finished window of an output."""
 
     x0: int
     y0: int
     pixels: np.ndarray
+    """(C, h, w) in the layout's dtype."""
     valid: np.ndarray
-    clipped: int
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a raster on disk says besides its pixels."""
-
-    grid: Grid
-    dtype: np.dtype
-    bands: tuple[str, ...]
-    """One name a band; names that are only numbers are not written."""
-    nodata: float | None = None
-    """Value of invalid pixels; None writes an internal mask instead."""
-    palette: dict[int, tuple[int, int, int, int]] | None = None
-    colours: tuple[str, ...] = ()
-    """GDAL's colour interpretation of each band, lower case ("red", "gray", ...); empty leaves it to GDAL."""
-    tags: dict[str, str] = field(default_factory=dict)
-    gcps: tuple[tuple[float, float, float, float], ...] = ()
-    """(x_px, y_px, x_crs, y_crs) in the CRS of `grid.georef`, whose affine is then not written."""
-    averaged: bool = True
-    """Overviews may average pixels; False for labels."""
-
-    @property
-    def nbytes(self) -> int:
-        return self.grid.width * self.grid.height * (len(self.bands) * self.dtype.itemsize + (self.nodata is None))
+    """(h, w) bool."""
+    clipped: int = 0
+    """Values that lay out of the dtype's range and were cut back to it."""
 
 
 @dataclass

@@ -12,7 +12,8 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io import atomic
 from xmatch.io.atomic import atomic_write
-from xmatch.io.staging import TILE_PX, Block, Layout, Written, gdal_session, stage, verify
+from xmatch.io.layout import Layout
+from xmatch.io.staging import TILE_PX, Block, Written, gdal_session, stage, verify
 
 
 def write_cog(

@@ -42,9 +42,9 @@ class Judge:
         if both.sum() < MIN_OVERLAP_PX:
             return dict.fromkeys(NAMES, 0.0)
         moved = turned(structure(*small), onto, size)
-        codes = _codes(image, both) * BINS + _codes(warped, both)
-        shifted = np.array([_information_shifted(image, valid, warped, cover, shift) for shift in SHIFTS])
-        information = _information(codes[both])
+        fixed_codes, moving_codes = _codes(image, both) * BINS, _codes(warped, both)
+        information = _information((fixed_codes + moving_codes)[both])
+        shifted = np.array([_information_shifted(fixed_codes, valid, moving_codes, cover, shift) for shift in SHIFTS])
         elsewhere, spread = shifted.mean(), shifted.std() + 0.005
         at_shifts = np.array([_agreement(self._structure, _rolled(moved, shift)) for shift in SHIFTS])
         order2, order4 = _agreement(self._structure, moved)
@@ -119,7 +119,7 @@ def _agreement(fixed: Structure, moving: Structure) -> tuple[float, float]:
 def _codes(image: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Equal-population bins 0 .. BINS - 1 of the pixels picked by `among`."""
     edges = np.quantile(image[among], np.linspace(0, 1, BINS + 1)[1:-1])
-    return np.searchsorted(edges, image)
+    return np.searchsorted(edges, image.ravel()).reshape(image.shape).astype(np.int32)
 
 
 def _information(codes: np.ndarray) -> float:
@@ -130,14 +130,13 @@ def _information(codes: np.ndarray) -> float:
     return float(2 * (entropies[0] + entropies[1] - entropies[2]) / max(entropies[0] + entropies[1], 1e-9))
 
 
-def _information_shifted(image, valid, warped, cover, shift: tuple[int, int]) -> float:
-    both = valid & np.roll(cover, shift, (1, 0))
-    both[: max(shift[1], 0)] = both[:, : max(shift[0], 0)] = False
-    if shift[1] < 0:
-        both[shift[1] :] = False
-    if shift[0] < 0:
-        both[:, shift[0] :] = False
+def _information_shifted(fixed_codes, valid, moving_codes, cover, shift: tuple[int, int]) -> float:
+    """Information between the fixed image and the moving one displaced by `shift`; 0 without enough overlap."""
+    height, width = valid.shape
+    dx, dy = shift
+    here = np.s_[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
+    there = np.s_[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)]
+    both = valid[here] & cover[there]
     if both.sum() < MIN_OVERLAP_PX:
         return 0.0
-    codes = _codes(image, both) * BINS + _codes(np.roll(warped, shift, (1, 0)), both)
-    return _information(codes[both])
+    return _information((fixed_codes[here] + moving_codes[there])[both])

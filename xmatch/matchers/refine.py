@@ -112,11 +112,21 @@ def _normal_equations(fixed: Structure, moving: Structure, xs: np.ndarray, ys: n
     gain = max(float((target * source).sum()) / max(float((source**2).sum()), 1e-9), 0.05)
     residual = target / gain - source
     # Content moves by +d where the sampled position moves by -d.
-    gx = -0.5 * (np.roll(source, -1, 1) - np.roll(source, 1, 1)) * weight[..., None]
-    gy = -0.5 * (np.roll(source, -1, 0) - np.roll(source, 1, 0)) * weight[..., None]
-    gx[:, [0, -1]] = 0
-    gy[[0, -1]] = 0
-    x, y = xs[..., None], ys[..., None]
-    columns = [part.ravel() for part in (gx * x + gy * y, gy * x - gx * y, gx, gy)]
-    jacobian = np.stack(columns)
-    return (jacobian @ jacobian.T).astype(np.float64), (jacobian @ residual.ravel()).astype(np.float64)
+    gx, gy = np.zeros_like(source), np.zeros_like(source)
+    gx[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[:, 1:-1, None]
+    gy[1:-1] = 0.5 * (source[:-2] - source[2:]) * weight[1:-1, :, None]
+    # Summed over the fields first: position enters each product only as a factor.
+    xx, xy, yy = (np.einsum("hwc,hwc->hw", one, other) for one, other in ((gx, gx), (gx, gy), (gy, gy)))
+    px, py = (np.einsum("hwc,hwc->hw", one, residual) for one in (gx, gy))
+    x, y = xs, ys
+    turn_turn, turn_zoom = xx * y * y - 2 * xy * x * y + yy * x * x, xy * (x * x - y * y) + (yy - xx) * x * y
+    zoom_zoom = xx * x * x + 2 * xy * x * y + yy * y * y
+    rows = [
+        [zoom_zoom, turn_zoom, xx * x + xy * y, xy * x + yy * y],
+        [turn_zoom, turn_turn, xy * x - xx * y, yy * x - xy * y],
+        [xx * x + xy * y, xy * x - xx * y, xx, xy],
+        [xy * x + yy * y, yy * x - xy * y, xy, yy],
+    ]
+    hessian = np.array([[term.sum(dtype=np.float64) for term in row] for row in rows])
+    gradient = np.array([term.sum(dtype=np.float64) for term in (px * x + py * y, py * x - px * y, px, py)])
+    return hessian, gradient

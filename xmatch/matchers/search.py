@@ -13,7 +13,6 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import scipy.fft
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers import Hypothesis, SearchRange
@@ -31,7 +30,11 @@ MIN_OVERLAP = 0.4
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """The fixed image's side of a correlation, transformed once and used for every pose of one size."""
+    """The fixed image's side of a correlation, transformed once and used for every pose of one size.
+
+    Spectra are those of real images as OpenCV packs them: a correlation is then three calls that hold no lock, and
+    threads pay off.
+    """
 
     fixed: Structure
     canvas: int
@@ -41,45 +44,45 @@ class _Frame:
     def shape(self) -> tuple[int, int]:
         # Shifts that leave too little overlap may wrap around; the rest needs this much room.
         room = int((1 - MIN_OVERLAP) * self.canvas)
-        return tuple(THIN * scipy.fft.next_fast_len(-(-(n + room) // THIN), real=True) for n in self.fixed.valid.shape)
+        sides = (max(n + room, self.canvas) for n in self.fixed.valid.shape)
+        return tuple(THIN * cv2.getOptimalDFTSize(-(-side // THIN)) for side in sides)
 
     @cached_property
-    def fields(self) -> np.ndarray:
-        """(2, H, W / 2 + 1) spectra."""
-        return scipy.fft.rfft2(np.moveaxis(self.fixed.fields, -1, 0), self.shape)
+    def _spectra(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """For moving as it is, then turned by 180 degrees: spectra of the fields, and of the thinned validity.
 
-    @cached_property
-    def cover(self) -> np.ndarray:
-        """Spectrum of the validity at 1 / THIN of the size."""
-        return scipy.fft.rfft2(_thinned(self.fixed.valid), self._thin_shape)
+        Correlating with a half-turned image is convolving with the image itself, displaced by its size less one.
+        """
+        fields, cover = [*np.moveaxis(self.fixed.fields, -1, 0)], _thinned(self.fixed.valid)
+        thin_shape, thin_canvas = self._thin_shape, self.canvas // THIN
+        back, thin_back = 1 - self.canvas, 1 - thin_canvas
+        plain, displaced = [], []
+        for plane, shape, by in [(f, self.shape, back) for f in fields] + [(cover, thin_shape, thin_back)]:
+            padded = _padded(plane, shape)
+            plain.append(cv2.dft(padded))
+            # The convolution peaks `canvas - 1` later than the correlation: take that off here, once.
+            displaced.append(cv2.dft(np.roll(padded, (by, by), (0, 1))))
+        return [(plain[:-1], plain[-1:]), (displaced[:-1], displaced[-1:])]
 
     @property
     def _thin_shape(self) -> tuple[int, int]:
         return self.shape[0] // THIN, self.shape[1] // THIN
 
-    @cached_property
-    def _half_turns(self) -> tuple[np.ndarray, np.ndarray]:
-        return _half_turn(self.shape, self.canvas), _half_turn(self._thin_shape, self.canvas // THIN)
-
-    def correlate(self, moving: Structure) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) score of every cyclic shift of `moving`, and of `moving` turned by 180 degrees; negative where the
+    def correlate(self, moving: Structure, *, half_turn: bool) -> list[np.ndarray]:
+        """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
         overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
-        fields = np.conj(scipy.fft.rfft2(np.moveaxis(moving.fields, -1, 0), self.shape))
-        cover = np.conj(scipy.fft.rfft2(_thinned(moving.valid), self._thin_shape))
-        needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum()))
-        turn, thin_turn = self._half_turns
-        return (
-            self._score(fields, cover, needed),
-            self._score(np.conj(fields * turn), np.conj(cover * thin_turn), needed),
-        )
-
-    def _score(self, fields: np.ndarray, cover: np.ndarray, needed: float) -> np.ndarray:
-        score = scipy.fft.irfft2((self.fields * fields).sum(axis=0), self.shape)
-        # The overlap changes so slowly with the shift that a quarter of the resolution serves.
-        overlap = THIN**2 * scipy.fft.irfft2(self.cover * cover, self._thin_shape)
-        weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
-        score *= cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        return score
+        fields = [cv2.dft(_padded(moving.fields[..., i], self.shape)) for i in range(moving.fields.shape[2])]
+        cover = [cv2.dft(_padded(_thinned(moving.valid), self._thin_shape))]
+        needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum())) / THIN**2
+        scores = []
+        for turned_half in (False, True) if half_turn else (False,):
+            own_fields, own_cover = self._spectra[turned_half]
+            score = _correlation(own_fields, fields, conjugate=not turned_half)
+            # The overlap changes so slowly with the shift that a quarter of the resolution serves.
+            overlap = _correlation(own_cover, cover, conjugate=not turned_half)
+            weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
+            scores.append(cv2.multiply(score, cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)))
+        return scores
 
     def shift(self, y: int, x: int) -> np.ndarray:
         """(3, 3) shift that element (y, x) of a score stands for; the far half wraps round to negative shifts."""
@@ -107,10 +110,20 @@ def _thinned(valid: np.ndarray) -> np.ndarray:
     return cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA)
 
 
-def _half_turn(shape: tuple[int, int], canvas: int) -> np.ndarray:
-    """Phase that, with the conjugate, turns a real square of `canvas` px by 180 degrees about its centre."""
-    ky, kx = np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :]
-    return np.exp(-2j * np.pi * (canvas - 1) * (ky + kx)).astype(np.complex64)
+def _padded(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`plane` in the top left of a frame of zeros."""
+    height, width = plane.shape
+    return cv2.copyMakeBorder(
+        np.ascontiguousarray(plane), 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0
+    )
+
+
+def _correlation(one: list[np.ndarray], other: list[np.ndarray], *, conjugate: bool) -> np.ndarray:
+    """Sum over the planes of the cyclic correlation (or, without `conjugate`, convolution) of packed spectra."""
+    total = cv2.mulSpectrums(one[0], other[0], 0, conjB=conjugate)
+    for a, b in zip(one[1:], other[1:], strict=True):
+        total = cv2.add(total, cv2.mulSpectrums(a, b, 0, conjB=conjugate))
+    return cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
 
 
 def search(
@@ -208,15 +221,15 @@ def _one_scale(fixed: Structure, small, factors, angles_deg: np.ndarray, flips, 
     for flip in flips:
         for angle in angles_deg:
             to_canvas = turn_about_centre(width, height, angle, frame.canvas, -1 if flip else 1)
-            scores = frame.correlate(turned(source, to_centre_matrix(to_canvas)[:2], (frame.canvas, frame.canvas)))
-            for half_turn, score in zip((np.eye(3), HALF_TURN) if full else (np.eye(3),), scores, strict=False):
+            laid = turned(source, to_centre_matrix(to_canvas)[:2], (frame.canvas, frame.canvas))
+            for half_turn, score in zip((np.eye(3), HALF_TURN), frame.correlate(laid, half_turn=full), strict=False):
                 if mask is not None:
-                    score = np.where(mask, score, -1.0)
-                y, x = np.unravel_index(np.argmax(score), score.shape)
+                    score = np.where(mask, score, 0.0)
+                _, highest, _, (x, y) = cv2.minMaxLoc(score)
                 about_centre = half_turn.copy()
                 about_centre[:2, 2] *= frame.canvas
                 matrix = frame.shift(y, x) @ about_centre @ to_canvas @ np.diag([*factors, 1.0])
-                poses.append(Hypothesis(matrix, float(score[y, x])))
+                poses.append(Hypothesis(matrix, highest))
     return poses
 
 

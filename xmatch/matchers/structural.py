@@ -12,7 +12,7 @@ from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.search import distinct, search
 from xmatch.raster import View
 
-SEARCH_SIDE_PX = 120
+SEARCH_SIDE_PX = 140
 ANGLE_STEP_DEG = 4.0
 SCALE_STEP = 1.09
 SEARCHED, REFINED, KEPT = 24, 8, 6

@@ -1,0 +1,82 @@
+"""Displacement grids: a GeoTIFF on the fixed image's grid that says for each pixel where the moving image shows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from xmatch.coords import pixel_centres
+from xmatch.errors import InputError
+from xmatch.io.layout import Layout
+from xmatch.io.source import Source
+from xmatch.io.staging import Block
+from xmatch.io.transform_lattice import backward_lattice
+from xmatch.io.write_raster import write_cog
+from xmatch.raster import Grid
+from xmatch.transforms import DisplacementGrid, Transform
+
+TAGS = {
+    "XMATCH_CONTENT": "displacement",
+    "XMATCH_MEANING": "position in moving minus position in fixed, px, x right, y down",
+    "XMATCH_DIRECTION": "fixed_to_moving",
+}
+_BLOCK_PX = 1024
+_MOST_NODES = 1024
+
+
+def write_displacement(
+    path: str | os.PathLike, transform: Transform, fixed: Source, moving: Source, *, overwrite: bool = False
+) -> None:
+    """Two float32 bands, dx and dy: the pixel of fixed at (x, y) shows what moving has at (x + dx, y + dy).
+
+    NaN where the map is not defined. The fixed image's georeferencing is kept; displacements stay in px.
+
+    Raises:
+        OutputError: see `atomic_write`.
+    """
+    grid = Grid.of(fixed.header)
+    backward = transform.inverse if transform.matrix is not None else backward_lattice(transform, grid)[0]
+    layout = Layout(grid, np.dtype(np.float32), ("dx", "dy"), nodata=float("nan"), tags=TAGS)
+    write_cog(path, layout, _blocks(grid, backward), overwrite=overwrite)
+
+
+def read_displacement(path: str | os.PathLike) -> Transform:
+    """The transform of such a file, moving px -> fixed px. Of large grids every k-th pixel is read, 1024 at most in
+    each direction; the map is linear in between.
+
+    Raises:
+        InputError: the file cannot be read, or is another kind of raster.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path, driver="GTiff") as file:
+            if file.tags().get("XMATCH_CONTENT") != TAGS["XMATCH_CONTENT"] or file.count != 2:
+                raise InputError("not a displacement grid of xmatch", hint="give the .report.json", path=path)
+            step = max(1, -(-max(file.shape) // _MOST_NODES))
+            rows = [_row(file, y)[:, ::step] for y in range(0, file.height, step)]
+    except RasterioError as error:
+        raise InputError(f"cannot be read: {error}", path=path) from error
+    nodes = pixel_centres(file.width, file.height, step=step)
+    target = nodes + np.moveaxis(np.stack(rows, axis=1), 0, -1)
+    if min(target.shape[:2]) < 2 or not np.isfinite(target).all():
+        raise InputError("has gaps or fewer than 2 x 2 pixels; give the .report.json instead", path=path)
+    return DisplacementGrid(tuple(nodes[0, 0]), (float(step), float(step)), target).inverse
+
+
+def _blocks(grid: Grid, backward: Transform) -> Iterator[Block]:
+    for y in range(0, grid.height, _BLOCK_PX):
+        for x in range(0, grid.width, _BLOCK_PX):
+            centres = pixel_centres(min(_BLOCK_PX, grid.width - x), min(_BLOCK_PX, grid.height - y), x, y)
+            shift = np.moveaxis(backward(centres) - centres, -1, 0).astype(np.float32)
+            yield Block(x, y, shift, np.isfinite(shift).all(axis=0))
+
+
+def _row(file: Any, y: int) -> np.ndarray:
+    import rasterio
+
+    return file.read(window=rasterio.windows.Window(0, y, file.width, 1)).astype(np.float64)[:, 0]

@@ -1,0 +1,60 @@
+"""Transforms on disk, apart from the JSON report: what writes each kind, and what reads them all back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from xmatch.errors import InputError
+from xmatch.io.displacement import read_displacement, write_displacement
+from xmatch.io.gdal_files import write_gcps, write_vrt
+from xmatch.io.itk_files import read_tfm, write_tfm
+from xmatch.transforms import Transform, transform_from_dict
+
+TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
+    "gcps": write_gcps,
+    "vrt": write_vrt,
+    "tfm": write_tfm,
+    "displacement": write_displacement,
+}
+"""kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files."""
+
+
+def read_transform(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None) -> Transform:
+    """A transform, moving px -> fixed px, from the JSON of a registration, an ITK .tfm or a displacement grid (.tif).
+
+    Args:
+        path: the file; its suffix says which.
+        fixed_size: (width, height) px of the fixed image; only some bent ITK transforms of other programs need it.
+
+    Raises:
+        InputError: the file cannot be read, or holds no transform.
+    """
+    readers: dict[str, Callable[[], Transform]] = {
+        ".json": lambda: _read_json(path),
+        ".tfm": lambda: read_tfm(path, fixed_size),
+        ".tif": lambda: read_displacement(path),
+        ".tiff": lambda: read_displacement(path),
+    }
+    suffix = Path(path).suffix.lower()
+    if suffix not in readers:
+        raise InputError(f"a transform file ends in one of {', '.join(readers)}", path=path)
+    return readers[suffix]()
+
+
+def _read_json(path: str | os.PathLike) -> Transform:
+    try:
+        document = json.loads(Path(path).read_bytes())
+        data = document.get("transform", document)
+        if data is None:
+            raise InputError("this registration found no transform", path=path)
+        told = data.get("direction", "moving_to_fixed"), data.get("pixel_origin", "corner")
+        if told != ("moving_to_fixed", "corner"):
+            raise InputError(f"maps {told[0]} from pixel {told[1]}s; expected moving_to_fixed, corner", path=path)
+        return transform_from_dict(data)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"not the JSON of a registration: {error}", path=path) from error
