@@ -14,7 +14,7 @@ from xmatch.sampling import KERNELS
 from xmatch.transforms import DisplacementGrid, ThinPlateSpline, homography, similarity, translation
 
 sys.path.insert(0, str(Path(__file__).parent / "io"))
-from memory_source import MemorySource  # noqa: E402
+from memory_source import MemorySource
 
 TURN = similarity(17.0, 1.1, (12.0, -7.0))
 

@@ -154,6 +154,13 @@ def test_a_medical_result_is_a_pyramid_with_micrometres_and_channels(tmp_path):
     assert os.listdir(tmp_path) == ["out.ome.tif"]
 
 
+def test_a_medical_fixed_image_is_enough_for_ome_tiff(tmp_path):
+    grid = Grid(80, 60, None, (500.0, 500.0), medical=True)
+    assert write_registered(tmp_path / "out.tif", MemorySource(scene()), TURN, grid)["format"] == "OME-TIFF"
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        assert 'PhysicalSizeX="500.0"' in tiff.ome_metadata
+
+
 def test_a_stained_slide_stays_one_rgb_image(tmp_path):
     moving = MemorySource(
         scene(700, 600, bands=3, dtype="uint8"), bands=("red", "green", "blue"), medical=True, spacing_um=(2.0, 2.0)
