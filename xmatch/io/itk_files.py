@@ -31,10 +31,12 @@ def write_tfm(
     """An affine transform as such, others as a displacement field over the fixed image.
 
     Raises:
-        OutputError: see `atomic_write`; or SimpleITK does not read the same map back.
+        OutputError: see `atomic_write`; the name does not end in .tfm; or SimpleITK does not read the same map back.
     """
     import SimpleITK as sitk
 
+    if Path(path).suffix != ".tfm":
+        raise OutputError("SimpleITK knows its transform files by the suffix", hint="name it *.tfm", path=path)
     spacings = _spacing(fixed.header), _spacing(moving.header)
     if isinstance(transform, Linear) and transform.kind != "homography":
         backward, error_px = transform.inverse, 0.0
@@ -54,17 +56,19 @@ def write_tfm(
 
     def verify(temp: Path) -> None:
         probe = np.random.default_rng(0).uniform(0, (fixed.header.width, fixed.header.height), (50, 2))
-        miss = np.abs(read_tfm(temp).inverse(probe) - backward(probe))
+        try:
+            miss = np.abs(read_tfm(temp).inverse(probe) - backward(probe))
+        except InputError as error:
+            raise OutputError(f"does not read back: {error.message}", path=temp) from error
         if not np.nanmax(miss, initial=0.0) < 1e-3:
             raise OutputError("does not read back as the transform that was written", path=temp)
 
     with atomic_write(path, overwrite, verify) as temp:
-        plain = temp.with_name(f"{temp.name}.tfm")  # SimpleITK chooses the format by the suffix
         try:
-            sitk.WriteTransform(itk, str(plain))
+            sitk.WriteTransform(itk, str(temp))
         except RuntimeError as error:
             raise OutputError(f"could not be written: {_last_line(error)}", path=temp) from error
-        first, _, rest = plain.read_text().partition("\n")
+        first, _, rest = temp.read_text().partition("\n")
         temp.write_text(f"{first}\n{_MARK}{json.dumps(facts)}\n{rest}")
 
 
