@@ -22,6 +22,12 @@ class ThinPlateSpline:
     kind: str = field(default="tps", init=False)
     matrix: None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        spread = self.moving_xy - self.moving_xy.mean(axis=0)
+        # Rounding hides collinear points from scipy, which then extrapolates wildly instead of refusing.
+        if len(spread) < 3 or np.linalg.matrix_rank(spread, tol=1e-6 * np.abs(spread).max()) < 2:
+            raise ValueError("a thin-plate spline needs three control points that are not on one line")
+
     @cached_property
     def _spline(self):
         from scipy.interpolate import RBFInterpolator
@@ -29,7 +35,7 @@ class ThinPlateSpline:
         try:
             return RBFInterpolator(self.moving_xy, self.fixed_xy, smoothing=self.smoothing, kernel="thin_plate_spline")
         except np.linalg.LinAlgError as error:
-            raise ValueError("a thin-plate spline needs three control points that are not on one line") from error
+            raise ValueError("a thin-plate spline takes no control point twice") from error
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         xy = np.asarray(xy, dtype=np.float64)
