@@ -115,13 +115,13 @@ def _attempt(matcher, frame, options: RegisterOptions, clock: _Clock) -> _Attemp
     clock.done("sharpen", 0.6)
     px = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
     if alignment is None:
-        reason = "not to be trusted: nothing in the images could be matched (no texture, or nothing in common)"
+        reason = "Nothing in the images could be matched (no texture, or nothing in common)."
         return _Attempt(None, Correspondences.empty(), Verdict(False, 0.0, reason), px)
     fitted = model(alignment, frame, options)
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
     verdict = judge(evidence, px_per_view_px=px, **frame.ground)
     if fitted.transform is None:
-        reason = f"not to be trusted: no {options.transform} explains the tie points"
+        reason = f"No {options.transform} explains the tie points."
         verdict = Verdict(False, 0.0, reason, evidence=evidence)
     clock.done("verify", 0.7)
     return _Attempt(fitted.transform, fitted.correspondences, verdict, px, fitted.notes)

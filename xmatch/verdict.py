@@ -146,7 +146,7 @@ def _reason(accepted: bool, evidence: dict[str, float], model: dict[str, Any]) -
     }
     loudest = sorted(parts, key=lambda name: parts[name], reverse=accepted)[:2]
     words = " and ".join(SPOKEN[name][0 if accepted else 1] for name in loudest)
-    return f"{'trusted' if accepted else 'not to be trusted'}: {words}"
+    return f"{words[0].upper()}{words[1:]}."
 
 
 SPOKEN: dict[str, tuple[str, str]] = {
