@@ -52,8 +52,25 @@ def main() -> None:
         facts = {"accepted": document["verdict"]["accepted"], "mean_error_px": round(float(error.mean()), 3)}
         print(json.dumps({"what": "xmatch register", "seconds": seconds, "peak_mib": peak, **facts}), flush=True)
         print(json.dumps({"what": "its stages", **document["seconds"]}), flush=True)
-        warp = [str(Path(sys.executable).with_name("rio")), "warp", str(moving), str(folder / "rio.tif"), "--like", str(fixed)]
-        warp += ["--resampling", "cubic", "--threads", str(args.threads), "--co", "compress=deflate", "--co", "tiled=true", "--overwrite"]
+        warp = [
+            str(Path(sys.executable).with_name("rio")),
+            "warp",
+            str(moving),
+            str(folder / "rio.tif"),
+            "--like",
+            str(fixed),
+        ]
+        warp += [
+            "--resampling",
+            "cubic",
+            "--threads",
+            str(args.threads),
+            "--co",
+            "compress=deflate",
+            "--co",
+            "tiled=true",
+            "--overwrite",
+        ]
         seconds, peak, _ = run(warp)
         print(json.dumps({"what": "rio warp alone", "seconds": seconds, "peak_mib": peak}))
 
@@ -75,7 +92,15 @@ def make(path: Path, size: int, to_terrain: np.ndarray, *, invert: bool) -> None
     """One sensor's picture of a terrain of value noise, written tile by tile."""
     rng = np.random.default_rng(0)
     lattices = [rng.normal(size=(size // step + 80, size // step + 80)).astype(np.float32) for step in OCTAVES_PX]
-    profile = {"driver": "GTiff", "width": size, "height": size, "count": 1, "dtype": "uint16", "tiled": True, "crs": CRS}
+    profile = {
+        "driver": "GTiff",
+        "width": size,
+        "height": size,
+        "count": 1,
+        "dtype": "uint16",
+        "tiled": True,
+        "crs": CRS,
+    }
     profile |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2, "bigtiff": "IF_SAFER"}
     profile |= {"transform": rasterio.Affine(10, 0, 500000, 0, -10, 4000000), "num_threads": 2}
     with rasterio.open(path, "w", **profile) as file:
@@ -91,7 +116,9 @@ def make(path: Path, size: int, to_terrain: np.ndarray, *, invert: bool) -> None
                 terrain = np.tanh(terrain / 15)
                 value = 0.5 - 0.4 * terrain * np.abs(terrain) ** 0.3 if invert else 0.5 + 0.4 * terrain
                 noise = np.random.default_rng(x * 7 + y + invert).normal(0, 0.02, value.shape)
-                file.write((10000 * np.clip(value + noise, 0, 1)).astype(np.uint16)[None], window=Window(x, y, width, height))
+                file.write(
+                    (10000 * np.clip(value + noise, 0, 1)).astype(np.uint16)[None], window=Window(x, y, width, height)
+                )
 
 
 def run(command: list[str]) -> tuple[float, int, bytes]:

@@ -66,7 +66,9 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
     group = next(group for group in finals if any(c is best for c in group))
     outline = Hypothesis(best.matrix, 0.0)
-    others = [c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2]
+    others = [
+        c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2
+    ]
     ties, there_and_back = tie_points(fixed, moving, best.matrix)
     return Alignment(
         best=best,

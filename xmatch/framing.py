@@ -44,7 +44,8 @@ def frame_pair(fixed: Source, moving: Source, options) -> Frame:
     for header in (fixed.header, moving.header):
         if min(header.width, header.height) < MIN_SIDE_PX:
             raise InputError(
-                f"is {header.width} x {header.height} px; at least {MIN_SIDE_PX} px each way are needed", path=header.path
+                f"is {header.width} x {header.height} px; at least {MIN_SIDE_PX} px each way are needed",
+                path=header.path,
             )
     prior = georef_prior(fixed.header, moving.header) if options.use_georef else None
     if prior is not None:
@@ -93,7 +94,9 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
     high = np.minimum(high, 1.3 * np.array([fixed_view.width, fixed_view.height])).astype(int)
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
     if min(size) < MIN_SIDE_PX:
-        raise InputError("overlaps the fixed image by a few pixels only", hint="--ignore-georef", path=moving.header.path)
+        raise InputError(
+            "overlaps the fixed image by a few pixels only", hint="--ignore-georef", path=moving.header.path
+        )
     shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
     moving_view = warped_view(seen, shift @ onto, size)
     if not moving_view.valid.any():

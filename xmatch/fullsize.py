@@ -55,10 +55,10 @@ def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences
 
 def _tile_ties(fixed: Source, moving: Source, transform: Transform, reduction: float, options) -> Correspondences:
     side = TILE_PX * reduction
-    lattice = [np.arange(max(1, min(TILES_ACROSS, int(n / side)))) + 0.5 for n in (fixed.header.width, fixed.header.height)]
-    xs, ys = (
-        a / len(a) * n for a, n in zip(lattice, (fixed.header.width, fixed.header.height), strict=True)
-    )
+    lattice = [
+        np.arange(max(1, min(TILES_ACROSS, int(n / side)))) + 0.5 for n in (fixed.header.width, fixed.header.height)
+    ]
+    xs, ys = (a / len(a) * n for a, n in zip(lattice, (fixed.header.width, fixed.header.height), strict=True))
     centres = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
     # Reading is not safe from several threads, matching is: read here, match there.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)

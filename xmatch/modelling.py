@@ -35,7 +35,9 @@ def model(alignment: Alignment, frame, options) -> Model:
     px = float(np.sqrt(abs(np.linalg.det(fixed.to_pixel[:2, :2]))))
     ties = alignment.ties
     in_files = Correspondences(
-        Linear(fixed.to_pixel, "affine")(ties.fixed_xy), Linear(moving.to_pixel, "affine")(ties.moving_xy), ties.certainty
+        Linear(fixed.to_pixel, "affine")(ties.fixed_xy),
+        Linear(moving.to_pixel, "affine")(ties.moving_xy),
+        ties.certainty,
     )
     pose = Linear(fixed.to_pixel @ alignment.best.matrix @ np.linalg.inv(moving.to_pixel), "affine")
     pose = Linear(pose.matrix, _stiffest(pose.matrix))
@@ -50,8 +52,13 @@ def model(alignment: Alignment, frame, options) -> Model:
         start, moved, residual_pose = None, in_files, pose
     asked = options.transform
     fitted = estimate(
-        moved[steady], asked, seed=options.seed, tolerance_px=TOLERANCE_VIEW_PX * px, allow_mirror=mirrored,
-        moving_size=None, **({"stiffest": "similarity", "freest": "homography"} if asked == "auto" else {}),
+        moved[steady],
+        asked,
+        seed=options.seed,
+        tolerance_px=TOLERANCE_VIEW_PX * px,
+        allow_mirror=mirrored,
+        moving_size=None,
+        **({"stiffest": "similarity", "freest": "homography"} if asked == "auto" else {}),
     )
     notes: tuple[str, ...] = ()
     if asked == "auto":

@@ -82,7 +82,10 @@ class Polisher:
         found[:2, :2] = np.array(transform.GetMatrix()).reshape(2, 2)
         found[:2, 2] = transform.TransformPoint((0.0, 0.0))
         polished = np.linalg.inv(self._to_level) @ from_centre_matrix(np.linalg.inv(found) @ flip) @ to_small
-        if not after < before or _moved(polished, matrix, self._moving) > FARTHEST * max(self._moving.width, self._moving.height) * scale:
+        if (
+            not after < before
+            or _moved(polished, matrix, self._moving) > FARTHEST * max(self._moving.width, self._moving.height) * scale
+        ):
             return matrix, before
         return polished, after
 

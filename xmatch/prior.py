@@ -54,7 +54,9 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     inside = finite & (landed >= 0).all(axis=1) & (landed <= (fixed.width, fixed.height)).all(axis=1)
     outline = _box(landed[finite], fixed.width, fixed.height) if finite.sum() >= 3 else None
     if outline is None:
-        raise InputError(_apart(fixed, moving, landed[finite]), hint="--ignore-georef registers by content alone", path=moving.path)
+        raise InputError(
+            _apart(fixed, moving, landed[finite]), hint="--ignore-georef registers by content alone", path=moving.path
+        )
     # A fixed image inside a much larger moving one holds none of the nodes: look the other way for the region.
     fixed_nodes = _lattice(fixed.width, fixed.height)
     back = _to_fixed(fixed_nodes, fixed, moving)
@@ -65,7 +67,9 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     solution, *_ = np.linalg.lstsq(design, to_xy, rcond=None)
     linear = np.vstack([solution.T, (0.0, 0.0, 1.0)])
     bend = float(np.abs(design @ solution - to_xy).max())
-    notes = [f"both files are georeferenced: the search starts there{'' if bend <= BEND_PX else ', bent between their CRS'}"]
+    notes = [
+        f"both files are georeferenced: the search starts there{'' if bend <= BEND_PX else ', bent between their CRS'}"
+    ]
     if moving.georef.gcps or fixed.georef.gcps:
         notes.append("georeferenced by ground control points only: a first guess")
     if bend <= BEND_PX or not finite.all():
@@ -116,7 +120,9 @@ def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
         f"{fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
     )
     swapped = landed_swapped(fixed, moving)
-    return text + ("; with its axes swapped it would overlap: are latitude and longitude interchanged?" if swapped else "")
+    return text + (
+        "; with its axes swapped it would overlap: are latitude and longitude interchanged?" if swapped else ""
+    )
 
 
 def landed_swapped(fixed: Header, moving: Header) -> bool:

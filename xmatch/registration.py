@@ -137,7 +137,12 @@ def _explained(transform: Transform | None, correspondences, px_per_view_px: flo
 
 def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
     """A map of several steps as one displacement grid, which files can hold."""
-    if transform is None or isinstance(transform, Linear) or transform.kind in ("tps", "grid") and hasattr(transform, "target_xy"):
+    if (
+        transform is None
+        or isinstance(transform, Linear)
+        or transform.kind in ("tps", "grid")
+        and hasattr(transform, "target_xy")
+    ):
         return transform
     try:
         transform.as_dict()

@@ -71,7 +71,9 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
     }
 
 
-def judge(evidence: dict[str, float], *, px_per_view_px: float, ground_per_px: float | None, unit: str | None) -> Verdict:
+def judge(
+    evidence: dict[str, float], *, px_per_view_px: float, ground_per_px: float | None, unit: str | None
+) -> Verdict:
     """The verdict on a body of evidence.
 
     Args:
@@ -103,7 +105,9 @@ def score(evidence: dict[str, float], model: dict[str, Any]) -> float:
 
 def expected_error(evidence: dict[str, float], model: dict[str, Any]) -> float:
     """90th percentile of the position error, fixed view px: a floor, and what the halves disagree by."""
-    return model["ce90_floor_px"] + model["ce90_per_halves_px"] * float(np.clip(evidence["halves_px"], *LIMITS["halves_px"]))
+    return model["ce90_floor_px"] + model["ce90_per_halves_px"] * float(
+        np.clip(evidence["halves_px"], *LIMITS["halves_px"])
+    )
 
 
 @cache
@@ -155,13 +159,19 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "structure_z": ("the edges agree far better than chance would", "the edges agree hardly better than chance would"),
     "structure_gain": ("the fit falls off when the image is shifted", "shifted copies fit about as well"),
     "information": ("one image predicts the other's brightness", "neither image predicts the other's brightness"),
-    "information_gain": ("the images share information only here", "the images share no more information here than elsewhere"),
+    "information_gain": (
+        "the images share information only here",
+        "the images share no more information here than elsewhere",
+    ),
     "information_z": ("shared information peaks here", "shared information does not peak here"),
     "overlap": ("the images overlap well", "the images hardly overlap"),
     "lead": ("no other alignment comes near", "another alignment fits nearly as well"),
     "inlier_share": ("most tie points agree", "few tie points agree"),
     "coverage": ("tie points agree all over the overlap", "tie points agree in a small part only"),
-    "forward_backward_px": ("matching there and back returns to the start", "matching there and back does not return to the start"),
+    "forward_backward_px": (
+        "matching there and back returns to the start",
+        "matching there and back does not return to the start",
+    ),
     "chance_log10": ("chance would not explain the tie points", "chance would explain the tie points"),
     "halves_px": ("two halves of the tie points agree", "two halves of the tie points disagree"),
     "sharpening_px": ("different refinements agree", "different refinements disagree"),

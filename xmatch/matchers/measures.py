@@ -60,7 +60,6 @@ class Judge:
             "overlap": float(both.sum() / smaller),
         }
 
-
     @staticmethod
     def standing(measures: dict[str, float]) -> float:
         """How a pose stands against other poses of the same pair: a weighted sum of its measures."""

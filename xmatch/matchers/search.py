@@ -155,7 +155,9 @@ def search(
             return []
         allowed = _near(within, moving, fixed, fixed_factors) if within.near else None
         angles = _angles(within, angle_step_deg)
-        poses = _one_scale(fixed_structure, small, factors, angles, flips, full=within.max_angle_deg > 90, allowed=allowed)
+        poses = _one_scale(
+            fixed_structure, small, factors, angles, flips, full=within.max_angle_deg > 90, allowed=allowed
+        )
         return [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -211,7 +213,9 @@ def resized(view: View, factor: float) -> tuple[tuple[np.ndarray, np.ndarray], t
     return (image, cover > 0.5), (width / view.width, height / view.height)
 
 
-def _one_scale(fixed: Structure, small, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed) -> list[Hypothesis]:
+def _one_scale(
+    fixed: Structure, small, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed
+) -> list[Hypothesis]:
     """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
     source = centred(structure(*small, orders=1))
     height, width = source.valid.shape

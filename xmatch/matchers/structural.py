@@ -28,8 +28,14 @@ class Structural:
         if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
             return Matches()
         poses = search(
-            fixed, moving, within, side_px=SEARCH_SIDE_PX, angle_step_deg=ANGLE_STEP_DEG, scale_step=SCALE_STEP,
-            keep=SEARCHED, threads=threads,
+            fixed,
+            moving,
+            within,
+            side_px=SEARCH_SIDE_PX,
+            angle_step_deg=ANGLE_STEP_DEG,
+            scale_step=SCALE_STEP,
+            keep=SEARCHED,
+            threads=threads,
         )
         coarse, fine = Refiner(fixed, moving, LEVELS[:1]), Refiner(fixed, moving, LEVELS[1:])
         with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -45,5 +51,3 @@ class Structural:
 
 def _textured(view: View) -> bool:
     return bool(np.ptp(view.image[view.valid]) > 1e-6)
-
-

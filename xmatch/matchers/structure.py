@@ -93,7 +93,10 @@ def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> 
     for i in range(0, fields.shape[2], 2):
         order = ORDERS[i // 2]
         cos, sin = np.float32(np.cos(order * angle)), np.float32(np.sin(order * angle))
-        real, imaginary = fields[..., i] * cos - fields[..., i + 1] * sin, fields[..., i] * sin + fields[..., i + 1] * cos
+        real, imaginary = (
+            fields[..., i] * cos - fields[..., i + 1] * sin,
+            fields[..., i] * sin + fields[..., i + 1] * cos,
+        )
         fields[..., i], fields[..., i + 1] = real, imaginary
     return Structure(fields, valid)
 

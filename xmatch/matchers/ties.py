@@ -86,7 +86,9 @@ def _displacements(
     weight = np.zeros((side, side), np.float32)
     weight[reach_px : reach_px + window_px, reach_px : reach_px + window_px] = taper[..., 0]
     energy = scipy.fft.irfft2(
-        scipy.fft.rfft2((region**2).sum(axis=3), axes=(1, 2)) * np.conj(scipy.fft.rfft2(weight)), (side, side), axes=(1, 2)
+        scipy.fft.rfft2((region**2).sum(axis=3), axes=(1, 2)) * np.conj(scipy.fft.rfft2(weight)),
+        (side, side),
+        axes=(1, 2),
     )[:, span[:, None], span[None, :]]
     own = np.sqrt((template**2).sum(axis=(1, 2, 3)))[:, None, None]
     surface = product / (own * np.sqrt(np.maximum(energy, 1e-6)) + 1e-6)
@@ -104,7 +106,9 @@ def _peaks(surface: np.ndarray, reach_px: int) -> tuple[np.ndarray, np.ndarray]:
 
     def parabola(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         bend = before - 2 * peak + after
-        return np.clip(np.where(bend < -1e-9, 0.5 * (before - after) / np.where(bend < -1e-9, bend, 1.0), 0.0), -0.5, 0.5)
+        return np.clip(
+            np.where(bend < -1e-9, 0.5 * (before - after) / np.where(bend < -1e-9, bend, 1.0), 0.0), -0.5, 0.5
+        )
 
     dx = xc + parabola(surface[rows, yc, xc - 1], surface[rows, yc, xc + 1]) - reach_px
     dy = yc + parabola(surface[rows, yc - 1, xc], surface[rows, yc + 1, xc]) - reach_px
