@@ -36,10 +36,10 @@ class BackwardMap:
         self._tile = lru_cache(tiles_kept)(self._evaluate)
 
     def __call__(self, x0: int, y0: int, width: int, height: int) -> np.ndarray:
-        """(height, width, 2) moving px of the centres of a block that lies within one tile; NaN where undefined."""
+        """(2, height, width) moving px, x and y, of the centres of a block within one tile; NaN where undefined."""
         tile = self._tile(x0 // TILE_PX, y0 // TILE_PX)
         x, y = x0 % TILE_PX, y0 % TILE_PX
-        return tile[y : y + height, x : x + width]
+        return tile[:, y : y + height, x : x + width]
 
     def at(self, xy: np.ndarray) -> np.ndarray:
         """(N, 2) moving px of single positions of the grid, exactly."""
@@ -49,7 +49,7 @@ class BackwardMap:
         x0, y0 = column * TILE_PX, row * TILE_PX
         centres = pixel_centres(TILE_PX, TILE_PX, x0, y0)
         if not self._is_bent:
-            return self._inverse(centres)
+            return _planes(self._inverse(centres))
         half = _CELL_PX // 2
         lattice = np.arange(0, TILE_PX + 1, half)
         nodes_xy = np.stack(np.meshgrid(lattice + x0, lattice + y0), axis=-1).astype(np.float64)
@@ -59,7 +59,7 @@ class BackwardMap:
             y, x = cell_y * _CELL_PX, cell_x * _CELL_PX
             cell = slice(y, y + _CELL_PX), slice(x, x + _CELL_PX)
             positions[cell] = self._inverse(centres[cell])
-        return positions
+        return _planes(positions)
 
     def _needs_refining(self, nodes: np.ndarray) -> np.ndarray:
         """(cells, cells) bool: the nodes half way along a cell are not where a bilinear cell would have them.
@@ -76,6 +76,10 @@ class BackwardMap:
         margin = (high - low).max(axis=-1, keepdims=True) + 2  # a bent cell may bulge out of its corners
         touches = ((high + margin >= 0) & (low - margin <= self._moving_size)).all(axis=-1)  # NaN: not mapped at all
         return (worst > TOLERANCE_PX) & touches
+
+
+def _planes(xy: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(xy, -1, 0))
 
 
 def _between(nodes: np.ndarray, step: int) -> np.ndarray:

@@ -156,30 +156,36 @@ class _Job:
 
     def block(self, x0: int, y0: int, width: int, height: int) -> Block:
         xy = self.map(x0, y0, width, height)
-        inside = ((xy >= 0) & (xy < self.size)).all(axis=-1)
-        xy = np.where(inside[..., None], xy, np.nan)
+        inside = (xy[0] >= 0) & (xy[0] < self.size[0]) & (xy[1] >= 0) & (xy[1] < self.size[1])
+        if not inside.all():
+            xy = np.where(inside, xy, np.nan)
         pixels = np.zeros((self.bands, height, width), self.dtype)
         valid = np.zeros((height, width), bool)
         return Block(x0, y0, pixels, valid, self._fill(xy, pixels, valid) if inside.any() else 0)
 
     def _fill(self, xy: np.ndarray, pixels: np.ndarray, valid: np.ndarray) -> int:
         """Sample positions into `pixels` and `valid`; the number of clipped values."""
-        reduced = xy / self.reduction
-        if np.isnan(reduced).all():
+        seen = ~np.isnan(xy[0])
+        if not seen.any():
             return 0
+        reduced = xy if (self.reduction == 1).all() else xy / self.reduction[:, None, None]
+        near = reduced.reshape(2, -1) if seen.all() else reduced[:, seen]
         reach = 4  # the widest kernel and a pixel to spare
         limit = -(-self.size // self.reduction)
-        low = np.maximum(0, np.floor(np.nanmin(reduced, axis=(0, 1))).astype(int) - reach)
-        high = np.minimum(limit, np.floor(np.nanmax(reduced, axis=(0, 1))).astype(int) + reach + 1)
+        low = np.maximum(0, np.floor(near.min(axis=1)).astype(int) - reach)
+        high = np.minimum(limit, np.floor(near.max(axis=1)).astype(int) + reach + 1)
         height, width = valid.shape
         needed = int(np.prod(high - low)) * (self.bands * self.dtype.itemsize + 16)
         if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
             first, second = (slice(0, height // 2),), (slice(height // 2, None),)
             if width > height:
                 first, second = (slice(None), slice(0, width // 2)), (slice(None), slice(width // 2, None))
-            return sum(self._fill(xy[half], pixels[(slice(None), *half)], valid[half]) for half in (first, second))
+            return sum(
+                self._fill(xy[(slice(None), *half)], pixels[(slice(None), *half)], valid[half])
+                for half in (first, second)
+            )
         window, known = self._read(low, high)
-        values, here = sample(window, known, reduced - low, self.kernel)
+        values, here = sample(window, known, reduced - low[:, None, None], self.kernel)
         valid[...] = here
         return _store(values, pixels)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from xmatch.coords import to_centre_xy
 
-_CHUNK = 1 << 16  # positions computed at a time: all arrays of a chunk stay in the processor's cache
+_CHUNK = 1 << 15  # positions computed at a time: all arrays of a chunk stay in the processor's cache
 
 
 def sample(pixels: np.ndarray, valid: np.ndarray, xy: np.ndarray, kernel: str) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +24,8 @@ def sample(pixels: np.ndarray, valid: np.ndarray, xy: np.ndarray, kernel: str) -
     Args:
         pixels: (C, H, W) real, or complex for "nearest".
         valid: (H, W) bool.
-        xy: (h, w, 2) px, corner-counted; NaN and positions outside are legal and invalid.
+        xy: (2, h, w), the x and the y of each position in px, corner-counted; NaN and positions outside are legal
+            and invalid.
         kernel: a name in `KERNELS`.
 
     Returns:
@@ -32,78 +33,98 @@ def sample(pixels: np.ndarray, valid: np.ndarray, xy: np.ndarray, kernel: str) -
         pixels' values exactly; 0 where invalid. And (h, w) bool.
     """
     taps = KERNELS[kernel]
-    shape, flat_xy = xy.shape[:2], xy.reshape(-1, 2)
-    values = np.zeros((len(pixels), len(flat_xy)), pixels.dtype if taps is None else _working_dtype(pixels.dtype))
+    flat_xy = xy.reshape(2, -1)
+    dtype = pixels.dtype if taps is None else _working_dtype(pixels.dtype)
+    values = np.zeros((len(pixels), flat_xy.shape[1]), dtype)
     inside = _holds(valid, flat_xy)
-    if not inside.any():
-        return values.reshape(-1, *shape), inside.reshape(shape)
     if taps is None:
-        column, row = np.floor(flat_xy[inside]).astype(np.intp).T
+        column, row = np.floor(flat_xy[:, inside]).astype(np.intp)
         values[:, inside] = pixels[:, row, column]
-        return values.reshape(-1, *shape), inside.reshape(shape)
+    elif inside.all() and valid.all() and _is_interior(flat_xy, valid.shape, _reach(taps)):
+        _sample_whole(pixels.astype(dtype, copy=False), flat_xy, taps, values)
+    elif inside.any():
+        values[:, inside] = _sample_ragged(pixels, valid, flat_xy[:, inside], taps, dtype)
+    return values.reshape(-1, *xy.shape[1:]), inside.reshape(xy.shape[1:])
 
-    reach = taps(np.zeros(1)).shape[0] // 2
+
+def _sample_whole(pixels: np.ndarray, xy: np.ndarray, taps: Callable, values: np.ndarray) -> None:
+    """Into (C, N) `values`, for positions whose support exists and is valid throughout."""
+    for start in range(0, xy.shape[1], _CHUNK):
+        part = slice(start, start + _CHUNK)
+        index, fraction = _cells(xy[:, part], pixels.shape[2], pixels.dtype)
+        weights = taps(fraction[0]), taps(fraction[1])
+        for band, plane in enumerate(pixels):
+            values[band, part] = _weighted_sum(plane, index, weights)
+
+
+def _sample_ragged(
+    pixels: np.ndarray, valid: np.ndarray, xy: np.ndarray, taps: Callable, dtype: np.dtype
+) -> np.ndarray:
+    """(C, N) for positions in valid pixels, with all that may be missing around them."""
+    reach = _reach(taps)
     padded_valid = np.pad(valid, reach)
-    whole = _whole_support(padded_valid, reach)
+    index, fraction = _cells(xy + reach, padded_valid.shape[1], dtype)
+    weights = taps(fraction[0]), taps(fraction[1])
+    ragged = np.flatnonzero(~_whole_support(padded_valid, reach).ravel()[index])
+    near = tuple(bilinear(part[ragged]) for part in fraction)
+    share = _weighted_sum(padded_valid.astype(dtype), index[ragged], near)
+    values = np.empty((len(pixels), xy.shape[1]), dtype)
     for band, plane in enumerate(pixels):
-        padded = np.pad(np.where(valid, plane, 0).astype(values.dtype), reach)
-        for start in range(0, len(flat_xy), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            _sample_chunk(padded, padded_valid, whole, flat_xy[part], inside[part], taps, values[band, part])
-    return values.reshape(-1, *shape), inside.reshape(shape)
+        padded = np.pad(np.where(valid, plane, 0).astype(dtype, copy=False), reach)
+        values[band] = _weighted_sum(padded, index, weights)
+        values[band, ragged] = _weighted_sum(padded, index[ragged], near) / share
+    return values
 
 
-def _sample_chunk(padded, padded_valid, whole, xy, inside, taps, out) -> None:
-    if not inside.any():
-        return
-    reach = taps(np.zeros(1)).shape[0] // 2
-    centre = to_centre_xy(np.where(inside[:, None], xy, 0.5))
+def _cells(xy: np.ndarray, stride: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Of each position, the flat index of the upper left of its four nearest pixels, and its (2, N) distance from
+    that pixel's centre."""
+    centre = to_centre_xy(xy)
     corner = np.floor(centre)
-    fraction = (centre - corner).astype(padded.dtype)
-    column, row = corner.astype(np.intp).T + reach
-    nearest_start = row * padded.shape[1] + column
-    out[:] = _weighted_sum(padded, nearest_start, fraction, taps)
-    ragged = np.flatnonzero(inside & ~whole.ravel()[nearest_start])
-    if len(ragged):
-        weight = _weighted_sum(padded_valid.astype(padded.dtype), nearest_start[ragged], fraction[ragged], bilinear)
-        out[ragged] = _weighted_sum(padded, nearest_start[ragged], fraction[ragged], bilinear) / weight
-    out[~inside] = 0
+    column, row = corner.astype(np.intp)
+    return row * stride + column, (centre - corner).astype(dtype)
 
 
-def _weighted_sum(plane: np.ndarray, index: np.ndarray, fraction: np.ndarray, taps: Callable) -> np.ndarray:
-    """Sum of weight times pixel over the support of each position; `index` is the flat index of its upper left
-    one of the four nearest pixels."""
-    weights_x, weights_y = taps(fraction[:, 0]), taps(fraction[:, 1])
-    flat, stride = plane.ravel(), plane.shape[1]
+def _weighted_sum(plane: np.ndarray, index: np.ndarray, weights: tuple) -> np.ndarray:
+    """Sum of weight times pixel over the support of each position, `index` and `weights` as `_cells` and a kernel
+    give them."""
+    weights_x, weights_y = weights
+    flat, stride = plane.reshape(-1), plane.shape[1]
     first_tap = index - (len(weights_x) // 2 - 1) * (stride + 1)
     total = np.zeros(len(index), plane.dtype)
+    term = np.empty_like(total)
+    line = np.empty_like(total)
     for j, weight_y in enumerate(weights_y):
-        line = np.zeros(len(index), plane.dtype)
+        line[:] = 0
         for i, weight_x in enumerate(weights_x):
-            line += weight_x * np.take(flat[j * stride + i :], first_tap, mode="clip")
-        total += weight_y * line
+            np.take(flat[j * stride + i :], first_tap, out=term, mode="clip")
+            line += np.multiply(term, weight_x, out=term)
+        total += np.multiply(line, weight_y, out=line)
     return total
 
 
-def bilinear(fraction: np.ndarray) -> np.ndarray:
-    """(2, N) weights of the pixels at 0 and 1 for positions at `fraction` in [0, 1)."""
-    return np.stack([1 - fraction, fraction])
+def bilinear(t: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Weights of the pixels at 0 and 1 for positions t in [0, 1)."""
+    return 1 - t, t
 
 
-def cubic(fraction: np.ndarray) -> np.ndarray:
-    """(4, N) weights of the pixels at -1 ... 2 (Keys, a = -1/2)."""
-    t, t2, t3 = fraction, fraction**2, fraction**3
-    return 0.5 * np.stack([-t3 + 2 * t2 - t, 3 * t3 - 5 * t2 + 2, -3 * t3 + 4 * t2 + t, t3 - t2])
+def cubic(t: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Weights of the pixels at -1, 0, 1, 2 (Keys, a = -1/2)."""
+    half = t * np.float32(0.5)
+    square = t * t
+    outer_left, outer_right = half * (2 * t - square - 1), half * (square - t)
+    inner_left = 1 + square * (3 * half - np.float32(2.5))
+    return outer_left, inner_left, 1 - outer_left - inner_left - outer_right, outer_right
 
 
-def lanczos(fraction: np.ndarray) -> np.ndarray:
-    """(6, N) weights of the pixels at -2 ... 3, scaled to sum to one."""
-    distance = fraction - np.arange(-2, 4, dtype=fraction.dtype)[:, None]
+def lanczos(t: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Weights of the pixels at -2, ..., 3, scaled to sum to one."""
+    distance = t - np.arange(-2, 4, dtype=t.dtype)[:, None]
     weights = np.sinc(distance) * np.sinc(distance / 3)
-    return weights / weights.sum(axis=0)
+    return tuple(weights / weights.sum(axis=0))
 
 
-KERNELS: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
+KERNELS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, ...]] | None] = {
     "nearest": None,
     "bilinear": bilinear,
     "cubic": cubic,
@@ -112,12 +133,25 @@ KERNELS: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
 """name -> weights of the neighbours; None takes the pixel as it is."""
 
 
+def _reach(taps: Callable) -> int:
+    """Pixels that a kernel looks at on either side."""
+    return len(taps(np.zeros(1))) // 2
+
+
 def _holds(valid: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """(N,) whether the pixel that holds each position exists and is valid."""
-    height, width = valid.shape
-    inside = (xy[:, 0] >= 0) & (xy[:, 0] < width) & (xy[:, 1] >= 0) & (xy[:, 1] < height)  # NaN compares False
-    column, row = np.where(inside[:, None], xy, 0).astype(np.intp).T
-    return inside & valid[row, column]
+    (x, y), (height, width) = xy, valid.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # NaN compares False
+    if not valid.all():
+        column, row = xy[:, inside].astype(np.intp)
+        inside[inside] = valid[row, column]
+    return inside
+
+
+def _is_interior(xy: np.ndarray, shape: tuple[int, int], reach: int) -> bool:
+    """Whether the supports of all positions lie within the image."""
+    (x_min, y_min), (x_max, y_max) = xy.min(axis=1), xy.max(axis=1)
+    return min(x_min, y_min) >= reach and x_max < shape[1] - reach and y_max < shape[0] - reach
 
 
 def _whole_support(padded_valid: np.ndarray, reach: int) -> np.ndarray:
