@@ -89,12 +89,12 @@ def test_a_shift_by_whole_pixels_changes_no_value(dtype, kernel):
 
 
 @pytest.mark.parametrize("transform", [TURN, bend(1400, 1100)], ids=["linear", "bent"])
-@pytest.mark.parametrize("options", [{"block_px": 256}, {"threads": 3, "block_px": 512}, {"max_memory_bytes": 300_000}])
+@pytest.mark.parametrize("options", [{"block_px": 128}, {"threads": 3, "block_px": 256}, {"max_memory_bytes": 300_000}])
 def test_blocks_threads_and_memory_do_not_show(transform, options):
     rng = np.random.default_rng(1)
     moving = MemorySource(rng.integers(0, 65535, (2, 1100, 1400), dtype=np.uint16), rng.random((1100, 1400)) > 0.05)
     grid = Grid(1200, 1060)
-    expected = whole(moving, transform, grid, block_px=1024)
+    expected = whole(moving, transform, grid, block_px=512)
     for got, want in zip(whole(moving, transform, grid, **options), expected, strict=True):
         assert np.array_equal(got, want)
 

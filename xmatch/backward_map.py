@@ -9,8 +9,10 @@ import numpy as np
 from xmatch.coords import CENTRE, pixel_centres
 from xmatch.transforms import Transform
 
-TILE_PX = 1024
-"""Maps are evaluated in tiles of this size whatever the blocks of a run are, so that these never show in a result."""
+TILE_PX = 512
+"""Maps are evaluated in tiles of this size whatever the blocks of a run are, so that these never show in a result.
+Arrays of this size stay with the process; larger ones are given back to the system and fetched anew each time, which
+doubled the run time."""
 TOLERANCE_PX = 0.02
 """Moving px that interpolation between the nodes of a bent map may be off; where it is more, no node is used."""
 _CELL_PX = 32
@@ -26,7 +28,7 @@ class BackwardMap:
     Args:
         transform: moving px -> px of the grid.
         moving_size: (width, height) px of the moving image; cells that miss it are not refined.
-        tiles_kept: tiles held in memory, 16 MiB each.
+        tiles_kept: tiles held in memory, 4 MiB each.
     """
 
     def __init__(self, transform: Transform, moving_size: tuple[int, int], tiles_kept: int = 4) -> None:

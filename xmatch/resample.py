@@ -52,7 +52,7 @@ def resample(
         resampling: one of `RESAMPLINGS`.
         threads: blocks computed at a time.
         max_memory_bytes: bounds the block size; a block whose source window is too large is computed in halves.
-        block_px: side of the blocks, a divisor of 1024; default the largest that fits the memory.
+        block_px: side of the blocks, a divisor of 512; default the largest that fits the memory.
 
     Raises:
         UsageError: values of this kind cannot be averaged, or the resampling is unknown.
@@ -151,7 +151,7 @@ class _Job:
     def block_side(self, memory: int, threads: int) -> int:
         """Side of the blocks: finished ones, those at work with their source windows, one band's working copy."""
         bytes_per_px = 6 * self.bands * self.dtype.itemsize + 64
-        fitting = (side for side in (TILE_PX, 512, 256) if (threads + 2) * bytes_per_px * side**2 <= memory / 2)
+        fitting = (side for side in (TILE_PX, 256) if (threads + 2) * bytes_per_px * side**2 <= memory / 2)
         return next(fitting, 128)
 
     def block(self, x0: int, y0: int, width: int, height: int) -> Block:
