@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from xmatch.alignment import FORWARD_BACKWARD_PX, Alignment
 from xmatch.correspondences import Correspondences
@@ -54,7 +54,6 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
     residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
     agrees = residual < TIE_PX
     count = len(ties)
-    chance = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     return {
         **{name: float(np.clip(best.measures[name], *LIMITS[name])) for name in best.measures},
@@ -64,7 +63,7 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
         "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
         "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
         # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
-        "chance_log10": float(binom.logsf(max(agrees.sum() // 4 - 1, -1), max(count // 4, 1), chance) / np.log(10)),
+        "chance_log10": _chance_log10(int(agrees.sum()) // 4, max(count // 4, 1)),
         "halves_px": _halves(ties[steady & (residual < 2 * TIE_PX)], moving, seed),
         "sharpening_px": max(alignment.agreement.values(), default=0.0),
         "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
@@ -113,6 +112,13 @@ def expected_error(evidence: dict[str, float], model: dict[str, Any]) -> float:
 @cache
 def coefficients() -> dict[str, Any]:
     return json.loads(files("xmatch").joinpath("verdict.json").read_text())
+
+
+def _chance_log10(agreeing: int, count: int) -> float:
+    """log10 of the probability that chance alone puts so many of `count` tie points where the transform wants them."""
+    hit = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
+    tail = bdtrc(agreeing - 1, count, hit) if agreeing > 0 else 1.0
+    return float(np.log10(max(tail, 10.0 ** LIMITS["chance_log10"][0])))
 
 
 def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving: View, cells: int = 6) -> float:

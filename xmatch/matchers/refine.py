@@ -68,7 +68,8 @@ def correlation(fixed: Structure, moving_on_fixed: Structure) -> float:
 def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
     height, width = fixed.valid.shape
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    xs, ys = xs - width / 2, ys - height / 2
+    x, y = xs.ravel() - width / 2, ys.ravel() - height / 2
+    powers = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
     best, best_score = pose, -np.inf
     damping = 1e-3
     step = np.zeros(4)
@@ -78,7 +79,7 @@ def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) ->
         score = correlation(fixed, current)
         if score > best_score:
             best, best_score, damping = pose, score, max(damping / 4, 1e-4)
-            system = _normal_equations(fixed, current, xs, ys)
+            system = _normal_equations(fixed, current, powers)
         else:
             damping *= 16
         if system is None or damping > 10:
@@ -105,7 +106,7 @@ def _moved(step: np.ndarray, width: int, height: int) -> np.ndarray:
     return centre @ about @ np.linalg.inv(centre)
 
 
-def _normal_equations(fixed: Structure, moving: Structure, xs: np.ndarray, ys: np.ndarray):
+def _normal_equations(fixed: Structure, moving: Structure, powers: np.ndarray):
     """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
     weight = fixed.valid * moving.valid
     target, source = fixed.fields * weight[..., None], moving.fields * weight[..., None]
@@ -115,18 +116,18 @@ def _normal_equations(fixed: Structure, moving: Structure, xs: np.ndarray, ys: n
     gx, gy = np.zeros_like(source), np.zeros_like(source)
     gx[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[:, 1:-1, None]
     gy[1:-1] = 0.5 * (source[:-2] - source[2:]) * weight[1:-1, :, None]
-    # Summed over the fields first: position enters each product only as a factor.
-    xx, xy, yy = (np.einsum("hwc,hwc->hw", one, other) for one, other in ((gx, gx), (gx, gy), (gy, gy)))
-    px, py = (np.einsum("hwc,hwc->hw", one, residual) for one in (gx, gy))
-    x, y = xs, ys
-    turn_turn, turn_zoom = xx * y * y - 2 * xy * x * y + yy * x * x, xy * (x * x - y * y) + (yy - xx) * x * y
-    zoom_zoom = xx * x * x + 2 * xy * x * y + yy * y * y
-    rows = [
-        [zoom_zoom, turn_zoom, xx * x + xy * y, xy * x + yy * y],
-        [turn_zoom, turn_turn, xy * x - xx * y, yy * x - xy * y],
-        [xx * x + xy * y, xy * x - xx * y, xx, xy],
-        [xy * x + yy * y, yy * x - xy * y, xy, yy],
+    # Position enters each product only as a factor: sum over the fields first, then against powers of x and y.
+    squares = [np.einsum("hwc,hwc->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
+    pulls = [np.einsum("hwc,hwc->hw", one, residual).ravel() for one in (gx, gy)]
+    xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)
+    px, py = (np.stack(pulls) @ powers[:3].T).astype(np.float64)
+    one, x, y, x2, x_y, y2 = range(6)
+    zoom = [
+        xx[x2] + 2 * xy[x_y] + yy[y2],
+        xy[x2] - xy[y2] + yy[x_y] - xx[x_y],
+        xx[x] + xy[y],
+        xy[x] + yy[y],
     ]
-    hessian = np.array([[term.sum(dtype=np.float64) for term in row] for row in rows])
-    gradient = np.array([term.sum(dtype=np.float64) for term in (px * x + py * y, py * x - px * y, px, py)])
-    return hessian, gradient
+    turn = [zoom[1], xx[y2] - 2 * xy[x_y] + yy[x2], xy[x] - xx[y], yy[x] - xy[y]]
+    hessian = np.array([zoom, turn, [zoom[2], turn[2], xx[one], xy[one]], [zoom[3], turn[3], xy[one], yy[one]]])
+    return hessian, np.array([px[x] + py[y], py[x] - px[y], px[one], py[one]])
