@@ -259,9 +259,12 @@ def _ints(*numbers: np.integer) -> tuple[int, ...]:
 
 
 def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:
-    """The georeferencing of px that `to_fixed` (3, 3) maps into the px of `georef`."""
-    base = np.eye(3) if georef is None else georef.matrix
-    return Georef(georef and georef.crs_wkt, tuple((base @ to_fixed)[:2].ravel().tolist()))
+    """The georeferencing of px that the affine `to_fixed` (3, 3) maps into the px of `georef`."""
+    if georef is None:
+        return Georef(None, tuple(to_fixed[:2].ravel().tolist()))
+    from_fixed = np.linalg.inv(to_fixed)[:2]
+    gcps = tuple((*(from_fixed @ [x, y, 1]).tolist(), *ground) for x, y, *ground in georef.gcps)
+    return Georef(georef.crs_wkt, tuple((georef.matrix @ to_fixed)[:2].ravel().tolist()), gcps)
 
 
 _IDENTITY = Linear(np.eye(3), "translation")

@@ -11,6 +11,7 @@ from memory_source import MemorySource
 from xmatch.coords import pixel_centres
 from xmatch.errors import OutputError
 from xmatch.raster import Georef, Grid
+from xmatch.resample import moving_grid
 from xmatch.transforms import similarity, translation
 from xmatch.writing import write_registered
 
@@ -125,6 +126,21 @@ def test_a_fixed_image_without_crs_gives_a_plain_pixel_grid(tmp_path):
     write_registered(tmp_path / "out.tif", MemorySource(scene(), format="PNG"), TURN, Grid(80, 60))
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.driver == "GTiff" and file.crs is None and file.transform.is_identity
+
+
+def test_control_points_of_the_fixed_image_are_passed_on(tmp_path):
+    """They are all that places such an image; the affine through them is a guess."""
+    gcps = ((0.0, 0.0, 9.0, 50.0), (80.0, 0.0, 9.1, 50.02), (0.0, 60.0, 8.98, 49.9), (80.0, 60.0, 9.09, 49.91))
+    lonlat = Georef(rasterio.crs.CRS.from_epsg(4326).to_wkt(), (1e-3, 0, 9.0, 0, -1e-3, 50.0), gcps)
+    write_registered(tmp_path / "out.tif", MemorySource(scene()), TURN, Grid(80, 60, lonlat))
+    grid, to_grid = moving_grid(MemorySource(scene()).header, TURN, Grid(80, 60, lonlat))
+    write_registered(tmp_path / "own.tif", MemorySource(scene()), to_grid, grid)
+    for name, transform in (("out.tif", translation(0, 0)), ("own.tif", TURN)):
+        with rasterio.open(tmp_path / name) as file:
+            points, crs = file.gcps
+            assert crs.to_epsg() == 4326 and file.transform.is_identity
+            assert np.allclose([(p.x, p.y) for p in points], [gcp[2:] for gcp in gcps])
+            assert np.allclose(transform(np.array([(p.col, p.row) for p in points])), [gcp[:2] for gcp in gcps])
 
 
 @pytest.mark.parametrize("affine", [(8.0, 3.0, 500.0, 2.0, -9.0, 100.0), (10.0, 0.0, 0.0, 0.0, 10.0, 0.0)])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xmatch.result import Registration
 
 PointsFormat = Literal["csv", "json", "npz", "points"]
-"""The names in `xmatch.io.points.POINTS_WRITERS`."""
+"""The names in `xmatch.io.points.POINTS_ENCODERS`."""
 
 
 def points_format(path: str | Path) -> PointsFormat:
@@ -27,27 +27,13 @@ def points_format(path: str | Path) -> PointsFormat:
     return suffix
 
 
-def write_points(
-    path: Path, kind: PointsFormat, registration: Registration, fixed: Source, overwrite: bool = False
-) -> None:
-    """The correspondences with their inlier flags and residuals."""
-    from xmatch.io.points import POINTS_WRITERS
-
-    POINTS_WRITERS[kind](
-        path,
-        registration.correspondences,
-        inliers=registration.inliers,
-        residual_px=registration.residual_px,
-        fixed=fixed.header,
-        overwrite=overwrite,
-    )
-
-
 def write_extra(kind: str, path: Path, final: Path, registration: Registration, fixed: Source, moving: Source) -> None:
     """One of `EXTRA_OUTPUTS`, at the temporary `path` of `final`, whose suffix says the format of points."""
     if kind == "points":
-        write_points(path, points_format(final), registration, fixed, overwrite=True)
+        from xmatch.io.points import write_points
+
+        write_points(path, points_format(final), registration, overwrite=True)
         return
     from xmatch.io.transform_files import TRANSFORM_WRITERS
 
-    TRANSFORM_WRITERS[kind](path, registration.transform, fixed.header, moving.header, overwrite=True)
+    TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving, overwrite=True)

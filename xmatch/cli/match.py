@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xmatch.cli.console import progress_bar, say
-from xmatch.cli.extra_outputs import PointsFormat, points_format, write_points
+from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Talk
 from xmatch.cli.runtime import emit_bytes
@@ -49,6 +47,7 @@ def match_command(
         raise UsageError("npz is binary, and stdout is a terminal", hint="-o points.npz, or redirect stdout")
 
     from xmatch.io import open_source
+    from xmatch.io.points import POINTS_ENCODERS, write_points
     from xmatch.registration import register
 
     with (
@@ -58,13 +57,9 @@ def match_command(
         with progress_bar(talk) as progress:
             registration = register(fixed_source, moving_source, options, progress)
         if output is not None:
-            write_points(Path(output), kind, registration, fixed_source, overwrite)
+            write_points(output, kind, registration, overwrite=overwrite)
         else:
-            # Every format has one writer, and it writes files: stdout gets a copy.
-            with tempfile.TemporaryDirectory(prefix="xmatch-") as folder:
-                path = Path(folder) / f"points.{kind}"
-                write_points(path, kind, registration, fixed_source)
-                emit_bytes(path.read_bytes())
+            emit_bytes(POINTS_ENCODERS[kind](registration))
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
     say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *registration.notes])

@@ -58,6 +58,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
         palette=moving.palette,
         colours=() if moving.palette else _colours(moving),
         tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": _readable(os.path.basename(moving.path))},
+        gcps=grid.georef.gcps if grid.georef else (),
         averaged=averaged,
     )
 
