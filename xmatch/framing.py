@@ -62,6 +62,7 @@ def frame_pair(fixed: Source, moving: Source, options) -> Frame:
         max_scale=options.max_scale,
         mirror=options.mirror,
     )
+    notes += _collars(fixed_view, moving_view)
     return Frame(fixed_view, moving_view, within, None, notes, ground_size(fixed.header))
 
 
@@ -110,7 +111,16 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
         near=True,
     )
     ground = ground_size(fixed.header)
-    return Frame(fixed_view, moving_view, within, prior.transform, prior.notes, ground, prior.linear)
+    notes = prior.notes + _collars(fixed_view, seen)
+    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, prior.linear)
+
+
+def _collars(fixed: View, moving: View) -> tuple[str, ...]:
+    return tuple(
+        f"{100 * view.collar:.0f} % of the {role} image is a black collar: not looked at (--{option}nodata declares it)"
+        for role, option, view in (("fixed", "", fixed), ("moving", "moving-", moving))
+        if view.collar
+    )
 
 
 def _whole(header: Header) -> tuple[int, int, int, int]:

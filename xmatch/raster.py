@@ -85,6 +85,8 @@ class View:
     """(h, w) bool."""
     to_pixel: np.ndarray
     """(3, 3) affine, view px -> px of the raster, both corner-counted."""
+    collar: float = 0.0
+    """Share that was taken for a black collar which the file does not declare."""
 
     @property
     def width(self) -> int:

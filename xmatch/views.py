@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from xmatch.collar import collar
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import InputError
 from xmatch.io.source import Source, Window
@@ -59,12 +60,15 @@ def make_view(source: Source, frame: Framing) -> View:
             hint="--nodata tells which value means no data",
             path=source.header.path,
         )
+    black = 0.0
+    if raster.valid.all() and (frame_of_black := collar(raster.pixels)) is not None:
+        raster, black = replace(raster, valid=~frame_of_black), float(frame_of_black.mean())
     image = channel(raster)
     valid = raster.valid
     if read_size != frame.size:
         image = cv2.resize(image, frame.size, interpolation=cv2.INTER_LINEAR)
         valid = cv2.resize(valid.astype(np.uint8), frame.size, interpolation=cv2.INTER_NEAREST).astype(bool)
-    return View(image, valid, frame.to_pixel)
+    return View(image, valid, frame.to_pixel, black)
 
 
 def channel(raster: Raster) -> np.ndarray:
@@ -98,4 +102,4 @@ def warped_view(view: View, to_grid: np.ndarray, size: tuple[int, int]) -> View:
     image = cv2.warpAffine(view.image * view.valid, onto, size)
     valid = cover > 0.5
     image = np.where(valid, image / np.maximum(cover, 1e-3), 0.0).astype(np.float32)
-    return View(image, valid, view.to_pixel @ np.linalg.inv(to_grid))
+    return View(image, valid, view.to_pixel @ np.linalg.inv(to_grid), view.collar)
