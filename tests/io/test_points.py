@@ -46,8 +46,8 @@ def test_what_is_written_is_read(tmp_path, kind, n):
 
 def test_every_pixel_file_says_how_it_counts(tmp_path):
     header, first = POINTS_ENCODERS["csv"](registration()).decode().splitlines()[:2]
-    assert header == "fixed_x,fixed_y,moving_x,moving_y,certainty,inlier,residual_px,pixel_origin"
-    assert first.endswith(",corner")
+    assert header == "fixed_x,fixed_y,moving_x,moving_y,certainty,inlier,residual_px,first_centre"
+    assert first.endswith(",0.5")
     document = json.loads(POINTS_ENCODERS["json"](registration()))
     assert document["pixel_origin"] == "corner" and document["count"] == 7
     assert document["points"][-1]["residual_px"] is None
@@ -102,7 +102,7 @@ def test_qgis_points_in_another_crs_are_brought_to_the_fixed_one(tmp_path):
         "\ufefffixed_x;fixed_y;moving_x;moving_y\r\n1,5;2;3;4\r\n5;6;7;8,25\r\n",
         "name\tmoving_x\tmoving_y\tfixed_x\tfixed_y\na\t3\t4\t1.5\t2\n\nb\t7\t8.25\t5\t6\n",
         "# set by hand\n1.5, 2, 3, 4\n5, 6, 7, 8.25\n",
-        "fixed_x,fixed_y,moving_x,moving_y,pixel_origin\n1,1.5,2.5,3.5,centre\n4.5,5.5,6.5,7.75,centre\n",
+        "fixed_x,fixed_y,moving_x,moving_y,first_centre\n1,1.5,2.5,3.5,0\n4.5,5.5,6.5,7.75,0\n",
     ],
     ids=["plain", "excel", "tabs", "no header", "centre"],
 )
@@ -147,7 +147,7 @@ def test_a_bad_row_is_named(tmp_path, rows, message):
         ("p.npz", b"PK\x03\x04 not a zip"),
         ("p.npz", b""),
         ("p.points", b"x,y\n1,2\n"),
-        ("p.csv", b"fixed_x,fixed_y,moving_x,moving_y,pixel_origin\n1,2,3,4,middle\n"),
+        ("p.csv", b"fixed_x,fixed_y,moving_x,moving_y,first_centre\n1,2,3,4,0.25\n"),
     ],
 )
 def test_a_file_without_points_is_refused(tmp_path, name, content):

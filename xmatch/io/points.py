@@ -1,7 +1,8 @@
 """Correspondences into files: CSV, JSON and NPZ in pixels, and the `.points` of QGIS's Georeferencer.
 
-CSV, JSON and NPZ count pixels as xmatch does and say so in `pixel_origin`: "corner" means that the first pixel's
-corner lies at (0, 0).
+CSV, JSON and NPZ count pixels as xmatch does and say so. In JSON and NPZ, `pixel_origin` "corner" means that the first
+pixel's corner lies at (0, 0). A CSV stays all numbers: its constant column `first_centre` says that the centre of the
+first pixel lies at (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from xmatch.coords import CENTRE
 from xmatch.errors import OutputError
 from xmatch.io.atomic import atomic_write
 from xmatch.io.points_qgis import QGIS_COLUMNS, to_layer
 from xmatch.raster import Georef
 from xmatch.result import Registration
 
-COLUMNS = ("fixed_x", "fixed_y", "moving_x", "moving_y", "certainty", "inlier", "residual_px", "pixel_origin")
+COLUMNS = ("fixed_x", "fixed_y", "moving_x", "moving_y", "certainty", "inlier", "residual_px")
+CSV_COLUMNS = (*COLUMNS, "first_centre")
 SCHEMA = "xmatch.points/1"
 _DECIMALS = 6  # of a pixel: far below what any matcher resolves
 
@@ -50,17 +53,14 @@ def write_points(path: str | os.PathLike, kind: str, registration: Registration,
 
 
 def encode_csv(registration: Registration) -> bytes:
-    """One row a point, under a header; `inlier` is 1 or 0, an unknown residual is empty."""
-    lines = [",".join(COLUMNS)]
-    for row in _rows(registration):
-        values = [int(value) if isinstance(value, bool) else value for value in row]
-        lines.append(",".join("" if value is None else str(value) for value in values))
-    return ("\n".join(lines) + "\n").encode()
+    """One row a point, under a header, all of it numbers: `inlier` is 1 or 0, an unknown residual nan."""
+    rows = [(*row[:5], int(row[5]), "nan" if row[6] is None else row[6], CENTRE) for row in _rows(registration)]
+    return "".join(",".join(map(str, row)) + "\n" for row in [CSV_COLUMNS, *rows]).encode()
 
 
 def encode_json(registration: Registration) -> bytes:
     """{"schema", "pixel_origin", "count", "points": [{fixed_x, ...}]}; an unknown residual is null."""
-    points = [dict(zip(COLUMNS[:-1], row, strict=False)) for row in _rows(registration)]
+    points = [dict(zip(COLUMNS, row, strict=True)) for row in _rows(registration)]
     document = {"schema": SCHEMA, "pixel_origin": "corner", "count": len(points), "points": points}
     return (json.dumps(document, allow_nan=False) + "\n").encode()
 
@@ -112,7 +112,7 @@ def _rows(registration: Registration) -> list[tuple]:
     found = registration.correspondences
     numbers = np.column_stack([found.fixed_xy, found.moving_xy, found.certainty, registration.residual_px])
     return [
-        (*row[:5], bool(inlier), row[5] if math.isfinite(row[5]) else None, "corner")
+        (*row[:5], bool(inlier), row[5] if math.isfinite(row[5]) else None)
         for row, inlier in zip(numbers.round(_DECIMALS).tolist(), registration.inliers, strict=True)
     ]
 

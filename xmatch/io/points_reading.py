@@ -1,6 +1,7 @@
 """Correspondences out of files: our own CSV, JSON and NPZ, QGIS's `.points`, and what people type.
 
-Positions are px, corner-counted, unless a file says `pixel_origin` "centre"; they are brought to corners then.
+Positions are px, corner-counted, unless a file says otherwise (`pixel_origin` "centre"; in CSV, `first_centre` 0): they
+are brought to corners then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from xmatch.coords import from_centre_xy
+from xmatch.coords import CENTRE, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.io.points_qgis import from_layer
@@ -96,10 +97,10 @@ def _from_csv(path: str | os.PathLike) -> TiePoints:
     table = _Table.read(path, _POSITIONS)
     columns = {name: table.numbers(name) for name in _POSITIONS}
     columns |= {name: table.numbers(name, unknown) for name, unknown in _UNKNOWN.items() if name in table.names}
-    origins = {row[table.names.index("pixel_origin")] for row in table.rows} if "pixel_origin" in table.names else {}
-    if len(origins) > 1:
-        raise InputError(f"mixes pixel origins: {', '.join(sorted(origins))}", path=path)
-    return _points(path, columns, next(iter(origins), "corner"), table.lines)
+    centres = set(table.numbers("first_centre").tolist()) if "first_centre" in table.names else set()
+    if not (centres <= {0.0} or centres <= {CENTRE}):
+        raise InputError(f"first_centre is {', '.join(map(str, centres))}; expected 0.5, or 0 throughout", path=path)
+    return _points(path, columns, "centre" if 0.0 in centres else "corner", table.lines)
 
 
 def _from_json(path: str | os.PathLike) -> TiePoints:
