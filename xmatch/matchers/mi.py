@@ -31,7 +31,7 @@ class MutualInformation:
     name = "mi"
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
-        """Matches without correspondences: its evidence is the image as a whole. `seed` is not used: nothing is drawn."""
+        """Matches without correspondences: the evidence is the image as a whole. Nothing is drawn, `seed` is not used."""
         if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
             return Matches()
         with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -58,10 +58,9 @@ def _search(fixed: View, moving: View, within: SearchRange, scale: float) -> lis
     needed = MIN_OVERLAP * min(valid.sum(), small[1].sum())
     spectra = scipy.fft.rfft2(_indicators(_grades(image, valid)), shape)
     grades = _grades(*small)
-    shifts = np.stack(
-        np.meshgrid(*(_wrapped(n, side) for n, side in zip(shape, image.shape, strict=True)), indexing="ij")
-    )
-    allowed = _near(shifts[::-1] + canvas / 2, fixed, moving, within, fixed_factors[0]) if within.near else True
+    shift_y, shift_x = (_wrapped(n, side) for n, side in zip(shape, image.shape, strict=True))
+    middle_x, middle_y = shift_x[None, :] + canvas / 2, shift_y[:, None] + canvas / 2
+    allowed = _near(middle_x, middle_y, fixed, moving, within, fixed_factors) if within.near else True
     poses = []
     for flip in (1, -1) if within.mirror else (1,):
         for angle in _angles(within):
@@ -76,7 +75,7 @@ def _search(fixed: View, moving: View, within: SearchRange, scale: float) -> lis
             score = np.where((overlap >= needed) & allowed, _information(joint) * np.sqrt(overlap), 0.0)
             y, x = np.unravel_index(score.argmax(), shape)
             if score[y, x] > 0:
-                shift = np.array([[1.0, 0.0, shifts[1, y, x]], [0.0, 1.0, shifts[0, y, x]], [0.0, 0.0, 1.0]])
+                shift = np.array([[1.0, 0.0, shift_x[x]], [0.0, 1.0, shift_y[y]], [0.0, 0.0, 1.0]])
                 matrix = to_view @ shift @ to_canvas @ np.diag([*factors, 1.0])
                 poses.append(Hypothesis(matrix, float(score[y, x])))
     return poses
@@ -155,11 +154,11 @@ def _scales(within: SearchRange) -> np.ndarray:
     return middle * np.geomspace(within.min_scale, within.max_scale, count + 1 + count % 2)
 
 
-def _near(middles: np.ndarray, fixed: View, moving: View, within: SearchRange, factor: float) -> np.ndarray:
-    """(H, W) bool: whether moving's middle, (2, H, W) px of the reduced fixed view, lies where the prior puts it."""
-    expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factor
-    reach = within.max_shift * max(fixed.width, fixed.height) * factor
-    return np.hypot(*(middles - expected[:, None, None])) <= reach
+def _near(x: np.ndarray, y: np.ndarray, fixed: View, moving: View, within: SearchRange, factors) -> np.ndarray:
+    """Whether moving's middle, px of the reduced fixed view, lies where the prior puts it."""
+    expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
+    reach = within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
+    return np.hypot(x - expected[0], y - expected[1]) <= reach
 
 
 def _textured(view: View) -> bool:

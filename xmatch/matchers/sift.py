@@ -1,5 +1,7 @@
-"""The classic: SIFT keypoints (Lowe, IJCV 60, 2004) matched by their descriptors. At home within one sensor; a yardstick
-between sensors."""
+"""The classic: SIFT keypoints (Lowe, IJCV 60, 2004) matched by their descriptors.
+
+At home within one sensor; between sensors a yardstick.
+"""
 
 from __future__ import annotations
 
