@@ -64,7 +64,9 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
         "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
         # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
         "chance_log10": _chance_log10(int(agrees.sum()) // 4, max(count // 4, 1)),
-        "halves_px": _halves(ties[steady & (residual < 2 * TIE_PX)], moving, seed),
+        "halves_px": _halves(
+            ties[steady & (residual < 2 * TIE_PX)], moving, seed, mirrored=bool(np.linalg.det(best.matrix[:2, :2]) < 0)
+        ),
         "sharpening_px": max(alignment.agreement.values(), default=0.0),
         "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
     }
@@ -134,14 +136,17 @@ def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving:
     return float((hit.ravel() & shared).sum() / max(shared.sum(), 1))
 
 
-def _halves(ties: Correspondences, moving: View, seed: int) -> float:
+def _halves(ties: Correspondences, moving: View, seed: int, *, mirrored: bool) -> float:
     """Distance of moving's corners under fits to two interleaved halves, fixed view px; 20 when a half has no fit."""
     worst = LIMITS["halves_px"][1]
     if len(ties) < 12:
         return worst
     # Neighbouring windows share pixels: a chessboard of rows keeps the halves from being copies of each other.
     order = np.lexsort((ties.fixed_xy[:, 0], ties.fixed_xy[:, 1]))
-    fits = [estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0).transform for part in (0, 1)]
+    fits = [
+        estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0, allow_mirror=mirrored).transform
+        for part in (0, 1)
+    ]
     if any(fit is None for fit in fits):
         return worst
     outline = np.array([[0, 0], [moving.width, 0], [moving.width, moving.height], [0, moving.height]], float)
