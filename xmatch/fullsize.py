@@ -25,13 +25,15 @@ MIN_TIES = 12
 
 
 def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences: Correspondences, frame, options):
-    """(transform, correspondences, notes) after matching tiles at finer and finer resolution, up to the file's own.
+    """(transform, correspondences, px, notes) after matching tiles at finer and finer resolution, up to the file's own.
 
-    Memory is bounded by a tile. What a resolution cannot confirm is left as the coarser one found it.
+    px is the size of a matched pixel in px of the fixed file at the finest resolution that agreed. Memory is bounded by a
+    tile. What a resolution cannot confirm is left as the coarser one found it.
     """
     reduction = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
     moving_reduction = reduction / _local_scale(transform, moving)
     notes: tuple[str, ...] = ()
+    reached = reduction
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
         ties = _tile_ties(fixed, moving, transform, reduction, options)
@@ -45,12 +47,12 @@ def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences
         if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, 0.2 * len(ties)):
             notes = (f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands",)
             break
-        transform, correspondences = compose(transform, fitted.transform), ties
+        transform, correspondences, reached = compose(transform, fitted.transform), ties, reduction
         notes = (f"sharpened with {int(fitted.inliers.sum())} tie points at 1/{reduction:.3g} of the full resolution",)
         if moving_reduction / STEP < 0.3:
             break  # moving has no finer detail to offer
         moving_reduction /= STEP
-    return transform, correspondences, notes
+    return transform, correspondences, reached, notes
 
 
 def _tile_ties(fixed: Source, moving: Source, transform: Transform, reduction: float, options) -> Correspondences:

@@ -68,14 +68,15 @@ def register(
         if wider.verdict.probability > attempt.verdict.probability:
             frame, attempt = widened(frame, options), wider
     transform, correspondences, notes = attempt.transform, attempt.correspondences, frame.notes + attempt.notes
-    verdict = attempt.verdict
+    verdict, px = attempt.verdict, attempt.px_per_view_px
     if transform is not None and verdict.accepted:
         from xmatch.fullsize import sharpen
+        from xmatch.verdict import finer
 
-        transform, correspondences, more = sharpen(fixed, moving, transform, correspondences, frame, options)
-        notes += more
+        transform, correspondences, px, more = sharpen(fixed, moving, transform, correspondences, frame, options)
+        verdict, notes = finer(verdict, px / attempt.px_per_view_px), notes + more
         clock.done("full size", 0.9)
-    residual, inliers = _explained(transform, correspondences, attempt.px_per_view_px)
+    residual, inliers = _explained(transform, correspondences, px)
     transform = _written_as_one(transform, moving)
     return Registration(
         fixed=describe(fixed),
@@ -127,12 +128,12 @@ def _attempt(matcher, frame, options: RegisterOptions, clock: _Clock) -> _Attemp
     return _Attempt(fitted.transform, fitted.correspondences, verdict, px, fitted.notes)
 
 
-def _explained(transform: Transform | None, correspondences, px_per_view_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (fixed px) and which correspondences lie within two view px."""
+def _explained(transform: Transform | None, correspondences, px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (fixed px) and which correspondences lie within two matched px."""
     if transform is None:
         return np.full(len(correspondences), np.inf), np.zeros(len(correspondences), bool)
     residual = np.linalg.norm(transform(correspondences.moving_xy) - correspondences.fixed_xy, axis=1)
-    return residual, residual < 2.0 * px_per_view_px
+    return residual, residual < 2.0 * px
 
 
 def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
