@@ -31,7 +31,7 @@ class MutualInformation:
     name = "mi"
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
-        """Matches without correspondences: the evidence is the image as a whole. Nothing is drawn, `seed` is not used."""
+        """Matches without correspondences: its evidence is the whole image. Nothing is drawn: `seed` is not used."""
         if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
             return Matches()
         with ThreadPoolExecutor(max(1, threads)) as pool:
