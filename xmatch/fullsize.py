@@ -27,8 +27,8 @@ MIN_TIES = 12
 def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences: Correspondences, frame, options):
     """(transform, correspondences, px, notes) after matching tiles at finer and finer resolution, up to the file's own.
 
-    px is the size of a matched pixel in px of the fixed file at the finest resolution that agreed. Memory is bounded by a
-    tile. What a resolution cannot confirm is left as the coarser one found it.
+    px is the size of a matched pixel in px of the fixed file at the finest resolution that agreed. Memory is bounded
+    by a tile. What a resolution cannot confirm is left as the coarser one found it.
     """
     reduction = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
     moving_reduction = reduction / _local_scale(transform, moving)
@@ -72,7 +72,10 @@ def _tile_ties(fixed: Source, moving: Source, transform: Transform, reduction: f
 
 
 def _tile(fixed: Source, moving: Source, transform: Transform, centre: np.ndarray, side: float, reduction: float):
-    """Both views of one tile of fixed, moving laid onto it by the affine part of the transform there; None off the overlap."""
+    """Both views of one tile of fixed, moving laid onto it by the affine part of the transform there.
+
+    None where the images do not overlap or nothing is valid.
+    """
     width, height = fixed.header.width, fixed.header.height
     low = np.clip(np.round(centre - side / 2), 0, None).astype(int)
     high = np.minimum(low + int(side), (width, height))

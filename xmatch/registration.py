@@ -10,7 +10,7 @@ import numpy as np
 
 from xmatch.io.source import Source
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import DisplacementGrid, Linear, Transform, compose
+from xmatch.transforms import Chain, DisplacementGrid, Transform
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
@@ -137,20 +137,11 @@ def _explained(transform: Transform | None, correspondences, px: float) -> tuple
 
 
 def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
-    """A map of several steps as one displacement grid, which files can hold."""
-    if (
-        transform is None
-        or isinstance(transform, Linear)
-        or transform.kind in ("tps", "grid")
-        and hasattr(transform, "target_xy")
-    ):
+    """A map of several steps as one displacement grid, which files can hold; any other as it is."""
+    if not isinstance(transform, Chain):
         return transform
-    try:
-        transform.as_dict()
-    except TypeError:
-        width, height = moving.header.width, moving.header.height
-        return DisplacementGrid.sampled(transform, width, height, max(width, height) / GRID_NODES)
-    return transform
+    width, height = moving.header.width, moving.header.height
+    return DisplacementGrid.sampled(transform, width, height, max(width, height) / GRID_NODES)
 
 
 class _Clock:
@@ -170,5 +161,3 @@ class _Clock:
     def seconds(self) -> dict[str, float]:
         return {**self._stages, "total": time.perf_counter() - self._start}
 
-
-__all__ = ["Progress", "RegisterOptions", "compose", "register"]
