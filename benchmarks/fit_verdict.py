@@ -4,7 +4,8 @@
     python benchmarks/fit_verdict.py train.predictions.jsonl
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
-are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong alignments pass. Only training splits belong here.
+are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong ones pass.
+Only training splits belong here.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from xmatch.io.source import Header, Window
 from xmatch.transforms import DisplacementGrid, Linear, Transform
 
 MARGIN = 0.15
-"""Windows reach beyond the overlap that the georeferencing promises by this share of its longest side: it may be off."""
+"""Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off."""
 LATTICE = 17
 BEND_PX = 0.1
 """A prior that an affine map follows within this is taken as affine."""
@@ -116,8 +116,8 @@ def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
     low, high = landed.min(axis=0), landed.max(axis=0)
     gap = np.maximum(0, np.maximum(low - (fixed.width, fixed.height), -high))
     text = (
-        f"does not overlap the fixed image: it covers x {low[0]:.0f} to {high[0]:.0f}, y {low[1]:.0f} to {high[1]:.0f} px of a grid of "
-        f"{fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
+        f"does not overlap the fixed image: it covers x {low[0]:.0f} to {high[0]:.0f}, "
+        f"y {low[1]:.0f} to {high[1]:.0f} px of a grid of {fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
     )
     swapped = landed_swapped(fixed, moving)
     return text + (

@@ -64,7 +64,8 @@ class Raster:
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.valid.shape != self.pixels.shape[1:] or self.valid.dtype != bool:
-            raise ValueError(f"want pixels (C, H, W) and valid (H, W) bool; got {self.pixels.shape}, {self.valid.shape}")
+            found = f"{self.pixels.shape}, {self.valid.shape}"
+            raise ValueError(f"want pixels (C, H, W) and valid (H, W) bool; got {found}")
 
     @property
     def width(self) -> int:

@@ -29,7 +29,7 @@ class Judge:
         self._to_level = np.diag([*factors, 1.0])
 
     def __call__(self, matrix: np.ndarray) -> dict[str, float]:
-        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px, corner-counted; all 0 without overlap."""
+        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px; all 0 without overlap."""
         scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
         small, factors = resized(self.moving, self._to_level[0, 0] * scale)
         pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
