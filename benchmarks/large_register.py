@@ -26,6 +26,7 @@ from rasterio.windows import Window
 CRS = "EPSG:32632"
 OCTAVES_PX = (2400, 700, 200, 60, 18)
 TILE = 1024
+COARSE_PX = 4
 
 
 def main() -> None:
@@ -107,15 +108,18 @@ def make(path: Path, size: int, to_terrain: np.ndarray, *, invert: bool) -> None
         for y in range(0, size, TILE):
             for x in range(0, size, TILE):
                 width, height = min(TILE, size - x), min(TILE, size - y)
-                xs, ys = np.meshgrid(np.arange(x, x + width) + 0.5, np.arange(y, y + height) + 0.5)
-                place = project(to_terrain, np.column_stack([xs.ravel(), ys.ravel()])).astype(np.float32)
-                terrain = np.zeros((height, width), np.float32)
+                # Hills need no full resolution; the noise on them has it.
+                xs = np.arange(x, x + width, COARSE_PX) + COARSE_PX / 2
+                ys = np.arange(y, y + height, COARSE_PX) + COARSE_PX / 2
+                nodes = np.stack(np.meshgrid(xs, ys), -1)
+                place = project(to_terrain, nodes.reshape(-1, 2)).astype(np.float32).reshape(nodes.shape)
+                terrain = np.zeros(nodes.shape[:2], np.float32)
                 for step, lattice in zip(OCTAVES_PX, lattices, strict=True):
-                    at = (place / step + 30).reshape(height, width, 2)
+                    at = place / step + 30
                     terrain += step**0.4 * cv2.remap(lattice, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-                terrain = np.tanh(terrain / 15)
+                terrain = np.tanh(cv2.resize(terrain, (width, height)) / 15)
                 value = 0.5 - 0.4 * terrain * np.abs(terrain) ** 0.3 if invert else 0.5 + 0.4 * terrain
-                noise = np.random.default_rng(x * 7 + y + invert).normal(0, 0.02, value.shape)
+                noise = np.random.default_rng(x * 7 + y + invert).standard_normal(value.shape, np.float32) * 0.02
                 file.write(
                     (10000 * np.clip(value + noise, 0, 1)).astype(np.uint16)[None], window=Window(x, y, width, height)
                 )

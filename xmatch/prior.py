@@ -117,7 +117,7 @@ def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
     gap = np.maximum(0, np.maximum(low - (fixed.width, fixed.height), -high))
     text = (
         f"does not overlap the fixed image: it covers x {low[0]:.0f} to {high[0]:.0f}, "
-        f"y {low[1]:.0f} to {high[1]:.0f} px of a grid of {fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
+        f"y {low[1]:.0f} to {high[1]:.0f} of {fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
     )
     swapped = landed_swapped(fixed, moving)
     return text + (

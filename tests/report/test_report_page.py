@@ -229,11 +229,11 @@ def test_bars_stand_on_the_axis_and_the_fullest_fills_the_height():
 
 
 def test_weak_measures_are_marked_and_their_advice_comes_first():
-    rows = {row["name"]: row for row in evidence.rows({"odd_one": 0.25, "held_out_px": 9.0, "coverage": 0.8})}
-    assert list(rows) == ["coverage", "held_out_px", "odd_one"]
+    rows = {row["name"]: row for row in evidence.rows({"odd_one": 0.25, "halves_px": 9.0, "coverage": 0.8})}
+    assert list(rows) == ["coverage", "halves_px", "odd_one"]
     assert [row["weak"] for row in rows.values()] == [False, True, False]
     assert rows["odd_one"]["label"] == "Odd one" and rows["coverage"]["value"] == "80\u202f%"
-    assert evidence.advice({"held_out_px": 9.0})[0] == evidence.MEASURES["held_out_px"].advice
+    assert evidence.advice({"halves_px": 9.0})[0] == evidence.MEASURES["halves_px"].advice
     assert evidence.advice({}) == list(evidence.ALWAYS_WORTH_TRYING)
 
 

@@ -24,7 +24,7 @@ class Structural:
     name = "structural"
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
-        """Matches without correspondences: its evidence is the image as a whole. Nothing is drawn, `seed` has no say."""
+        """Matches without correspondences: its evidence is the image as a whole. Nothing is drawn: no seed."""
         if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
             return Matches()
         poses = search(

@@ -14,7 +14,7 @@ class Measure:
     meaning: str
     """One line."""
     unit: str = ""
-    """"%" for a share in [0, 1], "px" for fixed px, "" for a plain number."""
+    """"%" for a share in [0, 1], "px" for px of the match view, "" for a plain number."""
     at_least: float | None = None
     """Right alignments usually reach this. A guide for the reader: the verdict itself does not use it."""
     at_most: float | None = None
@@ -31,15 +31,15 @@ STIFFER = "Ask for a stiffer --transform: similarity needs the least evidence."
 MEASURES: dict[str, Measure] = {
     "inliers": Measure(
         "Inliers",
-        "Correspondences that agree with the transform.",
-        at_least=20,
+        "Tie points that agree with the alignment.",
+        at_least=8,
         advice=OTHER_VIEW,
     ),
     "inlier_share": Measure(
         "Inlier share",
-        "Correspondences that agree with the transform, of all that were found.",
+        "Tie points that agree with the alignment, of all that were tried.",
         unit="%",
-        at_least=0.2,
+        at_least=0.1,
         advice=OTHER_VIEW,
     ),
     "coverage": Measure(
@@ -51,41 +51,85 @@ MEASURES: dict[str, Measure] = {
     ),
     "overlap": Measure(
         "Overlap",
-        "Part of the fixed image that the moving image covers once it is laid on.",
+        "Part of the smaller image that lies on the other one.",
         unit="%",
-        at_least=0.1,
+        at_least=0.5,
         advice=CUT,
+    ),
+    "structure": Measure(
+        "Edges agree",
+        "Correlation of edge directions, above that of shifted copies.",
+        at_least=0.1,
+        advice=OTHER_VIEW,
+    ),
+    "structure_fine": Measure(
+        "Fine edges agree",
+        "The same for corners and crossings, which blur away first.",
+        at_least=0.01,
+    ),
+    "structure_z": Measure(
+        "Edges against chance",
+        "Agreement of edges in standard deviations of an accidental alignment.",
+        at_least=15.0,
+        advice=OTHER_VIEW,
+    ),
+    "structure_gain": Measure(
+        "Edges against the best shifted copy",
+        "How far agreement falls, in the same unit, at the best of eight shifts.",
+        at_least=11.0,
+    ),
+    "information": Measure(
+        "Mutual information",
+        "How well one image's brightness predicts the other's: 0 not at all, 1 fully.",
+        at_least=0.02,
+    ),
+    "information_gain": Measure(
+        "Information gain",
+        "How much mutual information rises above that of shifted copies: 1 is twice as much.",
+        at_least=0.2,
+        advice=OTHER_VIEW,
+    ),
+    "information_z": Measure(
+        "Information against shifts",
+        "The same rise in standard deviations among the shifted copies.",
+        at_least=1.0,
+    ),
+    "lead": Measure(
+        "Lead",
+        "How far the alignment stands above the best other one, in log-odds.",
+        at_least=1.0,
+        advice=NARROW,
     ),
     "forward_backward_px": Measure(
         "Forward-backward error",
-        "How far a point lands from its start when it is matched there and back.",
-        unit="px",
-        at_most=3.0,
-        advice=NARROW,
-    ),
-    "held_out_px": Measure(
-        "Held-out residual",
-        "Median residual of correspondences that were kept out of the fit.",
+        "How far a point lands from its start when it is matched there and back (median).",
         unit="px",
         at_most=3.0,
         advice=NARROW,
     ),
     "halves_px": Measure(
         "Agreement of two halves",
-        "How far two transforms lie apart that are fitted to independent halves of the correspondences.",
+        "How far two transforms lie apart that are fitted to independent halves of the tie points.",
         unit="px",
         at_most=5.0,
         advice=STIFFER,
     ),
     "chance_log10": Measure(
         "Chance level",
-        "Power of ten of the number of such agreements expected among random matches; far below 0 is good.",
-        at_most=-3.0,
+        "Power of ten of the probability that chance makes so many tie points agree; far below 0 is good.",
+        at_most=-0.6,
     ),
-    "similarity_gain": Measure(
-        "Similarity after the warp",
-        "Mutual information of the aligned images against shifted copies, a measure the matcher does not use.",
-        at_least=2.0,
+    "sharpening_px": Measure(
+        "Agreement of refinements",
+        "How far different ways to refine the alignment end apart.",
+        unit="px",
+        at_most=8.0,
+    ),
+    "scale_change": Measure(
+        "Change of scale",
+        "Distance from the expected scale, as a logarithm: 0 is none, 0.69 twofold.",
+        at_most=0.5,
+        advice=NARROW,
     ),
 }
 """Name in `Verdict.evidence` -> what it means. A name that is not here is shown all the same, without a meaning."""
