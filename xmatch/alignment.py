@@ -60,7 +60,7 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
     if polish:
         from xmatch.polish import Polisher
 
-        polisher = Polisher(fixed, moving, seed=seed, threads=threads)
+        polisher = Polisher(fixed, moving, seed=seed)
     close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
     finals = [_sharpened(fixed, moving, judge, candidate, polisher, seed) for candidate in close]
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)

@@ -20,8 +20,8 @@ FARTHEST = 0.05
 class Polisher:
     """Polishes poses of one pair of views; what belongs to the views is prepared once."""
 
-    def __init__(self, fixed: View, moving: View, *, side_px: float = SIDE_PX, seed: int = 0, threads: int = 1) -> None:
-        self._seed, self._threads, self._moving = seed, threads, moving
+    def __init__(self, fixed: View, moving: View, *, side_px: float = SIDE_PX, seed: int = 0) -> None:
+        self._seed, self._moving = seed, moving
         self._reduction = min(1.0, side_px / np.sqrt(fixed.width * fixed.height))
         (image, valid), factors = resized(fixed, self._reduction)
         self._fixed, self._fixed_mask = _smoothed(image, valid), valid
@@ -58,7 +58,8 @@ class Polisher:
         centre = np.array(transform.GetCenter())
         transform.SetTranslation((guess[:2, :2] @ centre + guess[:2, 2] - centre).tolist())
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfThreads(self._threads)
+        # More than one, and the metric adds up in whatever order they finish: poses would differ from run to run.
+        method.SetNumberOfWorkUnits(1)
         method.SetMetricAsMattesMutualInformation(BINS)
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(SAMPLED, self._seed + 1)
