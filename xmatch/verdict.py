@@ -2,6 +2,7 @@
 
 A logistic regression on measures that fail in different ways, fitted by benchmarks/fit_verdict.py on real pairs of
 known alignment and on pairs of unrelated images; its coefficients lie beside this file with their certificate.
+A weighted sum lets one strong measure drown the others, so an alignment must also be the only one of its kind.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.special import bdtrc
 from xmatch.alignment import FORWARD_BACKWARD_PX, Alignment
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
+from xmatch.matchers.repetition import repetition
 from xmatch.raster import View
 from xmatch.result import Verdict
 from xmatch.transforms import Linear
@@ -47,9 +49,13 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """Measure -> range it is clipped to before it is weighed."""
 
+MIN_LEAD, MAX_REPETITION = 0.3, 0.85
+"""An alignment that another one equals is not accepted however well it fits: of both, one at most is right. Two in
+a hundred right alignments of the fit fail this; chequered patterns of 10 to 40 px in 240 do."""
+
 
 def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
-    """All measures of `LIMITS` for an alignment of two views, lengths in px of the fixed view."""
+    """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
     best, ties = alignment.best, alignment.ties
     pose = Linear(best.matrix, "affine")
     residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
@@ -59,6 +65,7 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
     return {
         **{name: float(np.clip(best.measures[name], *LIMITS[name])) for name in best.measures},
         "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
+        "repetition": repetition(fixed, moving, best.matrix),
         "inliers": float(agrees.sum()),
         "inlier_share": float(agrees.mean()) if count else 0.0,
         "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
@@ -84,12 +91,14 @@ def judge(
     """
     model = coefficients()
     probability = float(1 / (1 + np.exp(-score(evidence, model))))
-    accepted = probability >= model["threshold"]
+    unique = evidence["lead"] >= MIN_LEAD and evidence.get("repetition", 0.0) <= MAX_REPETITION
+    probability = probability if unique else min(probability, 0.5)
+    accepted = unique and probability >= model["threshold"]
     ce90 = expected_error(evidence, model) * px_per_view_px if accepted else None
     return Verdict(
         accepted=accepted,
         probability=probability,
-        reason=_reason(accepted, evidence, model),
+        reason=_reason(accepted, evidence, model) if unique else AMBIGUOUS,
         ce90_px=ce90,
         ce90_ground=None if ce90 is None or ground_per_px is None else ce90 * ground_per_px,
         ground_unit=unit if ground_per_px is not None else None,
@@ -170,6 +179,8 @@ def _reason(accepted: bool, evidence: dict[str, float], model: dict[str, Any]) -
     words = " and ".join(SPOKEN[name][0 if accepted else 1] for name in loudest)
     return f"{words[0].upper()}{words[1:]}."
 
+
+AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."
 
 SPOKEN: dict[str, tuple[str, str]] = {
     "structure": ("edges of both images run alike", "edges of the two images do not run alike"),

@@ -100,6 +100,13 @@ MEASURES: dict[str, Measure] = {
         at_least=1.0,
         advice=NARROW,
     ),
+    "repetition": Measure(
+        "Repetition",
+        "How well the best other place in the image fits, as a share of the alignment's own fit.",
+        unit="%",
+        at_most=0.85,
+        advice=NARROW,
+    ),
     "forward_backward_px": Measure(
         "Forward-backward error",
         "How far a point lands from its start when it is matched there and back (median).",
