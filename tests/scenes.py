@@ -37,8 +37,9 @@ def ground(seed: int = 0, side: int = GROUND) -> np.ndarray:
         middle, size = rng.uniform(0, side, 2), rng.uniform(8, 30)
         angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(4, 7)))
         outline = (middle + size * np.stack([np.cos(angles), np.sin(angles)], -1)).round().astype(np.int32)
-        x0, y0 = np.maximum(outline.min(axis=0), 0)
-        around = land[y0 : outline[:, 1].max() + 1, x0 : outline[:, 0].max() + 1]
+        x0, y0 = np.clip(outline.min(axis=0), 0, side - 1)
+        x1, y1 = np.clip(outline.max(axis=0), (x0, y0), side - 1) + 1
+        around = land[y0:y1, x0:x1]
         field = cv2.fillPoly(np.zeros(around.shape, np.uint8), [outline - (x0, y0)], 1)
         around += field * np.float32(rng.choice([-1, 1]) * rng.uniform(0.4, 1.0))
     land = cv2.GaussianBlur(land, (0, 0), 0.7)
