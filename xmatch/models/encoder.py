@@ -1,0 +1,95 @@
+"""A convolutional pyramid of one image: strides 1 to 16, seen once and used against every partner."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xmatch.models.config import XMatchConfig
+
+Features = dict[int, Tensor]
+"""stride -> (B, C, H / stride, W / stride)."""
+
+
+def standardised(image: Tensor, valid: Tensor) -> Tensor:
+    """(B, 1, H, W) image with mean 0 and standard deviation 1 over its valid pixels, 0 elsewhere.
+
+    Args:
+        image: (B, 1, H, W), any range.
+        valid: (B, 1, H, W) bool.
+    """
+    weight = valid.to(image.dtype)
+    count = weight.sum((2, 3), keepdim=True).clamp(min=1)
+    mean = (image * weight).sum((2, 3), keepdim=True) / count
+    centred = (image - mean) * weight
+    deviation = (centred.square().sum((2, 3), keepdim=True) / count).sqrt()
+    return centred / deviation.clamp(min=1e-4)
+
+
+def conv(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch normalisation."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs))
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class Encoder(nn.Module):
+    """Image and mask -> features at strides 16 and 8 for the coarse stage, and at the refiners' strides."""
+
+    def __init__(self, config: XMatchConfig) -> None:
+        super().__init__()
+        widths = (2, *config.channels)
+        self.stages = nn.ModuleList(
+            nn.Sequential(conv(a, b, stride=2), nn.ReLU(), *(Residual(b) for _ in range(count)))
+            for a, b, count in zip(widths, config.channels, config.blocks, strict=False)
+        )
+        inputs = dict(zip((1, 2, 4, 8), (2, *config.channels[:3]), strict=True))
+        self.strides = config.refine_strides
+        wanted = dict(zip(config.refine_strides, config.refine_channels, strict=True))
+        # Top down: what the coarser level knows goes into the finer one.
+        above = (config.channels[3], *config.refine_channels)
+        self.lateral = nn.ModuleDict({str(s): nn.Conv2d(inputs[s], c, 3, padding=1) for s, c in wanted.items()})
+        self.down = nn.ModuleDict(
+            {str(s): nn.Conv2d(a, c, 1) for (s, c), a in zip(wanted.items(), above, strict=False)}
+        )
+        self.smooth = nn.ModuleDict({str(s): conv(c, c) for s, c in wanted.items()})
+
+    def forward(self, image: Tensor, valid: Tensor, *, finest: int = 1) -> tuple[Tensor, Tensor, Features]:
+        """Features of one batch of images.
+
+        Args:
+            image: (B, 1, H, W), any range; H and W multiples of 16.
+            valid: (B, 1, H, W) bool.
+            finest: no features are made for refiners below this stride.
+
+        Returns:
+            Stride 16 (B, C16, H/16, W/16), stride 8 (B, C8, H/8, W/8), and the refiners' features.
+        """
+        mask = valid.to(image.dtype)
+        x = torch.cat([standardised(image, valid), mask], 1).contiguous(memory_format=torch.channels_last)
+        levels = {1: x}
+        for stride, stage in zip((2, 4, 8, 16), self.stages, strict=True):
+            x = stage(x)
+            levels[stride] = x
+        features: Features = {}
+        above = levels[16]
+        for stride in self.strides:
+            if stride < finest:
+                break
+            key = str(stride)
+            raised = F.interpolate(self.down[key](above), scale_factor=2, mode="bilinear", align_corners=False)
+            above = F.relu(self.smooth[key](self.lateral[key](levels[stride]) + raised))
+            features[stride] = above
+        return levels[16], levels[8], features
