@@ -47,6 +47,29 @@ class SearchRange:
     """The shift of `centre` is to be believed within `max_shift` of the fixed view's longest side."""
     max_shift: float = 0.35
 
+    def holds(self, turn_deg, scale, *, slack_deg: float = 0.0, slack_scale: float = 1.0):
+        """Whether turns and scales (of moving as seen from the matched side) lie in the range, give or take a slack."""
+        axis = self.centre[:2, 0]
+        middle, unit = np.degrees(np.arctan2(axis[1], axis[0])), np.sqrt(abs(np.linalg.det(self.centre[:2, :2])))
+        off = np.abs((turn_deg - middle + 180.0) % 360.0 - 180.0)
+        relative = scale / unit
+        return (
+            (off <= self.max_angle_deg + slack_deg)
+            & (relative >= self.min_scale / slack_scale)
+            & (relative <= self.max_scale * slack_scale)
+        )
+
+    def allows(self, matrix: np.ndarray, fixed: View, moving: View) -> bool:
+        """Whether a similarity (3, 3), moving view px -> fixed view px, lies in the range, rounding forgiven."""
+        mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
+        # Seen from the other side, moving's x axis points the other way.
+        axis = matrix[:2, 0] * (-1 if mirrored else 1)
+        turn, scale = np.degrees(np.arctan2(axis[1], axis[0])), np.hypot(*axis)
+        middle = np.array([moving.width / 2, moving.height / 2, 1.0])
+        away = np.linalg.norm(((matrix - self.centre) @ middle)[:2])
+        near_enough = not self.near or away <= self.max_shift * max(fixed.width, fixed.height)
+        return bool(self.holds(turn, scale, slack_deg=2.0, slack_scale=1.05) and near_enough)
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:

@@ -96,7 +96,7 @@ def _pairs(fixed: _Keypoints, moving: _Keypoints, within: SearchRange) -> Corres
     ratio = first_apart / np.maximum(second_apart, 1e-6)
     turn = fixed.angle_deg - moving.angle_deg[nearest]
     scale = fixed.size_px / moving.size_px[nearest]
-    kept = mutual & (ratio < RATIO) & _in_range(turn, scale, within, SLACK_DEG, SLACK_SCALE)
+    kept = mutual & (ratio < RATIO) & within.holds(turn, scale, slack_deg=SLACK_DEG, slack_scale=SLACK_SCALE)
     return Correspondences(fixed.xy[kept], moving.xy[nearest[kept]], np.clip(1 - ratio[kept], 0, 1).astype(np.float64))
 
 
@@ -112,31 +112,7 @@ def _poses(
         if agreed.transform is None or agreed.inliers.sum() < MIN_INLIERS:
             break
         matrix = agreed.transform.matrix
-        if (np.linalg.det(matrix[:2, :2]) < 0) == mirrored and _allowed(matrix, fixed, moving, within):
+        if (np.linalg.det(matrix[:2, :2]) < 0) == mirrored and within.allows(matrix, fixed, moving):
             poses.append(Hypothesis(matrix, float(agreed.inliers.sum())))
         pairs = pairs[~agreed.inliers]
     return tuple(sorted(poses, key=lambda pose: -pose.score))
-
-
-def _allowed(matrix: np.ndarray, fixed: View, moving: View, within: SearchRange) -> bool:
-    mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
-    # Seen from the other side, moving's x axis points the other way.
-    axis = matrix[:2, 0] * (-1 if mirrored else 1)
-    turn, scale = np.degrees(np.arctan2(axis[1], axis[0])), np.hypot(*axis)
-    middle = np.array([moving.width / 2, moving.height / 2, 1.0])
-    away = np.linalg.norm(((matrix - within.centre) @ middle)[:2])
-    near_enough = not within.near or away <= within.max_shift * max(fixed.width, fixed.height)
-    return bool(_in_range(turn, scale, within, 2.0, 1.05) and near_enough)
-
-
-def _in_range(turn_deg, scale, within: SearchRange, slack_deg: float, slack_scale: float):
-    """Whether turns and scales (of moving as seen from the matched side) lie in the range, give or take the slack."""
-    axis = within.centre[:2, 0]
-    middle, unit = np.degrees(np.arctan2(axis[1], axis[0])), np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
-    off = np.abs((turn_deg - middle + 180.0) % 360.0 - 180.0)
-    relative = scale / unit
-    return (
-        (off <= within.max_angle_deg + slack_deg)
-        & (relative >= within.min_scale / slack_scale)
-        & (relative <= within.max_scale * slack_scale)
-    )
