@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xmatch.synth.modalities.curves import looked_up, stepped_table
 from xmatch.synth.modalities.draws import blobs, chance, uniform, white
 from xmatch.synth.modalities.filters import blurred
-from xmatch.synth.modalities.relief import surfaces
+from xmatch.synth.modalities.regions import of_region, regions
 
 
 def outlines(number: Tensor) -> Tensor:
@@ -46,14 +45,18 @@ class Map:
     words: int = 8
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        rank = blurred(surfaces(image, rng), uniform(image, rng, 0.3, 1.6), 4)
-        number, colours = stepped_table(image, rng, 2, 6, channels=3)
+        label = regions(image, rng, 2, 6, (1.5, 7.0))
+        colours = uniform(image, rng, 0.0, 1.0, 18).reshape(-1, 3, 6)
+        # Some kinds of surface are not on the map: they look like another.
+        kinds = torch.randint(0, 6, (len(image), 1, 6), generator=rng, device=image.device)
+        own = torch.arange(6, device=image.device).expand_as(kinds)
+        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 6).reshape(-1, 1, 6) < 0.25, kinds, own)
+        colours = colours.gather(2, kinds.expand(-1, 3, -1))
         grey = colours.mean(1, keepdim=True)
         colours = grey + (colours - grey) * uniform(image, rng, 0.0, 1.0)[..., 0]
         pale = uniform(image, rng, 0.2, 1.0)[..., 0]
         colours = 1 - pale * (1 - colours)
-        table = torch.cat([colours, number[:, None] / 8], 1)
-        looked = looked_up(rank, table)
+        looked = of_region(label, torch.cat([colours, kinds.float()], 1))
         areas, number = looked[:, :3], looked[:, 3:]
         line = outlines(number) * chance(image, rng, 0.7) * (uniform(image, rng, -0.3, 0.5) + 0.4)
         words = lettering(image, rng, self.words) * uniform(image, rng, 0.0, 0.9)
@@ -68,8 +71,8 @@ class Posterised:
     name: str = "posterised"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        _, levels = stepped_table(image, rng, 2, 8)
-        out = looked_up(surfaces(image, rng), levels)
+        label = regions(image, rng, 2, 6, (0.8, 5.0))
+        out = of_region(label, uniform(image, rng, 0.0, 1.0, 6).reshape(-1, 1, 6))
         out = out + uniform(image, rng, 0.0, 0.05) * blobs(image, rng, 4)
         out = blurred(out, uniform(image, rng, 0.0, 1.2), 3)
         return (out + uniform(image, rng, 0.0, 0.03) * white(image, rng)).clamp(0.0, 1.0)

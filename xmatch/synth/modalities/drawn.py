@@ -32,8 +32,9 @@ def brushed(image: Tensor, reach: Tensor, most: int) -> Tensor:
             if best is None:
                 best, least = colour, spread
                 continue
-            calmer = spread < least
-            best, least = torch.where(calmer, colour, best), torch.minimum(spread, least)
+            # A sum instead of torch.where, which takes several times as long when the condition is broadcast.
+            best = best + (spread < least).float() * (colour - best)
+            least = torch.minimum(spread, least)
     return best
 
 

@@ -9,22 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from xmatch.synth.modalities.curves import equalised, looked_up, random_contrast, stepped_table, stretched
+from xmatch.synth.modalities.curves import random_contrast, stretched
 from xmatch.synth.modalities.draws import blobs, chance, direction, positions, uniform, white
-from xmatch.synth.modalities.filters import blurred, flattened, gray, slopes, widely_blurred
-
-
-def surfaces(image: Tensor, rng: torch.Generator) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: ranks of a random mixture of brightness and colour with the texture smoothed away."""
-    value = gray(image)
-    if image.shape[1] == 3:
-        red, green, blue = image.split(1, 1)
-        value = value + uniform(image, rng, -0.7, 0.7) * (red - green) + uniform(image, rng, -0.7, 0.7) * (blue - green)
-    smooth = flattened(stretched(value), uniform(image, rng, 0.08, 0.25))
-    return equalised(flattened(smooth, uniform(image, rng, 0.08, 0.25)))
+from xmatch.synth.modalities.filters import blurred, gray, slopes, widely_blurred
+from xmatch.synth.modalities.regions import of_region, regions
 
 
 @dataclass(frozen=True)
@@ -34,9 +24,8 @@ class Depth:
     name: str = "depth"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        rank = surfaces(image, rng)
-        _, planes = stepped_table(image, rng, 2, 7, channels=3)
-        offset, tilt_x, tilt_y = looked_up(rank, planes).split(1, 1)
+        label = regions(image, rng, 2, 6, (2.0, 8.0))
+        offset, tilt_x, tilt_y = of_region(label, uniform(image, rng, 0.0, 1.0, 18).reshape(-1, 3, 6)).split(1, 1)
         down, across = (2 * share - 1 for share in positions(image))
         down = down[:, None]
         cos, sin = direction(image, rng)
@@ -45,7 +34,8 @@ class Depth:
         depth = 2.5 + uniform(image, rng, 0.2, 1.0) * (cos * across + sin * down)
         depth = depth + uniform(image, rng, 0.4, 1.6) * (offset - 0.5)
         depth = depth + uniform(image, rng, 0.0, 0.8) * ((tilt_x - 0.5) * across + (tilt_y - 0.5) * down)
-        depth = depth + uniform(image, rng, 0.0, 0.5) * rank + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)
+        relief = widely_blurred(gray(image), uniform(image, rng, 2.0, 8.0))
+        depth = depth + uniform(image, rng, -0.8, 0.8) * relief + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)
         depth = depth.clamp_min(0.3)
         inverse = chance(image, rng, 0.5)
         depth = inverse / depth + (1 - inverse) * depth
@@ -63,9 +53,8 @@ class Normal:
     name: str = "normal"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        rank = surfaces(image, rng)
-        _, planes = stepped_table(image, rng, 2, 6, channels=2)
-        facing = (looked_up(rank, planes) - 0.5) * uniform(image, rng, 0.2, 2.0)
+        label = regions(image, rng, 2, 6, (1.5, 6.0))
+        facing = of_region(label, uniform(image, rng, -0.5, 0.5, 12).reshape(-1, 2, 6)) * uniform(image, rng, 0.2, 2.5)
         luma = stretched(gray(image))
         fine_x, fine_y = slopes(blurred(luma, uniform(image, rng, 0.6, 1.6), 4))
         wide_x, wide_y = slopes(widely_blurred(luma, uniform(image, rng, 3.0, 9.0)))
@@ -74,5 +63,5 @@ class Normal:
         lean = torch.cat([fine * fine_x + wide * wide_x, fine * fine_y + wide * wide_y], 1) + facing
         lean = lean + uniform(image, rng, -0.5, 0.5, 2)
         lean = blurred(lean, uniform(image, rng, 0.3, 1.2), 3)
-        normal = F.normalize(torch.cat([-lean, torch.ones_like(luma)], 1), dim=1)
-        return (0.5 * normal + 0.5).clamp(0.0, 1.0)
+        towards = (1 + lean[:, :1] ** 2 + lean[:, 1:] ** 2).rsqrt()
+        return (0.5 + 0.5 * torch.cat([-lean * towards, towards], 1)).clamp(0.0, 1.0)
