@@ -1,0 +1,126 @@
+"""What cameras and archives do to an image once it is taken: blur, noise, contrast, stripes, patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmatch.synth.modalities.filters import blurred
+
+BLUR_REACH_PX = 3
+PATCH_SHARE = (0.04, 0.2)
+"""Sides of occluding patches, share of the image's."""
+
+
+def degraded(
+    image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float
+) -> tuple[Tensor, Tensor | None]:
+    """Images of (B, C, H, W) in [0, 1], each spoiled in its own way.
+
+    Args:
+        noise: 0 (exposure alone changes, mildly) to 1.
+
+    Returns:
+        The images, and (B, 1, H, W) bool of px that a patch hides, None when there is no patch.
+    """
+    if noise > 0:
+        image = _coarsened(image, host, noise)
+        image = _softened(image, host, noise)
+    image = _exposed(image, host, noise)
+    if noise == 0:
+        return image, None
+    image = _striped(image, rng, host, noise)
+    image = _noisy(image, rng, host, noise)
+    image, hidden = _patched(image, rng, host, noise)
+    return image.clamp_(0.0, 1.0), hidden
+
+
+def _exposed(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
+    """Gamma, then a random part of the range of grey levels."""
+    count = len(image)
+    gamma = np.exp(host.uniform(-1, 1, count) * (0.1 + 0.4 * noise))
+    width = 1 - host.random(count) * (0.15 + 0.45 * noise)
+    floor = host.random(count) * (1 - width)
+    out = image.clamp(1e-4, 1.0) ** _column(gamma, image)
+    return out.mul_(_column(width, image)).add_(_column(floor, image))
+
+
+def _softened(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
+    sigma = host.uniform(0, 1.3 * noise, len(image))
+    return _on_some(
+        image, sigma > 0.35, lambda part, chosen: blurred(part, _column(sigma[chosen], part), BLUR_REACH_PX)
+    )
+
+
+def _coarsened(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
+    """Resolution lost for good: shrunk by a factor of up to 3, enlarged again."""
+    factor = np.where(host.random(len(image)) < 0.2 * noise, host.uniform(1.5, 3.0, len(image)), 1.0)
+
+    def coarse(part: Tensor, chosen: np.ndarray) -> Tensor:
+        side = [max(2, round(n / float(factor[chosen].mean()))) for n in part.shape[-2:]]
+        small = F.interpolate(part, side, mode="bilinear", antialias=True, align_corners=False)
+        return F.interpolate(small, part.shape[-2:], mode="bilinear", align_corners=False)
+
+    return _on_some(image, factor > 1, coarse)
+
+
+def _striped(image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
+    """Rows or columns of detectors that answer differently."""
+
+    def stripes(part: Tensor, chosen: np.ndarray) -> Tensor:
+        shape = (len(part), 1, part.shape[-2], 1) if host.random() < 0.5 else (len(part), 1, 1, part.shape[-1])
+        strength = _column(host.uniform(0.02, 0.1, len(part)), part)
+        return part + strength * torch.randn(shape, generator=rng, device=part.device)
+
+    return _on_some(image, host.random(len(image)) < 0.15 * noise, stripes)
+
+
+def _noisy(image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
+    sigma = host.uniform(0, 0.08 * noise, len(image)) * host.random(len(image))
+
+    def grain(part: Tensor, chosen: np.ndarray) -> Tensor:
+        drawn = torch.randn((len(part), 1, *part.shape[-2:]), generator=rng, device=part.device)
+        return part + drawn.mul_(_column(sigma[chosen], part))
+
+    return _on_some(image, sigma > 0.004, grain)
+
+
+def _patched(
+    image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float
+) -> tuple[Tensor, Tensor | None]:
+    """Something in front: up to three grey or noisy rectangles."""
+    chosen = np.flatnonzero(host.random(len(image)) < 0.15 * noise)
+    if not len(chosen):
+        return image, None
+    height, width = image.shape[-2:]
+    hidden = image.new_zeros((len(image), 1, height, width), dtype=torch.bool)
+    for number in chosen:
+        for _ in range(host.integers(1, 4)):
+            h, w = (max(1, int(host.uniform(*PATCH_SHARE) * side)) for side in (height, width))
+            y, x = host.integers(0, height - h + 1), host.integers(0, width - w + 1)
+            patch = image[number, :, y : y + h, x : x + w]
+            grey = float(host.random())
+            if host.random() < 0.5:
+                patch.fill_(grey)
+            else:
+                patch.copy_(grey + 0.2 * torch.randn(patch.shape, generator=rng, device=image.device))
+            hidden[number, :, y : y + h, x : x + w] = True
+    return image, hidden
+
+
+def _on_some(image: Tensor, wanted: np.ndarray, change) -> Tensor:
+    """The images with `change(part, indices)` applied to those that are `wanted`, (B,) bool."""
+    chosen = np.flatnonzero(wanted)
+    if not len(chosen):
+        return image
+    if len(chosen) == len(image):
+        return change(image, chosen)
+    where = torch.as_tensor(chosen, device=image.device)
+    return image.index_copy(0, where, change(image.index_select(0, where), chosen))
+
+
+def _column(values: np.ndarray, like: Tensor) -> Tensor:
+    """(B, 1, 1, 1)."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, None, None, None]

@@ -1,0 +1,35 @@
+"""Several sources as one, each with its share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xmatch.synth.sources.aligned import Source
+
+
+class Mixture:
+    """Sources with weights, as MatchAnything mixes its three kinds (He et al. 2025, section 3.1).
+
+    Args:
+        sources: (source, weight) pairs; the weights are positive and need not sum to 1. A bare source weighs 1.
+
+    Raises:
+        ValueError: no source, or a weight that is not positive.
+    """
+
+    def __init__(self, sources: Sequence[Source | tuple[Source, float]]) -> None:
+        pairs = [item if isinstance(item, tuple) else (item, 1.0) for item in sources]
+        if not pairs:
+            raise ValueError("a mixture of no sources")
+        if min(weight for _, weight in pairs) <= 0:
+            raise ValueError("weights of a mixture must be positive")
+        self.sources = tuple(source for source, _ in pairs)
+        total = sum(weight for _, weight in pairs)
+        self.shares = tuple(weight / total for _, weight in pairs)
+
+    def allot(self, count: int, host: np.random.Generator) -> list[np.ndarray]:
+        """For each source, which of `count` pairs it makes."""
+        chosen = host.choice(len(self.sources), count, p=self.shares)
+        return [np.flatnonzero(chosen == number) for number in range(len(self.sources))]

@@ -1,0 +1,163 @@
+"""Training pairs: two sensors, two geometries, and the exact warp between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmatch.synth.degrade import degraded
+from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.mixture import Mixture
+from xmatch.synth.modalities.filters import gray
+from xmatch.synth.resampling import all_valid_at, believed, resampled
+from xmatch.synth.seeds import host_rng
+from xmatch.synth.sources.aligned import Aligned
+from xmatch.synth.warps import BASE_PER_SIDE, Warps, draw_warps, steps_px
+
+FILL_SHARES = {"zeros": 0.5, "mean": 0.25, "noise": 0.25}
+"""How often px without content are filled with what."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPairs:
+    """B pairs of S x S px. Positions are normalised, `align_corners=False`."""
+
+    fixed: Tensor
+    """(B, C, S, S) float32 in [0, 1]; C = 1 unless more was asked for."""
+    fixed_valid: Tensor
+    """(B, 1, S, S) bool: the px shows the scene, not a filled border."""
+    moving: Tensor
+    """(B, C, S, S)."""
+    moving_valid: Tensor
+    """(B, 1, S, S) bool."""
+    warp: Tensor
+    """(B, S, S, 2) position in moving of the centre of every fixed px; outside [-1, 1] where moving does not show it.
+    Finite everywhere, but meaningless where the sources say nothing (beyond a flow's image, behind the horizon)."""
+    covisible: Tensor
+    """(B, S, S) bool: the fixed px is valid, its partner lies inside moving, is valid, and nothing hides either."""
+    modalities: tuple[tuple[str, str], ...]
+    """Names of the sensors of fixed and moving."""
+    matrices: np.ndarray | None = None
+    """(B, 3, 3) float64 homographies fixed -> moving, normalised, NaN where the warp is none."""
+
+    def __len__(self) -> int:
+        return len(self.fixed)
+
+    def to(self, device: torch.device | str) -> TrainingPairs:
+        """The same pairs on another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return TrainingPairs(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
+
+
+def draw_pairs(
+    mixture: Mixture, count: int, size: int, rng: torch.Generator, difficulty: Difficulty, channels: int = 1
+) -> TrainingPairs:
+    """`count` pairs of `size` x `size` px on the generator's device.
+
+    Args:
+        mixture: where the scenes come from.
+        difficulty: bounds of what is drawn.
+        channels: 1 (luma) or 3 (grey sensors repeat theirs).
+    """
+    host = host_rng(rng)
+    base_size = 8 * round(BASE_PER_SIDE * size / 8)
+    parts, order = [], []
+    for source, places in zip(mixture.sources, mixture.allot(count, host), strict=True):
+        if len(places):
+            aligned = source.draw(len(places), base_size, rng, difficulty)
+            parts.append(look_twice(aligned, size, rng, host, difficulty, channels))
+            order.append(places)
+    return _joined(parts, np.concatenate(order))
+
+
+def look_twice(
+    aligned: Aligned,
+    size: int,
+    rng: torch.Generator,
+    host: np.random.Generator,
+    difficulty: Difficulty,
+    channels: int = 1,
+) -> TrainingPairs:
+    """Aligned images as pairs with a random warp between them."""
+    count, base_size = len(aligned.first), aligned.first.shape[-1]
+    warps = draw_warps(count, size, base_size, host, difficulty)
+    fixed_grid, moving_grid = warps.fixed_grid(size, rng.device), warps.moving_grid(size, rng.device)
+    fixed_step = steps_px(warps.fixed_to_base, size, base_size)
+    moving_step = steps_px(warps.moving_to_base, size, base_size)
+    fixed = resampled(_with_channels(aligned.first, channels), fixed_grid, fixed_step)
+    moving = resampled(_with_channels(aligned.second, channels), moving_grid, moving_step)
+    fixed_valid = believed(aligned.first_valid, fixed_grid, fixed_step)
+    moving_valid = believed(aligned.second_valid, moving_grid, moving_step)
+    both, hidden = degraded(torch.cat([fixed, moving]), rng, host, difficulty.noise)
+    both = _filled(both, torch.cat([fixed_valid, moving_valid]), rng, host)
+    warp, seen = _truth(aligned, warps, fixed_grid)
+    seen = seen & fixed_valid[:, 0] & (warp.abs() <= 1).all(-1)
+    shown = moving_valid
+    if hidden is not None:
+        seen, shown = seen & ~hidden[:count, 0], shown & ~hidden[count:]
+    seen = seen & all_valid_at(shown, warp)[:, 0]
+    matrices = warps.matrices
+    matrices[warps.is_bent | (aligned.flow is not None)] = np.nan
+    return TrainingPairs(both[:count], fixed_valid, both[count:], moving_valid, warp, seen, aligned.names, matrices)
+
+
+def _truth(aligned: Aligned, warps: Warps, fixed_grid: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, S, S, 2) place in moving of every fixed px, and (B, S, S) bool: the source vouches for it."""
+    if aligned.covisible is None:
+        seen = fixed_grid.new_ones((), dtype=torch.bool).expand(fixed_grid.shape[:3])
+    else:
+        seen = all_valid_at(aligned.covisible[:, None], fixed_grid)[:, 0] & (fixed_grid.abs() <= 1).all(-1)
+    if aligned.flow is None:
+        return warps.to_moving(fixed_grid), seen
+    flow = aligned.flow.permute(0, 3, 1, 2)
+    # Interpolated as an offset: beyond the border the position goes on, where a repeated position would stand still.
+    height, width = flow.shape[-2:]
+    line_x = (torch.arange(width, device=flow.device) + 0.5) * (2.0 / width) - 1.0
+    line_y = (torch.arange(height, device=flow.device) + 0.5) * (2.0 / height) - 1.0
+    offset = flow - torch.stack(torch.meshgrid(line_x, line_y, indexing="xy"))[None]
+    offset = F.grid_sample(offset, fixed_grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return warps.to_moving(fixed_grid + offset.permute(0, 2, 3, 1)), seen
+
+
+def _with_channels(image: Tensor, channels: int) -> Tensor:
+    if image.shape[1] == channels:
+        return image
+    return gray(image) if channels == 1 else image.expand(-1, channels, -1, -1)
+
+
+def _filled(image: Tensor, valid: Tensor, rng: torch.Generator, host: np.random.Generator) -> Tensor:
+    """Px that are not valid, replaced by zeros, by the image's mean or by noise."""
+    kinds = host.choice(list(FILL_SHARES), len(image), p=list(FILL_SHARES.values()))
+    if bool(valid.all()):
+        return image
+    value = image.new_zeros((len(image), 1, 1, 1))
+    share = valid.float().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    mean = (image * valid).mean((1, 2, 3), keepdim=True) / share
+    wants_mean = torch.as_tensor(kinds == "mean", device=image.device)[:, None, None, None]
+    out = torch.where(valid, image, torch.where(wants_mean, mean, value))
+    for number in np.flatnonzero(kinds == "noise"):
+        noise = torch.rand((1, *image.shape[-2:]), generator=rng, device=image.device)
+        out[number] = torch.where(valid[number], image[number], noise)
+    return out
+
+
+def _joined(parts: list[TrainingPairs], order: np.ndarray) -> TrainingPairs:
+    """Parts as one batch; the i-th pair of all parts goes to place order[i], so that no place belongs to a source."""
+    if len(parts) == 1:
+        return parts[0]
+    back = np.argsort(order)
+    values = {}
+    for field in fields(TrainingPairs):
+        columns = [getattr(part, field.name) for part in parts]
+        if isinstance(columns[0], Tensor):
+            values[field.name] = torch.cat(columns)[torch.as_tensor(back, device=columns[0].device)]
+        elif field.name == "matrices":
+            values[field.name] = np.concatenate(columns)[back]
+        else:
+            names = sum(columns, ())
+            values[field.name] = tuple(names[i] for i in back)
+    return TrainingPairs(**values)

@@ -1,0 +1,13 @@
+"""Sources of scenes. Each gives two images of a scene as two sensors see it, and says which px belong together."""
+
+from __future__ import annotations
+
+from xmatch.synth.sources.aligned import Aligned, Source
+from xmatch.synth.sources.aligned_pairs import AlignedPairs
+from xmatch.synth.sources.files import Images
+from xmatch.synth.sources.sensors import Sensors
+from xmatch.synth.sources.shapes import Shapes
+from xmatch.synth.sources.singles import Singles
+from xmatch.synth.sources.worlds import Worlds
+
+__all__ = ["Aligned", "AlignedPairs", "Images", "Sensors", "Shapes", "Singles", "Source", "Worlds"]

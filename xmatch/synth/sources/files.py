@@ -1,0 +1,164 @@
+"""Image files as small uint8 arrays in a bounded cache."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from xmatch.errors import InputError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
+LONGEST_SIDE_PX = 512
+LEAST_SIDE_PX = 32
+"""Smaller images show nothing to match."""
+LEAST_SPREAD = 2.0
+"""Standard deviation of grey levels (of 255) below which an image is flat."""
+
+Decode = Callable[[Path], np.ndarray]
+"""A file as (H, W) or (H, W, 3) uint8, red first; InputError when it is not a usable image."""
+
+
+def list_images(folder: str | os.PathLike) -> list[Path]:
+    """Image files below `folder` by their names' endings, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: no such folder, or no image in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "no such folder"
+        raise InputError(what, hint="name a folder of images", path=root)
+    found = []
+    for path, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(path)
+        found += [here / n for n in names if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+    if not found:
+        raise InputError("no images in this folder", hint=f"wanted: {', '.join(SUFFIXES)}", path=root)
+    return sorted(found)
+
+
+def decode(path: Path) -> np.ndarray:
+    """An image as OpenCV reads it: (H, W) uint8 if grey, else (H, W, 3), red first; at most `LONGEST_SIDE_PX` long.
+
+    Deeper values are stretched between their 1st and 99th percentile.
+
+    Raises:
+        InputError: not an image, too small, or without texture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)  # cv2.imread fails silently, and on names that are not UTF-8
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+    if not len(data):
+        raise InputError("an empty file", path=path)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    except cv2.error as error:
+        raise InputError(f"cannot be decoded: {error.err}", path=path) from None
+    if image is None:
+        raise InputError("not an image that OpenCV can decode", path=path)
+    return prepared(image[..., ::-1] if image.ndim == 3 else image, path)
+
+
+def prepared(image: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+    """(H, W) or (H, W, 3) of any type as a training image: uint8, small, with something in it.
+
+    Raises:
+        InputError: too small, or without texture.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < LEAST_SIDE_PX:
+        raise InputError(f"{width} x {height} px is too small", hint=f"wanted: {LEAST_SIDE_PX} px or more", path=path)
+    factor = LONGEST_SIDE_PX / max(height, width)
+    if factor < 1:
+        size = (max(LEAST_SIDE_PX, round(width * factor)), max(LEAST_SIDE_PX, round(height * factor)))
+        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+    if image.dtype != np.uint8:
+        image = _stretched(image)
+    if image.std() < LEAST_SPREAD:
+        raise InputError("a flat image: nothing to match", path=path)
+    if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
+        image = image[..., 0]
+    return np.ascontiguousarray(image)
+
+
+def _stretched(image: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(image.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = np.percentile(values, (1, 99))
+    return ((values - low) / max(high - low, 1e-12) * 255).clip(0, 255).astype(np.uint8)
+
+
+class Images:
+    """Decoded images by path. Once more than `max_bytes` are held, those not used for longest go.
+
+    Args:
+        decode: reads one file.
+        max_bytes: bound of the memory held.
+    """
+
+    def __init__(self, decode: Decode = decode, max_bytes: int = 512 * 2**20) -> None:
+        self._decode = decode
+        self._max_bytes = max_bytes
+        self._held: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self.rejected: dict[Path, str] = {}
+        """Files that turned out unusable, and why."""
+
+    def __getitem__(self, path: Path) -> np.ndarray:
+        """(H, W) or (H, W, 3) uint8.
+
+        Raises:
+            InputError: the file is unusable; asking again raises again.
+        """
+        if path in self._held:
+            self._held.move_to_end(path)
+            return self._held[path]
+        if path in self.rejected:
+            raise InputError(self.rejected[path], path=path)
+        try:
+            image = self._decode(path)
+        except InputError as error:
+            self.rejected[path] = error.message
+            raise
+        self._held[path] = image
+        self._bytes += image.nbytes
+        while self._bytes > self._max_bytes and len(self._held) > 1:
+            self._bytes -= self._held.popitem(last=False)[1].nbytes
+        return image
+
+    def pick(self, groups: list[tuple[Path, ...]], host: np.random.Generator) -> list[np.ndarray]:
+        """The images of one group of files, drawn evenly; a group with an unusable file is passed over for good.
+
+        Raises:
+            InputError: no usable group is left.
+        """
+        for _ in range(2 * len(groups)):
+            group = groups[host.integers(len(groups))]
+            try:
+                return [self[path] for path in group]
+            except InputError:
+                continue
+        raise InputError(
+            f"none of {len(groups)} images is usable: {next(iter(self.rejected.values()), 'nothing was read')}",
+            hint="check one of them",
+            path=next(iter(self.rejected), None),
+        )
+
+
+def usable(images: Images, groups: Iterable[tuple[Path, ...]]) -> list[tuple[Path, ...]]:
+    """Groups whose files can all be read. Reads every file once."""
+    good = []
+    for group in groups:
+        try:
+            for path in group:
+                images[path]
+        except InputError:
+            continue
+        good.append(group)
+    return good
