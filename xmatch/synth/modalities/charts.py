@@ -45,12 +45,12 @@ class Map:
     words: int = 8
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 6, (1.5, 7.0))
-        colours = uniform(image, rng, 0.0, 1.0, 18).reshape(-1, 3, 6)
+        label = regions(image, rng, 2, 5, (1.5, 7.0))
+        colours = uniform(image, rng, 0.0, 1.0, 15).reshape(-1, 3, 5)
         # Some kinds of surface are not on the map: they look like another.
-        kinds = torch.randint(0, 6, (len(image), 1, 6), generator=rng, device=image.device)
-        own = torch.arange(6, device=image.device).expand_as(kinds)
-        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 6).reshape(-1, 1, 6) < 0.25, kinds, own)
+        kinds = torch.randint(0, 5, (len(image), 1, 5), generator=rng, device=image.device)
+        own = torch.arange(5, device=image.device).expand_as(kinds)
+        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 5).reshape(-1, 1, 5) < 0.25, kinds, own)
         colours = colours.gather(2, kinds.expand(-1, 3, -1))
         grey = colours.mean(1, keepdim=True)
         colours = grey + (colours - grey) * uniform(image, rng, 0.0, 1.0)[..., 0]

@@ -9,31 +9,26 @@ from torch import Tensor
 
 from xmatch.synth.modalities.curves import stretched
 from xmatch.synth.modalities.draws import blobs, chance, log_uniform, uniform, white
-from xmatch.synth.modalities.filters import blurred, convolved, gray, slopes, widely_blurred
+from xmatch.synth.modalities.filters import blurred, convolved, gray, grown, shrunk, slopes, widely_blurred
 
 
-def brushed(image: Tensor, reach: Tensor, most: int) -> Tensor:
+def brushed(luma: Tensor, reach: Tensor, most: int) -> Tensor:
     """Kuwahara's filter: the mean of the calmest of four squares that meet in the pixel, `reach` (B, 1, 1, 1) px wide.
 
     Kuwahara et al., Processing of RI-angiocardiographic images, 1976. `most` bounds `reach`.
     """
-    taps = torch.arange(-most, most + 1, device=image.device)
+    taps = torch.arange(-most, most + 1, device=luma.device)
     back = ((taps <= 0) & (-taps <= reach.reshape(-1, 1).round())).float()
     back = back / back.sum(1, keepdim=True)
     ahead = back.flip(1)
-    luma = gray(image)
-    stack = torch.cat([image, luma * luma], 1)
-    best, least = None, None
+    both = torch.cat([luma, luma * luma], 1)
+    best, least = torch.zeros_like(luma), torch.full_like(luma, torch.inf)
     for across in (back, ahead):
         for down in (back, ahead):
-            mean = convolved(stack, across, down)
-            colour = mean[:, :-1]
-            spread = mean[:, -1:] - gray(colour) ** 2
-            if best is None:
-                best, least = colour, spread
-                continue
-            # A sum instead of torch.where, which takes several times as long when the condition is broadcast.
-            best = best + (spread < least).float() * (colour - best)
+            mean, square = convolved(both, across, down).split(1, 1)
+            spread = square - mean * mean
+            # A sum instead of torch.where, which takes several times as long on a processor.
+            best = best + (spread < least).float() * (mean - best)
             least = torch.minimum(spread, least)
     return best
 
@@ -45,15 +40,19 @@ class Paint:
     name: str = "paint"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        out = brushed(image, uniform(image, rng, 1.0, 4.0), 4)
+        luma = gray(image)
+        out = brushed(luma, uniform(image, rng, 1.0, 5.0), 5)
         tones = uniform(image, rng, 4.0, 24.0).floor()
         share = uniform(image, rng, 0.0, 1.0)
         out = out + share * ((out * tones).round() / tones - out)
-        mean = gray(out)
-        out = mean + (out - mean) * uniform(image, rng, 0.5, 2.0)
-        out = out.clamp(1e-3, 1.0) ** uniform(image, rng, 0.7, 1.4, image.shape[1])
-        canvas = uniform(image, rng, 0.0, 0.05) * white(image, rng)
-        return (out + canvas + uniform(image, rng, -0.1, 0.1, image.shape[1])).clamp(0.0, 1.0)
+        out = out.clamp(1e-3, 1.0) ** uniform(image, rng, 0.7, 1.4)
+        out = out + uniform(image, rng, 0.0, 0.05) * white(image, rng)
+        if image.shape[1] == 3:
+            # Colour runs over the edges of the strokes, as in water colours.
+            colour = blurred(shrunk(image, 4), uniform(image, rng, 0.3, 1.0), 3)
+            colour = (colour - gray(colour)) * uniform(image, rng, 0.5, 2.0) + uniform(image, rng, -0.1, 0.1, 3)
+            out = out + grown(colour, image)
+        return out.clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)

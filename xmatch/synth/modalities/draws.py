@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmatch.synth.modalities.filters import convolved, gaussian
+
 
 def uniform(image: Tensor, rng: torch.Generator, low: float, high: float, channels: int = 1) -> Tensor:
     """(B, channels, 1, 1) numbers in [low, high)."""
@@ -38,16 +40,29 @@ def white(image: Tensor, rng: torch.Generator, channels: int = 1) -> Tensor:
 
 
 def blobs(image: Tensor, rng: torch.Generator, cells: int) -> Tensor:
-    """(B, 1, H, W) of smooth noise, about standard normal at its `cells` x `cells` knots.
-
-    The knots are drawn together with a coarser octave, so that no lattice shows.
-    """
+    """(B, 1, H, W) of smooth noise through about `cells` x `cells` standard normal knots."""
     height, width = image.shape[-2:]
     knots = torch.randn((len(image), 1, cells + 2, cells + 2), generator=rng, device=image.device)
     # Cubic on a small grid, then linear: a cubic up to the full size costs five times as much.
     small = (max(2, height // 8), max(2, width // 8))
     smooth = F.interpolate(knots, small, mode="bicubic", align_corners=False)
     return F.interpolate(smooth, (height, width), mode="bilinear", align_corners=False)
+
+
+def clutter(image: Tensor, rng: torch.Generator, low: float, high: float) -> Tensor:
+    """(B, 1, H, W) of texture that is not in the image: noise of unit variance, blurred by `low` to `high` px (<= 4).
+
+    Enlarging what was drawn for a smaller image is the cheap way to coarse clutter.
+    """
+    kernel = gaussian(uniform(image, rng, low, high), 8)
+    kernel = kernel / (kernel**2).sum(1, keepdim=True).sqrt()
+    return convolved(white(image, rng), kernel)
+
+
+def patches(image: Tensor, rng: torch.Generator, low: float, high: float) -> Tensor:
+    """(B, 1, H, W) in [0, 1]: 1 over a share of about `low` to `high` of each image, 0 elsewhere, soft between."""
+    cut = torch.special.ndtri(1 - uniform(image, rng, low, high).clamp(0.01, 0.99))
+    return torch.sigmoid(6 * (blobs(image, rng, 6) - cut))
 
 
 def spots(image: Tensor, rng: torch.Generator, count: int, low: float, high: float) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.modalities.curves import looked_up, mixed_table, stretched
-from xmatch.synth.modalities.draws import blobs, chance, uniform, white
-from xmatch.synth.modalities.filters import blurred, flattened, gray
+from xmatch.synth.modalities.draws import blobs, chance, clutter, uniform, white
+from xmatch.synth.modalities.filters import blurred, flattened, gray, widely_blurred
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,19 @@ class Medical:
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
-        smooth = flattened(luma, uniform(image, rng, 0.01, 0.12))
-        out = looked_up(smooth, mixed_table(image, rng, inverted=0.4, wavy=0.6))
-        window = uniform(image, rng, 0.5, 1.0)
+        smooth = flattened(luma, uniform(image, rng, 0.02, 0.35))
+        out = looked_up(smooth, mixed_table(image, rng, inverted=0.35, wavy=0.5))
+        window = uniform(image, rng, 0.2, 1.0)
         out = ((out - uniform(image, rng, 0.0, 1.0) * (1 - window)) / window).clamp(0.0, 1.0)
         air = (luma * 25).clamp(0.0, 1.0)
         keep = chance(image, rng, 0.8)
         out = out * (keep * air + 1 - keep)
         out = out * (1 + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)).clamp(0.3, 1.7)
-        coarse = chance(image, rng, 0.25)
-        sigma = coarse * uniform(image, rng, 1.5, 3.5) + (1 - coarse) * uniform(image, rng, 0.0, 1.0)
-        out = blurred(out, sigma, 7)
+        out = out * (1 + 0.3 * uniform(image, rng, 0.0, 1.0) ** 2 * clutter(image, rng, 0.8, 4.0))
+        # Emission tomography sees a few mm; the others are sharp.
+        coarse = chance(image, rng, 0.35)
+        sharp = blurred(out, uniform(image, rng, 0.0, 1.2), 3)
+        out = sharp + coarse * (widely_blurred(out, uniform(image, rng, 3.0, 9.0)) - sharp)
         level = uniform(image, rng, 0.0, 0.06)
         real, imaginary = (level * white(image, rng, 2)).split(1, 1)
         return ((out + real) ** 2 + imaginary**2).sqrt().clamp(0.0, 1.0)

@@ -16,34 +16,36 @@ from xmatch.synth.modalities.filters import blurred, gray, grown, shrunk
 
 @dataclass(frozen=True)
 class Visible:
-    """Gain, gamma, white balance, blur, noise and JPEG-like rounding, all mild. As many channels as it is given."""
+    """Gain, gamma, white balance, blur, noise and JPEG-like rounding, all mild. As many channels as it is given.
+
+    All but gain and white balance change the luma alone and add the difference to every channel.
+    """
 
     name: str = "visible"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        gain = uniform(image, rng, 0.75, 1.25) * uniform(image, rng, 0.94, 1.06, image.shape[1])
-        out = blurred(image, uniform(image, rng, 0.0, 1.1), 3)
-        out = (out * gain).clamp(1e-4, 1.0) ** log_uniform(image, rng, 0.65, 1.5)
-        out = random_contrast(out, rng, 0.7)
-        out = out + uniform(image, rng, 0.0, 0.03) * white(image, rng)
-        return _coarsely_rounded(out, rng).clamp(0.0, 1.0)
+        balanced = image * (uniform(image, rng, 0.75, 1.25) * uniform(image, rng, 0.94, 1.06, image.shape[1]))
+        luma = gray(balanced)
+        contrast = uniform(image, rng, 0.7, 1.0)
+        seen = blurred(luma, uniform(image, rng, 0.0, 1.1), 3).clamp(1e-4, 1.0) ** log_uniform(image, rng, 0.65, 1.5)
+        seen = contrast * seen + uniform(image, rng, 0.0, 1.0) * (1 - contrast)
+        seen = _coarsely_rounded(seen + uniform(image, rng, 0.0, 0.03) * white(image, rng), rng)
+        return (contrast * balanced + (seen - contrast * luma)).clamp(0.0, 1.0)
 
 
-def _coarsely_rounded(image: Tensor, rng: torch.Generator) -> Tensor:
-    """What rounding the 8 x 8 cosine coefficients of the luma does, with steps growing with the frequency (as JPEG)."""
-    luma = gray(image)
+def _coarsely_rounded(luma: Tensor, rng: torch.Generator) -> Tensor:
+    """Cosine coefficients of 8 x 8 px rounded, with steps growing with the frequency (as JPEG does)."""
     height, width = luma.shape[-2:]
     padded = F.pad(luma, (0, -width % 8, 0, -height % 8), mode="replicate")
     rows, columns = padded.shape[-2] // 8, padded.shape[-1] // 8
-    k = torch.arange(8, device=image.device, dtype=torch.float32)
+    k = torch.arange(8, device=luma.device, dtype=torch.float32)
     cosines = torch.cos(math.pi / 8 * (k + 0.5) * k[:, None]) * 0.5
     cosines[0] *= math.sqrt(0.5)
     blocks = padded.reshape(-1, rows, 8, columns, 8).transpose(2, 3)
     coefficients = cosines @ blocks @ cosines.T
-    step = (1 + k[:, None] + k) * log_uniform(image, rng, 0.002, 0.025)[..., None]
+    step = (1 + k[:, None] + k) * log_uniform(luma, rng, 0.002, 0.025)[..., None]
     rounded = cosines.T @ ((coefficients / step).round() * step) @ cosines
-    rounded = rounded.transpose(2, 3).reshape(padded.shape)
-    return image + rounded[..., :height, :width] - luma
+    return rounded.transpose(2, 3).reshape(padded.shape)[..., :height, :width]
 
 
 @dataclass(frozen=True)

@@ -8,41 +8,42 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.modalities.curves import (
-    equalised,
     looked_up,
     mixed_table,
     quantiles,
     random_contrast,
-    stepped_table,
     stretched,
 )
-from xmatch.synth.modalities.draws import chance, direction, log_uniform, uniform, white
+from xmatch.synth.modalities.draws import chance, clutter, direction, log_uniform, patches, uniform, white
 from xmatch.synth.modalities.filters import (
     blurred,
     convolved,
-    flattened,
     gaussian,
     gray,
+    grown,
+    shrunk,
     slopes,
     widely_blurred,
 )
+from xmatch.synth.modalities.regions import of_region, regions
 
 
 @dataclass(frozen=True)
 class Sar:
-    """Backscatter by kind of surface, lit from a side, with bright edges and corners, under speckle.
+    """Backscatter by kind of surface, lit from a side, with bright edges and points, under speckle.
 
-    Decibels add up: a random curve and random steps of brightness, roughness, slopes that face the look direction
-    (and less behind them), edges that face it, corners. Speckle multiplies the power by a gamma variate of L looks
-    and mean 1. The display is logarithmic or the amplitude.
+    Decibels add up: kinds of surface and a curve of brightness, roughness, thin lines (roads are smooth, hedges are
+    not), slopes and edges that face the look direction or turn away, bright points; clutter of the surface itself.
+    Speckle multiplies the power by a gamma variate of L looks and mean 1. The display is logarithmic or the amplitude.
     """
 
     name: str = "sar"
     looks: tuple[float, float] = (1.0, 16.0)
+    kinds: int = 3
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
-        power = torch.exp(0.23026 * self._decibels(luma, rng)) * speckle(image, rng, self.looks)
+        power = torch.exp(0.23026 * self._decibels(image, luma, rng)) * speckle(image, rng, self.looks)
         low, high = quantiles(power, 0.02, 0.985)
         ratio = (high / low.clamp_min(1e-9)).clamp_min(1.5).log()
         logarithmic = ((power.clamp_min(1e-9) / low.clamp_min(1e-9)).log() / ratio).clamp(0.0, 1.0)
@@ -50,29 +51,37 @@ class Sar:
         pick = chance(image, rng, 0.5)
         return random_contrast(pick * logarithmic + (1 - pick) * amplitude, rng, 0.6).clamp(0.0, 1.0)
 
-    def _decibels(self, luma: Tensor, rng: torch.Generator) -> Tensor:
-        smooth = flattened(luma, uniform(luma, rng, 0.03, 0.2))
-        rank = equalised(smooth)
-        _, steps = stepped_table(luma, rng, 2, 6)
-        share = uniform(luma, rng, 0.0, 1.0).reshape(-1, 1)
-        table = share * mixed_table(luma, rng, inverted=0.4, wavy=0.4) + (1 - share) * steps[:, 0]
-        surface = uniform(luma, rng, 2.0, 14.0) * looked_up(rank, table)
-        rough = stretched(widely_blurred((luma - smooth).abs(), uniform(luma, rng, 4.0, 8.0)), 0.01, 0.02)
+    def _decibels(self, image: Tensor, luma: Tensor, rng: torch.Generator) -> Tensor:
+        label = regions(image, rng, 2, self.kinds, (0.6, 3.0))
+        kinds = of_region(label, uniform(image, rng, 0.0, 1.0, self.kinds).reshape(-1, 1, self.kinds))
+        share = uniform(luma, rng, 0.0, 1.0)
+        tone = looked_up(luma, mixed_table(luma, rng, inverted=0.25, wavy=0.2))
+        surface = share * kinds + (1 - share) * tone
+        around = widely_blurred(luma, uniform(luma, rng, 3.0, 8.0))
+        thin = luma - around
         cos, sin = direction(luma, rng)
         fine_x, fine_y = slopes(blurred(luma, uniform(luma, rng, 0.6, 1.3), 3))
-        wide_x, wide_y = slopes(widely_blurred(luma, uniform(luma, rng, 3.0, 8.0)))
-        facing = 30 * (cos * wide_x + sin * wide_y)
+        wide_x, wide_y = slopes(blurred(luma, uniform(luma, rng, 1.5, 3.5), 8))
+        facing = cos * wide_x + sin * wide_y
+        # Flat and rugged land alike get their share of light and shade.
+        facing = facing / (2.5 * facing.abs().mean((2, 3), keepdim=True) + 1e-3)
         strength = (fine_x**2 + fine_y**2).sqrt()
         edge = (12 * (0.6 * (cos * fine_x + sin * fine_y) + 0.4 * strength)).clamp(-0.6, 1.5)
-        curved_x, curved_y = slopes(strength)
-        corner = (40 * (curved_x.abs() * curved_y.abs()).sqrt() - 1.2).clamp(0.0, 1.5)
-        return (
-            surface
-            + uniform(luma, rng, 0.0, 7.0) * rough
-            + uniform(luma, rng, 0.0, 8.0) * facing.clamp(-1.0, 1.0)
-            + uniform(luma, rng, 0.0, 9.0) * edge
-            + uniform(luma, rng, 0.0, 9.0) * corner
+        # Walls and roofs that throw the beam straight back: a few bright points among what is brighter than around it.
+        bright = (6 * thin - uniform(luma, rng, 0.3, 1.2)).clamp(0.0, 1.5)
+        seen = (
+            uniform(luma, rng, 4.0, 16.0) * surface
+            + uniform(luma, rng, -9.0, 6.0) * (4 * thin).clamp(-1.0, 1.0)
+            + uniform(luma, rng, 0.0, 6.0) * chance(luma, rng, 0.5) * facing.clamp(-1.0, 1.0)
+            + uniform(luma, rng, 0.0, 8.0) * chance(luma, rng, 0.6) * edge
+            + uniform(luma, rng, 0.0, 12.0) * bright
         )
+        # What covers the ground scatters by itself, and hides the rest here and there.
+        hidden = uniform(luma, rng, 0.0, 1.0) * patches(luma, rng, 0.0, 0.7)
+        half = shrunk(thin.abs(), 2)
+        rough = stretched(widely_blurred(half, uniform(luma, rng, 2.0, 4.0), 2), 0.01, 0.02)
+        own = uniform(luma, rng, 0.0, 7.0) * rough + uniform(luma, rng, 0.0, 3.5) * clutter(half, rng, 0.5, 2.0)
+        return seen * (1 - hidden) + grown(own, luma)
 
 
 def speckle(image: Tensor, rng: torch.Generator, looks: tuple[float, float]) -> Tensor:

@@ -35,7 +35,7 @@ def regions(image: Tensor, rng: torch.Generator, low: int, high: int, smooth_px:
     near = near.reshape(len(image), high, *features.shape[-2:])
     share = blurred(near.softmax(1), 0.5 * uniform(image, rng, *smooth_px), 7)
     score = near + uniform(image, rng, 2.0, 5.0) * share.clamp_min(1e-6).log()
-    return _best(grown(score, image))
+    return _best(score, image)
 
 
 def of_region(label: Tensor, values: Tensor) -> Tensor:
@@ -82,11 +82,15 @@ def _spread(near: Tensor, points: Tensor) -> Tensor:
     return nearest.mean(2, keepdim=True).clamp_min(1e-4)
 
 
-def _best(score: Tensor) -> Tensor:
-    """Number of the largest channel, as float. Ten times as fast on a processor as argmax over that dimension."""
-    best, label = score[:, 0], torch.zeros_like(score[:, 0])
+def _best(score: Tensor, like: Tensor) -> Tensor:
+    """(B, 1, H, W) number of the largest channel, as float, of the scores enlarged to the size of `like`.
+
+    One channel after the other: half the time on a processor of enlarging all, and a tenth of what argmax takes.
+    """
+    best = grown(score[:, :1], like)
+    label = torch.zeros_like(best)
     for number in range(1, score.shape[1]):
-        better = score[:, number] > best
-        best = torch.maximum(best, score[:, number])
-        label.masked_fill_(better, float(number))
-    return label[:, None]
+        other = grown(score[:, number : number + 1], like)
+        label.masked_fill_(other > best, float(number))
+        best = torch.maximum(best, other)
+    return label

@@ -24,22 +24,22 @@ class Depth:
     name: str = "depth"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 6, (2.0, 8.0))
-        offset, tilt_x, tilt_y = of_region(label, uniform(image, rng, 0.0, 1.0, 18).reshape(-1, 3, 6)).split(1, 1)
+        label = regions(image, rng, 2, 5, (2.5, 10.0))
+        offset, tilt_x, tilt_y = of_region(label, uniform(image, rng, 0.0, 1.0, 15).reshape(-1, 3, 5)).split(1, 1)
         down, across = (2 * share - 1 for share in positions(image))
         down = down[:, None]
         cos, sin = direction(image, rng)
         # Most views look at a ground that comes nearer downwards.
         cos, sin = 0.5 * cos, 0.5 * sin + chance(image, rng, 0.6)
-        depth = 2.5 + uniform(image, rng, 0.2, 1.0) * (cos * across + sin * down)
+        depth = 2.5 + uniform(image, rng, 0.3, 1.5) * (cos * across + sin * down)
         depth = depth + uniform(image, rng, 0.4, 1.6) * (offset - 0.5)
         depth = depth + uniform(image, rng, 0.0, 0.8) * ((tilt_x - 0.5) * across + (tilt_y - 0.5) * down)
         relief = widely_blurred(gray(image), uniform(image, rng, 2.0, 8.0))
-        depth = depth + uniform(image, rng, -0.8, 0.8) * relief + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)
+        depth = depth + uniform(image, rng, -0.6, 0.6) * relief + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)
         depth = depth.clamp_min(0.3)
         inverse = chance(image, rng, 0.5)
         depth = inverse / depth + (1 - inverse) * depth
-        depth = blurred(depth, uniform(image, rng, 0.3, 2.0), 5)
+        depth = blurred(depth, uniform(image, rng, 0.4, 2.5), 6)
         out = stretched(depth, 0.003, 0.02)
         flip = chance(image, rng, 0.5)
         out = random_contrast(flip + (1 - 2 * flip) * out, rng, 0.5)
@@ -53,8 +53,8 @@ class Normal:
     name: str = "normal"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 6, (1.5, 6.0))
-        facing = of_region(label, uniform(image, rng, -0.5, 0.5, 12).reshape(-1, 2, 6)) * uniform(image, rng, 0.2, 2.5)
+        label = regions(image, rng, 2, 5, (1.5, 6.0))
+        facing = of_region(label, uniform(image, rng, -0.5, 0.5, 10).reshape(-1, 2, 5)) * uniform(image, rng, 0.2, 2.5)
         luma = stretched(gray(image))
         fine_x, fine_y = slopes(blurred(luma, uniform(image, rng, 0.6, 1.6), 4))
         wide_x, wide_y = slopes(widely_blurred(luma, uniform(image, rng, 3.0, 9.0)))

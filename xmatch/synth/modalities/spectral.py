@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.modalities.curves import (
-    equalised,
     looked_up,
     mixed_table,
     random_contrast,
-    stepped_table,
     stretched,
     wavy_table,
 )
-from xmatch.synth.modalities.draws import blobs, chance, log_uniform, uniform, white
-from xmatch.synth.modalities.filters import blurred, flattened, gray, widely_blurred
+from xmatch.synth.modalities.draws import blobs, chance, clutter, log_uniform, patches, positions, uniform, white
+from xmatch.synth.modalities.filters import blurred, flattened, gray, grown, shrunk, widely_blurred
+from xmatch.synth.modalities.regions import of_region, regions
 
 
 def chroma(image: Tensor, luma: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,30 +37,35 @@ def chroma(image: Tensor, luma: Tensor) -> tuple[Tensor, Tensor]:
 class Infrared:
     """Thermal: a temperature for each kind of surface, warm and cool stretches, blur, and the sensor's pattern noise.
 
-    Temperature is any smooth function of brightness mixed with steps by material and with colour; part of the fine
-    texture is lost, some cameras sharpen against the surroundings, and either end may be the hot one.
+    Temperatures of the kinds are mixed with a smooth curve of brightness (rising, falling or neither) and with colour;
+    the fine texture is partly lost and may be inverted in each kind, some comes from elsewhere; here and there nothing
+    but the smooth part is left; some cameras sharpen against the surroundings.
     """
 
     name: str = "infrared"
+    kinds: int = 3
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
         green, blue = chroma(image, luma)
-        smooth = flattened(luma, uniform(image, rng, 0.02, 0.2))
-        rank = equalised(smooth)
-        curve = mixed_table(image, rng, inverted=0.5, wavy=0.5)
-        _, steps = stepped_table(image, rng, 2, 6)
-        share = uniform(image, rng, 0.0, 0.6).reshape(-1, 1)
-        heat = looked_up(rank, (1 - share) * curve + share * steps[:, 0])
-        heat = (
-            heat
-            + uniform(image, rng, -0.5, 0.7) * green.clamp(-1, 1)
-            + uniform(image, rng, -0.5, 0.3) * blue.clamp(-1, 1)
-        )
-        heat = heat + uniform(image, rng, 0.0, 0.15) * blobs(image, rng, 4)
-        heat = heat + uniform(image, rng, -0.4, 0.7) * (luma - smooth)
+        smooth = flattened(luma, uniform(image, rng, 0.03, 0.3))
+        label = regions(image, rng, 2, self.kinds, (0.5, 2.5))
+        kinds = uniform(image, rng, -1.0, 1.0, 2 * self.kinds).reshape(-1, 2, self.kinds)
+        kinds[:, 1] = kinds[:, 1] + uniform(image, rng, -1.0, 1.0)[:, 0, 0]
+        warmth, texture = of_region(label, kinds).split(1, 1)
+        share = 0.8 * uniform(image, rng, 0.0, 1.0) ** 2
+        tone = looked_up(smooth, mixed_table(image, rng, inverted=0.4, wavy=0.3))
+        heat = share * warmth + (1 - share) * tone + texture * uniform(image, rng, 0.0, 1.0) * (luma - smooth)
+        heat = heat + uniform(image, rng, -0.5, 0.7) * green.clamp(-1.0, 1.0)
+        heat = heat + uniform(image, rng, -0.5, 0.3) * blue.clamp(-1.0, 1.0)
+        half = shrunk(luma, 2)
+        own = 0.15 * uniform(image, rng, 0.0, 1.0) ** 2 * clutter(half, rng, 0.5, 4.0)
+        heat = heat + grown(own + uniform(image, rng, 0.0, 0.12) * blobs(half, rng, 4), image)
+        # A cold sky, or a warm ground close by.
+        heat = heat + chance(image, rng, 0.3) * uniform(image, rng, -0.3, 0.9) * positions(image)[0][:, None]
         halo = chance(image, rng, 0.4) * uniform(image, rng, 0.2, 0.8)
-        heat = heat - halo * widely_blurred(heat, uniform(image, rng, 4.0, 12.0))
+        faded = uniform(image, rng, 0.0, 1.0) * patches(image, rng, 0.0, 0.6)
+        heat = heat * (1 - faded) + (faded - halo) * widely_blurred(heat, uniform(image, rng, 4.0, 12.0))
         heat = blurred(heat, uniform(image, rng, 0.2, 1.8), 5)
         out = random_contrast(stretched(heat, 0.005, 0.05) ** log_uniform(image, rng, 0.6, 1.7), rng, 0.3)
         return (out + self._pattern(image, rng)).clamp(0.0, 1.0)
@@ -84,9 +88,10 @@ class Nir:
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
         green, blue = chroma(image, luma)
-        red = image[:, :1] if image.shape[1] == 3 else looked_up(luma, mixed_table(image, rng, 0.1, 0.1))
+        red = image[:, :1] if image.shape[1] == 3 else looked_up(luma, mixed_table(image, rng, 0.1, 0.2))
         plants = (4 * (green - uniform(image, rng, 0.02, 0.15))).clamp(0.0, 1.0)
         water = (2.5 * (blue - uniform(image, rng, 0.05, 0.4))).clamp(0.0, 1.0) * (1 - luma)
+        red = red + uniform(image, rng, 0.0, 0.06) * clutter(image, rng, 0.8, 3.0)
         texture = 0.4 + 0.6 * looked_up(luma, wavy_table(image, rng, 4))
         out = red * (1 - uniform(image, rng, 0.4, 1.0) * plants) + uniform(image, rng, 0.4, 1.0) * plants * texture
         out = out * (1 - uniform(image, rng, 0.5, 1.0) * water)
