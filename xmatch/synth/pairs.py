@@ -6,17 +6,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.degrade import degraded
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.modalities.filters import gray
-from xmatch.synth.resampling import all_valid_at, believed, resampled
+from xmatch.synth.resampling import all_valid_at, believed, bilinear, resampled, within
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.sources.aligned import Aligned
-from xmatch.synth.warps import BASE_PER_SIDE, Warps, draw_warps, steps_px
+from xmatch.synth.warps import BASE_PER_SIDE, Warps, centres, draw_warps, steps_px
 
 FILL_SHARES = {"zeros": 0.5, "mean": 0.25, "noise": 0.25}
 """How often px without content are filled with what."""
@@ -85,42 +84,38 @@ def look_twice(
     """Aligned images as pairs with a random warp between them."""
     count, base_size = len(aligned.first), aligned.first.shape[-1]
     warps = draw_warps(count, size, base_size, host, difficulty)
-    fixed_grid, moving_grid = warps.fixed_grid(size, rng.device), warps.moving_grid(size, rng.device)
+    fixed_at, moving_at = warps.fixed_places(size, rng.device), warps.moving_places(size, rng.device)
     fixed_step = steps_px(warps.fixed_to_base, size, base_size)
     moving_step = steps_px(warps.moving_to_base, size, base_size)
-    fixed = resampled(_with_channels(aligned.first, channels), fixed_grid, fixed_step)
-    moving = resampled(_with_channels(aligned.second, channels), moving_grid, moving_step)
-    fixed_valid = believed(aligned.first_valid, fixed_grid, fixed_step)
-    moving_valid = believed(aligned.second_valid, moving_grid, moving_step)
+    fixed = resampled(_with_channels(aligned.first, channels), fixed_at, fixed_step)
+    moving = resampled(_with_channels(aligned.second, channels), moving_at, moving_step)
+    fixed_valid = believed(aligned.first_valid, fixed_at, fixed_step)
+    moving_valid = believed(aligned.second_valid, moving_at, moving_step)
     both, hidden = degraded(torch.cat([fixed, moving]), rng, host, difficulty.noise)
     both = _filled(both, torch.cat([fixed_valid, moving_valid]), rng, host)
-    warp, seen = _truth(aligned, warps, fixed_grid)
-    seen = seen & fixed_valid[:, 0] & (warp.abs() <= 1).all(-1)
+    partners, seen = _truth(aligned, warps, fixed_at)
     shown = moving_valid
     if hidden is not None:
-        seen, shown = seen & ~hidden[:count, 0], shown & ~hidden[count:]
-    seen = seen & all_valid_at(shown, warp)[:, 0]
+        seen, shown = seen & ~hidden[:count], shown & ~hidden[count:]
+    seen = seen & fixed_valid & within(partners) & all_valid_at(shown, partners)
+    warp = partners.permute(0, 2, 3, 1).contiguous()
     matrices = warps.matrices
     matrices[warps.is_bent | (aligned.flow is not None)] = np.nan
-    return TrainingPairs(both[:count], fixed_valid, both[count:], moving_valid, warp, seen, aligned.names, matrices)
+    return TrainingPairs(
+        both[:count], fixed_valid, both[count:], moving_valid, warp, seen[:, 0], aligned.names, matrices
+    )
 
 
-def _truth(aligned: Aligned, warps: Warps, fixed_grid: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, S, S, 2) place in moving of every fixed px, and (B, S, S) bool: the source vouches for it."""
-    if aligned.covisible is None:
-        seen = fixed_grid.new_ones((), dtype=torch.bool).expand(fixed_grid.shape[:3])
-    else:
-        seen = all_valid_at(aligned.covisible[:, None], fixed_grid)[:, 0] & (fixed_grid.abs() <= 1).all(-1)
+def _truth(aligned: Aligned, warps: Warps, fixed_at: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2, S, S) place in moving of every fixed px, and (B, 1, S, S) bool: the source vouches for it."""
+    seen = within(fixed_at)
+    if aligned.covisible is not None:
+        seen = seen & all_valid_at(aligned.covisible[:, None], fixed_at)
     if aligned.flow is None:
-        return warps.to_moving(fixed_grid), seen
-    flow = aligned.flow.permute(0, 3, 1, 2)
-    # Interpolated as an offset: beyond the border the position goes on, where a repeated position would stand still.
-    height, width = flow.shape[-2:]
-    line_x = (torch.arange(width, device=flow.device) + 0.5) * (2.0 / width) - 1.0
-    line_y = (torch.arange(height, device=flow.device) + 0.5) * (2.0 / height) - 1.0
-    offset = flow - torch.stack(torch.meshgrid(line_x, line_y, indexing="xy"))[None]
-    offset = F.grid_sample(offset, fixed_grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return warps.to_moving(fixed_grid + offset.permute(0, 2, 3, 1)), seen
+        return warps.to_moving(fixed_at), seen
+    # Interpolated as an offset, so that beyond the border, where its last value repeats, positions go on.
+    offset = aligned.flow.permute(0, 3, 1, 2) - centres(aligned.flow.shape[1], fixed_at.device)
+    return warps.to_moving(fixed_at + bilinear(offset, fixed_at)), seen
 
 
 def _with_channels(image: Tensor, channels: int) -> Tensor:

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resampled(image: Tensor, grid: Tensor, step_px: np.ndarray) -> Tensor:
-    """(B, C, H, W) at (B, h, w, 2) normalised places: bilinear, between the two nearest levels of a mean pyramid.
+def resampled(image: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
+    """(B, C, H, W) at (B, 2, h, w) normalised places: bilinear, between the two nearest levels of a mean pyramid.
 
     Trilinear mip-mapping (Williams 1983): a level is chosen per image, by `step_px` (B,), image px per looked-up px.
     Beyond the border the border repeats. H and W are multiples of 8, or the levels would not lie on top of each other.
@@ -26,37 +26,46 @@ def resampled(image: Tensor, grid: Tensor, step_px: np.ndarray) -> Tensor:
         if not len(chosen):
             continue
         if len(chosen) == len(level) and weight.min() == 1:
-            return _bilinear(image, grid)
+            return bilinear(image, places)
         where = torch.as_tensor(chosen, device=image.device)
         share = torch.as_tensor(weight[chosen], dtype=image.dtype, device=image.device)[:, None, None, None]
-        part = _bilinear(image.index_select(0, where), grid.index_select(0, where)) * share
-        out = image.new_zeros((len(image), image.shape[1], *grid.shape[1:3])) if out is None else out
+        part = bilinear(image.index_select(0, where), places.index_select(0, where)) * share
+        out = image.new_zeros((len(image), image.shape[1], *places.shape[-2:])) if out is None else out
         out.index_add_(0, where, part)
     return out
 
 
-def believed(valid: Tensor, grid: Tensor, step_px: np.ndarray) -> Tensor:
+def believed(valid: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
     """(B, 1, h, w) bool: every px that `resampled` touches lies inside the image and is valid, (B, 1, H, W) bool."""
     height, width = valid.shape[-2:]
-    reach = torch.as_tensor(2.0 ** np.ceil(np.log2(np.maximum(step_px, 1.0)) - 0.05), dtype=grid.dtype)
-    reach = reach.to(grid.device)[:, None, None]
-    inside = (grid[..., 0].abs() <= 1 - reach / width) & (grid[..., 1].abs() <= 1 - reach / height)
-    return inside[:, None] & all_valid_at(valid, grid, pools=int(np.log2(float(reach.max()))))
+    levels = np.ceil(np.log2(np.maximum(step_px, 1.0)) - 0.05).clip(0, 3)
+    edge = 1 - 2.0 ** levels[:, None] / np.array([width, height])  # half a px of the coarsest level that is looked at
+    return within(places, edge) & all_valid_at(valid, places, pools=int(levels.max(initial=0)))
 
 
-def all_valid_at(valid: Tensor, grid: Tensor, pools: int = 0) -> Tensor:
+def within(places: Tensor, edge: np.ndarray | float = 1.0) -> Tensor:
+    """(B, 1, h, w) bool: (B, 2, h, w) places lie in [-edge, edge], a number or (B, 2)."""
+    if not isinstance(edge, float):
+        limit = torch.as_tensor(edge, dtype=places.dtype, device=places.device)[:, :, None, None]
+        return (places[:, :1].abs() <= limit[:, :1]) & (places[:, 1:].abs() <= limit[:, 1:])
+    return (places[:, :1].abs() <= edge) & (places[:, 1:].abs() <= edge)
+
+
+def all_valid_at(valid: Tensor, places: Tensor, pools: int = 0) -> Tensor:
     """(B, 1, h, w) bool: the four px of `valid` around each place hold, and those within 2 ** pools of them.
 
     Beyond the border the border repeats.
     """
     if bool(valid.all()):
-        return torch.ones((), dtype=torch.bool, device=valid.device).expand(len(grid), 1, *grid.shape[1:3])
-    cover = valid.to(grid.dtype)
+        return torch.ones((), dtype=torch.bool, device=valid.device).expand(len(places), 1, *places.shape[-2:])
+    cover = valid.to(places.dtype)
     if pools:
         size = 2 * 2**pools - 1
         cover = -F.max_pool2d(-cover, size, stride=1, padding=size // 2)
-    return _bilinear(cover, grid) > 0.999
+    return bilinear(cover, places) > 0.999
 
 
-def _bilinear(image: Tensor, grid: Tensor) -> Tensor:
+def bilinear(image: Tensor, places: Tensor) -> Tensor:
+    """(B, C, H, W) at (B, 2, h, w) normalised places; beyond the border the border repeats."""
+    grid = places.permute(0, 2, 3, 1)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)

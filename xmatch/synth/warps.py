@@ -27,6 +27,8 @@ OWN_ZOOM = (0.75, 1.05)
 BENT_SHARE = 0.5
 BEND_KNOTS = (4, 7)
 """Knots along a side of the two octaves of the bending; the finer one is a third as strong."""
+FAR = 1e3
+"""Largest coordinate; places behind the horizon are given it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,22 +45,20 @@ class Warps:
     def __len__(self) -> int:
         return len(self.fixed_to_base)
 
-    def fixed_grid(self, size: int, device: torch.device | str) -> Tensor:
-        """(B, size, size, 2) place in the base of every px of fixed."""
-        places = centres(size, device).expand(len(self), -1, -1, -1)
+    def fixed_places(self, size: int, device: torch.device | str) -> Tensor:
+        """(B, 2, size, size) place in the base of every px of fixed."""
+        places = centres(size, device)
         for knots in self.bend:
             if knots.any():
-                shift = torch.as_tensor(knots, dtype=torch.float32, device=device)
-                shift = F.interpolate(shift, (size, size), mode="bicubic", align_corners=True)
-                places = places + shift.permute(0, 2, 3, 1)
+                places = places + _between_knots(knots, size, device)
         return mapped(self.fixed_to_base, places)
 
-    def moving_grid(self, size: int, device: torch.device | str) -> Tensor:
-        """(B, size, size, 2) place in the base of every px of moving."""
-        return mapped(self.moving_to_base, centres(size, device).expand(len(self), -1, -1, -1))
+    def moving_places(self, size: int, device: torch.device | str) -> Tensor:
+        """(B, 2, size, size) place in the base of every px of moving."""
+        return mapped(self.moving_to_base, centres(size, device))
 
     def to_moving(self, places: Tensor) -> Tensor:
-        """(B, ..., 2) places in the base -> places in moving."""
+        """(B, 2, H, W) places in the base -> places in moving."""
         return mapped(np.linalg.inv(self.moving_to_base), places)
 
     @property
@@ -73,23 +73,32 @@ class Warps:
 
 
 def centres(size: int, device: torch.device | str) -> Tensor:
-    """(1, size, size, 2) normalised centres of an image's px."""
+    """(1, 2, size, size) normalised centres of an image's px, a view of two lines."""
     line = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2.0 / size) - 1.0
-    return torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None]
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
 
 
 def mapped(matrices: np.ndarray, places: Tensor) -> Tensor:
-    """(B, 3, 3) homographies applied to (B, H, W, 2); places beyond the horizon become far ones."""
-    m = torch.as_tensor(matrices, dtype=torch.float32, device=places.device)[:, :, :, None, None]
-    x, y = places[..., 0], places[..., 1]
-    u = m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2]
-    v = m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2]
-    if np.allclose(matrices[:, 2], (0, 0, 1)):
-        return torch.stack([u, v], -1)
-    w = m[:, 2, 0] * x + m[:, 2, 1] * y + m[:, 2, 2]
-    behind = w < 1e-3
-    far = torch.stack([u / w, v / w], -1).masked_fill(behind[..., None], 1e3)
-    return far.clamp(-1e3, 1e3)
+    """(B, 3, 3) homographies applied to (B or 1, 2, H, W) places; those beyond the horizon become far ones."""
+    m = torch.as_tensor(matrices, dtype=torch.float32, device=places.device)[..., None, None]
+    x, y = places[:, 0], places[:, 1]
+    u = (m[:, 0, 0] * x).addcmul_(m[:, 0, 1], y).add_(m[:, 0, 2])
+    v = (m[:, 1, 0] * x).addcmul_(m[:, 1, 1], y).add_(m[:, 1, 2])
+    if np.allclose(matrices[:, 2], (0, 0, 1), rtol=0, atol=1e-12):
+        return torch.stack([u, v], 1)
+    w = (m[:, 2, 0] * x).addcmul_(m[:, 2, 1], y).add_(m[:, 2, 2])
+    # In front of the horizon w is positive; the least that still counts is 1/1000 of its value at the centre.
+    far = 1.0 / w.clamp_min(1e-3)
+    return torch.stack([u.mul_(far), v.mul_(far)], 1).masked_fill_((w < 1e-3)[:, None], FAR).clamp_(-FAR, FAR)
+
+
+def _between_knots(knots: np.ndarray, size: int, device: torch.device | str) -> Tensor:
+    """(B, 2, k, k) knots, the outermost on the corner px -> (B, 2, size, size), bicubic."""
+    count = knots.shape[-1]
+    # Interpolation is linear in the knots: along a line of px it is this matrix.
+    line = F.interpolate(torch.eye(count)[None, :, :, None], (size, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
+    line = line.to(device)
+    return line.T @ torch.as_tensor(knots, dtype=torch.float32, device=device) @ line
 
 
 def draw_warps(count: int, size: int, base_size: int, host: np.random.Generator, difficulty: Difficulty) -> Warps:

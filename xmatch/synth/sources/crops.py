@@ -31,5 +31,5 @@ def to_tensor(images: list[np.ndarray], device: torch.device) -> Tensor:
     if len({image.ndim for image in images}) > 1:
         images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, -1) for image in images]
     stack = torch.from_numpy(np.stack(images)).to(device)
-    stack = stack[:, None] if stack.dim() == 3 else stack.permute(0, 3, 1, 2)
-    return stack.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
+    stack = stack[:, None] if stack.dim() == 3 else stack.permute(0, 3, 1, 2).contiguous()
+    return stack.float().div_(255.0)

@@ -81,7 +81,7 @@ def prepared(image: np.ndarray, path: str | os.PathLike) -> np.ndarray:
         image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
     if image.dtype != np.uint8:
         image = _stretched(image)
-    if image.std() < LEAST_SPREAD:
+    if image[::3, ::3].std() < LEAST_SPREAD:
         raise InputError("a flat image: nothing to match", path=path)
     if image.ndim == 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
         image = image[..., 0]
