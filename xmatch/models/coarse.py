@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.models.encoder import Residual, conv
+from xmatch.models.encoder import conv
 from xmatch.models.geometry import cell_centres
 
 NEVER = -1e4
@@ -23,7 +23,7 @@ class Descriptors(nn.Module):
         super().__init__()
         self.raise_ = nn.Conv2d(coarse, outputs, 1)
         self.lateral = nn.Conv2d(fine, outputs, 1)
-        self.mix = nn.Sequential(conv(outputs, outputs), nn.ReLU(), Residual(outputs))
+        self.mix = nn.Sequential(conv(outputs, outputs), nn.ReLU())
         self.out = nn.Conv2d(outputs, outputs, 1)
 
     def forward(self, sixteenth: Tensor, eighth: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ class XMatchConfig:
 
     channels: tuple[int, int, int, int] = (24, 48, 96, 192)
     """Of the encoder at strides 2, 4, 8, 16."""
-    blocks: tuple[int, int, int, int] = (1, 2, 2, 1)
+    blocks: tuple[int, int, int, int] = (1, 1, 2, 1)
     """Residual blocks of two 3 x 3 convolutions at each of these strides."""
     attention_layers: int = 4
     """Pairs of one self- and one cross-attention layer at stride 16."""
@@ -22,8 +22,8 @@ class XMatchConfig:
     """Coarse to fine; a shorter tuple ends earlier."""
     refine_channels: tuple[int, ...] = (64, 48, 24, 12)
     """Of the features that each refiner compares, in the order of `refine_strides`."""
-    refine_hidden: tuple[int, ...] = (96, 64, 32, 16)
-    refine_blocks: tuple[int, ...] = (3, 3, 2, 2)
+    refine_hidden: tuple[int, ...] = (80, 48, 32, 16)
+    refine_blocks: tuple[int, ...] = (2, 2, 2, 2)
     radius: tuple[int, ...] = (3, 2, 2, 1)
     """Of the local correlation windows, in cells of each refiner's stride."""
 
