@@ -10,6 +10,9 @@ from torch import Tensor
 from xmatch.synth.modalities.filters import blurred
 
 BLUR_REACH_PX = 3
+FULL_RANGE_SHARE = 0.6
+STRETCH_STRIDE = 4
+"""Percentiles are taken from every fourth px in each direction."""
 PATCH_SHARE = (0.04, 0.2)
 """Sides of occluding patches, share of the image's."""
 
@@ -28,23 +31,32 @@ def degraded(
     if noise > 0:
         image = _coarsened(image, host, noise)
         image = _softened(image, host, noise)
-    image = _exposed(image, host, noise)
-    if noise == 0:
-        return image, None
-    image = _striped(image, rng, host, noise)
-    image = _noisy(image, rng, host, noise)
-    image, hidden = _patched(image, rng, host, noise)
+    image = image.clamp(1e-4, 1.0) ** _column(np.exp(host.uniform(-1, 1, len(image)) * (0.1 + 0.4 * noise)), image)
+    hidden = None
+    if noise > 0:
+        spread = image.std((1, 2, 3)).clamp_min(0.02)[:, None, None, None]
+        image = _striped(image, spread, rng, host, noise)
+        image = _noisy(image, spread, rng, host, noise)
+    image = _ranged(image, host, noise)
+    if noise > 0:
+        image, hidden = _patched(image, rng, host, noise)
     return image.clamp_(0.0, 1.0), hidden
 
 
-def _exposed(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
-    """Gamma, then a random part of the range of grey levels."""
-    count = len(image)
-    gamma = np.exp(host.uniform(-1, 1, count) * (0.1 + 0.4 * noise))
-    width = 1 - host.random(count) * (0.15 + 0.45 * noise)
-    floor = host.random(count) * (1 - width)
-    out = image.clamp(1e-4, 1.0) ** _column(gamma, image)
-    return out.mul_(_column(width, image)).add_(_column(floor, image))
+def _ranged(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
+    """Most images fill the range of grey levels, as match views do; the others fill a random part of it."""
+    full = host.random(len(image)) < FULL_RANGE_SHARE
+    width = np.where(full, 1.0, 1 - host.random(len(image)) * (0.2 + 0.4 * noise))
+    floor = host.random(len(image)) * (1 - width)
+    image = _on_some(image, full, lambda part, chosen: stretched_alike(part))
+    return image.mul(_column(width, image)).add_(_column(floor, image))
+
+
+def stretched_alike(image: Tensor) -> Tensor:
+    """The 1st to 99th percentile of each image, over all its channels, brought to [0, 1]."""
+    flat = image[..., ::STRETCH_STRIDE, ::STRETCH_STRIDE].flatten(1).sort(1).values
+    low, high = (flat[:, round(share * (flat.shape[1] - 1))][:, None, None, None] for share in (0.01, 0.99))
+    return ((image - low) / (high - low).clamp_min(0.02)).clamp_(0.0, 1.0)
 
 
 def _softened(image: Tensor, host: np.random.Generator, noise: float) -> Tensor:
@@ -66,25 +78,25 @@ def _coarsened(image: Tensor, host: np.random.Generator, noise: float) -> Tensor
     return _on_some(image, factor > 1, coarse)
 
 
-def _striped(image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
+def _striped(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
     """Rows or columns of detectors that answer differently."""
 
     def stripes(part: Tensor, chosen: np.ndarray) -> Tensor:
         shape = (len(part), 1, part.shape[-2], 1) if host.random() < 0.5 else (len(part), 1, 1, part.shape[-1])
-        strength = _column(host.uniform(0.02, 0.1, len(part)), part)
+        strength = _column(host.uniform(0.1, 0.5, len(part)), part) * spread[torch.as_tensor(chosen)]
         return part + strength * torch.randn(shape, generator=rng, device=part.device)
 
     return _on_some(image, host.random(len(image)) < 0.15 * noise, stripes)
 
 
-def _noisy(image: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
-    sigma = host.uniform(0, 0.08 * noise, len(image)) * host.random(len(image))
+def _noisy(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
+    sigma = host.uniform(0, 0.6 * noise, len(image)) * host.random(len(image))
 
     def grain(part: Tensor, chosen: np.ndarray) -> Tensor:
         drawn = torch.randn((len(part), 1, *part.shape[-2:]), generator=rng, device=part.device)
-        return part + drawn.mul_(_column(sigma[chosen], part))
+        return part + drawn.mul_(_column(sigma[chosen], part) * spread[torch.as_tensor(chosen)])
 
-    return _on_some(image, sigma > 0.004, grain)
+    return _on_some(image, sigma > 0.02, grain)
 
 
 def _patched(
