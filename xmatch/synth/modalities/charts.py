@@ -45,22 +45,22 @@ class Map:
     words: int = 8
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 5, (1.5, 7.0))
+        label = regions(image, rng, 2, 5, (1.0, 5.0))
         colours = uniform(image, rng, 0.0, 1.0, 15).reshape(-1, 3, 5)
         # Some kinds of surface are not on the map: they look like another.
         kinds = torch.randint(0, 5, (len(image), 1, 5), generator=rng, device=image.device)
         own = torch.arange(5, device=image.device).expand_as(kinds)
-        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 5).reshape(-1, 1, 5) < 0.25, kinds, own)
+        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 5).reshape(-1, 1, 5) < 0.2, kinds, own)
         colours = colours.gather(2, kinds.expand(-1, 3, -1))
         grey = colours.mean(1, keepdim=True)
         colours = grey + (colours - grey) * uniform(image, rng, 0.0, 1.0)[..., 0]
-        pale = uniform(image, rng, 0.2, 1.0)[..., 0]
+        pale = uniform(image, rng, 0.45, 1.0)[..., 0] ** 2
         colours = 1 - pale * (1 - colours)
         looked = of_region(label, torch.cat([colours, kinds.float()], 1))
         areas, number = looked[:, :3], looked[:, 3:]
-        line = outlines(number) * chance(image, rng, 0.7) * (uniform(image, rng, -0.3, 0.5) + 0.4)
+        line = outlines(number) * chance(image, rng, 0.75) * uniform(image, rng, 0.1, 0.9)
         words = lettering(image, rng, self.words) * uniform(image, rng, 0.0, 0.9)
-        out = areas * (1 - line.clamp(-0.3, 0.9)) * (1 - words)
+        out = areas * (1 - line) * (1 - words)
         return (blurred(out, uniform(image, rng, 0.0, 0.7), 2)).clamp(0.0, 1.0)
 
 

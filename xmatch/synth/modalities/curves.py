@@ -45,17 +45,6 @@ def stretched(values: Tensor, share: float = 0.01, least: float = 1e-3) -> Tenso
     return ((values - low) / (high - low).clamp_min(least)).clamp(0.0, 1.0)
 
 
-def equalised(values: Tensor) -> Tensor:
-    """Share of the image that is darker: ranks in [0, 1], to `LEVELS` levels."""
-    ordered = sample(values)
-    low, high = ordered[:, :1], ordered[:, -1:]
-    span = (high - low).clamp_min(1e-6)
-    grid = low + span * torch.linspace(0.0, 1.0, LEVELS, device=values.device)
-    below = torch.searchsorted(ordered, grid, right=False) + torch.searchsorted(ordered, grid, right=True)
-    table = 0.5 * below / ordered.shape[1]
-    return looked_up((values - low[..., None, None]) / span[..., None, None], table)
-
-
 def wavy_table(image: Tensor, rng: torch.Generator, knots: int) -> Tensor:
     """(B, LEVELS) smooth curves with values over the whole of [0, 1], through `knots` random heights."""
     heights = torch.rand((len(image), 1, knots), generator=rng, device=image.device)
@@ -65,33 +54,15 @@ def wavy_table(image: Tensor, rng: torch.Generator, knots: int) -> Tensor:
 def rising_table(image: Tensor, rng: torch.Generator, knots: int = 6) -> Tensor:
     """(B, LEVELS) rising curves from 0 to 1 of uneven steepness."""
     steps = torch.rand((len(image), 1, knots), generator=rng, device=image.device) ** 2 + 0.05
-    return _unit_range(_through(steps).cumsum(1))
-
-
-def stepped_table(image: Tensor, rng: torch.Generator, low: int, high: int, channels: int = 1) -> tuple[Tensor, Tensor]:
-    """Piecewise constant curves of `low` to `high` steps at random places and heights.
-
-    Returns:
-        (B, LEVELS) number of the step, as float, and (B, channels, LEVELS) its random height in [0, 1].
-    """
-    batch, device = len(image), image.device
-    count = torch.randint(low, high + 1, (batch, 1), generator=rng, device=device)
-    edges = torch.rand((batch, high - 1), generator=rng, device=device)
-    # Spread out a little: equal shares would look alike every time, free places leave empty steps.
-    regular = torch.arange(1, high, device=device) / count
-    edges = regular + (edges - 0.5) * 0.8 / count
-    edges = torch.where(torch.arange(1, high, device=device) < count, edges, torch.full_like(edges, 2.0))
-    grid = torch.linspace(0.0, 1.0, LEVELS, device=device)
-    number = (grid[None, :, None] >= edges[:, None, :]).sum(2)
-    heights = torch.rand((batch, channels, high), generator=rng, device=device)
-    return number.float(), heights.gather(2, number[:, None].expand(-1, channels, -1))
+    # The cubic may overshoot below zero between two small steps.
+    return _unit_range(_through(steps).clamp_min(0.0).cumsum(1))
 
 
 def mixed_table(image: Tensor, rng: torch.Generator, inverted: float, wavy: float) -> Tensor:
     """(B, LEVELS): rising curves, turned upside down with chance `inverted`; with chance `wavy` any smooth curve."""
     rising = rising_table(image, rng)
     flip = chance(image, rng, inverted).reshape(-1, 1)
-    free = wavy_table(image, rng, 6)
+    free = wavy_table(image, rng, 5)
     pick = chance(image, rng, wavy).reshape(-1, 1)
     rising = flip + (1 - 2 * flip) * rising
     return pick * free + (1 - pick) * rising

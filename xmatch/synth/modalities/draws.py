@@ -44,7 +44,7 @@ def blobs(image: Tensor, rng: torch.Generator, cells: int) -> Tensor:
     height, width = image.shape[-2:]
     knots = torch.randn((len(image), 1, cells + 2, cells + 2), generator=rng, device=image.device)
     # Cubic on a small grid, then linear: a cubic up to the full size costs five times as much.
-    small = (max(2, height // 8), max(2, width // 8))
+    small = (min(height, max(4 * cells, height // 8)), min(width, max(4 * cells, width // 8)))
     smooth = F.interpolate(knots, small, mode="bicubic", align_corners=False)
     return F.interpolate(smooth, (height, width), mode="bilinear", align_corners=False)
 
@@ -62,7 +62,8 @@ def clutter(image: Tensor, rng: torch.Generator, low: float, high: float) -> Ten
 def patches(image: Tensor, rng: torch.Generator, low: float, high: float) -> Tensor:
     """(B, 1, H, W) in [0, 1]: 1 over a share of about `low` to `high` of each image, 0 elsewhere, soft between."""
     cut = torch.special.ndtri(1 - uniform(image, rng, low, high).clamp(0.01, 0.99))
-    return torch.sigmoid(6 * (blobs(image, rng, 6) - cut))
+    # 0.87: standard deviation between knots and on them, taken together.
+    return torch.sigmoid(6 * (blobs(image, rng, 6) - 0.87 * cut))
 
 
 def spots(image: Tensor, rng: torch.Generator, count: int, low: float, high: float) -> Tensor:
