@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.modalities.curves import stretched
 from xmatch.synth.modalities.draws import blobs, chance, log_uniform, uniform, white
-from xmatch.synth.modalities.filters import blurred, convolved, gray, grown, shrunk, slopes, widely_blurred
+from xmatch.synth.modalities.filters import (
+    blurred,
+    convolved_across,
+    convolved_down,
+    gray,
+    grown,
+    shrunk,
+    slopes,
+    widely_blurred,
+)
 
 
 def brushed(luma: Tensor, reach: Tensor, most: int) -> Tensor:
@@ -21,11 +31,12 @@ def brushed(luma: Tensor, reach: Tensor, most: int) -> Tensor:
     back = ((taps <= 0) & (-taps <= reach.reshape(-1, 1).round())).float()
     back = back / back.sum(1, keepdim=True)
     ahead = back.flip(1)
-    both = torch.cat([luma, luma * luma], 1)
+    both = F.pad(torch.cat([luma, luma * luma], 1), (most, most, most, most), mode="replicate")
     best, least = torch.zeros_like(luma), torch.full_like(luma, torch.inf)
     for across in (back, ahead):
+        rows = convolved_across(both, across)
         for down in (back, ahead):
-            mean, square = convolved(both, across, down).split(1, 1)
+            mean, square = convolved_down(rows, down).split(1, 1)
             spread = square - mean * mean
             # A sum instead of torch.where, which takes several times as long on a processor.
             best = best + (spread < least).float() * (mean - best)

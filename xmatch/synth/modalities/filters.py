@@ -18,20 +18,29 @@ def gray(image: Tensor) -> Tensor:
     return red * image[:, :1] + green * image[:, 1:2] + blue * image[:, 2:]
 
 
-def convolved(image: Tensor, across: Tensor, down: Tensor | None = None) -> Tensor:
-    """Each image with its own separable kernel: `across` (B, k) along the rows, then `down` (default: the same).
+def convolved(image: Tensor, kernel: Tensor) -> Tensor:
+    """Each image with its own kernel (B, k), k odd, along rows and down columns; edges are repeated outwards."""
+    reach = kernel.shape[1] // 2
+    padded = F.pad(image, (reach, reach, reach, reach), mode="replicate")
+    return convolved_down(convolved_across(padded, kernel), kernel)
 
-    Edges are repeated outwards. k is odd.
-    """
+
+def convolved_across(image: Tensor, kernel: Tensor) -> Tensor:
+    """Along the rows, without padding: k - 1 columns fewer."""
+    return _convolved(image, kernel[:, None, None, :])
+
+
+def convolved_down(image: Tensor, kernel: Tensor) -> Tensor:
+    """Down the columns, without padding: k - 1 rows fewer."""
+    return _convolved(image, kernel[:, None, :, None])
+
+
+def _convolved(image: Tensor, kernels: Tensor) -> Tensor:
     batch, channels, height, width = image.shape
-    down = across if down is None else down
-    reach = across.shape[1] // 2
     groups = batch * channels
-    padded = F.pad(image, (reach, reach, reach, reach), mode="replicate").reshape(1, groups, height + 2 * reach, -1)
-    across = across.repeat_interleave(channels, 0)[:, None, None, :]
-    down = down.repeat_interleave(channels, 0)[:, None, :, None]
-    out = F.conv2d(F.conv2d(padded, across, groups=groups), down, groups=groups)
-    return out.reshape(batch, channels, height, width)
+    kernels = kernels.repeat_interleave(channels, 0)
+    out = F.conv2d(image.reshape(1, groups, height, width), kernels, groups=groups)
+    return out.reshape(batch, channels, *out.shape[-2:])
 
 
 def gaussian(sigma: Tensor, reach: int) -> Tensor:

@@ -54,34 +54,38 @@ class Sar:
     def _decibels(self, image: Tensor, luma: Tensor, rng: torch.Generator) -> Tensor:
         label = regions(image, rng, 2, self.kinds, (0.6, 3.0))
         kinds = of_region(label, uniform(image, rng, 0.0, 1.0, self.kinds).reshape(-1, 1, self.kinds))
-        share = uniform(luma, rng, 0.0, 1.0)
         tone = looked_up(luma, mixed_table(luma, rng, inverted=0.25, wavy=0.2))
-        surface = share * kinds + (1 - share) * tone
-        around = widely_blurred(luma, uniform(luma, rng, 3.0, 8.0))
-        thin = luma - around
+        share = uniform(luma, rng, 0.0, 1.0)
+        strength = uniform(luma, rng, 4.0, 16.0)
+        surface = (strength * share) * kinds + (strength * (1 - share)) * tone
         cos, sin = direction(luma, rng)
-        fine_x, fine_y = slopes(blurred(luma, uniform(luma, rng, 0.6, 1.3), 3))
-        wide_x, wide_y = slopes(blurred(luma, uniform(luma, rng, 1.5, 3.5), 8))
-        facing = cos * wide_x + sin * wide_y
-        # Flat and rugged land alike get their share of light and shade.
-        facing = facing / (2.5 * facing.abs().mean((2, 3), keepdim=True) + 1e-3)
-        strength = (fine_x**2 + fine_y**2).sqrt()
-        edge = (12 * (0.6 * (cos * fine_x + sin * fine_y) + 0.4 * strength)).clamp(-0.6, 1.5)
-        # Walls and roofs that throw the beam straight back: a few bright points among what is brighter than around it.
-        bright = (6 * thin - uniform(luma, rng, 0.3, 1.2)).clamp(0.0, 1.5)
-        seen = (
-            uniform(luma, rng, 4.0, 16.0) * surface
-            + uniform(luma, rng, -9.0, 6.0) * (4 * thin).clamp(-1.0, 1.0)
-            + uniform(luma, rng, 0.0, 6.0) * chance(luma, rng, 0.5) * facing.clamp(-1.0, 1.0)
-            + uniform(luma, rng, 0.0, 8.0) * chance(luma, rng, 0.6) * edge
-            + uniform(luma, rng, 0.0, 12.0) * bright
-        )
+        thin = luma - widely_blurred(luma, uniform(luma, rng, 3.0, 8.0))
+        lines = (uniform(luma, rng, -9.0, 6.0) * 4) * thin.clamp(-0.25, 0.25)
+        # Walls and roofs that throw the beam straight back: bright points among what is brighter than around it.
+        points = uniform(luma, rng, 0.0, 12.0) * (6 * thin - uniform(luma, rng, 0.3, 1.2)).clamp(0.0, 1.5)
+        seen = surface + lines + points + self._edges(luma, cos, sin, rng)
         # What covers the ground scatters by itself, and hides the rest here and there.
         hidden = uniform(luma, rng, 0.0, 1.0) * patches(luma, rng, 0.0, 0.7)
-        half = shrunk(thin.abs(), 2)
-        rough = stretched(widely_blurred(half, uniform(luma, rng, 2.0, 4.0), 2), 0.01, 0.02)
-        own = uniform(luma, rng, 0.0, 7.0) * rough + uniform(luma, rng, 0.0, 3.5) * clutter(half, rng, 0.5, 2.0)
-        return seen * (1 - hidden) + grown(own, luma)
+        return seen * (1 - hidden) + grown(self._ground(shrunk(luma, 2), shrunk(thin, 2), cos, sin, rng), luma)
+
+    def _edges(self, luma: Tensor, cos: Tensor, sin: Tensor, rng: torch.Generator) -> Tensor:
+        along_x, along_y = slopes(blurred(luma, uniform(luma, rng, 0.6, 1.3), 3))
+        strength = (along_x**2 + along_y**2).sqrt()
+        edge = ((7.2 * cos) * along_x + (7.2 * sin) * along_y + 4.8 * strength).clamp(-0.6, 1.5)
+        return uniform(luma, rng, 0.0, 8.0) * chance(luma, rng, 0.6) * edge
+
+    def _ground(self, luma: Tensor, thin: Tensor, cos: Tensor, sin: Tensor, rng: torch.Generator) -> Tensor:
+        """What is broad enough to be computed at half the size: slopes, roughness, clutter."""
+        along_x, along_y = slopes(blurred(luma, uniform(luma, rng, 0.7, 2.0), 6))
+        facing = cos * along_x + sin * along_y
+        # Flat and rugged land alike get their share of light and shade.
+        facing = (facing / (2.5 * facing.abs().mean((2, 3), keepdim=True) + 1e-3)).clamp(-1.0, 1.0)
+        rough = stretched(widely_blurred(thin.abs(), uniform(luma, rng, 2.0, 4.0), 2), 0.01, 0.02)
+        return (
+            uniform(luma, rng, 0.0, 6.0) * chance(luma, rng, 0.5) * facing
+            + uniform(luma, rng, 0.0, 7.0) * rough
+            + uniform(luma, rng, 0.0, 3.5) * clutter(luma, rng, 0.5, 2.0)
+        )
 
 
 def speckle(image: Tensor, rng: torch.Generator, looks: tuple[float, float]) -> Tensor:
