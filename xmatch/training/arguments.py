@@ -1,0 +1,71 @@
+"""The command line of `python -m xmatch.training.pretrain`: argparse, since training machines may lack Typer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from xmatch.errors import XmatchError
+from xmatch.training.loop import Outcome, Talk
+
+SCHEMA = "xmatch.pretrain/1"
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser("xmatch.training.pretrain", description="Train a matcher as RECIPE says.")
+    add = found.add_argument
+    add("recipe", type=Path, help="YAML file of the run")
+    add("-o", "--output", type=Path, help="folder of the run; default runs/<name of the recipe>")
+    add("--max-minutes", type=float, help="save and leave after this long")
+    add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the newest checkpoint")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--seed", type=int, help="in place of the recipe's")
+    add("--threads", type=int, help="threads of this process; default all cores")
+    add("--data", type=Path, help="where relative folders of the recipe start; default the recipe's own folder")
+    add("--init", type=Path, help="safetensors file to start from")
+    add("--json", action="store_true", help="result, or failure, as JSON on stdout")
+    add("--dry-run", action="store_true", help="check everything, train nothing")
+    add("-q", "--quiet", action="store_true", help="say nothing but errors")
+    return found
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Parse, train, tell; the exit code."""
+    from xmatch.training.pretrain import Options, plan, pretrain
+
+    given = vars(parser().parse_args(arguments))
+    as_json, dry_run, quiet = (given.pop(name) for name in ("json", "dry_run", "quiet"))
+    options = Options(**given)
+    try:
+        if dry_run:
+            print(json.dumps(plan(options)))
+            return 0
+        outcome = pretrain(options, Talk() if quiet else Talk(say=_say))
+    except XmatchError as error:
+        print(f"xmatch: {error}", file=sys.stderr)
+        if as_json:
+            failure = {"schema": "xmatch.failure/1", "ok": False, "exit_code": int(error.exit_code)}
+            print(json.dumps({**failure, "error": error.as_dict()}))
+        return int(error.exit_code)
+    if as_json:
+        print(json.dumps(document(outcome)))
+    return int(outcome.exit_code)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The result of a session as JSON."""
+    found = {name: None if _is_nan(value) else value for name, value in asdict(outcome).items()}
+    found["validation"] = {name: None if _is_nan(value) else value for name, value in outcome.validation.items()}
+    return {"schema": SCHEMA, "ok": outcome.exit_code == 0, **found, "exit_code": int(outcome.exit_code)}
+
+
+def _is_nan(value: Any) -> bool:
+    return value != value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

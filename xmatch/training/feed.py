@@ -1,0 +1,181 @@
+"""Batches by their number: batch k is a function of (recipe, rank, k), whoever draws it and whenever.
+
+So a run that goes on needs no replay, and a process that draws ahead changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from xmatch.errors import ResourceError, XmatchError
+from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.seeds import device_rng
+from xmatch.training.recipe import PretrainRecipe
+from xmatch.training.schedule import difficulty_at
+from xmatch.training.sources import build_mixture
+
+Draw = Callable[[int], TrainingPairs]
+
+
+def batches(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device | str) -> Draw:
+    """A function from the number of a batch to that batch, on `device`.
+
+    Raises:
+        InputError, UsageError: as `build_mixture`.
+    """
+    mixture = build_mixture(recipe.data, folder)
+
+    def draw(number: int) -> TrainingPairs:
+        stage = recipe.stage_at(number)
+        difficulty = difficulty_at(recipe.curriculum, number, recipe.steps)
+        return draw_pairs(mixture, stage.batch, stage.size, device_rng(device, recipe.seed, rank, number), difficulty)
+
+    return draw
+
+
+class Feed(Protocol):
+    def take(self, number: int) -> TrainingPairs:
+        """Batch `number`, on the device of the training."""
+
+    def prepare(self, number: int) -> None:
+        """This batch will be asked for next: time to draw it while the device is busy."""
+
+
+class Inline:
+    """Draws in this process. On a GPU in a stream of its own, beside the training's.
+
+    Whoever draws waits now and then for a number from the device; in a stream of its own that wait does not include
+    the training step that is under way.
+    """
+
+    def __init__(self, draw: Draw, device: torch.device) -> None:
+        self._draw = draw
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._ready: tuple[int, TrainingPairs] | None = None
+
+    def prepare(self, number: int) -> None:
+        if self._stream is not None:
+            with torch.cuda.stream(self._stream):
+                self._ready = number, self._draw(number)
+
+    def take(self, number: int) -> TrainingPairs:
+        if self._stream is None:
+            return self._draw(number)
+        if self._ready is None or self._ready[0] != number:
+            self.prepare(number)
+        pairs = self._ready[1]
+        self._ready = None
+        training = torch.cuda.current_stream()
+        training.wait_stream(self._stream)
+        for field in fields(pairs):
+            value = getattr(pairs, field.name)
+            if isinstance(value, Tensor):
+                value.record_stream(training)  # or its memory would be used again while the training reads it
+        return pairs
+
+
+class Beside:
+    """A process of its own with one thread draws the next batch while this one trains.
+
+    Batches come through a pipe as arrays, not through shared memory, which containers keep small.
+    """
+
+    def __init__(self, connection: Connection, device: torch.device) -> None:
+        self._connection = connection
+        self._device = device
+        self._asked: int | None = None
+
+    def prepare(self, number: int) -> None:
+        """Nothing: the other process has been asked when the last batch was taken."""
+
+    def take(self, number: int) -> TrainingPairs:
+        """
+        Raises:
+            ResourceError: the process is gone.
+            XmatchError: what drawing raised there.
+        """
+        try:
+            if self._asked is None:
+                self._connection.send(number)
+            elif self._asked != number:
+                raise ValueError(f"batches come in order: asked for {self._asked} before, now for {number}")
+            answer = self._connection.recv()
+            self._asked = number + 1
+            self._connection.send(self._asked)
+        except (EOFError, OSError):
+            raise ResourceError(
+                f"the process that draws training pairs ended at batch {number}; was it killed for want of memory?",
+                hint="free memory, or set feed: inline in the recipe",
+            ) from None
+        if isinstance(answer, XmatchError):
+            raise answer
+        if isinstance(answer, str):
+            raise RuntimeError(f"drawing batch {number} failed:\n{answer}")
+        return TrainingPairs(**{k: _tensor(v) for k, v in answer.items()}).to(self._device)
+
+
+@contextlib.contextmanager
+def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device) -> Iterator[Feed]:
+    """The feed that a recipe asks for.
+
+    Raises:
+        InputError, UsageError: the data cannot be used.
+    """
+    draw = batches(recipe, folder, rank, device)  # also tells at once what is wrong with the data
+    if recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu"):
+        yield Inline(draw, device)
+        return
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, recipe, str(Path(folder)), rank), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield Beside(ours, device)
+    finally:
+        ours.close()
+        process.terminate()
+        process.join(10)
+
+
+def _serve(connection: Connection, recipe: PretrainRecipe, folder: str, rank: int) -> None:
+    """Answer numbers with batches until the pipe closes."""
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to both; the other process decides
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        draw = batches(recipe, folder, rank, "cpu")
+        while True:
+            number = connection.recv()
+            answer: Any
+            try:
+                pairs = draw(number)
+                answer = {f.name: _array(getattr(pairs, f.name)) for f in fields(pairs)}
+            except XmatchError as error:
+                answer = error
+            except Exception:
+                answer = traceback.format_exc()
+            connection.send(answer)
+
+
+def _array(value: Any) -> Any:
+    return ("tensor", value.numpy()) if isinstance(value, Tensor) else value
+
+
+def _tensor(value: Any) -> Any:
+    is_tensor = isinstance(value, tuple) and len(value) == 2 and value[0] == "tensor"
+    return torch.from_numpy(value[1]) if is_tensor else value

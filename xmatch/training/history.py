@@ -1,0 +1,77 @@
+"""The course of a run: a CSV file, and TensorBoard's where asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from xmatch.errors import UsageError
+from xmatch.io.atomic import atomic_write
+
+Row = dict[str, float | int | str]
+
+
+class History:
+    """Rows of numbers, one a log interval, appended to a CSV file.
+
+    Args:
+        path: the CSV file; rows from step `first_step` on are cut off, since they will come again.
+        first_step: number of steps that are done.
+        tensorboard: a folder for event files, or None.
+
+    Raises:
+        UsageError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, path: Path, first_step: int, tensorboard: Path | None = None) -> None:
+        self._path = path
+        self._columns: list[str] = []
+        kept = [row for row in _read(path) if int(row["step"]) <= first_step] if first_step else []
+        if kept:
+            self._columns = list(kept[0])
+            text = io.StringIO()
+            writer = csv.DictWriter(text, self._columns)
+            writer.writeheader()
+            writer.writerows(kept)
+            with atomic_write(path, overwrite=True) as temporary:
+                Path(temporary).write_text(text.getvalue(), encoding="utf-8", newline="")
+        else:
+            path.unlink(missing_ok=True)
+        self._events = _event_writer(tensorboard, first_step) if tensorboard else None
+
+    def add(self, row: Row) -> None:
+        """Append a row with a "step"; the first row's keys are the columns."""
+        with open(self._path, "a", encoding="utf-8", newline="") as file:
+            if not self._columns:
+                self._columns = list(row)
+                csv.DictWriter(file, self._columns).writeheader()
+            csv.DictWriter(file, self._columns, restval="", extrasaction="ignore").writerow(row)
+        if self._events is not None:
+            for name, value in row.items():
+                if name != "step" and not isinstance(value, str):
+                    self._events.add_scalar(f"{self._path.stem}/{name}", value, int(row["step"]))
+
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """Complete rows; a killed process may have left half a line at the end."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    rows = csv.DictReader(io.StringIO(whole))
+    return [row for row in rows if str(row.get("step", "")).isdigit() and None not in row.values()]
+
+
+def _event_writer(folder: Path, first_step: int):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError(
+            "tensorboard is asked for and not installed", hint="pip install 'xmatch[train]', or tensorboard: false"
+        ) from None
+    return SummaryWriter(os.fspath(folder), purge_step=first_step + 1)

@@ -1,0 +1,210 @@
+"""The loop: steps, reports, validation, checkpoints, and the reasons to stop. It knows nothing of matching."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from xmatch.errors import ExitCode
+from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.export import export_weights
+from xmatch.training.feed import Feed
+from xmatch.training.history import History
+from xmatch.training.phases import Phases
+from xmatch.training.run import Run
+from xmatch.training.schedule import learning_rate, progress
+from xmatch.training.signals import StopRequest
+from xmatch.training.state import save_checkpoint
+from xmatch.training.validation import measure
+
+HISTORY, VALIDATION = "history.csv", "validation.csv"
+
+Stopped = Literal["done", "time", "signal"]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How the loop speaks of itself; nothing by default."""
+
+    say: Callable[[str], object] = lambda line: None
+    """A line of text."""
+    progress: Callable[[str, float], object] = lambda stage, share: None
+    """What is being done, and the share of all steps that are done."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended."""
+
+    stopped: Stopped
+    """done: all steps taken; time: the minutes are over; signal: asked to stop."""
+    exit_code: ExitCode
+    step: int
+    steps: int
+    minutes: float
+    """Of training, sessions before this one included."""
+    pairs_per_second: float
+    """In this session, validation and files included."""
+    losses: dict[str, float]
+    """As last reported."""
+    validation: dict[str, Any]
+    """Of all pairs, as last measured."""
+    checkpoint: str
+    weights: str
+
+
+def train(
+    run: Run,
+    feed: Feed,
+    held: Sequence[TrainingPairs],
+    folder: Path,
+    *,
+    stop: StopRequest,
+    deadline: float | None = None,
+    facts: dict[str, Any] | None = None,
+    talk: Talk = Talk(),
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Take the steps that are left of a run.
+
+    Args:
+        run: changed in place.
+        feed: batches by number.
+        held: pairs of the validation; empty: none.
+        folder: for checkpoints, history and weights; written by the first process.
+        stop: set by signals.
+        deadline: on `clock`; the run saves and leaves once it has passed.
+        facts: about the weights, for their file.
+        talk: told of what happens.
+        clock: seconds.
+
+    Raises:
+        ModelError: the loss is not finite, step after step.
+        OutputError: the folder cannot be written to.
+    """
+    return _Session(run, folder, held, facts or {}, talk, clock).last(feed, stop, deadline)
+
+
+class _Session:
+    def __init__(self, run, folder, held, facts, talk, clock) -> None:
+        self.run, self.folder, self.held, self.facts, self.talk, self.clock = run, folder, held, facts, talk, clock
+        self.recipe = run.recipe
+        self.writes = run.processes.writes
+        self.losses: dict[str, float] = {}
+        self.validation: dict[str, Any] = {}
+        self.saved = self.weights = None
+        if self.writes:
+            events = folder / "events" if self.recipe.tensorboard else None
+            self.history = History(folder / HISTORY, run.step, events)
+            self.measured = History(folder / VALIDATION, run.step, events)
+        self.first_step, self.pairs = run.step, 0
+        self.begun = self.ticked = self.saved_at = clock()
+        self.reported_at, self.pairs_reported = self.begun, 0
+
+    def last(self, feed: Feed, stop: StopRequest, deadline: float | None) -> Outcome:
+        run, recipe = self.run, self.recipe
+        phases = Phases(run.device)
+        stopped: Stopped = "done"
+        try:
+            while run.step < recipe.steps:
+                number = run.step
+                reported = self._is_reported(number)
+                phases.begin(reported)
+                batch = feed.take(number)
+                phases.end("synthesis")
+                # Not ahead of a step that is timed: its drawing would go unseen.
+                ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
+                prepare = (lambda: feed.prepare(number + 1)) if ahead else None  # noqa: B023
+                late = deadline is not None and self.clock() > deadline
+                asked, late = run.advance(batch, phases, prepare, (stop.exit_code is not None, late))
+                self.pairs += len(batch) * run.processes.count
+                self._tick()
+                self.talk.progress("train", run.step / recipe.steps)
+                if reported:
+                    self._report(phases)
+                if recipe.validation.every and run.step % recipe.validation.every == 0:
+                    self._validate()
+                if asked or late:
+                    stopped = "signal" if asked else "time"
+                    break
+                if self.clock() - self.saved_at > 60 * recipe.checkpoint_minutes:
+                    self._save()
+        except Exception as error:
+            if getattr(error, "path", "") is None and self.saved is not None:
+                error.path = str(self.saved)  # the last good checkpoint
+            raise
+        finally:
+            if self.writes:
+                self.history.close()
+                self.measured.close()
+        return self._end(stopped, stop)
+
+    def _is_reported(self, number: int) -> bool:
+        return (number + 1) % self.recipe.log_every == 0 or number + 1 == self.recipe.steps
+
+    def _tick(self) -> None:
+        now = self.clock()
+        self.run.seconds += now - self.ticked
+        self.ticked = now
+
+    def _report(self, phases: Phases) -> None:
+        run, recipe, now = self.run, self.recipe, self.clock()
+        self.losses = {name: round(value, 6) for name, value in run.means().items()}
+        rate = (self.pairs - self.pairs_reported) / max(now - self.reported_at, 1e-9)
+        self.pairs_reported, self.reported_at = self.pairs, now
+        row = {
+            "step": run.step,
+            "minutes": round(run.seconds / 60, 3),
+            "learning_rate": learning_rate(recipe.optimiser, run.step - 1, recipe.steps),
+            "difficulty": round(progress(recipe.curriculum, run.step - 1, recipe.steps), 4),
+            **self.losses,
+            "pairs_per_second": round(rate, 2),
+            **phases.shares(),
+        }
+        if self.writes:
+            self.history.add(row)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        self.talk.say(f"step {run.step}/{recipe.steps}  {shown}  {rate:.1f} pairs/s")
+
+    def _validate(self) -> None:
+        if self.writes and self.held:
+            self.talk.progress("validate", self.run.step / self.recipe.steps)
+            rows = measure(self.run.objective, self.run.averaged_model(), self.held, self.run.device)
+            for row in rows:
+                self.measured.add({"step": self.run.step, **row})
+            self.validation = {"step": self.run.step, **rows[0]}
+            self.talk.say("  ".join(f"{name} {value}" for name, value in self.validation.items()))
+        self.run.processes.wait()
+        self._tick()
+
+    def _save(self) -> None:
+        self._tick()
+        if self.writes:
+            self.saved = save_checkpoint(self.folder, self.run.state_dict())
+            self.weights = export_weights(self.folder, self.run, self.facts)
+        self.run.processes.wait()
+        self.saved_at = self.ticked = self.clock()
+
+    def _end(self, stopped: Stopped, stop: StopRequest) -> Outcome:
+        run, recipe = self.run, self.recipe
+        if stopped == "done" and run.step > self.first_step and recipe.validation.every:
+            if run.step % recipe.validation.every:
+                self._validate()
+        self._save()
+        code = (stop.exit_code or ExitCode.TERMINATED) if stopped == "signal" else ExitCode.OK
+        took = max(self.clock() - self.begun, 1e-9)
+        return Outcome(
+            stopped=stopped,
+            exit_code=code,
+            step=run.step,
+            steps=recipe.steps,
+            minutes=round(run.seconds / 60, 3),
+            pairs_per_second=round(self.pairs / took, 2),
+            losses=self.losses,
+            validation=self.validation,
+            checkpoint=str(self.saved),
+            weights=str(self.weights),
+        )

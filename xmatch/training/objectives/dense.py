@@ -1,0 +1,38 @@
+"""The dense matcher: warp and certainty at every scale."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from xmatch.models import SIZES, XMatch, XMatchConfig
+from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.losses import dense_loss, distance_px, truth_at
+from xmatch.training.objectives.shapes import built, chosen
+
+
+class Dense:
+    architecture = "xmatch"
+
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        return dataclasses.asdict(chosen(SIZES, size, changes))
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        return XMatch(built(XMatchConfig, config))
+
+    def step(self, model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
+        return dense_loss(_forward(model, batch), batch)
+
+    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
+        """At every cell of the finest scale that both images show whole."""
+        found = _forward(model, batch).finest
+        truth = truth_at(batch.warp, batch.covisible, tuple(batch.moving.shape[2:]), found.stride)
+        distance = distance_px(found.warp, truth)
+        return tuple(d[whole] for d, whole in zip(distance, truth.whole, strict=True))
+
+
+def _forward(model: nn.Module, batch: TrainingPairs):
+    return model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid)

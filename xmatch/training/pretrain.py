@@ -1,0 +1,232 @@
+"""`xmatch pretrain`: from a recipe to weights. Also what torchrun starts, without Typer:
+
+torchrun --nproc_per_node=2 -m xmatch.training.pretrain recipes/pretrain-base.yaml -o runs/base
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xmatch.errors import OutputError, ResourceError, UsageError
+from xmatch.recipe import load_recipe
+from xmatch.training.distributed import Processes, choose_device, joined
+from xmatch.training.export import told
+from xmatch.training.feed import batches, open_feed
+from xmatch.training.loop import HISTORY, VALIDATION, Outcome, Talk, train
+from xmatch.training.objectives import load_objective
+from xmatch.training.recipe import PretrainRecipe
+from xmatch.training.run import Run
+from xmatch.training.signals import stop_on_signals
+from xmatch.training.state import checkpoints, load_newest
+from xmatch.training.validation import validation_pairs
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about one session of a run."""
+
+    recipe: Path
+    output: Path | None = None
+    """Folder of the run; None: runs/<name of the recipe>."""
+    max_minutes: float | None = None
+    """Save and leave after this long, set-up included."""
+    resume: bool = True
+    """Go on from the folder's newest checkpoint; else remove what is there."""
+    device: str = "auto"
+    seed: int | None = None
+    """In place of the recipe's."""
+    threads: int | None = None
+    data: Path | None = None
+    """Where relative folders of the recipe start; None: the recipe's own folder."""
+    init: Path | None = None
+    """Weights to start from instead of random ones."""
+
+    @property
+    def run_folder(self) -> Path:
+        return self.output or Path("runs") / self.recipe.stem
+
+    @property
+    def data_folder(self) -> Path:
+        return self.data or self.recipe.parent
+
+    def load(self) -> PretrainRecipe:
+        """
+        Raises:
+            UsageError: the recipe is wrong.
+        """
+        recipe = load_recipe(self.recipe, PretrainRecipe)
+        return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
+
+
+def pretrain(options: Options, talk: Talk = Talk(), facts: dict[str, Any] | None = None) -> Outcome:
+    """Train as a recipe says, or go on with it.
+
+    Args:
+        options: of this session.
+        talk: told of what happens.
+        facts: further fields of the weights' metadata, such as the commit.
+
+    Raises:
+        UsageError: a wrong recipe or device, or the folder holds a run of another recipe.
+        InputError: the data cannot be used.
+        OutputError: the folder cannot be written to, or another run is at work there.
+        ModelError: `init` or the checkpoints cannot be used, or the loss is not finite.
+        ResourceError: out of memory.
+    """
+    begun = time.monotonic()
+    recipe = options.load()
+    objective = load_objective(recipe.model.objective)
+    config = objective.config(recipe.model.size, recipe.model.config)
+    device = choose_device(options.device)
+    _set_up(device, options.threads)
+    with joined(device) as processes, stop_on_signals() as stop, _held_folder(options.run_folder, processes) as folder:
+        talk = talk if processes.writes else Talk()
+        with _memory(recipe):
+            run = Run(recipe, objective, config, device, processes)
+            _begin(run, options, folder, talk)
+            with open_feed(recipe, options.data_folder, processes.rank, device) as feed:
+                held = validation_pairs(recipe, options.data_folder) if _validates(recipe, processes) else ()
+                deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
+                return train(run, feed, held, folder, stop=stop, deadline=deadline, facts=facts, talk=talk)
+
+
+def plan(options: Options) -> dict[str, Any]:
+    """What `pretrain` would do, after checking recipe, data, model and folder; writes nothing.
+
+    Raises:
+        XmatchError: what the run itself would begin with.
+    """
+    recipe = options.load()
+    objective = load_objective(recipe.model.objective)
+    config = objective.config(recipe.model.size, recipe.model.config)
+    device = choose_device(options.device)
+    pairs = batches(recipe, options.data_folder, 0, "cpu")(0)
+    found = load_newest(options.run_folder, lambda line: None) if options.resume else None
+    if found is not None:
+        _check_same(found[0], recipe, Processes(), options.run_folder)
+    return {
+        "schema": "xmatch.plan/1",
+        "ok": True,
+        "output": str(options.run_folder),
+        "objective": recipe.model.objective,
+        "parameters": sum(p.numel() for p in objective.build(config).parameters()),
+        "device": str(device),
+        "data": [told(spec) for spec in recipe.data],
+        "batch": list(pairs.fixed.shape),
+        "steps": recipe.steps,
+        "pairs": sum(stage.steps * stage.batch for stage in recipe.stages),
+        "step": found[0]["step"] if found else 0,
+        "recipe_sha256": recipe.digest(),
+    }
+
+
+def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
+    """Put a run where it was left, or where `init` says."""
+    if not options.resume and run.processes.writes:
+        for path in (*checkpoints(folder), folder / HISTORY, folder / VALIDATION):
+            path.unlink(missing_ok=True)
+    run.processes.wait()
+    found = load_newest(folder, talk.say) if options.resume else None
+    if found is not None:
+        state, path = found
+        _check_same(state, run.recipe, run.processes, folder)
+        run.load_state_dict(state)
+        talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
+    elif options.init is not None:
+        from xmatch.io.checkpoints import load_state, load_weights
+
+        tensors, _ = load_weights(options.init)
+        load_state(run.model, tensors, options.init)
+        run.average.restart(run.model)
+
+
+def _check_same(state: dict[str, Any], recipe: PretrainRecipe, processes: Processes, folder: Path) -> None:
+    if state["digest"] != recipe.digest():
+        raise UsageError(
+            "this folder holds a run of another recipe or seed",
+            hint="name another --output, or --no-resume to replace it",
+            path=folder,
+        )
+    if state["processes"] != processes.count:
+        raise UsageError(
+            f"this run was begun with {state['processes']} processes, now there are {processes.count}",
+            hint=f"torchrun --nproc_per_node={state['processes']}, or --no-resume to begin anew",
+            path=folder,
+        )
+
+
+def _validates(recipe: PretrainRecipe, processes: Processes) -> bool:
+    return bool(recipe.validation.every) and processes.writes
+
+
+@contextlib.contextmanager
+def _held_folder(folder: Path, processes: Processes) -> Iterator[Path]:
+    """The folder of the run, made and held against other runs by the first process."""
+    import filelock
+
+    if not processes.writes:
+        processes.wait()
+        yield folder
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise OutputError("another run is training in this folder", path=folder) from None
+    except OSError as error:
+        raise OutputError(f"cannot be the folder of a run: {error.strerror}", path=folder) from error
+    try:
+        processes.wait()
+        yield folder
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _memory(recipe: PretrainRecipe) -> Iterator[None]:
+    """Want of memory, told with what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
+        if not (is_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+            raise
+        largest = max(recipe.stages, key=lambda stage: stage.batch * stage.size**2)
+        raise ResourceError(
+            f"out of {'GPU' if is_gpu else 'host'} memory; the largest stage has {largest.batch} pairs of "
+            f"{largest.size} px",
+            hint="lower batch or size of that stage, or choose precision: bf16",
+        ) from error
+
+
+def _set_up(device: torch.device, threads: int | None) -> None:
+    if threads:
+        import cv2
+
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # what bf16 leaves in fp32 may be rounded to TF32
+        torch.backends.cudnn.benchmark = True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line without Typer; returns the exit code."""
+    from xmatch.training.arguments import run
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""One training run while it lasts: what a checkpoint holds, and the step that changes it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from xmatch.errors import ModelError
+from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.distributed import Processes
+from xmatch.training.ema import Average
+from xmatch.training.objectives import Objective
+from xmatch.training.phases import Phases
+from xmatch.training.recipe import OptimiserSpec, PretrainRecipe
+from xmatch.training.schedule import learning_rate
+
+MOST_SKIPPED = 3
+"""Steps in a row whose loss or gradient is not finite, before the run stops."""
+
+GRADIENT = "gradient_norm"
+
+
+class Run:
+    """Model, averaged weights, optimiser and counters.
+
+    Args:
+        recipe: of the run.
+        objective: what is trained.
+        config: of the network.
+        device: where.
+        processes: this process among the others.
+
+    Raises:
+        UsageError: the config does not fit.
+    """
+
+    def __init__(
+        self,
+        recipe: PretrainRecipe,
+        objective: Objective,
+        config: dict[str, Any],
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        self.recipe, self.objective, self.config = recipe, objective, config
+        self.device, self.processes = device, processes
+        seed_everything(recipe.seed)
+        self.model = objective.build(config).to(device).train()
+        self.average = Average(self.model, recipe.ema_decay)
+        self.optimiser = make_optimiser(self.model, recipe.optimiser, device)
+        self.step = 0
+        """Steps done."""
+        self.seconds = 0.0
+        """Of training, sessions before this one included."""
+        self.skipped = 0
+        """Steps whose loss or gradient was not finite, in a row up to now."""
+        self.sums: dict[str, float] = {}
+        """Of losses and gradient norm since the last report, over `counted` steps."""
+        self.counted = 0
+        self._wrapped = processes.wrapped(self.model, device)
+        self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self._kept = [b.clone() for b in self._buffers]
+        bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
+        self._autocast = {"device_type": device.type, "dtype": torch.bfloat16, "enabled": bf16}
+
+    def advance(self, batch: TrainingPairs, phases: Phases, while_busy=None, stop: tuple[bool, ...] = ()) -> list[bool]:
+        """One step on one batch.
+
+        Args:
+            batch: the batch of number `step`, on the device.
+            phases: where the time goes.
+            while_busy: called when the device has its work and this process would wait.
+            stop: reasons to stop after this step, as this process sees them.
+
+        Returns:
+            `stop`, each true where any process says so: all processes hear the same.
+
+        Raises:
+            ModelError: the loss has not been finite for more than `MOST_SKIPPED` steps.
+        """
+        seed_everything(self.recipe.seed, self.processes.rank, self.step)
+        rate = learning_rate(self.recipe.optimiser, self.step, self.recipe.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        torch._foreach_copy_(self._kept, self._buffers)
+        with torch.autocast(**self._autocast):
+            parts = self.objective.step(self._wrapped, batch)
+        phases.end("forward")
+        self.optimiser.zero_grad(set_to_none=True)
+        parts["total"].backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
+        phases.end("backward")
+        told = torch.stack([*(p.detach().float() for p in parts.values()), norm.float()])
+        told = torch.cat([told, told.new_tensor(stop, dtype=torch.float32)])
+        if while_busy is not None:
+            while_busy()
+        values = self.processes.averaged(told).tolist()
+        numbers = dict(zip((*parts, GRADIENT), values, strict=False))
+        if all(map(math.isfinite, numbers.values())):
+            self.optimiser.step()
+            self.average.update(self.model)
+            self.skipped = 0
+            for name, value in numbers.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counted += 1
+        else:
+            torch._foreach_copy_(self._buffers, self._kept)
+            self.skipped += 1
+            if self.skipped > MOST_SKIPPED:
+                bad = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
+                raise ModelError(
+                    f"step {self.step}: {bad} not finite, for {self.skipped} steps in a row",
+                    hint="lower optimiser.lr, or precision: fp32",
+                )
+        phases.end("optimiser")
+        self.step += 1
+        return [value > 0 for value in values[len(numbers) :]]
+
+    def means(self) -> dict[str, float]:
+        """Means of losses and gradient norm since the last call."""
+        found = {name: value / self.counted for name, value in self.sums.items()} if self.counted else {}
+        self.sums, self.counted = {}, 0
+        return found
+
+    def averaged_model(self) -> nn.Module:
+        """A second network with the averaged weights, for validation."""
+        model = self.objective.build(self.config).to(self.device)
+        model.load_state_dict(self.average.values())
+        return model.eval()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and JSON."""
+        return {
+            "architecture": self.objective.architecture,
+            "config": json.dumps(self.config),
+            "recipe": json.dumps(self.recipe.as_dict()),
+            "digest": self.recipe.digest(),
+            "processes": self.processes.count,
+            "step": self.step,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+            "sums": self.sums,
+            "counted": self.counted,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        Raises:
+            ModelError: the state is that of another network.
+        """
+        try:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"does not fit the network: {reason}", hint="--no-resume begins anew") from None
+        self.step, self.skipped, self.counted = int(state["step"]), int(state["skipped"]), int(state["counted"])
+        self.seconds, self.sums = float(state["seconds"]), dict(state["sums"])
+
+
+def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.AdamW:
+    """AdamW; biases and the scales of normalisations are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, fused=device.type == "cuda")
+
+
+def seed_everything(*numbers: int) -> None:
+    """Seed the generators of torch, numpy and Python that layers such as dropout draw from.
+
+    Done before every step, so that a run that goes on needs no saved generator.
+    """
+    state = np.random.SeedSequence(numbers).generate_state(3)
+    torch.manual_seed(int(state[0]))
+    np.random.seed(state[1])
+    random.seed(int(state[2]))

@@ -1,0 +1,80 @@
+"""How far off the averaged weights are, on pairs that stay the same throughout a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.seeds import device_rng
+from xmatch.training.objectives import Objective
+from xmatch.training.recipe import PretrainRecipe
+from xmatch.training.sources import build_mixture
+
+WITHIN_PX = (1, 3, 5)
+ALL = "all"
+
+_STREAM = 2**20
+"""In place of a rank: no process draws this stream for its training."""
+
+
+def validation_pairs(recipe: PretrainRecipe, folder: str | os.PathLike) -> tuple[TrainingPairs, ...]:
+    """The fixed set of a recipe: full difficulty, the size of the last stage; on the CPU, whatever trains.
+
+    Raises:
+        InputError, UsageError: the data cannot be used.
+    """
+    spec, stage = recipe.validation, recipe.stages[-1]
+    mixture = build_mixture(spec.data or recipe.data, folder)
+    _, full = recipe.curriculum.bounds()
+    counts = [min(stage.batch, spec.pairs - start) for start in range(0, spec.pairs, stage.batch)]
+    return tuple(
+        draw_pairs(mixture, count, stage.size, device_rng("cpu", spec.seed, _STREAM, number), full)
+        for number, count in enumerate(counts)
+    )
+
+
+@torch.no_grad()
+def measure(
+    objective: Objective, model: nn.Module, batches: Sequence[TrainingPairs], device: torch.device
+) -> list[dict[str, float | int | str]]:
+    """Errors by kind of pair, those of all pairs first.
+
+    Each row has "modalities", "pairs", "epe_px" (mean end-point error), "median_px" and "within_<n>px" (shares). Each
+    is computed for every pair and then averaged over the pairs; a pair without any correspondence counts with
+    shares of 0 and is left out of the two errors.
+    """
+    was_training = model.training
+    model.eval()
+    found: dict[str, list[Tensor]] = {ALL: []}
+    try:
+        for batch in batches:
+            for errors, names in zip(objective.errors(model, batch.to(device)), batch.modalities, strict=True):
+                errors = errors.detach().float().cpu()
+                found[ALL].append(errors)
+                found.setdefault("-".join(sorted(names)), []).append(errors)
+    finally:
+        model.train(was_training)
+    return [_row(name, found[name]) for name in (ALL, *sorted(found.keys() - {ALL}))]
+
+
+def _row(name: str, pairs: list[Tensor]) -> dict[str, float | int | str]:
+    some = [errors for errors in pairs if len(errors)]
+    row: dict[str, float | int | str] = {
+        "modalities": name,
+        "pairs": len(pairs),
+        "epe_px": _mean([float(errors.mean()) for errors in some]),
+        "median_px": _mean([float(errors.median()) for errors in some]),
+    }
+    for limit in WITHIN_PX:
+        row[f"within_{limit}px"] = _mean(
+            [float((errors < limit).float().mean()) if len(errors) else 0 for errors in pairs]
+        )
+    return row
+
+
+def _mean(values: list[float]) -> float:
+    return round(sum(values) / len(values), 4) if values else float("nan")
