@@ -58,7 +58,7 @@ def test_what_fixed_shows_moving_shows_at_the_warp(seed, axis, monkeypatch):
     bounds = Difficulty(max_angle_deg=180.0, perspective=0.0, elastic=0.04, noise=0.0)
     base = coordinates(32, BASE)[:, axis : axis + 1]
     valid = everywhere(base)
-    aligned = Aligned(base, base, valid, valid, (("a", "b"),) * 32)
+    aligned = Aligned(base, base, valid, valid, (("a", "b"),) * 32, ("-",) * 32)
     drawn = look_twice(aligned, SIZE, torch.Generator().manual_seed(seed), host(seed), bounds)
     shown = torch.nn.functional.grid_sample(drawn.moving, drawn.warp, align_corners=False)
     error_px = (shown - drawn.fixed)[:, 0].abs() * BASE

@@ -40,6 +40,8 @@ class TrainingPairs:
     """(B, S, S) bool: the fixed px is valid, its partner lies inside moving, is valid, and nothing hides either."""
     modalities: tuple[tuple[str, str], ...]
     """Names of the sensors of fixed and moving."""
+    origins: tuple[str, ...] = ()
+    """What every pair was made from; see `Aligned`."""
     matrices: np.ndarray | None = None
     """(B, 3, 3) float64 homographies fixed -> moving, normalised, NaN where the warp is none."""
 
@@ -102,7 +104,15 @@ def look_twice(
     matrices = warps.matrices
     matrices[warps.is_bent | (aligned.flow is not None)] = np.nan
     return TrainingPairs(
-        both[:count], fixed_valid, both[count:], moving_valid, warp, seen[:, 0], aligned.names, matrices
+        both[:count],
+        fixed_valid,
+        both[count:],
+        moving_valid,
+        warp,
+        seen[:, 0],
+        aligned.names,
+        aligned.origins,
+        matrices,
     )
 
 

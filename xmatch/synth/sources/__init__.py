@@ -8,6 +8,7 @@ from xmatch.synth.sources.files import Images
 from xmatch.synth.sources.sensors import Sensors
 from xmatch.synth.sources.shapes import Shapes
 from xmatch.synth.sources.singles import Singles
+from xmatch.synth.sources.stored import Shards
 from xmatch.synth.sources.worlds import Worlds
 
-__all__ = ["Aligned", "AlignedPairs", "Images", "Sensors", "Shapes", "Singles", "Source", "Worlds"]
+__all__ = ["Aligned", "AlignedPairs", "Images", "Sensors", "Shapes", "Shards", "Singles", "Source", "Worlds"]

@@ -25,6 +25,8 @@ class Aligned:
     """(B, 1, H, W) bool."""
     names: tuple[tuple[str, str], ...]
     """Sensors of the first and the second image of every scene."""
+    origins: tuple[str, ...]
+    """What every scene was made from: a file, below the folder it was found in, or the name of a world."""
     flow: Tensor | None = None
     """(B, H, W, 2) position in `second` of every px of `first`, finite everywhere; None: the same position."""
     covisible: Tensor | None = None

@@ -45,25 +45,41 @@ class AlignedPairs:
     @classmethod
     def below(cls, folder: str | Path, images: Images | None = None) -> AlignedPairs:
         """Pairs of a folder: those of its `pairs.jsonl` if there is one, else <modality>/NAME_a.* and NAME_b.*."""
-        root = Path(folder)
-        manifest = root / "pairs.jsonl"
-        return cls(listed_pairs(manifest) if manifest.is_file() else folder_pairs(root), images)
+        return cls(find_pairs(folder), images)
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
         sides: tuple[list, list] = ([], [])
-        names = []
+        names, origins = [], []
         for _ in range(count):
             pair, files = self._kinds[host.choice(len(self._kinds), p=self._shares)]
-            crops = random_crop(_on_one_grid(self._images.pick(files, host)), size, host)
+            paths, images = self._images.pick(files, host)
+            crops = random_crop(_on_one_grid(images), size, host)
             order = [0, 1] if host.random() < 0.5 else [1, 0]
             if host.random() >= difficulty.gap:
                 order[1] = order[0]
             for side, number in zip(sides, order, strict=True):
                 side.append(crops[number])
             names.append((pair[order[0]], pair[order[1]]))
+            origins.append(paths[0].name)
         first, second = (to_tensor(side, rng.device) for side in sides)
-        return Aligned(first, second, everywhere(first), everywhere(second), tuple(names))
+        return Aligned(first, second, everywhere(first), everywhere(second), tuple(names), tuple(origins))
+
+
+def find_pairs(folder: str | Path, required: bool = True) -> dict[NamePair, list[FilePair]]:
+    """Names of the two sensors -> files of the pairs of a folder.
+
+    Raises:
+        InputError: no such folder; or no pair in it, where one is `required`.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError("is not a folder" if root.exists() else "no such folder", path=root)
+    manifest = root / "pairs.jsonl"
+    kinds = listed_pairs(manifest) if manifest.is_file() else folder_pairs(root)
+    if required and not kinds:
+        raise InputError("no aligned pairs here", hint="wanted: <modality>/NAME_a.* and NAME_b.*", path=root)
+    return kinds
 
 
 def folder_pairs(folder: Path) -> dict[NamePair, list[FilePair]]:

@@ -132,8 +132,10 @@ class Images:
             self._bytes -= self._held.popitem(last=False)[1].nbytes
         return image
 
-    def pick(self, groups: list[tuple[Path, ...]], host: np.random.Generator) -> list[np.ndarray]:
-        """The images of one group of files, drawn evenly; a group with an unusable file is passed over for good.
+    def pick(
+        self, groups: list[tuple[Path, ...]], host: np.random.Generator
+    ) -> tuple[tuple[Path, ...], list[np.ndarray]]:
+        """One group of files, drawn evenly, and its images; a group with an unusable file is passed over for good.
 
         Raises:
             InputError: no usable group is left.
@@ -141,7 +143,7 @@ class Images:
         for _ in range(2 * len(groups)):
             group = groups[host.integers(len(groups))]
             try:
-                return [self[path] for path in group]
+                return group, [self[path] for path in group]
             except InputError:
                 continue
         raise InputError(

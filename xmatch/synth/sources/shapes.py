@@ -31,7 +31,7 @@ class Shapes:
             base = base + uniform(base, rng, 0.0, strength) * blobs(base, rng, cells)
         first, second, names = self._sensors.see(base.clamp_(0.0, 1.0), rng, host, difficulty.gap)
         valid = everywhere(base)
-        return Aligned(first, second, valid, valid, names)
+        return Aligned(first, second, valid, valid, names, ("shapes",) * count)
 
 
 def _drawn(size: int, host: np.random.Generator) -> np.ndarray:

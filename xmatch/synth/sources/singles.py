@@ -42,8 +42,12 @@ class Singles:
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
-        crops = [random_crop(self._images.pick(self._files, host), size, host)[0] for _ in range(count)]
+        crops, origins = [], []
+        for _ in range(count):
+            (path,), images = self._images.pick(self._files, host)
+            crops += random_crop(images, size, host)
+            origins.append(path.name)
         base = to_tensor(crops, rng.device)
         first, second, names = self._sensors.see(base, rng, host, difficulty.gap)
         valid = everywhere(base)
-        return Aligned(first, second, valid, valid, names)
+        return Aligned(first, second, valid, valid, names, tuple(origins))

@@ -23,6 +23,7 @@ SCENE_PER_SIDE = 1.5
 
 @dataclass(frozen=True, eq=False)
 class _Held:
+    kind: str
     sensors: tuple[str, ...]
     views: Tensor
     """(K, H, W), one per sensor."""
@@ -54,7 +55,7 @@ class Worlds:
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
         self._renew(count, size, rng, host)
-        first, second, names = [], [], []
+        first, second, names, origins = [], [], [], []
         for _ in range(count):
             held = self._pool[host.integers(len(self._pool))]
             pairs = list(combinations(range(len(held.sensors)), 2)) or [(0, 0)]
@@ -66,9 +67,10 @@ class Worlds:
             first.append(views[order[0]])
             second.append(views[order[1]])
             names.append((held.sensors[order[0]], held.sensors[order[1]]))
+            origins.append(held.kind)
         images = torch.stack(first)[:, None], torch.stack(second)[:, None]
         valid = everywhere(images[0])
-        return Aligned(*images, valid, valid, tuple(names))
+        return Aligned(*images, valid, valid, tuple(names), tuple(origins))
 
     def _renew(self, count: int, size: int, rng: torch.Generator, host: np.random.Generator) -> None:
         """Make a scene while the pool is not full, and whenever the pool has been used enough."""
@@ -86,7 +88,7 @@ class Worlds:
             kind = self._kinds[host.integers(len(self._kinds))]
             scene = self._make(kind, 1, side, rng)
             views = torch.cat([gray(scene.render(sensor, rng)) for sensor in scene.sensors], 1)[0]
-            self._pool.append(_Held(tuple(scene.sensors), views))
+            self._pool.append(_Held(kind, tuple(scene.sensors), views))
             if len(self._pool) > self._pool_size:
                 self._pool.popleft()
 

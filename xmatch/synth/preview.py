@@ -1,0 +1,46 @@
+"""A picture of some pairs, to see at a glance whether they are what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from xmatch.synth.samples import Sample
+
+TILE_PX = 192
+CHECKER_TILES = 6
+LABEL_PX = 18
+
+
+def contact_sheet(samples: Sequence[Sample]) -> np.ndarray:
+    """(H, W, 3) uint8, red first: a row per pair of fixed, moving, and a checkerboard of fixed with moving laid onto it.
+
+    The checkerboard is grey where moving does not show what fixed shows.
+    """
+    return np.concatenate([_row(sample) for sample in samples], axis=0)
+
+
+def laid_onto_fixed(sample: Sample) -> np.ndarray:
+    """Moving on fixed's grid by the stored truth, (H, W[, 3]) uint8."""
+    places = sample.moving_xy - 0.5  # OpenCV counts from the centre of the first px
+    return cv2.remap(sample.moving, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _row(sample: Sample) -> np.ndarray:
+    fixed, moving, laid = map(_colour, (sample.fixed, sample.moving, laid_onto_fixed(sample)))
+    height, width = fixed.shape[:2]
+    cell = max(1, height // CHECKER_TILES)
+    rows, columns = np.indices((height, width)) // cell
+    board = np.where(((rows + columns) % 2 == 0)[..., None], fixed, laid)
+    board = np.where(sample.covisible[..., None], board, 128).astype(np.uint8)
+    tiles = [cv2.resize(tile, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA) for tile in (fixed, moving, board)]
+    label = np.full((LABEL_PX, 3 * TILE_PX, 3), 255, np.uint8)
+    text = f"{' - '.join(sample.facts['modalities'])}   {sample.facts['covisible_share']:.0%} seen in both"
+    cv2.putText(label, text, (4, LABEL_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.concatenate([label, np.concatenate(tiles, axis=1)], axis=0)
+
+
+def _colour(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image

@@ -1,0 +1,158 @@
+"""What to make pairs from, as recipes say it, and the sources built from that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xmatch.errors import UsageError
+from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.mixture import Mixture
+from xmatch.synth.modalities import modality_names
+from xmatch.synth.sources import AlignedPairs, Images, Sensors, Shapes, Shards, Singles, Source, Worlds
+from xmatch.synth.sources.aligned_pairs import find_pairs
+
+SourceKind = Literal["shapes", "singles", "worlds", "pairs", "multiview", "video", "shards"]
+
+WITHOUT_FOLDER = ("shapes", "worlds")
+
+MODALITIES = ("infrared", "depth", "event", "normal", "paint", "sketch", "sar", "map", "nir", "night")
+"""What `xmatch synth` makes unless told otherwise: the six of MINIMA, and four that users of registration ask for."""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One source of the data mixture.
+
+    Raises:
+        ValueError: a folder is missing or superfluous, or the weight is not positive.
+    """
+
+    kind: SourceKind
+    folder: str | None = None
+    """`shapes` and `worlds` need none."""
+    weight: float = 1.0
+    names: tuple[str, ...] = ()
+    """Modalities of shapes, singles, multiview and video; worlds of worlds; empty: all of them."""
+    across: bool = False
+    """Any two modalities make a pair; otherwise each is paired with `visible`."""
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise ValueError("weight must be above 0")
+        needs_folder = self.kind not in WITHOUT_FOLDER
+        if needs_folder != (self.folder is not None):
+            raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
+
+
+@dataclass(frozen=True)
+class SynthRecipe:
+    """All of `xmatch synth`.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    data: tuple[SourceSpec, ...] = ()
+    """Folders named on the command line join them. Relative folders start at the recipe's own."""
+    modalities: tuple[str, ...] = MODALITIES
+    """Of sources that name none."""
+    count: int = 1000
+    """Pairs."""
+    size: int = 512
+    """Side of the pairs, px."""
+    shard_pairs: int = 256
+    """Pairs per shard."""
+    channels: Literal[1, 3] = 1
+    """Of the images. With 3, sensors that see in grey repeat it."""
+    seed: int = 0
+    difficulty: Difficulty = Difficulty.FULL
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("count", 1, 10**9), ("size", 32, 4096), ("shard_pairs", 1, 10**6), ("seed", 0, 2**62)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}, want {low} to {high}")
+
+
+def build_mixture(
+    specs: Sequence[SourceSpec], folder: str | os.PathLike = ".", images: Images | None = None
+) -> Mixture:
+    """The sources of a recipe with their weights.
+
+    Args:
+        folder: where relative folders start.
+        images: reads and holds image files; give the same one to several mixtures and they read every file once.
+
+    Raises:
+        UsageError: an unknown modality or world, or nothing to draw from.
+        InputError: a folder is missing, empty or holds nothing usable.
+    """
+    if not specs:
+        raise UsageError("nothing to make pairs from", hint="name a folder of images, or worlds")
+    images = images or Images()
+    return Mixture([(SOURCES[spec.kind](spec, Path(folder), images), spec.weight) for spec in specs])
+
+
+def kind_of(folder: str | os.PathLike) -> SourceKind:
+    """What a folder holds, by its layout: pairs, shards, or single images in any other case."""
+    root = Path(folder)
+    if (root / "manifest.jsonl").is_file():
+        return "shards"
+    if (root / "pairs.jsonl").is_file() or (root.is_dir() and find_pairs(root, required=False)):
+        return "pairs"
+    return "singles"
+
+
+def check_worlds(names: Sequence[str]) -> None:
+    """Raises:
+    UsageError: an unknown world.
+    """
+    from xmatch.synth.worlds import WORLDS
+
+    for name in names:
+        if name not in WORLDS:
+            raise UsageError(f"there is no world {name!r}", hint=f"known: {', '.join(WORLDS)}")
+
+
+def _sensors(spec: SourceSpec) -> Sensors:
+    return Sensors(spec.names or modality_names(), across=spec.across)
+
+
+def _below(spec: SourceSpec, folder: Path) -> Path:
+    return folder / Path(spec.folder or "").expanduser()
+
+
+def _shapes(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Shapes(_sensors(spec))
+
+
+def _singles(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Singles.below(_below(spec, folder), _sensors(spec), images)
+
+
+def _pairs(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return AlignedPairs.below(_below(spec, folder), images)
+
+
+def _shards(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Shards(_below(spec, folder))
+
+
+def _worlds(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    from xmatch.synth.worlds import WORLDS
+
+    check_worlds(spec.names)
+    return Worlds(spec.names or tuple(WORLDS))
+
+
+SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
+    "shapes": _shapes,
+    "singles": _singles,
+    "pairs": _pairs,
+    "shards": _shards,
+    "worlds": _worlds,
+}
+"""Kind of source in a recipe -> builder(spec, folder that relative ones start at, reader of image files)."""
