@@ -1,0 +1,82 @@
+"""Getting published networks: the optional packages, the weights, the licence, and clear words when one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from xmatch.errors import ModelError
+from xmatch.synth.learned import Wanted
+
+T = TypeVar("T")
+
+UNKNOWN_LICENCE = "unknown"
+
+
+def extra_package(name: str) -> ModuleType:
+    """The package, which comes with `xmatch[generators]`.
+
+    Raises:
+        ModelError: it is not installed, or cannot be imported.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ModelError(
+            f"learned modalities need the package {name}, which cannot be imported ({error})",
+            hint="pip install 'xmatch[generators]'",
+        ) from error
+
+
+def loaded(load: Callable[[], T], wanted: Wanted) -> T:
+    """What `load` returns.
+
+    Raises:
+        ModelError: whatever went wrong in it; these libraries raise a dozen kinds of error for a missing file.
+    """
+    try:
+        return load()
+    except ModelError:
+        raise
+    except Exception as error:
+        where = "on this machine" if wanted.offline else "here or on the hub"
+        hint = "name a folder with the weights" + (", or allow a download" if wanted.offline else ", check the name")
+        raise ModelError(f"cannot load {wanted.weights!r} {where}: {error}", hint=hint) from error
+
+
+def licence_of(wanted: Wanted) -> str:
+    """The licence named by the caller, or by the model card of the weights, or "unknown"."""
+    if wanted.licence is not None:
+        return wanted.licence
+    hub = extra_package("huggingface_hub")
+    try:
+        card = Path(wanted.weights) / "README.md"
+        if not Path(wanted.weights).is_dir():
+            card = Path(hub.hf_hub_download(wanted.weights, "README.md", local_files_only=wanted.offline))
+        data = hub.ModelCard(card.read_text(encoding="utf-8")).data
+    except (OSError, ValueError):
+        return UNKNOWN_LICENCE
+    return str(data.get("license_name") or data.get("license") or UNKNOWN_LICENCE)
+
+
+def own_generators(image: Tensor, rng: torch.Generator, device: torch.device) -> list[torch.Generator]:
+    """One generator on `device` for each image of the batch, seeded from `rng`."""
+    seeds = torch.randint(0, 2**31, (len(image),), generator=rng, device=image.device)
+    return [torch.Generator(device).manual_seed(int(seed)) for seed in seeds]
+
+
+def colour(image: Tensor) -> Tensor:
+    """Three channels, as every published network expects."""
+    return image.expand(-1, 3, -1, -1)
+
+
+def multiple_near(height: int, width: int, side_px: int, multiple: int) -> tuple[int, int]:
+    """Height and width, multiples of `multiple`, whose shorter side is about `side_px`, at about the same ratio."""
+    scale = side_px / min(height, width)
+    return tuple(max(1, round(scale * side / multiple)) * multiple for side in (height, width))
