@@ -1,0 +1,90 @@
+"""A trained network and its device, in numpy and pixels: what the matcher asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xmatch.correspondences import Correspondences
+from xmatch.models import DenseWarp, XMatch
+from xmatch.models.geometry import cell_centres
+from xmatch.models.matcher import MULTIPLE, Encoded
+
+FINEST = 2
+"""Stride of the last refinement: half a view pixel is as exact as tie points can use."""
+
+
+class Network:
+    """`XMatch` in evaluation mode on one device. Images are (h, w) float32, masks (h, w) bool, any size."""
+
+    def __init__(self, model: XMatch, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval()
+
+    @contextmanager
+    def threads(self, count: int) -> Iterator[None]:
+        """Computes on `count` threads inside the block."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(1, count))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+    @torch.inference_mode()
+    def encode(self, images: list[np.ndarray], masks: list[np.ndarray], *, finest: int = FINEST) -> Encoded:
+        """Features of images of one shape."""
+        image, valid = self._batch(images, np.float32), self._batch(masks, bool)
+        return self.model.encode(image, valid, finest=finest)
+
+    @torch.inference_mode()
+    def globally(self, fixed: Encoded, images: list[np.ndarray], masks: list[np.ndarray]) -> list[Correspondences]:
+        """Each moving image against fixed (a batch of one) by the coarse stage alone, px of both as given."""
+        moving = self.encode(images, masks, finest=16)
+        found = self.model.globally(self.model.attend(_repeated(fixed, len(images)), moving))
+        shape = tuple(moving.valid.shape[2:])
+        return [_correspondences(found, i, fixed, masks[i], shape) for i in range(len(images))]
+
+    @torch.inference_mode()
+    def nearby(self, fixed: Encoded, image: np.ndarray, mask: np.ndarray) -> Correspondences:
+        """Moving that already lies on fixed to within a few cells, refined; px of both as given."""
+        moving = self.encode([image], [mask])
+        height, width = (n // 8 for n in fixed.valid.shape[2:])
+        start = cell_centres(height, width, fixed.eighth)[None]
+        found = self.model.refine(fixed, moving, DenseWarp(8, start, start.new_zeros(1, height, width)), finest=FINEST)
+        return _correspondences(found.finest, 0, fixed, mask, tuple(moving.valid.shape[2:]))
+
+    def _batch(self, planes: list[np.ndarray], dtype: type) -> Tensor:
+        """(B, 1, H, W), padded on the right and below to what the network takes."""
+        stack = torch.from_numpy(np.stack(planes).astype(dtype))[:, None].to(self.device)
+        height, width = stack.shape[2:]
+        return F.pad(stack, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+
+
+def _repeated(encoded: Encoded, count: int) -> Encoded:
+    features = {stride: x.expand(count, -1, -1, -1) for stride, x in encoded.features.items()}
+    parts = (x.expand(count, -1, -1, -1) for x in (encoded.sixteenth, encoded.eighth))
+    return Encoded(*parts, features, encoded.valid.expand(count, -1, -1, -1))
+
+
+def _correspondences(
+    found: DenseWarp, index: int, fixed: Encoded, moving_mask: np.ndarray, moving_shape: tuple[int, int]
+) -> Correspondences:
+    """Cells of fixed that have content and lead to valid pixels of moving."""
+    warp, certainty = found.warp[index].float().cpu(), found.certainty[index].float().sigmoid().cpu().numpy().ravel()
+    height, width = warp.shape[:2]
+    own = F.avg_pool2d(fixed.valid[:1].float(), found.stride).flatten().cpu().numpy() > 0.99
+    side = np.array([moving_shape[1], moving_shape[0]])
+    moving_xy = ((warp.numpy().reshape(-1, 2) + 1) / 2 * side).astype(np.float64)
+    centres = cell_centres(height, width, warp).numpy().reshape(-1, 2)
+    fixed_xy = (centres + 1) / 2 * np.array([width, height]) * found.stride
+    x, y = np.floor(moving_xy).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < moving_mask.shape[1]) & (y < moving_mask.shape[0])
+    inside[inside] = moving_mask[y[inside], x[inside]]
+    kept = own & inside
+    return Correspondences(fixed_xy[kept].astype(np.float64), moving_xy[kept], certainty[kept].astype(np.float64))
