@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from correlation_cases import LARGE, SHAPES, case, in_double, with_gradients
 
+import xmatch.ops
 from xmatch.ops import local_correlation, reference, windows
-
-SHAPES = {  # batch, channels, fixed size, moving size, radius
-    "one cell": (1, 1, (1, 1), (1, 1), 1),
-    "no neighbours": (2, 3, (4, 5), (4, 5), 0),
-    "odd sizes": (2, 5, (7, 3), (5, 9), 2),
-    "window wider than moving": (1, 8, (6, 6), (3, 2), 4),
-    "many parts": (3, 70, (17, 13), (11, 19), 3),
-}
 
 
 def identity(height: int, width: int) -> torch.Tensor:
@@ -21,23 +17,6 @@ def identity(height: int, width: int) -> torch.Tensor:
     x = (torch.arange(width) + 0.5) * 2 / width - 1
     y = (torch.arange(height) + 0.5) * 2 / height - 1
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
-
-
-def case(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple:
-    """fixed, moving, a warp that leaves the image at a third of the cells, radius."""
-    batch, channels, size, moving_size, radius = SHAPES[name]
-    rng = torch.Generator().manual_seed(len(name))
-    fixed = torch.randn(batch, channels, *size, generator=rng).to(device, dtype).requires_grad_()
-    moving = torch.randn(batch, channels, *moving_size, generator=rng).to(device, dtype).requires_grad_()
-    warp = 1.5 * (2 * torch.rand(batch, *size, 2, generator=rng) - 1)
-    return fixed, moving, warp.to(device), radius
-
-
-def with_gradients(function, fixed, moving, warp, radius):
-    """Result and both gradients of a sum with fixed random weights."""
-    result = function(fixed, moving, warp, radius)
-    weights = torch.randn(result.shape, generator=torch.Generator().manual_seed(3)).to(result)
-    return (result, *torch.autograd.grad((result * weights).sum(), (fixed, moving)))
 
 
 def test_offsets_run_along_rows_first():
@@ -63,9 +42,9 @@ def test_outside_is_zero_and_so_is_a_position_that_is_no_number():
         assert not function(fixed, moving, far, 1).any()
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_windows_equal_the_reference_in_double_precision(name):
-    given = case(name, torch.float64)
+@pytest.mark.parametrize("shape", [*SHAPES.values(), LARGE])
+def test_windows_equal_the_reference_in_double_precision(shape):
+    given = case(shape, torch.float64)
     found = with_gradients(windows.local_correlation, *given)
     expected = with_gradients(reference.local_correlation, *given)
     for value, truth in zip(found, expected, strict=True):
@@ -73,21 +52,21 @@ def test_windows_equal_the_reference_in_double_precision(name):
         torch.testing.assert_close(value, truth, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", SHAPES)
-def test_single_precision_loses_no_more_than_rounding(name):
-    given = case(name)
-    exact = with_gradients(reference.local_correlation, *(t.double() if torch.is_tensor(t) else t for t in given))
+@pytest.mark.parametrize("shape", [*SHAPES.values(), LARGE])
+def test_single_precision_loses_no_more_than_rounding(shape):
+    given = case(shape)
+    exact = with_gradients(reference.local_correlation, *in_double(given))
     for value, truth in zip(with_gradients(local_correlation, *given), exact, strict=True):
         torch.testing.assert_close(value.double(), truth, rtol=0, atol=1e-5)
 
 
 def test_gradients_are_those_of_the_function():
-    fixed, moving, warp, radius = case("odd sizes", torch.float64)
+    fixed, moving, warp, radius = case((1, 2, (3, 2), (2, 3), 1), torch.float64)
     assert torch.autograd.gradcheck(lambda a, b: local_correlation(a, b, warp, radius), (fixed, moving))
 
 
 def test_no_gradient_reaches_the_warp():
-    fixed, moving, warp, radius = case("odd sizes")
+    fixed, moving, warp, radius = case(SHAPES["odd sizes"])
     warp.requires_grad_()
     local_correlation(fixed, moving, warp, radius).sum().backward()
     assert warp.grad is None and fixed.grad is not None and moving.grad is not None
@@ -95,7 +74,7 @@ def test_no_gradient_reaches_the_warp():
 
 @pytest.mark.parametrize("learned", ["fixed", "moving"])
 def test_one_side_may_be_without_gradient(learned):
-    fixed, moving, warp, radius = case("odd sizes")
+    fixed, moving, warp, radius = case(SHAPES["odd sizes"])
     both = with_gradients(local_correlation, fixed, moving, warp, radius)
     other = moving if learned == "fixed" else fixed
     other.requires_grad_(False)
@@ -106,7 +85,7 @@ def test_one_side_may_be_without_gradient(learned):
 
 
 def test_memory_layout_does_not_matter():
-    fixed, moving, warp, radius = case("many parts")
+    fixed, moving, warp, radius = case(LARGE)
     plain = local_correlation(fixed, moving, warp, radius)
     turned = warp.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     channels_last = fixed.to(memory_format=torch.channels_last)
@@ -117,7 +96,7 @@ def test_memory_layout_does_not_matter():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_features_are_summed_in_single_precision(dtype):
-    fixed, moving, warp, radius = case("many parts", dtype)
+    fixed, moving, warp, radius = case(LARGE, dtype)
     result = local_correlation(fixed, moving, warp, radius)
     exact = local_correlation(fixed.float(), moving.float(), warp, radius)
     assert result.dtype == dtype
@@ -125,7 +104,7 @@ def test_half_precision_features_are_summed_in_single_precision(dtype):
 
 
 def test_autocast_does_not_lower_the_precision():
-    fixed, moving, warp, radius = case("many parts")
+    fixed, moving, warp, radius = case(LARGE)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = local_correlation(fixed, moving, warp, radius)
     assert torch.equal(inside, local_correlation(fixed, moving, warp, radius))
@@ -142,3 +121,28 @@ def test_an_empty_batch_gives_an_empty_result():
 def test_arguments_that_do_not_fit_are_refused(moving_shape, warp_shape, radius):
     with pytest.raises(ValueError):
         local_correlation(torch.zeros(2, 4, 3, 3), torch.zeros(moving_shape), torch.zeros(warp_shape), radius)
+
+
+@pytest.mark.parametrize("is_cuda, dtype, expected", [
+    (False, torch.float32, "windows"), (True, torch.float64, "windows"),
+    (True, torch.float32, "fused"), (True, torch.bfloat16, "fused"),
+])  # fmt: skip
+def test_the_kernel_is_for_the_gpu_in_single_precision(is_cuda, dtype, expected):
+    pytest.importorskip("triton")
+    chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=is_cuda, dtype=dtype))
+    assert chosen.__module__ == f"xmatch.ops.{expected}"
+
+
+def test_who_asks_for_reproducible_sums_gets_them():
+    torch.use_deterministic_algorithms(True)
+    try:
+        chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert chosen is windows.local_correlation
+
+
+def test_without_triton_the_gpu_uses_windows(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
+    assert chosen is windows.local_correlation

@@ -45,13 +45,15 @@ def local_correlation(fixed: Tensor, moving: Tensor, warp: Tensor, radius: int) 
 
 
 def _implementation(fixed: Tensor) -> Correlation:
-    """The quickest one that can run where the tensors are.
+    """The quickest one that can run where the tensors are and as exactly as is asked for.
 
-    On the GPU that is the fused kernel, which keeps no sampled features; Triton comes with torch's CUDA builds for
-    Linux, not with others. Elsewhere all offsets share one window of cells: on one CPU core twice as fast as the
-    reference forward, six to thirteen times backward (docs/models.md). The reference is for tests.
+    On the GPU that is the fused kernel, which keeps no sampled features. Triton comes with torch's CUDA builds for
+    Linux, not with others; the kernel sums in single precision, and its gradient to moving in no fixed order.
+    Elsewhere all offsets share one window of whole cells: on one CPU core two to three times as quick as the reference
+    forward, six to fourteen times backward (benchmarks/local_correlation.py). The reference is there to test both.
     """
-    if fixed.is_cuda and importlib.util.find_spec("triton") is not None:
+    may_vary = fixed.dtype != torch.float64 and not torch.are_deterministic_algorithms_enabled()
+    if fixed.is_cuda and may_vary and importlib.util.find_spec("triton") is not None:
         from xmatch.ops import fused
 
         return fused.local_correlation
