@@ -98,3 +98,13 @@ def test_outlines_stay_where_they_are(name, channels):
     dy, dx = max(agreement, key=agreement.get)
     assert max(abs(dy), abs(dx)) <= FARTHEST_PX.get(name, 1)
     assert agreement[dy, dx] > LEAST_AGREEMENT.get(name, 0.1)
+
+
+@every_modality
+def test_every_tensor_is_made_on_the_device_of_the_image(name):
+    """With another default device, a tensor made without naming its device would not mix with the others."""
+    image = shapes(2, 48, 56)
+    rng = seeded(8)
+    with torch.device("meta"):
+        out = load_modality(name)(image, rng)
+    assert out.device == image.device

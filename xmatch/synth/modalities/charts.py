@@ -43,14 +43,17 @@ class Map:
 
     name: str = "map"
     words: int = 8
+    kinds: int = 5
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 5, (1.0, 5.0))
-        colours = uniform(image, rng, 0.0, 1.0, 15).reshape(-1, 3, 5)
+        most = self.kinds
+        label = regions(image, rng, 3, most, (1.0, 5.0))
+        colours = uniform(image, rng, 0.0, 1.0, 3 * most).reshape(-1, 3, most)
         # Some kinds of surface are not on the map: they look like another.
-        kinds = torch.randint(0, 5, (len(image), 1, 5), generator=rng, device=image.device)
-        own = torch.arange(5, device=image.device).expand_as(kinds)
-        kinds = torch.where(uniform(image, rng, 0.0, 1.0, 5).reshape(-1, 1, 5) < 0.2, kinds, own)
+        kinds = torch.randint(0, most, (len(image), 1, most), generator=rng, device=image.device)
+        own = torch.arange(most, device=image.device).expand_as(kinds)
+        left_out = uniform(image, rng, 0.0, 1.0, most).reshape(-1, 1, most) < 0.15
+        kinds = torch.where(left_out, kinds, own)
         colours = colours.gather(2, kinds.expand(-1, 3, -1))
         grey = colours.mean(1, keepdim=True)
         colours = grey + (colours - grey) * uniform(image, rng, 0.0, 1.0)[..., 0]

@@ -33,9 +33,9 @@ class Medical:
         out = out * (1 + uniform(image, rng, 0.0, 0.25) * blobs(image, rng, 3)).clamp(0.3, 1.7)
         out = out * (1 + 0.3 * uniform(image, rng, 0.0, 1.0) ** 2 * clutter(image, rng, 0.8, 4.0))
         # Emission tomography sees a few mm; the others are sharp.
-        coarse = chance(image, rng, 0.35)
+        coarse = chance(image, rng, 0.3)
         sharp = blurred(out, uniform(image, rng, 0.0, 1.2), 3)
-        out = sharp + coarse * (widely_blurred(out, uniform(image, rng, 3.0, 9.0)) - sharp)
+        out = sharp + coarse * (widely_blurred(out, uniform(image, rng, 2.5, 7.0)) - sharp)
         level = uniform(image, rng, 0.0, 0.06)
         real, imaginary = (level * white(image, rng, 2)).split(1, 1)
         return ((out + real) ** 2 + imaginary**2).sqrt().clamp(0.0, 1.0)
