@@ -16,6 +16,7 @@ from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, run
+from xmatch.cli.synth import synth_command
 
 app = typer.Typer(
     name="xmatch",
@@ -66,3 +67,4 @@ app.command("register")(register_command)
 app.command("match")(match_command)
 app.command("apply")(apply_command)
 app.command("eval")(eval_command)
+app.command("synth")(synth_command)

@@ -83,14 +83,14 @@ def _striped(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.rando
 
     def stripes(part: Tensor, chosen: np.ndarray) -> Tensor:
         shape = (len(part), 1, part.shape[-2], 1) if host.random() < 0.5 else (len(part), 1, 1, part.shape[-1])
-        strength = _column(host.uniform(0.1, 0.5, len(part)), part) * spread[torch.as_tensor(chosen)]
+        strength = _column(host.uniform(0.1, 0.35, len(part)), part) * spread[torch.as_tensor(chosen)]
         return part + strength * torch.randn(shape, generator=rng, device=part.device)
 
     return _on_some(image, host.random(len(image)) < 0.15 * noise, stripes)
 
 
 def _noisy(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.random.Generator, noise: float) -> Tensor:
-    sigma = host.uniform(0, 0.6 * noise, len(image)) * host.random(len(image))
+    sigma = host.uniform(0, 0.45 * noise, len(image)) * host.random(len(image))
 
     def grain(part: Tensor, chosen: np.ndarray) -> Tensor:
         drawn = torch.randn((len(part), 1, *part.shape[-2:]), generator=rng, device=part.device)

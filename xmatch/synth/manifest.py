@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def write_manifest(folder: str | Path, manifest: Manifest) -> None:
     _write_lines(Path(folder) / NAME, rows)
 
 
-def write_quarantine(folder: str | Path, rejected: dict[Path, str]) -> int:
+def write_quarantine(folder: str | Path, rejected: Mapping[Any, str]) -> int:
     """Add inputs that could not be used, with reasons, to the folder's list; returns how many it then names."""
     path = Path(folder) / QUARANTINE
     known: dict[str, str] = {}

@@ -15,7 +15,7 @@ LABEL_PX = 18
 
 
 def contact_sheet(samples: Sequence[Sample]) -> np.ndarray:
-    """(H, W, 3) uint8, red first: a row per pair of fixed, moving, and a checkerboard of fixed with moving laid onto it.
+    """(H, W, 3) uint8, red first: a row per pair: fixed, moving, and a checkerboard of both on fixed's grid.
 
     The checkerboard is grey where moving does not show what fixed shows.
     """

@@ -51,16 +51,17 @@ class Plan:
     @property
     def bytes(self) -> int:
         """About what they take on disk."""
-        # Noisy grey levels compress by a tenth, masks to nothing, warps (of half of the pairs) to about half.
-        return int(self.count * self.size**2 * (1.8 * self.channels + 1.2))
+        # Noisy grey levels compress by a tenth, masks to nothing, warps (4 bytes a px, of half of the pairs) by a tenth.
+        return int(self.count * self.size**2 * (1.8 * self.channels + 1.8))
 
     def as_settings(self) -> dict[str, Any]:
         """Everything that decides the bytes."""
         return {**{k: v for k, v in asdict(self).items() if k != "settings"}, **dict(self.settings), "batch": BATCH}
 
 
-def resume(folder: Path, plan: Plan, overwrite: bool) -> Manifest:
-    """What of the plan is there already; with `overwrite` an earlier run's files are removed first.
+def resume(folder: Path, plan: Plan, overwrite: bool = False, dry_run: bool = False) -> Manifest:
+    """What of the plan is there already; with `overwrite` an earlier run's files are removed first
+    (unless it is a `dry_run`).
 
     Raises:
         OutputError: the folder holds shards made with other settings, or files that are not ours.
@@ -79,7 +80,7 @@ def resume(folder: Path, plan: Plan, overwrite: bool) -> Manifest:
             raise OutputError("the folder is not empty", hint="choose another --output", path=folder)
         return fresh
     if overwrite:
-        for path in [*folder.glob("pairs-*.tar"), folder / QUARANTINE, folder / NAME]:
+        for path in [] if dry_run else [folder / NAME, *folder.glob("pairs-*.tar"), folder / QUARANTINE]:
             path.unlink(missing_ok=True)
         return fresh
     if found.settings != fresh.settings:
@@ -115,6 +116,8 @@ def write_shards(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot be made: {error.strerror}", path=folder) from error
+    if not done.shards:
+        write_manifest(folder, done)  # says whose folder this is, should the run end before its first shard
     for number in range(len(done.shards), plan.shards):
         name = f"pairs-{number:06d}.tar"
         first = number * plan.shard_pairs

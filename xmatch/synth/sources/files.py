@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -19,19 +20,31 @@ LEAST_SIDE_PX = 32
 LEAST_SPREAD = 2.0
 """Standard deviation of grey levels (of 255) below which an image is flat."""
 
-Decode = Callable[[Path], np.ndarray]
-"""A file as (H, W) or (H, W, 3) uint8, red first; InputError when it is not a usable image."""
+
+class Part(Protocol):
+    """A file, or a window of one. `pathlib.Path` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __hash__(self) -> int: ...
+
+
+Decode = Callable[[Part], np.ndarray]
+"""A part as (H, W) or (H, W, 3) uint8, red first; InputError when it is not a usable image."""
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """Image files below `folder` by their names' endings, sorted; hidden ones are left out.
+    """Image files below `folder` by their names' endings, sorted; hidden ones are left out. Of a file: itself.
 
     Raises:
         InputError: no such folder, or no image in it.
     """
     root = Path(folder)
+    if root.is_file() and root.name.lower().endswith(SUFFIXES):
+        return [root]
     if not root.is_dir():
-        what = "is not a folder" if root.exists() else "no such folder"
+        what = "is neither a folder nor an image" if root.exists() else "no such folder"
         raise InputError(what, hint="name a folder of images", path=root)
     found = []
     for path, folders, names in os.walk(root):
@@ -98,19 +111,41 @@ class Images:
     """Decoded images by path. Once more than `max_bytes` are held, those not used for longest go.
 
     Args:
-        decode: reads one file.
+        decode: reads one part.
+        parts: what a file falls into; by default it is used as a whole.
         max_bytes: bound of the memory held.
     """
 
-    def __init__(self, decode: Decode = decode, max_bytes: int = 512 * 2**20) -> None:
+    def __init__(
+        self,
+        decode: Decode = decode,
+        parts: Callable[[Path], Sequence[Part]] = lambda path: (path,),
+        max_bytes: int = 512 * 2**20,
+    ) -> None:
         self._decode = decode
+        self._parts = parts
         self._max_bytes = max_bytes
-        self._held: OrderedDict[Path, np.ndarray] = OrderedDict()
+        self._held: OrderedDict[Part, np.ndarray] = OrderedDict()
         self._bytes = 0
-        self.rejected: dict[Path, str] = {}
-        """Files that turned out unusable, and why."""
+        self.rejected: dict[Part, str] = {}
+        """Parts that turned out unusable, and why."""
 
-    def __getitem__(self, path: Path) -> np.ndarray:
+    def listed(self, folder: str | os.PathLike) -> list[Part]:
+        """The parts of all images below a folder; a file that cannot be taken apart stays whole.
+
+        Raises:
+            InputError: no such folder, or no image in it.
+        """
+        found: list[Part] = []
+        for path in list_images(folder):
+            try:
+                found += self._parts(path)
+            except InputError as error:
+                self.rejected[path] = error.message
+                found.append(path)
+        return found
+
+    def __getitem__(self, path: Part) -> np.ndarray:
         """(H, W) or (H, W, 3) uint8.
 
         Raises:
@@ -133,8 +168,8 @@ class Images:
         return image
 
     def pick(
-        self, groups: list[tuple[Path, ...]], host: np.random.Generator
-    ) -> tuple[tuple[Path, ...], list[np.ndarray]]:
+        self, groups: Sequence[tuple[Part, ...]], host: np.random.Generator
+    ) -> tuple[tuple[Part, ...], list[np.ndarray]]:
         """One group of files, drawn evenly, and its images; a group with an unusable file is passed over for good.
 
         Raises:
@@ -149,18 +184,5 @@ class Images:
         raise InputError(
             f"none of {len(groups)} images is usable: {next(iter(self.rejected.values()), 'nothing was read')}",
             hint="check one of them",
-            path=next(iter(self.rejected), None),
+            path=str(next(iter(self.rejected), "")) or None,
         )
-
-
-def usable(images: Images, groups: Iterable[tuple[Path, ...]]) -> list[tuple[Path, ...]]:
-    """Groups whose files can all be read. Reads every file once."""
-    good = []
-    for group in groups:
-        try:
-            for path in group:
-                images[path]
-        except InputError:
-            continue
-        good.append(group)
-    return good

@@ -12,7 +12,7 @@ from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.sources.aligned import Aligned, everywhere
 from xmatch.synth.sources.crops import random_crop, to_tensor
-from xmatch.synth.sources.files import Images, list_images
+from xmatch.synth.sources.files import Images, Part
 from xmatch.synth.sources.sensors import Sensors
 
 
@@ -20,7 +20,7 @@ class Singles:
     """Random square cut-outs of single images, each seen by two sensors.
 
     Args:
-        paths: the images.
+        paths: the images, or windows of them.
         sensors: which sensors see them.
         images: reads and holds the files; may be shared between sources.
 
@@ -28,17 +28,18 @@ class Singles:
         InputError: no path.
     """
 
-    def __init__(self, paths: Sequence[Path], sensors: Sensors, images: Images | None = None) -> None:
+    def __init__(self, paths: Sequence[Part], sensors: Sensors, images: Images | None = None) -> None:
         if not paths:
             raise InputError("no images", hint="name a folder of images")
-        self._files = [(Path(path),) for path in paths]
+        self._files = [(path,) for path in paths]
         self._sensors = sensors
         self._images = images or Images()
 
     @classmethod
     def below(cls, folder: str | Path, sensors: Sensors, images: Images | None = None) -> Singles:
         """All images below a folder."""
-        return cls(list_images(folder), sensors, images)
+        images = images or Images()
+        return cls(images.listed(folder), sensors, images)
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)

@@ -1,0 +1,224 @@
+"""`xmatch synth`, from the command line to the files."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
+from xmatch.errors import ExitCode, InputError
+from xmatch.synth.manifest import read_manifest
+from xmatch.synth.shard_reader import ShardReader
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("--size", "32", "--count", "3", "--modalities", "curves", "--device", "cpu")
+
+
+def picture(seed=0, height=70, width=90, dtype=np.uint8):
+    rng = np.random.default_rng(seed)
+    image = cv2.resize(rng.uniform(0, 1, (7, 9, 3)).astype(np.float32), (width, height))
+    return (image * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of three pictures; the current one holds nothing else."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(3):
+        cv2.imwrite(str(folder / f"{n}.png"), picture(n))
+    return folder
+
+
+def test_images_become_shards_a_manifest_and_a_preview(cli, photos):
+    result = cli("synth", "photos", "-o", "out", *SMALL, "--seed", 3, "--preview", "sheet.png", "--json")
+    assert result.code == ExitCode.OK, result.err
+    document = result.json
+    assert document["schema"] == "xmatch.synth/1" and document["ok"]
+    assert (document["pairs"], document["shards"], document["usable"]) == (3, 1, {"singles": 3})
+    samples = list(ShardReader("out/pairs-000000.tar"))
+    assert [s.facts["index"] for s in samples] == [0, 1, 2] and samples[0].fixed.shape == (32, 32)
+    assert all({"visible", "curves"} >= set(s.facts["modalities"]) for s in samples)
+    assert all(s.facts["origin"] in ("0.png", "1.png", "2.png") for s in samples)
+    assert cv2.imread("sheet.png").shape[0] > 3 * 192
+    assert not Path("out/quarantine.jsonl").exists()
+
+
+def test_words_for_people_go_to_stderr(cli, photos):
+    result = cli("synth", "photos", "-o", "out", *SMALL)
+    assert result.out == "" and "wrote 3 pairs of 32 px in 1 shards" in result.err
+    assert "3 pairs are there already" in cli("synth", "photos", "-o", "out", *SMALL).err
+    assert cli("synth", "photos", "-o", "out2", *SMALL, "-q").err == ""
+
+
+def test_files_that_cannot_be_used_are_listed_with_their_reason(cli, photos):
+    (photos / "text.jpg").write_text("not an image")
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "cut.png").write_bytes((photos / "0.png").read_bytes()[:400])
+    (photos / "cut.webp").write_bytes(b"RIFF")
+    cv2.imwrite(str(photos / "tiny.png"), picture()[:5, :5])
+    cv2.imwrite(str(photos / "flat.png"), np.full((64, 64), 7, np.uint8))
+    result = cli("synth", "photos", "-o", "out", *SMALL, "--json")
+    assert result.code == ExitCode.OK
+    rows = [json.loads(line) for line in Path("out/quarantine.jsonl").read_text().splitlines()]
+    reasons = {Path(row["path"]).name: row["reason"] for row in rows}
+    assert set(reasons) == {"text.jpg", "empty.png", "cut.png", "cut.webp", "tiny.png", "flat.png"}
+    assert "too small" in reasons["tiny.png"] and "flat" in reasons["flat.png"] and "damaged" in reasons["cut.png"]
+    assert result.json["quarantined"] == 6 and result.json["usable"] == {"singles": 3}
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["nowhere"], ExitCode.INPUT, "no such folder"),
+        (["empty"], ExitCode.INPUT, "no images in this folder"),
+        (["broken"], ExitCode.INPUT, "none of 1 images is usable"),
+        (["photos", "--modalities", "sar,xray"], ExitCode.USAGE, "no modality 'xray'"),
+        (["photos", "--modalities", " , "], ExitCode.USAGE, "no modality is named"),
+        ([], ExitCode.USAGE, "nothing to make pairs from"),
+        (["photos", "--count", "0"], ExitCode.USAGE, "count is 0"),
+        (["photos", "--size", "9"], ExitCode.USAGE, "size is 9"),
+        (["photos", "--device", "tpu"], ExitCode.USAGE, "device 'tpu'"),
+        (["photos", "-o", "full"], ExitCode.OUTPUT, "not empty"),
+        (["photos", "-o", "photos/0.png"], ExitCode.OUTPUT, "is not a folder"),
+        (["photos", "-o", "photos/0.png/x"], ExitCode.OUTPUT, "a file is in the way"),
+        (["photos", "--preview", "full/notes.txt"], ExitCode.OUTPUT, "exists already"),
+        (["photos", "--recipe", "bad.yaml"], ExitCode.USAGE, "line 1: unknown key 'cuont'"),
+        (["photos", "--recipe", "harder.yaml"], ExitCode.USAGE, "line 1: difficulty: gap is 3"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line_before_the_work(cli, photos, arguments, code, words):
+    for name in ("empty", "broken", "full"):
+        Path(name).mkdir()
+    Path("broken/a.png").write_text("no")
+    Path("full/notes.txt").write_text("mine")
+    Path("bad.yaml").write_text("cuont: 3\n")
+    Path("harder.yaml").write_text("difficulty: {gap: 3}\n")
+    before = sorted(Path().rglob("*"))
+    result = cli("synth", *arguments)
+    assert result.code == code, result.err
+    assert words in result.err and result.err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_full_disk_is_noticed_before_the_work(cli, photos, monkeypatch):
+    usage = type("Usage", (), {"free": 10 * 2**20})()
+    monkeypatch.setattr("xmatch.io.atomic.shutil.disk_usage", lambda path: usage)
+    result = cli("synth", "photos", "-o", "out", "--count", 1000, "--size", 512)
+    assert result.code == ExitCode.OUTPUT and "10 MiB free" in result.err
+    assert not Path("out").exists()
+
+
+def test_an_earlier_run_is_replaced_only_when_told(cli, photos):
+    assert cli("synth", "photos", "-o", "out", *SMALL).code == ExitCode.OK
+    first = Path("out/pairs-000000.tar").read_bytes()
+    refused = cli("synth", "photos", "-o", "out", *SMALL, "--seed", 1)
+    assert refused.code == ExitCode.OUTPUT and "other settings (seed)" in refused.err
+    assert Path("out/pairs-000000.tar").read_bytes() == first
+    assert cli("synth", "photos", "-o", "out", *SMALL, "--seed", 1, "--overwrite").code == ExitCode.OK
+    assert Path("out/pairs-000000.tar").read_bytes() != first
+
+
+def test_a_dry_run_checks_and_writes_nothing(cli, photos):
+    result = cli("synth", "photos", "-o", "out", *SMALL, "--dry-run", "--json")
+    assert result.code == ExitCode.OK and result.json["dry_run"]
+    assert (result.json["pairs"], result.json["shards"]) == (3, 1) and result.json["bytes"] > 0
+    assert not Path("out").exists()
+    assert cli("synth", "photos", "-o", "photos", *SMALL, "--dry-run").code == ExitCode.OUTPUT
+
+
+def test_a_recipe_says_everything_and_the_command_line_wins(cli, photos):
+    Path("recipes").mkdir()
+    Path("recipes/r.yaml").write_text(
+        "data:\n- {kind: singles, folder: ../photos, names: [curves]}\n- {kind: shapes, weight: 0.5, names: [edges]}\n"
+        "count: 9\nsize: 32\nseed: 2\nshard_pairs: 2\nchannels: 3\ndifficulty: {max_angle_deg: 10}\n"
+    )
+    result = cli("synth", "--recipe", "recipes/r.yaml", "-o", "out", "--count", 4, "--device", "cpu", "--json")
+    assert result.code == ExitCode.OK, result.err
+    settings = read_manifest("out").settings
+    assert (settings["count"], settings["seed"], settings["difficulty"]["max_angle_deg"]) == (4, 2, 10)
+    assert result.json["shards"] == 2 and [spec["kind"] for spec in result.json["data"]] == ["singles", "shapes"]
+    assert ShardReader("out/pairs-000001.tar")[0].fixed.shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/synth-*.yaml")), ids=lambda p: p.name)
+def test_every_recipe_that_is_shipped_is_valid(path):
+    from xmatch.recipe import load_recipe
+    from xmatch.synth.recipe import SynthRecipe
+
+    assert load_recipe(path, SynthRecipe).count > 0
+
+
+def test_aligned_pairs_and_shards_are_told_by_their_layout(cli, photos):
+    sar = Path("real/optical-sar")
+    sar.mkdir(parents=True)
+    cv2.imwrite(str(sar / "x_a.png"), picture(7))
+    cv2.imwrite(str(sar / "x_b.png"), 255 - picture(7)[..., 0])
+    result = cli("synth", "real", "-o", "out", *SMALL, "--json")
+    assert result.json["usable"] == {"pairs": 1}
+    assert set(ShardReader("out/pairs-000000.tar")[0].facts["modalities"]) == {"optical", "sar"}
+    again = cli("synth", "out", "-o", "out2", *SMALL, "--json")
+    assert again.code == ExitCode.OK and again.json["data"][0]["kind"] == "shards"
+
+
+def test_sixteen_bits_and_empty_borders_are_read_as_the_sensor_meant_them(tmp_path):
+    import rasterio
+
+    image = picture(3, dtype=np.uint16)[..., 0].copy()
+    image[:20] = 0
+    profile = {"driver": "GTiff", "width": 90, "height": 70, "count": 1, "dtype": "uint16", "nodata": 0}
+    with rasterio.open(tmp_path / "scene.tif", "w", **profile, compress="deflate") as file:
+        file.write(image[None])
+    read = read_part(tmp_path / "scene.tif")
+    assert read.dtype == np.uint8 and read.shape[0] <= 50 and read.max() > 240
+    assert np.corrcoef(read.ravel(), image[-read.shape[0] :, : read.shape[1]].ravel())[0, 1] > 0.95
+
+
+def test_a_large_scene_falls_into_windows(tmp_path, monkeypatch):
+    monkeypatch.setattr("xmatch.cli.image_files.WINDOW_PX", 32)
+    path = tmp_path / "scene.png"
+    cv2.imwrite(str(path), picture(1, height=80, width=130))
+    parts = parts_of(path)
+    assert len(parts) == 8 and all(isinstance(part, FilePart) for part in parts)
+    assert sum(part.window[2] * part.window[3] for part in parts) == 80 * 130
+    assert read_part(parts[-1]).shape[:2] == parts[-1].window[3:1:-1]
+    with pytest.raises(InputError):
+        parts_of(tmp_path / "none.png")
+
+
+def test_the_largest_valid_rectangle_is_found():
+    valid = np.zeros((30, 40), bool)
+    valid[3:20, 5:35] = True
+    valid[10, 10] = False
+    assert largest_valid(valid) == (3, 11, 20, 35)
+    assert largest_valid(np.ones((5, 7), bool)) == (0, 0, 5, 7)
+    assert largest_valid(np.zeros((5, 7), bool)) == (0, 0, 0, 0)
+
+
+def test_ctrl_c_leaves_complete_shards_and_the_next_run_goes_on(photos, cli, tmp_path):
+    (tmp_path / "r.yaml").write_text("shard_pairs: 1\nsize: 64\ncount: 400\nmodalities: [curves]\n")
+    words = ["synth", "photos", "-o", "out", "--recipe", "r.yaml", "--device", "cpu"]
+    code = "import sys; from xmatch.cli import main; main(sys.argv[1:])"
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([sys.executable, "-c", code, *words], cwd=tmp_path, env=env, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while len(list(Path("out").glob("*.tar"))) < 2 and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == ExitCode.INTERRUPTED, said
+    shards = read_manifest("out").shards
+    assert 1 <= len(shards) < 400
+    assert not [path for path in Path("out").iterdir() if "tmp" in path.name]
+    kept = {shard.name: Path("out", shard.name).stat().st_mtime_ns for shard in shards}
+    assert cli(*words, "--count", 400, "--dry-run").code == ExitCode.OK
+    assert {name: Path("out", name).stat().st_mtime_ns for name in kept} == kept

@@ -1,0 +1,310 @@
+"""`xmatch synth`: training pairs of two sensors with known truth, from images, pairs, worlds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xmatch.cli.console import progress_bar, say
+from xmatch.cli.groups import grouped
+from xmatch.cli.options import Output, Overwrite, Talk, parse_device
+from xmatch.cli.runtime import emit
+from xmatch.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from xmatch.synth.manifest import Manifest
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe
+    from xmatch.synth.shards import Plan
+    from xmatch.synth.sources.files import Images
+
+SCHEMA = "xmatch.synth/1"
+CHECKED_FILES = 2000
+"""So many files are tried before the work starts; of larger collections each file is, when it is first drawn."""
+PREVIEW_PAIRS = 8
+
+
+@grouped
+def synth_command(
+    talk: Talk,
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FOLDER...", help="Images, aligned pairs or shards; told by their layout."),
+    ] = None,
+    output: Output = None,
+    modalities: Annotated[
+        str | None, typer.Option("--modalities", help="Sensors to make from images, by commas.", metavar="NAMES")
+    ] = None,
+    worlds: Annotated[
+        str | None, typer.Option("--worlds", help="Procedural worlds to draw from too, by commas.", metavar="NAMES")
+    ] = None,
+    across: Annotated[bool, typer.Option("--across", help="Pair all sensors, not only each with visible.")] = False,
+    count: Annotated[int | None, typer.Option("--count", help="Pairs to make; default 1000.")] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Side of the pairs in px; default 512.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="YAML file; the command line wins.", metavar="FILE")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same seed, same machine: same bytes.", min=0)] = None,
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Also a picture of the first pairs, PNG.", metavar="PATH")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check inputs and targets, print the plan, stop.")] = False,
+) -> None:
+    """Make training pairs: two sensors, two views, and the exact warp between them.
+
+    xmatch synth photos/ -o shards/ --modalities sar,infrared --count 1000
+
+    Writes tar shards in the layout of WebDataset, manifest.jsonl, and quarantine.jsonl for images that could not be
+    used. A run that was stopped goes on after its last complete shard when it is started again.
+    """
+    from xmatch.io.atomic import check_target
+    from xmatch.synth.recipe import build_mixture
+    from xmatch.synth.shards import resume, write_shards
+
+    started = monotonic()
+    device = _resolved(parse_device(device))
+    given = {"count": count, "size": size, "seed": seed}
+    settings = _settings(recipe, given, folders or [], _words(modalities, "modality"), _words(worlds, "world"), across)
+    target = Path(output or "shards")
+    plan = _plan(settings, device)
+    done = resume(target, plan, overwrite=overwrite, dry_run=dry_run)
+    before = done.count
+    _check_space(target, int(plan.bytes * (1 - before / plan.count)))
+    if preview is not None:
+        check_target(preview, overwrite)
+    images = _reader()
+    with progress_bar(talk) as progress:
+        usable = _tried(settings.data, images, progress)
+        if not dry_run:
+            pairs = _counted(before, plan.count, progress)
+            done = write_shards(target, plan, lambda: build_mixture(settings.data, images=images), done, device, pairs)
+    document = _document(settings, plan, target, done, usable, images, device, dry_run) | {"made_before": before}
+    if not dry_run:
+        _finish(target, images, done, preview, overwrite, document)
+        document["seconds"] = round(monotonic() - started, 1)
+    if talk.json:
+        emit(document)
+    say(talk, _lines(document))
+
+
+def _settings(
+    recipe: Path | None,
+    given: dict[str, Any],
+    folders: Sequence[str],
+    modalities: tuple[str, ...],
+    worlds: tuple[str, ...],
+    across: bool,
+) -> SynthRecipe:
+    """The recipe with what the command line says; paths absolute, names checked."""
+    from xmatch.recipe import load_recipe, resolve
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_worlds, kind_of
+
+    base = load_recipe(recipe, SynthRecipe) if recipe else SynthRecipe()
+    data = [s if s.folder is None else dataclasses.replace(s, folder=resolve(recipe, s.folder)) for s in base.data]
+    data += [SourceSpec(kind_of(folder), str(Path(folder).absolute())) for folder in folders]
+    if worlds:
+        check_worlds(worlds)
+        data.append(SourceSpec("worlds", names=worlds))
+    names = modalities or base.modalities
+    _check_modalities(names)
+    data = [_with_names(spec, names, bool(modalities), across) for spec in data]
+    if not data:
+        raise UsageError("nothing to make pairs from", hint="name a folder of images, or --worlds")
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return dataclasses.replace(base, data=tuple(data), modalities=names, **values)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: bool) -> SourceSpec:
+    """The command line's sensors, or the recipe's for a source that names none."""
+    if spec.kind in ("worlds", "pairs", "shards"):
+        return spec
+    return dataclasses.replace(
+        spec, names=names if forced or not spec.names else spec.names, across=across or spec.across
+    )
+
+
+def _check_modalities(names: Sequence[str]) -> None:
+    from xmatch.synth.modalities import load_modality
+
+    if not names:
+        raise UsageError("no modality is named", hint="--modalities sar,infrared")
+    for name in names:
+        load_modality(name)
+
+
+def _plan(settings: SynthRecipe, device: str) -> Plan:
+    from xmatch.synth.shards import Plan
+
+    more = {"data": [dataclasses.asdict(spec) for spec in settings.data], "device": device.partition(":")[0]}
+    for spec in more["data"]:
+        spec["names"] = list(spec["names"])
+    return Plan(
+        settings.count,
+        settings.size,
+        settings.shard_pairs,
+        settings.channels,
+        settings.seed,
+        settings.difficulty,
+        tuple(more.items()),
+    )
+
+
+def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None) -> dict[str, int]:
+    """Number of usable files by kind of source; every file of a small collection is read.
+
+    Raises:
+        InputError: a folder is missing or empty, or none of its files is usable.
+    """
+    from xmatch.synth.sources.aligned_pairs import find_pairs
+
+    usable: dict[str, int] = {}
+    for spec in data:
+        if spec.kind == "singles":
+            groups = [(part,) for part in images.listed(spec.folder)]
+        elif spec.kind == "pairs":
+            groups = [files for kind in find_pairs(spec.folder).values() for files in kind]
+        else:
+            continue
+        good, reason = 0, None
+        for number, group in enumerate(groups[:CHECKED_FILES]):
+            try:
+                for part in group:
+                    images[part]
+                good += 1
+            except InputError as error:
+                reason = reason or error
+            if progress is not None:
+                progress("reading", number / len(groups))
+        if not good:
+            first = f"; the first: {reason.message}" if reason else ""
+            hint = reason.hint if reason else "check one of them"
+            raise InputError(f"none of {len(groups)} images is usable{first}", hint=hint, path=spec.folder)
+        usable[spec.kind] = usable.get(spec.kind, 0) + good + max(0, len(groups) - CHECKED_FILES)
+    return usable
+
+
+def _counted(before: int, total: int, progress: Callable | None) -> Callable[[int], None]:
+    made = before
+
+    def count(pairs: int) -> None:
+        nonlocal made
+        made += pairs
+        if progress is not None:
+            progress(f"pairs {made} of {total}", made / total)
+
+    return count
+
+
+def _finish(
+    target: Path, images: Images, done: Manifest, preview: Path | None, overwrite: bool, document: dict[str, Any]
+) -> None:
+    from xmatch.synth.manifest import write_quarantine
+
+    document["quarantined"] = write_quarantine(target, {str(part): reason for part, reason in images.rejected.items()})
+    if preview is None:
+        return
+    import cv2
+
+    from xmatch.io.atomic import atomic_write
+    from xmatch.synth.preview import contact_sheet
+    from xmatch.synth.shard_reader import ShardReader
+
+    reader = ShardReader(target / done.shards[0].name)
+    sheet = contact_sheet([reader[i] for i in range(min(PREVIEW_PAIRS, len(reader)))])
+    with atomic_write(preview, overwrite) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    document["preview"] = str(preview)
+
+
+def _check_space(target: Path, need_bytes: int) -> None:
+    from xmatch.io.atomic import check_target
+
+    existing = target
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise OutputError("cannot be made: a file is in the way", hint="choose another --output", path=existing)
+    # The folder itself may not be there yet: asked is whether a file beside it could be written.
+    check_target(existing / ".pairs.tar", need_bytes=need_bytes)
+
+
+def _document(
+    settings: SynthRecipe,
+    plan: Plan,
+    target: Path,
+    done: Manifest,
+    usable: dict[str, int],
+    images: Images,
+    device: str,
+    dry_run: bool,
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "dry_run": dry_run,
+        "output": str(target),
+        "pairs": plan.count if dry_run else done.count,
+        "shards": plan.shards if dry_run else len(done.shards),
+        "bytes": plan.bytes if dry_run else sum(shard.bytes for shard in done.shards),
+        "size": plan.size,
+        "seed": plan.seed,
+        "device": device,
+        "data": [dataclasses.asdict(spec) | {"names": list(spec.names)} for spec in settings.data],
+        "usable": usable,
+        "quarantined": len(images.rejected),
+    }
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    said = "would write" if document["dry_run"] else "wrote"
+    if document["made_before"]:
+        said = f"{document['made_before']} pairs are there already; with them: {said}"
+    about = "about " if document["dry_run"] else ""
+    lines = [f"{kind}: {number} usable files" for kind, number in document["usable"].items()]
+    if document["quarantined"]:
+        where = "" if document["dry_run"] else "; reasons in quarantine.jsonl"
+        lines.append(f"{document['quarantined']} files cannot be used{where}")
+    lines.append(
+        f"{said} {document['pairs']} pairs of {document['size']} px in {document['shards']} shards, "
+        f"{about}{document['bytes'] / 2**20:,.0f} MiB, to {document['output']}"
+    )
+    if "preview" in document:
+        lines.append(f"wrote {document['preview']}")
+    return lines
+
+
+def _words(text: str | None, what: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
+    if text is not None and not words:
+        raise UsageError(f"no {what} is named", hint="name some, separated by commas")
+    return words
+
+
+def _reader() -> Images:
+    from xmatch.cli.image_files import image_files
+
+    return image_files()
+
+
+def _resolved(device: str) -> str:
+    """The device that "auto" stands for.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: no CUDA device found", hint="--device cpu")
+    return device
