@@ -63,8 +63,8 @@ class Map:
         areas, number = looked[:, :3], looked[:, 3:]
         line = outlines(number) * chance(image, rng, 0.75) * uniform(image, rng, 0.1, 0.9)
         words = lettering(image, rng, self.words) * uniform(image, rng, 0.0, 0.9)
-        out = areas * (1 - line) * (1 - words)
-        return (blurred(out, uniform(image, rng, 0.0, 0.7), 2)).clamp(0.0, 1.0)
+        ink = blurred((1 - line) * (1 - words), uniform(image, rng, 0.0, 0.7), 2)
+        return (areas * ink).clamp(0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,11 @@ class Sar:
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
-        power = torch.exp(0.23026 * self._decibels(image, luma, rng)) * speckle(image, rng, self.looks)
+        # The logarithm of the power: one decibel is 0.23.
+        power = 0.23026 * self._decibels(image, luma, rng) + speckle(image, rng, self.looks).log()
         low, high = quantiles(power, 0.02, 0.985)
-        ratio = (high / low.clamp_min(1e-9)).clamp_min(1.5).log()
-        logarithmic = ((power.clamp_min(1e-9) / low.clamp_min(1e-9)).log() / ratio).clamp(0.0, 1.0)
-        amplitude = (power / high.clamp_min(1e-9) * uniform(image, rng, 0.3, 1.0)).clamp(0.0, 1.0).sqrt()
+        logarithmic = ((power - low) / (high - low).clamp_min(0.4)).clamp(0.0, 1.0)
+        amplitude = torch.exp(0.5 * (power - high) + 0.5 * uniform(image, rng, 0.3, 1.0).log()).clamp_max(1.0)
         pick = chance(image, rng, 0.5)
         return random_contrast(pick * logarithmic + (1 - pick) * amplitude, rng, 0.6).clamp(0.0, 1.0)
 
@@ -93,10 +93,10 @@ def speckle(image: Tensor, rng: torch.Generator, looks: tuple[float, float]) -> 
 
     A normal field is blurred, brought back to unit variance, and turned into a gamma field by the cube of Wilson and
     Hilferty (PNAS 17, 1931): nothing costlier than the normal field itself is drawn. At L = 1 the spread comes out
-    1 % low, and 0.4 % of the px are exactly dark.
+    1 % low, and 0.4 % of the px are as good as dark.
     """
     count = log_uniform(image, rng, *looks)
     kernel = gaussian(uniform(image, rng, 0.0, 0.9), 2)
     kernel = kernel / (kernel**2).sum(1, keepdim=True).sqrt()
     field = convolved(white(image, rng), kernel)
-    return (1 - 1 / (9 * count) + field / (3 * count.sqrt())).clamp_min(0.0) ** 3
+    return (1 - 1 / (9 * count) + field / (3 * count.sqrt())).clamp_min(1e-3) ** 3

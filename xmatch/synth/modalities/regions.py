@@ -85,12 +85,12 @@ def _spread(near: Tensor, points: Tensor) -> Tensor:
 def _best(score: Tensor, like: Tensor) -> Tensor:
     """(B, 1, H, W) number of the largest channel, as float, of the scores enlarged to the size of `like`.
 
-    One channel after the other: half the time on a processor of enlarging all, and a tenth of what argmax takes.
+    One channel after the other takes a tenth of the time of argmax on a processor, and less memory.
     """
     best = grown(score[:, :1], like)
     label = torch.zeros_like(best)
     for number in range(1, score.shape[1]):
         other = grown(score[:, number : number + 1], like)
         label.masked_fill_(other > best, float(number))
-        best = torch.maximum(best, other)
+        torch.maximum(best, other, out=best)
     return label

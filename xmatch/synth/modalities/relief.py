@@ -53,8 +53,8 @@ class Normal:
     name: str = "normal"
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
-        label = regions(image, rng, 2, 5, (1.5, 6.0))
-        facing = of_region(label, uniform(image, rng, -0.5, 0.5, 10).reshape(-1, 2, 5)) * uniform(image, rng, 0.2, 2.5)
+        label = regions(image, rng, 2, 4, (1.5, 6.0))
+        facing = of_region(label, uniform(image, rng, -0.5, 0.5, 8).reshape(-1, 2, 4)) * uniform(image, rng, 0.2, 2.5)
         luma = stretched(gray(image))
         fine_x, fine_y = slopes(blurred(luma, uniform(image, rng, 0.6, 1.6), 4))
         wide_x, wide_y = slopes(widely_blurred(luma, uniform(image, rng, 3.0, 9.0)))

@@ -47,20 +47,16 @@ class Infrared:
 
     def __call__(self, image: Tensor, rng: torch.Generator) -> Tensor:
         luma = stretched(gray(image))
-        green, blue = chroma(image, luma)
         smooth = flattened(luma, uniform(image, rng, 0.03, 0.3))
         label = regions(image, rng, 2, self.kinds, (0.5, 2.5))
-        kinds = uniform(image, rng, -1.0, 1.0, 2 * self.kinds).reshape(-1, 2, self.kinds)
-        kinds[:, 1] = kinds[:, 1] + uniform(image, rng, -1.0, 1.0)[:, 0, 0]
-        warmth, texture = of_region(label, kinds).split(1, 1)
         share = 0.8 * uniform(image, rng, 0.0, 1.0) ** 2
-        tone = looked_up(smooth, mixed_table(image, rng, inverted=0.4, wavy=0.3))
-        heat = share * warmth + (1 - share) * tone + texture * uniform(image, rng, 0.0, 1.0) * (luma - smooth)
-        heat = heat + uniform(image, rng, -0.5, 0.7) * green.clamp(-1.0, 1.0)
-        heat = heat + uniform(image, rng, -0.5, 0.3) * blue.clamp(-1.0, 1.0)
-        half = shrunk(luma, 2)
-        own = 0.15 * uniform(image, rng, 0.0, 1.0) ** 2 * clutter(half, rng, 0.5, 4.0)
-        heat = heat + grown(own + uniform(image, rng, 0.0, 0.12) * blobs(half, rng, 4), image)
+        kinds = uniform(image, rng, -1.0, 1.0, 2 * self.kinds).reshape(-1, 2, self.kinds)
+        kinds[:, 0] = kinds[:, 0] * share[:, 0, 0]
+        kinds[:, 1] = (kinds[:, 1] + uniform(image, rng, -1.0, 1.0)[:, 0, 0]) * uniform(image, rng, 0.0, 1.0)[:, 0, 0]
+        warmth, texture = of_region(label, kinds).split(1, 1)
+        tone = mixed_table(image, rng, inverted=0.4, wavy=0.3) * (1 - share[:, :, 0, 0])
+        heat = warmth + looked_up(smooth, tone) + texture * (luma - smooth)
+        heat = heat + grown(self._own_heat(shrunk(image, 2), rng), image)
         # A cold sky, or a warm ground close by.
         heat = heat + chance(image, rng, 0.3) * uniform(image, rng, -0.3, 0.9) * positions(image)[0][:, None]
         halo = chance(image, rng, 0.4) * uniform(image, rng, 0.2, 0.8)
@@ -69,6 +65,16 @@ class Infrared:
         heat = blurred(heat, uniform(image, rng, 0.2, 1.8), 5)
         out = random_contrast(stretched(heat, 0.005, 0.05) ** log_uniform(image, rng, 0.6, 1.7), rng, 0.3)
         return (out + self._pattern(image, rng)).clamp(0.0, 1.0)
+
+    def _own_heat(self, image: Tensor, rng: torch.Generator) -> Tensor:
+        """Of colours, and of what the image does not show; smooth enough to be computed at half the size."""
+        green, blue = chroma(image, gray(image))
+        return (
+            uniform(image, rng, -0.5, 0.7) * green.clamp(-1.0, 1.0)
+            + uniform(image, rng, -0.5, 0.3) * blue.clamp(-1.0, 1.0)
+            + 0.15 * uniform(image, rng, 0.0, 1.0) ** 2 * clutter(image, rng, 0.5, 4.0)
+            + uniform(image, rng, 0.0, 0.12) * blobs(image, rng, 4)
+        )
 
     def _pattern(self, image: Tensor, rng: torch.Generator) -> Tensor:
         """Each detector's own offset, and each column's and row's."""
