@@ -13,7 +13,7 @@ READY := .venv/.ready
 PAIRS ?= pairs
 OUT ?= registered
 
-# bench: the folder that the manifests of recipes/eval-*.yaml start from.
+# bench, pretrain-small: the folder that relative paths of their recipes start from.
 DATA ?= data
 
 help:             ## list what can be done
@@ -44,6 +44,9 @@ lint: $(READY)    ## check the style
 bench: $(READY)   ## measure on the pairs of recipes/eval-*.yaml, found under DATA
 	for recipe in recipes/eval-*.yaml; do $(BIN)/xmatch eval $$recipe --data $(DATA) || exit $$?; done
 
+pretrain-small: $(READY) ## train the small matcher on images found under DATA, into runs/; goes on where it stopped
+	$(BIN)/xmatch pretrain recipes/pretrain-small.yaml --data $(DATA)
+
 register-folder: $(READY) ## register each PAIRS/<name>_moving.* onto <name>_fixed.*, into OUT
 	mkdir -p $(OUT)
 	$(BIN)/python recipes/list_pairs.py $(PAIRS) > $(OUT)/pairs.csv
@@ -56,4 +59,4 @@ clean:            ## remove what was made here
 	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench register-folder sample-data clean
+.PHONY: help venv demo test lint bench pretrain-small register-folder sample-data clean

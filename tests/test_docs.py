@@ -24,8 +24,8 @@ TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCS)
 TOP = get_command(app)
 COMMANDS = TOP.commands
 
-FOREIGN_OPTIONS = {"--help", "--install-completion"}
-"""Options in the documents that Typer adds itself."""
+FOREIGN_OPTIONS = {"--help", "--install-completion", "--nproc"}
+"""Options in the documents that Typer adds itself; `--nproc_per_node` is torchrun's."""
 
 
 def options_of(command: click.Command) -> set[str]:

@@ -14,6 +14,7 @@ import typer
 from xmatch.cli.apply import apply_command
 from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
+from xmatch.cli.pretrain import pretrain_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, run
 from xmatch.cli.synth import synth_command
@@ -67,4 +68,5 @@ app.command("register")(register_command)
 app.command("match")(match_command)
 app.command("apply")(apply_command)
 app.command("eval")(eval_command)
+app.command("pretrain")(pretrain_command)
 app.command("synth")(synth_command)

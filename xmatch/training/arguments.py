@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -39,12 +40,14 @@ def run(arguments: list[str] | None = None) -> int:
 
     given = vars(parser().parse_args(arguments))
     as_json, dry_run, quiet = (given.pop(name) for name in ("json", "dry_run", "quiet"))
+    as_json = as_json and os.environ.get("RANK", "0") == "0"  # under torchrun one process answers
     options = Options(**given)
     try:
         if dry_run:
-            print(json.dumps(plan(options)))
+            planned = plan(options)
+            print(json.dumps(planned) if as_json else "\n".join(plan_lines(planned)))
             return 0
-        outcome = pretrain(options, Talk() if quiet else Talk(say=_say))
+        outcome = pretrain(options, Talk(warn=_say) if quiet else Talk(say=_say, warn=_say))
     except XmatchError as error:
         print(f"xmatch: {error}", file=sys.stderr)
         if as_json:
@@ -61,6 +64,18 @@ def document(outcome: Outcome) -> dict[str, Any]:
     found = {name: None if _is_nan(value) else value for name, value in asdict(outcome).items()}
     found["validation"] = {name: None if _is_nan(value) else value for name, value in outcome.validation.items()}
     return {"schema": SCHEMA, "ok": outcome.exit_code == 0, **found, "exit_code": int(outcome.exit_code)}
+
+
+def plan_lines(planned: dict[str, Any]) -> list[str]:
+    """A plan in words."""
+    batch = "x".join(map(str, planned["batch"]))
+    lines = [
+        f"{planned['objective']}: {planned['parameters']:,} parameters on {planned['device']}",
+        f"{planned['steps']:,} steps, {planned['pairs']:,} pairs, the first batch {batch}",
+        *(f"data: {line}" for line in planned["data"]),
+        f"into {planned['output']}" + (f", going on from step {planned['step']}" if planned["step"] else ""),
+    ]
+    return lines
 
 
 def _is_nan(value: Any) -> bool:

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from xmatch.errors import ResourceError, XmatchError
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.schedule import difficulty_at
-from xmatch.training.sources import build_mixture
 
 Draw = Callable[[int], TrainingPairs]
 

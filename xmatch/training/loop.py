@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from xmatch.errors import ExitCode
 from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.export import export_weights
+from xmatch.training.export import WEIGHTS, export_weights
 from xmatch.training.feed import Feed
 from xmatch.training.history import History
 from xmatch.training.phases import Phases
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
 from xmatch.training.signals import StopRequest
-from xmatch.training.state import save_checkpoint
+from xmatch.training.state import checkpoints, save_checkpoint
 from xmatch.training.validation import measure
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
@@ -31,6 +32,8 @@ class Talk:
 
     say: Callable[[str], object] = lambda line: None
     """A line of text."""
+    warn: Callable[[str], object] = lambda line: None
+    """A line that should not be missed."""
     progress: Callable[[str, float], object] = lambda stage, share: None
     """What is being done, and the share of all steps that are done."""
 
@@ -52,8 +55,9 @@ class Outcome:
     """As last reported."""
     validation: dict[str, Any]
     """Of all pairs, as last measured."""
-    checkpoint: str
-    weights: str
+    checkpoint: str | None
+    """None in processes that write nothing."""
+    weights: str | None
 
 
 def train(
@@ -108,6 +112,10 @@ class _Session:
         run, recipe = self.run, self.recipe
         phases = Phases(run.device)
         stopped: Stopped = "done"
+
+        def reasons() -> tuple[bool, bool]:
+            return stop.exit_code is not None, deadline is not None and self.clock() > deadline
+
         try:
             while run.step < recipe.steps:
                 number = run.step
@@ -117,17 +125,17 @@ class _Session:
                 phases.end("synthesis")
                 # Not ahead of a step that is timed: its drawing would go unseen.
                 ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
-                prepare = (lambda: feed.prepare(number + 1)) if ahead else None  # noqa: B023
-                late = deadline is not None and self.clock() > deadline
-                asked, late = run.advance(batch, phases, prepare, (stop.exit_code is not None, late))
+                prepare = partial(feed.prepare, number + 1) if ahead else lambda: None
+                asked, late = run.advance(batch, phases, prepare, reasons)
                 self.pairs += len(batch) * run.processes.count
                 self._tick()
                 self.talk.progress("train", run.step / recipe.steps)
                 if reported:
                     self._report(phases)
-                if recipe.validation.every and run.step % recipe.validation.every == 0:
+                left = run.step < recipe.steps
+                if recipe.validation.every and (run.step % recipe.validation.every == 0 or not left):
                     self._validate()
-                if asked or late:
+                if left and (asked or late):
                     stopped = "signal" if asked else "time"
                     break
                 if self.clock() - self.saved_at > 60 * recipe.checkpoint_minutes:
@@ -190,10 +198,10 @@ class _Session:
 
     def _end(self, stopped: Stopped, stop: StopRequest) -> Outcome:
         run, recipe = self.run, self.recipe
-        if stopped == "done" and run.step > self.first_step and recipe.validation.every:
-            if run.step % recipe.validation.every:
-                self._validate()
-        self._save()
+        if run.step > self.first_step or not checkpoints(self.folder):
+            self._save()
+        elif self.writes:  # nothing was left to do
+            self.saved, self.weights = checkpoints(self.folder)[0], self.folder / WEIGHTS
         code = (stop.exit_code or ExitCode.TERMINATED) if stopped == "signal" else ExitCode.OK
         took = max(self.clock() - self.begun, 1e-9)
         return Outcome(
@@ -205,6 +213,6 @@ class _Session:
             pairs_per_second=round(self.pairs / took, 2),
             losses=self.losses,
             validation=self.validation,
-            checkpoint=str(self.saved),
-            weights=str(self.weights),
+            checkpoint=self.saved and str(self.saved),
+            weights=self.weights and str(self.weights),
         )

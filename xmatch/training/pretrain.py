@@ -88,15 +88,18 @@ def pretrain(options: Options, talk: Talk = Talk(), facts: dict[str, Any] | None
     config = objective.config(recipe.model.size, recipe.model.config)
     device = choose_device(options.device)
     _set_up(device, options.threads)
-    with joined(device) as processes, stop_on_signals() as stop, _held_folder(options.run_folder, processes) as folder:
+    with joined(device) as processes, stop_on_signals() as stop, _memory(recipe):
         talk = talk if processes.writes else Talk()
-        with _memory(recipe):
+        # The data come first: nothing is made on the disk before they are found to be usable.
+        with (
+            open_feed(recipe, options.data_folder, processes.rank, device) as feed,
+            _held_folder(options.run_folder, processes) as folder,
+        ):
             run = Run(recipe, objective, config, device, processes)
             _begin(run, options, folder, talk)
-            with open_feed(recipe, options.data_folder, processes.rank, device) as feed:
-                held = validation_pairs(recipe, options.data_folder) if _validates(recipe, processes) else ()
-                deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
-                return train(run, feed, held, folder, stop=stop, deadline=deadline, facts=facts, talk=talk)
+            held = validation_pairs(recipe, options.data_folder) if _validates(recipe, processes) else ()
+            deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
+            return train(run, feed, held, folder, stop=stop, deadline=deadline, facts=facts, talk=talk)
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -135,7 +138,7 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         for path in (*checkpoints(folder), folder / HISTORY, folder / VALIDATION):
             path.unlink(missing_ok=True)
     run.processes.wait()
-    found = load_newest(folder, talk.say) if options.resume else None
+    found = load_newest(folder, talk.warn) if options.resume else None
     if found is not None:
         state, path = found
         _check_same(state, run.recipe, run.processes, folder)

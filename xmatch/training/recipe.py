@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.recipe import SourceSpec
 
-SourceKind = Literal["shapes", "singles", "worlds", "pairs", "multiview", "video", "shards"]
 Precision = Literal["auto", "bf16", "fp32"]
 FeedKind = Literal["auto", "inline", "process"]
 
@@ -37,27 +37,6 @@ class ModelSpec:
     """Name of a shape; None: the objective's first."""
     config: dict[str, Any] = field(default_factory=dict)
     """Fields of that shape to be changed."""
-
-
-@dataclass(frozen=True)
-class SourceSpec:
-    """One source of the data mixture."""
-
-    kind: SourceKind
-    folder: str | None = None
-    """Relative to the recipe, or to --data; `shapes` and `worlds` need none."""
-    weight: float = 1.0
-    names: tuple[str, ...] = ()
-    """Modalities of shapes, singles, multiview and video; worlds of worlds; empty: all of them."""
-    across: bool = False
-    """Any two modalities make a pair; otherwise each is paired with `visible`."""
-
-    def __post_init__(self) -> None:
-        if self.weight <= 0:
-            raise ValueError("weight must be above 0")
-        needs_folder = self.kind not in ("shapes", "worlds")
-        if needs_folder != (self.folder is not None):
-            raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
 
 
 @dataclass(frozen=True)
@@ -146,6 +125,7 @@ class PretrainRecipe:
     """The whole of a training run."""
 
     data: tuple[SourceSpec, ...]
+    """Relative folders start at the recipe's own, or at --data."""
     stages: tuple[Stage, ...]
     model: ModelSpec = ModelSpec()
     optimiser: OptimiserSpec = OptimiserSpec()

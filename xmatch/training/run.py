@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xmatch.errors import ModelError
 from xmatch.synth.pairs import TrainingPairs
@@ -69,17 +70,23 @@ class Run:
         bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
         self._autocast = {"device_type": device.type, "dtype": torch.bfloat16, "enabled": bf16}
 
-    def advance(self, batch: TrainingPairs, phases: Phases, while_busy=None, stop: tuple[bool, ...] = ()) -> list[bool]:
+    def advance(
+        self,
+        batch: TrainingPairs,
+        phases: Phases,
+        while_busy: Callable[[], object] = lambda: None,
+        stop: Callable[[], Sequence[bool]] = tuple,
+    ) -> list[bool]:
         """One step on one batch.
 
         Args:
             batch: the batch of number `step`, on the device.
             phases: where the time goes.
             while_busy: called when the device has its work and this process would wait.
-            stop: reasons to stop after this step, as this process sees them.
+            stop: reasons to stop after this step, as this process sees them; asked late in the step.
 
         Returns:
-            `stop`, each true where any process says so: all processes hear the same.
+            Those reasons, each true if it is so in any process: all processes hear the same.
 
         Raises:
             ModelError: the loss has not been finite for more than `MOST_SKIPPED` steps.
@@ -88,7 +95,7 @@ class Run:
         rate = learning_rate(self.recipe.optimiser, self.step, self.recipe.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        torch._foreach_copy_(self._kept, self._buffers)
+        _copy(self._kept, self._buffers)
         with torch.autocast(**self._autocast):
             parts = self.objective.step(self._wrapped, batch)
         phases.end("forward")
@@ -97,9 +104,8 @@ class Run:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
         phases.end("backward")
         told = torch.stack([*(p.detach().float() for p in parts.values()), norm.float()])
-        told = torch.cat([told, told.new_tensor(stop, dtype=torch.float32)])
-        if while_busy is not None:
-            while_busy()
+        while_busy()
+        told = torch.cat([told, told.new_tensor(stop(), dtype=torch.float32)])
         values = self.processes.averaged(told).tolist()
         numbers = dict(zip((*parts, GRADIENT), values, strict=False))
         if all(map(math.isfinite, numbers.values())):
@@ -110,7 +116,7 @@ class Run:
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.counted += 1
         else:
-            torch._foreach_copy_(self._buffers, self._kept)
+            _copy(self._buffers, self._kept)
             self.skipped += 1
             if self.skipped > MOST_SKIPPED:
                 bad = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
@@ -188,3 +194,8 @@ def seed_everything(*numbers: int) -> None:
     torch.manual_seed(int(state[0]))
     np.random.seed(state[1])
     random.seed(int(state[2]))
+
+
+def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
+    if targets:
+        torch._foreach_copy_(targets, sources)

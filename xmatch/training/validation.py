@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.training.objectives import Objective
 from xmatch.training.recipe import PretrainRecipe
-from xmatch.training.sources import build_mixture
 
 WITHIN_PX = (1, 3, 5)
 ALL = "all"
