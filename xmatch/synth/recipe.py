@@ -12,8 +12,22 @@ from xmatch.errors import UsageError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.modalities import modality_names
-from xmatch.synth.sources import AlignedPairs, Images, Sensors, Shapes, Shards, Singles, Source, Worlds
+from xmatch.synth.sources import (
+    AlignedPairs,
+    Images,
+    MultiView,
+    Sensors,
+    Shapes,
+    Shards,
+    Singles,
+    Source,
+    Videos,
+    Worlds,
+)
 from xmatch.synth.sources.aligned_pairs import find_pairs
+from xmatch.synth.sources.cameras import is_scene
+from xmatch.synth.sources.files import SUFFIXES
+from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
 SourceKind = Literal["shapes", "singles", "worlds", "pairs", "multiview", "video", "shards"]
 
@@ -97,13 +111,21 @@ def build_mixture(
 
 
 def kind_of(folder: str | os.PathLike) -> SourceKind:
-    """What a folder holds, by its layout: pairs, shards, or single images in any other case."""
+    """What a folder (or a file) holds, by its layout; single images in case of doubt, so also frames of a video."""
     root = Path(folder)
     if (root / "manifest.jsonl").is_file():
         return "shards"
-    if (root / "pairs.jsonl").is_file() or (root.is_dir() and find_pairs(root, required=False)):
+    if root.suffix.lower() in VIDEO_SUFFIXES:
+        return "video"
+    if not root.is_dir():
+        return "singles"
+    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()):
+        return "multiview"
+    if find_pairs(root, required=False):
         return "pairs"
-    return "singles"
+    names = [path.suffix.lower() for path in root.iterdir()]
+    videos, images = (any(name in known for name in names) for known in (VIDEO_SUFFIXES, SUFFIXES))
+    return "video" if videos and not images else "singles"
 
 
 def check_worlds(names: Sequence[str]) -> None:
@@ -137,6 +159,14 @@ def _pairs(spec: SourceSpec, folder: Path, images: Images) -> Source:
     return AlignedPairs.below(_below(spec, folder), images)
 
 
+def _multiview(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return MultiView.below(_below(spec, folder), _sensors(spec), images)
+
+
+def _video(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Videos.below(_below(spec, folder), _sensors(spec))
+
+
 def _shards(spec: SourceSpec, folder: Path, images: Images) -> Source:
     return Shards(_below(spec, folder))
 
@@ -152,6 +182,8 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
     "shapes": _shapes,
     "singles": _singles,
     "pairs": _pairs,
+    "multiview": _multiview,
+    "video": _video,
     "shards": _shards,
     "worlds": _worlds,
 }

@@ -51,7 +51,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """About what they take on disk."""
-        # Noisy grey levels compress by a tenth, masks to nothing, warps (4 bytes a px, of half of the pairs) by a tenth.
+        # Noisy grey levels compress by a tenth, masks to nothing, warps (4 bytes a px, every other pair) by a tenth.
         return int(self.count * self.size**2 * (1.8 * self.channels + 1.8))
 
     def as_settings(self) -> dict[str, Any]:

@@ -5,10 +5,24 @@ from __future__ import annotations
 from xmatch.synth.sources.aligned import Aligned, Source
 from xmatch.synth.sources.aligned_pairs import AlignedPairs
 from xmatch.synth.sources.files import Images
+from xmatch.synth.sources.multiview import MultiView
 from xmatch.synth.sources.sensors import Sensors
 from xmatch.synth.sources.shapes import Shapes
 from xmatch.synth.sources.singles import Singles
 from xmatch.synth.sources.stored import Shards
+from xmatch.synth.sources.video import Videos
 from xmatch.synth.sources.worlds import Worlds
 
-__all__ = ["Aligned", "AlignedPairs", "Images", "Sensors", "Shapes", "Shards", "Singles", "Source", "Worlds"]
+__all__ = [
+    "Aligned",
+    "AlignedPairs",
+    "Images",
+    "MultiView",
+    "Sensors",
+    "Shapes",
+    "Shards",
+    "Singles",
+    "Source",
+    "Videos",
+    "Worlds",
+]

@@ -155,7 +155,7 @@ class Images:
             self._held.move_to_end(path)
             return self._held[path]
         if path in self.rejected:
-            raise InputError(self.rejected[path], path=path)
+            raise InputError(self.rejected[path], path=str(path))
         try:
             image = self._decode(path)
         except InputError as error:
