@@ -16,7 +16,7 @@ from xmatch.synth.sources.cameras import OCCLUDED, View, at, find_scenes, read_d
 from xmatch.synth.sources.crops import to_tensor
 from xmatch.synth.sources.files import Images
 from xmatch.synth.sources.sensors import Sensors
-from xmatch.synth.sources.squares import random_square, square_around, steady
+from xmatch.synth.sources.squares import both, random_square, square_around, steady
 
 OVERLAP = (0.2, 0.95)
 """Share of a view's points that lie inside the other's image, hidden or not."""
@@ -102,13 +102,13 @@ class MultiView:
         own = at(depths[0], shares)
         there, distance = reprojected(shares, own, first, second)
         known = (own > 0) & (distance > 0)
-        inside = known & (there >= 0).all(-1) & (there < 1).all(-1)
+        inside = known & both((there >= 0) & (there < 1))
         side = np.array(images[1].shape[1::-1])
         centre = np.median(there[inside], axis=0) * side if inside.any() else side / 2
         target = square_around(centre, images[1].shape, host)
         flow = target.normalised(there * side)
         behind = at(depths[1], there)
-        inside &= (np.abs(flow) <= 1).all(-1)
+        inside &= both(np.abs(flow) <= 1)
         seen = inside & (np.abs(behind - distance) <= OCCLUDED * behind) & steady((flow + 1) * (size / 2))
         flow = np.where(known[..., None], flow, 1e3).clip(-1e3, 1e3).astype(np.float32)
         return square.cut(images[0], size), target.cut(images[1], size), flow, seen, first.image.name
@@ -139,4 +139,4 @@ class MultiView:
 
 def _overlap(shares: np.ndarray, depth: np.ndarray, first: View, second: View) -> float:
     there, _ = reprojected(shares, depth, first, second)
-    return float(((depth > 0) & (there >= 0).all(-1) & (there < 1).all(-1)).mean())
+    return float(((depth > 0) & both((there >= 0) & (there < 1))).mean())

@@ -51,6 +51,11 @@ def square_around(centre_xy: np.ndarray, shape: tuple[int, ...], host: np.random
     return Square(x, y, side)
 
 
+def both(mask: np.ndarray) -> np.ndarray:
+    """(..., 2) bool: both hold. Quicker than `all(-1)` by far."""
+    return mask[..., 0] & mask[..., 1]
+
+
 def steady(partners: np.ndarray) -> np.ndarray:
     """(H, W) bool: the flow (H, W, 2), px of `cut`s of the same size, does not jump between this px and the next.
 
@@ -60,7 +65,7 @@ def steady(partners: np.ndarray) -> np.ndarray:
     for axis in (0, 1):
         step = np.diff(partners, axis=axis)
         step[..., 1 - axis] -= 1.0
-        calm = (np.abs(step) <= JUMP_PX).all(-1)
+        calm = both(np.abs(step) <= JUMP_PX)
         before, after = (slice(None, -1), slice(1, None))
         keep[before if axis == 0 else slice(None), before if axis == 1 else slice(None)] &= calm
         keep[after if axis == 0 else slice(None), after if axis == 1 else slice(None)] &= calm

@@ -23,7 +23,7 @@ from xmatch.synth.sources.aligned import Aligned, everywhere
 from xmatch.synth.sources.crops import to_tensor
 from xmatch.synth.sources.files import SUFFIXES, Images, decode
 from xmatch.synth.sources.sensors import Sensors
-from xmatch.synth.sources.squares import random_square, square_around, steady
+from xmatch.synth.sources.squares import both, random_square, square_around, steady
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 CLIP_FRAMES = 24
@@ -123,7 +123,7 @@ def chained(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     there, kept = _followed(grey)
     back, kept_back = _followed(grey[::-1])
     home = _sampled(back, there)
-    came_back = np.linalg.norm(home - _own(grey[0]), axis=-1) < RETURN_PX
+    came_back = np.hypot(*np.moveaxis(home - _own(grey[0]), -1, 0)) < RETURN_PX
     kept &= came_back & (_sampled(kept_back.astype(np.float32), there) > 0.99)
     # Flow fills what was covered on the way smoothly, and comes back from there too: what is seen must agree as well.
     return there, kept & (_likeness(grey[0], _sampled(grey[-1], there)) > LEAST_LIKENESS)
@@ -220,7 +220,7 @@ def _squares(chain: np.ndarray, size: int, host: np.random.Generator):
     centre = np.median(there[believed], axis=0) if believed.any() else np.array(shape[::-1]) / 2
     target = square_around(centre, shape, host)
     flow = target.normalised(there).clip(-1e3, 1e3)
-    believed &= (np.abs(flow) <= 1).all(-1) & steady((flow + 1) * (size / 2))
+    believed &= both(np.abs(flow) <= 1) & steady((flow + 1) * (size / 2))
     return square.cut(chain[0], size), target.cut(chain[-1], size), flow.astype(np.float32), believed
 
 
@@ -234,7 +234,7 @@ def _followed(grey: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     for before, after in zip(grey[:-1], grey[1:], strict=True):
         step = search.calc(before, after, None)
         places = places + (step if places is own else _sampled(step, places))
-        kept &= ((places > 0) & (places < limit)).all(-1)
+        kept &= both((places > 0) & (places < limit))
     return places, kept
 
 
