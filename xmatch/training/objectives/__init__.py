@@ -47,7 +47,19 @@ def _dense() -> Objective:
     return Dense()
 
 
-OBJECTIVES: dict[str, Callable[[], Objective]] = {"dense": _dense}
+def _semidense() -> Objective:
+    from xmatch.training.objectives.semidense import SemiDense
+
+    return SemiDense()
+
+
+def _sparse() -> Objective:
+    from xmatch.training.objectives.sparse import Sparse
+
+    return Sparse()
+
+
+OBJECTIVES: dict[str, Callable[[], Objective]] = {"dense": _dense, "semidense": _semidense, "sparse": _sparse}
 """name -> builder."""
 
 
