@@ -14,6 +14,7 @@ import typer
 from xmatch.cli.apply import apply_command
 from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
+from xmatch.cli.models import models_app
 from xmatch.cli.pretrain import pretrain_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, run
@@ -70,3 +71,4 @@ app.command("apply")(apply_command)
 app.command("eval")(eval_command)
 app.command("pretrain")(pretrain_command)
 app.command("synth")(synth_command)
+app.add_typer(models_app, name="models")
