@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +36,19 @@ class Worlds:
     Args:
         kinds: names of worlds (`xmatch.synth.worlds`), drawn evenly.
         pool: scenes held; the pool fills by and by.
-        uses: pairs drawn per scene before one is replaced.
+        uses: pairs drawn from the pool before its oldest scene is replaced.
+        make: `xmatch.synth.worlds.make_world`, or one like it.
 
     Raises:
         UsageError: an unknown world.
     """
 
-    def __init__(self, kinds: Sequence[str], pool: int = 24, uses: int = 16, make=None) -> None:
-        from xmatch.synth import worlds
-
-        self._make = make or worlds.make_world
+    def __init__(
+        self, kinds: Sequence[str], pool: int = 24, uses: int = 16, make: Callable[..., Any] | None = None
+    ) -> None:
+        if make is None:
+            from xmatch.synth.worlds import make_world as make
+        self._make = make
         self._kinds = tuple(kinds)
         self._pool_size = pool
         self._uses = uses
