@@ -96,16 +96,19 @@ def save_weights(
     from safetensors.torch import save_file
 
     refuse_nan(state_dict, path)
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
+    memories: set[int] = set()
     for name, tensor in state_dict.items():
         stored = tensor.detach().to("cpu")
         if half and stored.is_floating_point():
             stored = stored.to(torch.float16)
             if stored.isinf().any() and not tensor.isinf().any():
                 raise ModelError(f"{name} holds numbers beyond the range of float16", path=path)
-        # One storage a tensor: views, tied weights and strided layouts are no business of the file.
-        shares = stored.untyped_storage().nbytes() != stored.nbytes or stored.data_ptr() == tensor.data_ptr()
-        tensors[name] = stored.contiguous().clone() if shares else stored.contiguous()
+        # One memory a tensor: views, tied weights and strided layouts are no business of the file.
+        stored, memory = stored.contiguous(), stored.untyped_storage()
+        shares = memory.data_ptr() in memories or memory.nbytes() != stored.nbytes
+        memories.add(memory.data_ptr())
+        tensors[name] = stored.clone() if shares else stored
     with atomic_write(path, overwrite=overwrite, verify=read_metadata) as temporary:
         try:
             save_file(tensors, temporary, metadata=_as_strings(metadata))
