@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmatch.errors import InputError, ResourceError
+
 if TYPE_CHECKING:
     from xmatch.raster import Raster
     from xmatch.synth.sources.files import Images
@@ -55,8 +57,11 @@ def parts_of(path: Path) -> Sequence[Path | FilePart]:
         return (path,)
     from xmatch.io import open_source
 
-    with open_source(path, _options()) as source:
-        width, height = source.header.width, source.header.height
+    try:
+        with open_source(path, _options()) as source:
+            width, height = source.header.width, source.header.height
+    except ResourceError as error:
+        raise InputError(error.message, hint=error.hint, path=path) from None  # one bad file need not end a run
     across, down = max(1, width // WINDOW_PX), max(1, height // WINDOW_PX)
     if max(across, down) < 2 or max(width, height) <= 2 * WINDOW_PX:
         return (path,)
@@ -81,15 +86,23 @@ def read_part(part: Path | FilePart) -> np.ndarray:
     path = part.path if isinstance(part, FilePart) else part
     if path.suffix.lower() not in OWN_READER:
         return files.decode(path)
-    from xmatch.io import open_source
-
-    with open_source(path, _options()) as source:
-        window = part.window if isinstance(part, FilePart) else (0, 0, source.header.width, source.header.height)
-        factor = min(1.0, files.LONGEST_SIDE_PX / max(window[2:]))
-        size = tuple(max(1, round(side * factor)) for side in window[2:])
-        raster = source.read(window, size=size)  # type: ignore[arg-type]
+    try:
+        raster = _read(path, part.window if isinstance(part, FilePart) else None)
+    except ResourceError as error:
+        raise InputError(error.message, hint=error.hint, path=path) from None
     y0, x0, y1, x1 = largest_valid(raster.valid)
     return files.prepared(_picture(raster)[y0:y1, x0:x1], path)
+
+
+def _read(path: Path, window: tuple[int, int, int, int] | None) -> Raster:
+    from xmatch.io import open_source
+    from xmatch.synth.sources.files import LONGEST_SIDE_PX
+
+    with open_source(path, _options()) as source:
+        window = window or (0, 0, source.header.width, source.header.height)
+        factor = min(1.0, LONGEST_SIDE_PX / max(window[2:]))
+        width, height = (max(1, round(side * factor)) for side in window[2:])
+        return source.read(window, size=(width, height))
 
 
 def largest_valid(valid: np.ndarray) -> tuple[int, int, int, int]:

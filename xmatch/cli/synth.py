@@ -14,7 +14,8 @@ from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Output, Overwrite, Talk, parse_device
 from xmatch.cli.runtime import emit
-from xmatch.errors import InputError, OutputError, UsageError
+from xmatch.cli.synth_settings import plan_of, resolved, settings_of
+from xmatch.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from xmatch.synth.manifest import Manifest
@@ -63,22 +64,23 @@ def synth_command(
     Writes tar shards in the layout of WebDataset, manifest.jsonl, and quarantine.jsonl for images that could not be
     used. A run that was stopped goes on after its last complete shard when it is started again.
     """
+    from xmatch.cli.image_files import image_files
     from xmatch.io.atomic import check_target
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import resume, write_shards
 
     started = monotonic()
-    device = _resolved(parse_device(device))
+    device = resolved(parse_device(device))
     given = {"count": count, "size": size, "seed": seed}
-    settings = _settings(recipe, given, folders or [], _words(modalities, "modality"), _words(worlds, "world"), across)
+    settings = settings_of(recipe, given, folders or [], modalities, worlds, across)
     target = Path(output or "shards")
-    plan = _plan(settings, device)
+    plan = plan_of(settings, device)
     done = resume(target, plan, overwrite=overwrite, dry_run=dry_run)
     before = done.count
     _check_space(target, int(plan.bytes * (1 - before / plan.count)))
     if preview is not None:
         check_target(preview, overwrite)
-    images = _reader()
+    images = image_files()
     with progress_bar(talk) as progress:
         usable = _tried(settings.data, images, progress)
         if not dry_run:
@@ -91,71 +93,6 @@ def synth_command(
     if talk.json:
         emit(document)
     say(talk, _lines(document))
-
-
-def _settings(
-    recipe: Path | None,
-    given: dict[str, Any],
-    folders: Sequence[str],
-    modalities: tuple[str, ...],
-    worlds: tuple[str, ...],
-    across: bool,
-) -> SynthRecipe:
-    """The recipe with what the command line says; paths absolute, names checked."""
-    from xmatch.recipe import load_recipe, resolve
-    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_worlds, kind_of
-
-    base = load_recipe(recipe, SynthRecipe) if recipe else SynthRecipe()
-    data = [s if s.folder is None else dataclasses.replace(s, folder=resolve(recipe, s.folder)) for s in base.data]
-    data += [SourceSpec(kind_of(folder), str(Path(folder).absolute())) for folder in folders]
-    if worlds:
-        check_worlds(worlds)
-        data.append(SourceSpec("worlds", names=worlds))
-    names = modalities or base.modalities
-    _check_modalities(names)
-    data = [_with_names(spec, names, bool(modalities), across) for spec in data]
-    if not data:
-        raise UsageError("nothing to make pairs from", hint="name a folder of images, or --worlds")
-    values = {name: value for name, value in given.items() if value is not None}
-    try:
-        return dataclasses.replace(base, data=tuple(data), modalities=names, **values)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: bool) -> SourceSpec:
-    """The command line's sensors, or the recipe's for a source that names none."""
-    if spec.kind in ("worlds", "pairs", "shards"):
-        return spec
-    return dataclasses.replace(
-        spec, names=names if forced or not spec.names else spec.names, across=across or spec.across
-    )
-
-
-def _check_modalities(names: Sequence[str]) -> None:
-    from xmatch.synth.modalities import load_modality
-
-    if not names:
-        raise UsageError("no modality is named", hint="--modalities sar,infrared")
-    for name in names:
-        load_modality(name)
-
-
-def _plan(settings: SynthRecipe, device: str) -> Plan:
-    from xmatch.synth.shards import Plan
-
-    more = {"data": [dataclasses.asdict(spec) for spec in settings.data], "device": device.partition(":")[0]}
-    for spec in more["data"]:
-        spec["names"] = list(spec["names"])
-    return Plan(
-        settings.count,
-        settings.size,
-        settings.shard_pairs,
-        settings.channels,
-        settings.seed,
-        settings.difficulty,
-        tuple(more.items()),
-    )
 
 
 def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None) -> dict[str, int]:
@@ -280,31 +217,3 @@ def _lines(document: dict[str, Any]) -> list[str]:
     if "preview" in document:
         lines.append(f"wrote {document['preview']}")
     return lines
-
-
-def _words(text: str | None, what: str) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.strip() for word in (text or "").split(",") if word.strip()))
-    if text is not None and not words:
-        raise UsageError(f"no {what} is named", hint="name some, separated by commas")
-    return words
-
-
-def _reader() -> Images:
-    from xmatch.cli.image_files import image_files
-
-    return image_files()
-
-
-def _resolved(device: str) -> str:
-    """The device that "auto" stands for.
-
-    Raises:
-        UsageError: CUDA is asked for and not there.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: no CUDA device found", hint="--device cpu")
-    return device

@@ -1,0 +1,108 @@
+"""What `xmatch synth` is to do: the recipe, and what the command line says instead."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe
+    from xmatch.synth.shards import Plan
+
+
+def settings_of(
+    recipe: Path | None,
+    given: dict[str, Any],
+    folders: Sequence[str],
+    modalities: str | None,
+    worlds: str | None,
+    across: bool,
+) -> SynthRecipe:
+    """The recipe with what the command line says; folders absolute, names checked.
+
+    Args:
+        given: keys of the recipe -> values, None where the command line says nothing.
+        modalities: names by commas, for every source that is seen through generators.
+        worlds: names by commas, a further source.
+
+    Raises:
+        UsageError: the recipe or a name is wrong, or there is nothing to draw from.
+    """
+    from xmatch.recipe import load_recipe, resolve
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_worlds, kind_of
+
+    base = load_recipe(recipe, SynthRecipe) if recipe else SynthRecipe()
+    data = [s if s.folder is None else dataclasses.replace(s, folder=resolve(recipe, s.folder)) for s in base.data]
+    data += [SourceSpec(kind_of(folder), str(Path(folder).absolute())) for folder in folders]
+    if worlds is not None:
+        data.append(SourceSpec("worlds", names=_words(worlds, "world")))
+        check_worlds(data[-1].names)
+    names = base.modalities if modalities is None else _words(modalities, "modality")
+    _check_modalities(names)
+    data = [_with_names(spec, names, modalities is not None, across) for spec in data]
+    if not data:
+        raise UsageError("nothing to make pairs from", hint="name a folder of images, or --worlds")
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return dataclasses.replace(base, data=tuple(data), modalities=names, **values)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def plan_of(settings: SynthRecipe, device: str) -> Plan:
+    """What is to be written."""
+    from xmatch.synth.shards import Plan
+
+    data = [dataclasses.asdict(spec) | {"names": list(spec.names)} for spec in settings.data]
+    return Plan(
+        settings.count,
+        settings.size,
+        settings.shard_pairs,
+        settings.channels,
+        settings.seed,
+        settings.difficulty,
+        (("data", data), ("device", device.partition(":")[0])),
+    )
+
+
+def resolved(device: str) -> str:
+    """The device that "auto" stands for.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: no CUDA device found", hint="--device cpu")
+    return device
+
+
+def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: bool) -> SourceSpec:
+    """The command line's sensors, or the recipe's for a source that names none."""
+    if spec.kind in ("worlds", "pairs", "shards"):
+        return spec
+    names = names if forced or not spec.names else spec.names
+    return dataclasses.replace(spec, names=names, across=across or spec.across)
+
+
+def _check_modalities(names: Sequence[str]) -> None:
+    from xmatch.synth.modalities import load_modality
+
+    if not names:
+        raise UsageError("no modality is named", hint="--modalities sar,infrared")
+    for name in names:
+        load_modality(name)
+
+
+def _words(text: str, what: str) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not words:
+        raise UsageError(f"no {what} is named", hint="name some, separated by commas")
+    return words
