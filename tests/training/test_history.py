@@ -46,8 +46,10 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 
     history = History(tmp_path / "h.csv", 0, tmp_path / "events")
     history.add({"step": 5, "total": 0.5})
+    history.add({"step": 5, "modalities": "sar-visible", "total": 0.25})
     history.close()
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     (event,) = events.Scalars("h/total")
     assert (event.step, event.value) == (5, 0.5)
+    assert [event.value for event in events.Scalars("h/sar-visible/total")] == [0.25]

@@ -59,6 +59,7 @@ def test_a_run_leaves_history_validation_checkpoint_and_weights(recipe, session,
     assert {row["pairs"] for row in measured if row["modalities"] == "all"} == {"3"}
     tensors, metadata = load_weights(outcome.weights)
     assert metadata.architecture == "tiny" and metadata.step == 8 and metadata.config["width"] == 4
+    assert len(metadata.commit) in (0, 40, 46)
     assert metadata.recipe["sha256"] == state(tmp_path / "run")["digest"]
     assert tensors["head.weight"].dtype == torch.float16
     averaged = state(tmp_path / "run")["average"]["values"]["head.weight"]
@@ -263,3 +264,21 @@ def test_training_loads_neither_rasterio_nor_typer_nor_rich():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "torch" in loaded and not loaded & {"rasterio", "typer", "rich", "tifffile", "SimpleITK", "scipy"}
+
+
+def test_weights_too_large_for_float16_are_written_whole_and_it_is_said(recipe, tmp_path, monkeypatch):
+    class Huge(Tiny):
+        def build(self, config):
+            net = super().build(config)
+            torch.nn.init.constant_(net.head.bias, 1e6)
+            return net
+
+    from xmatch.training.loop import Talk
+    from xmatch.training.pretrain import pretrain
+
+    monkeypatch.setitem(OBJECTIVES, "tiny", Huge)
+    told = []
+    options = Options(recipe(), tmp_path / "run", max_minutes=0, device="cpu")
+    outcome = pretrain(options, Talk(warn=told.append))
+    assert "beyond the range of float16" in told[0]
+    assert load_weights(outcome.weights)[0]["head.bias"].dtype == torch.float32

@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.synth.recipe import SourceSpec
 from xmatch.training.run import Run
 
 WEIGHTS = "weights.safetensors"
 
+_LARGEST_HALF = torch.finfo(torch.float16).max
 
-def export_weights(folder: Path, run: Run, facts: dict[str, Any]) -> Path:
-    """Write the averaged weights of a run as float16.
+
+def export_weights(folder: Path, run: Run, warn: Callable[[str], object]) -> Path:
+    """Write the averaged weights of a run as float16; as they are where float16 cannot hold them.
 
     Args:
         folder: of the run.
         run: with at least the steps it has now.
-        facts: further fields of `WeightsMetadata`.
+        warn: told when float16 cannot hold them.
 
     Raises:
-        ModelError: weights beyond the range of float16.
+        ModelError: there is NaN in them.
         OutputError: the file cannot be written.
     """
     recipe = run.recipe
-    known = {
-        "name": recipe.model.size or f"{run.objective.architecture}-{recipe.model.objective}",
-        "architecture": run.objective.architecture,
-        "licence": recipe.licence or "",
-        "config": run.config,
-        "data": [told(spec) for spec in recipe.data],
-        "recipe": {**recipe.as_dict(), "sha256": recipe.digest()},
-        "step": run.step,
-        "minutes": round(run.seconds / 60, 2),
-        "hardware": hardware(run.device, run.processes.count),
-    }
-    path = folder / WEIGHTS
-    save_weights(path, run.average.values(), WeightsMetadata(**{**known, **facts}), half=True, overwrite=True)
+    metadata = WeightsMetadata(
+        name=recipe.model.size or f"{run.objective.architecture}-{recipe.model.objective}",
+        architecture=run.objective.architecture,
+        licence=recipe.licence or "",
+        config=run.config,
+        data=[told(spec) for spec in recipe.data],
+        recipe={**recipe.as_dict(), "sha256": recipe.digest()},
+        commit=commit() or "",
+        step=run.step,
+        minutes=round(run.seconds / 60, 2),
+        hardware=hardware(run.device, run.processes.count),
+    )
+    path, values = folder / WEIGHTS, run.average.values()
+    small = all(bool((v.abs() <= _LARGEST_HALF).all()) for v in values.values() if v.is_floating_point())
+    if not small:
+        warn(f"{path}: numbers beyond the range of float16; written as float32")
+    save_weights(path, values, metadata, half=small, overwrite=True)
     return path
 
 
-def told(spec) -> str:
+def told(spec: SourceSpec) -> str:
     """A source of data in one line."""
     where = f" {spec.folder}" if spec.folder else ""
     return f"{spec.kind}{where}{': ' + ', '.join(spec.names) if spec.names else ''}, weight {spec.weight:g}"
+
+
+@cache
+def commit() -> str | None:
+    """The commit of a source checkout, "-dirty" when files differ from it; None for an installed package."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    git = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def hardware(device: torch.device, processes: int) -> str:

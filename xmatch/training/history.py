@@ -49,9 +49,11 @@ class History:
                 csv.DictWriter(file, self._columns).writeheader()
             csv.DictWriter(file, self._columns, restval="", extrasaction="ignore").writerow(row)
         if self._events is not None:
+            # A row that is about one kind of thing names it in a text; the curves of the kinds stay apart.
+            group = "/".join([self._path.stem, *(value for value in row.values() if isinstance(value, str))])
             for name, value in row.items():
                 if name != "step" and not isinstance(value, str):
-                    self._events.add_scalar(f"{self._path.stem}/{name}", value, int(row["step"]))
+                    self._events.add_scalar(f"{group}/{name}", value, int(row["step"]))
 
     def close(self) -> None:
         if self._events is not None:

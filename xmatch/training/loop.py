@@ -23,6 +23,7 @@ from xmatch.training.validation import measure
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
 
+Clock = Callable[[], float]
 Stopped = Literal["done", "time", "signal"]
 
 
@@ -68,9 +69,8 @@ def train(
     *,
     stop: StopRequest,
     deadline: float | None = None,
-    facts: dict[str, Any] | None = None,
     talk: Talk = Talk(),
-    clock: Callable[[], float] = time.monotonic,
+    clock: Clock = time.monotonic,
 ) -> Outcome:
     """Take the steps that are left of a run.
 
@@ -81,7 +81,6 @@ def train(
         folder: for checkpoints, history and weights; written by the first process.
         stop: set by signals.
         deadline: on `clock`; the run saves and leaves once it has passed.
-        facts: about the weights, for their file.
         talk: told of what happens.
         clock: seconds.
 
@@ -89,17 +88,18 @@ def train(
         ModelError: the loss is not finite, step after step.
         OutputError: the folder cannot be written to.
     """
-    return _Session(run, folder, held, facts or {}, talk, clock).last(feed, stop, deadline)
+    return _Session(run, folder, held, talk, clock).take_steps(feed, stop, deadline)
 
 
 class _Session:
-    def __init__(self, run, folder, held, facts, talk, clock) -> None:
-        self.run, self.folder, self.held, self.facts, self.talk, self.clock = run, folder, held, facts, talk, clock
+    def __init__(self, run: Run, folder: Path, held: Sequence[TrainingPairs], talk: Talk, clock: Clock) -> None:
+        self.run, self.folder, self.held, self.talk, self.clock = run, folder, held, talk, clock
         self.recipe = run.recipe
         self.writes = run.processes.writes
         self.losses: dict[str, float] = {}
         self.validation: dict[str, Any] = {}
-        self.saved = self.weights = None
+        self.saved: Path | None = None
+        self.weights: Path | None = None
         if self.writes:
             events = folder / "events" if self.recipe.tensorboard else None
             self.history = History(folder / HISTORY, run.step, events)
@@ -108,7 +108,7 @@ class _Session:
         self.begun = self.ticked = self.saved_at = clock()
         self.reported_at, self.pairs_reported = self.begun, 0
 
-    def last(self, feed: Feed, stop: StopRequest, deadline: float | None) -> Outcome:
+    def take_steps(self, feed: Feed, stop: StopRequest, deadline: float | None) -> Outcome:
         run, recipe = self.run, self.recipe
         phases = Phases(run.device)
         stopped: Stopped = "done"
@@ -192,7 +192,7 @@ class _Session:
         self._tick()
         if self.writes:
             self.saved = save_checkpoint(self.folder, self.run.state_dict())
-            self.weights = export_weights(self.folder, self.run, self.facts)
+            self.weights = export_weights(self.folder, self.run, self.talk.warn)
         self.run.processes.wait()
         self.saved_at = self.ticked = self.clock()
 

@@ -67,13 +67,12 @@ class Options:
         return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
 
 
-def pretrain(options: Options, talk: Talk = Talk(), facts: dict[str, Any] | None = None) -> Outcome:
+def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
     """Train as a recipe says, or go on with it.
 
     Args:
         options: of this session.
         talk: told of what happens.
-        facts: further fields of the weights' metadata, such as the commit.
 
     Raises:
         UsageError: a wrong recipe or device, or the folder holds a run of another recipe.
@@ -99,7 +98,7 @@ def pretrain(options: Options, talk: Talk = Talk(), facts: dict[str, Any] | None
             _begin(run, options, folder, talk)
             held = validation_pairs(recipe, options.data_folder) if _validates(recipe, processes) else ()
             deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
-            return train(run, feed, held, folder, stop=stop, deadline=deadline, facts=facts, talk=talk)
+            return train(run, feed, held, folder, stop=stop, deadline=deadline, talk=talk)
 
 
 def plan(options: Options) -> dict[str, Any]:
