@@ -34,7 +34,7 @@ def test_a_run_goes_on_in_bf16_and_learns(recipe, session, tmp_path):
     outcome = session(path, device="cuda")
     state = load_newest(tmp_path / "run", print)[0]
     assert outcome.step == 404 and state["model"]["head.weight"].dtype == torch.float32
-    assert outcome.losses["total"] < first.losses.get("total", 1.0) or outcome.losses["total"] < 0.1
+    assert outcome.losses["total"] < 0.3
     rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
     shares = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
     assert sum(float(value) for name, value in shares.items() if name.endswith("_share")) == pytest.approx(1, abs=0.01)
