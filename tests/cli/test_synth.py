@@ -94,6 +94,8 @@ def test_files_that_cannot_be_used_are_listed_with_their_reason(cli, photos):
         (["photos", "--preview", "full/notes.txt"], ExitCode.OUTPUT, "exists already"),
         (["photos", "--recipe", "bad.yaml"], ExitCode.USAGE, "line 1: unknown key 'cuont'"),
         (["photos", "--recipe", "harder.yaml"], ExitCode.USAGE, "line 1: difficulty: gap is 3"),
+        (["--recipe", "views.yaml"], ExitCode.INPUT, "no scene with two posed views"),
+        (["--recipe", "gone.yaml"], ExitCode.INPUT, "no such folder"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_line_before_the_work(cli, photos, arguments, code, words):
@@ -102,6 +104,8 @@ def test_what_cannot_work_is_said_in_one_line_before_the_work(cli, photos, argum
     Path("broken/a.png").write_text("no")
     Path("full/notes.txt").write_text("mine")
     Path("bad.yaml").write_text("cuont: 3\n")
+    Path("views.yaml").write_text("data: [{kind: multiview, folder: photos}]\n")
+    Path("gone.yaml").write_text("data: [{kind: video, folder: gone}]\n")
     Path("harder.yaml").write_text("difficulty: {gap: 3}\n")
     before = sorted(Path().rglob("*"))
     result = cli("synth", *arguments)

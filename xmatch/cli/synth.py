@@ -83,6 +83,7 @@ def synth_command(
     images = image_files()
     with progress_bar(talk) as progress:
         usable = _tried(settings.data, images, progress)
+        build_mixture(settings.data, images=images)  # what is wrong with a source is said before anything is written
         if not dry_run:
             pairs = _counted(before, plan.count, progress)
             done = write_shards(target, plan, lambda: build_mixture(settings.data, images=images), done, device, pairs)
