@@ -191,10 +191,11 @@ def test_a_large_scene_falls_into_windows(tmp_path, monkeypatch):
     monkeypatch.setattr("xmatch.cli.image_files.WINDOW_PX", 32)
     path = tmp_path / "scene.png"
     cv2.imwrite(str(path), picture(1, height=80, width=130))
-    parts = parts_of(path)
+    parts = parts_of(path, longest_px=32)
     assert len(parts) == 8 and all(isinstance(part, FilePart) for part in parts)
     assert sum(part.window[2] * part.window[3] for part in parts) == 80 * 130
     assert read_part(parts[-1]).shape[:2] == parts[-1].window[3:1:-1]
+    assert parts_of(path, longest_px=128) == (path,), "windows are not smaller than what is kept of them"
     with pytest.raises(InputError):
         parts_of(tmp_path / "none.png")
 

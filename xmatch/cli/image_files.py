@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ WINDOW_PX = 1024
 MOST_WINDOWS = 400
 """Per file, spread evenly."""
 READ_BYTES = 2**30
+SIDES_PER_PAIR = 2.5
+"""Longest side that is kept of an image, sides of a pair: cut-outs of 1.5 sides are then mostly not enlarged."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,15 @@ class FilePart:
         return f"{self.path}#{','.join(map(str, self.window))}"
 
 
-def image_files() -> Images:
-    """A reader and cache of image files for `xmatch.synth`."""
-    from xmatch.synth.sources.files import Images
+def image_files(size_px: int) -> Images:
+    """A reader and cache of image files, fine enough for pairs of `size_px`."""
+    from xmatch.synth.sources.files import LONGEST_SIDE_PX, Images
 
-    return Images(decode=read_part, parts=parts_of)
+    longest_px = max(LONGEST_SIDE_PX, int(SIDES_PER_PAIR * size_px))
+    return Images(decode=partial(read_part, longest_px=longest_px), parts=partial(parts_of, longest_px=longest_px))
 
 
-def parts_of(path: Path) -> Sequence[Path | FilePart]:
+def parts_of(path: Path, longest_px: int = 512) -> Sequence[Path | FilePart]:
     """The file itself, or its windows if it is large.
 
     Raises:
@@ -62,8 +66,9 @@ def parts_of(path: Path) -> Sequence[Path | FilePart]:
             width, height = source.header.width, source.header.height
     except ResourceError as error:
         raise InputError(error.message, hint=error.hint, path=path) from None  # one bad file need not end a run
-    across, down = max(1, width // WINDOW_PX), max(1, height // WINDOW_PX)
-    if max(across, down) < 2 or max(width, height) <= 2 * WINDOW_PX:
+    window_px = max(WINDOW_PX, longest_px)
+    across, down = max(1, width // window_px), max(1, height // window_px)
+    if max(across, down) < 2 or max(width, height) <= 2 * window_px:
         return (path,)
     xs, ys = np.linspace(0, width, across + 1).astype(int), np.linspace(0, height, down + 1).astype(int)
     windows = [
@@ -75,8 +80,8 @@ def parts_of(path: Path) -> Sequence[Path | FilePart]:
     return windows[::every]
 
 
-def read_part(part: Path | FilePart) -> np.ndarray:
-    """A file or a window as (H, W) or (H, W, 3) uint8; the largest rectangle without empty px.
+def read_part(part: Path | FilePart, longest_px: int = 512) -> np.ndarray:
+    """A file or a window as (H, W) or (H, W, 3) uint8, at most `longest_px` long; the largest part without empty px.
 
     Raises:
         InputError: not a readable image, or too little in it.
@@ -85,22 +90,21 @@ def read_part(part: Path | FilePart) -> np.ndarray:
 
     path = part.path if isinstance(part, FilePart) else part
     if path.suffix.lower() not in OWN_READER:
-        return files.decode(path)
+        return files.decode(path, longest_px)
     try:
-        raster = _read(path, part.window if isinstance(part, FilePart) else None)
+        raster = _read(path, part.window if isinstance(part, FilePart) else None, longest_px)
     except ResourceError as error:
         raise InputError(error.message, hint=error.hint, path=path) from None
     y0, x0, y1, x1 = largest_valid(raster.valid)
-    return files.prepared(_picture(raster)[y0:y1, x0:x1], path)
+    return files.prepared(_picture(raster)[y0:y1, x0:x1], path, longest_px)
 
 
-def _read(path: Path, window: tuple[int, int, int, int] | None) -> Raster:
+def _read(path: Path, window: tuple[int, int, int, int] | None, longest_px: int) -> Raster:
     from xmatch.io import open_source
-    from xmatch.synth.sources.files import LONGEST_SIDE_PX
 
     with open_source(path, _options()) as source:
         window = window or (0, 0, source.header.width, source.header.height)
-        factor = min(1.0, LONGEST_SIDE_PX / max(window[2:]))
+        factor = min(1.0, longest_px / max(window[2:]))
         width, height = (max(1, round(side * factor)) for side in window[2:])
         return source.read(window, size=(width, height))
 

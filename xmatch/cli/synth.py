@@ -80,7 +80,7 @@ def synth_command(
     _check_space(target, int(plan.bytes * (1 - before / plan.count)))
     if preview is not None:
         check_target(preview, overwrite)
-    images = image_files()
+    images = image_files(plan.size)
     with progress_bar(talk) as progress:
         usable = _tried(settings.data, images, progress)
         build_mixture(settings.data, images=images)  # what is wrong with a source is said before anything is written

@@ -56,8 +56,8 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     return sorted(found)
 
 
-def decode(path: Path) -> np.ndarray:
-    """An image as OpenCV reads it: (H, W) uint8 if grey, else (H, W, 3), red first; at most `LONGEST_SIDE_PX` long.
+def decode(path: Path, longest_px: int = LONGEST_SIDE_PX) -> np.ndarray:
+    """An image as OpenCV reads it: (H, W) uint8 if grey, else (H, W, 3), red first; at most `longest_px` long.
 
     Deeper values are stretched between their 1st and 99th percentile.
 
@@ -76,10 +76,10 @@ def decode(path: Path) -> np.ndarray:
         raise InputError(f"cannot be decoded: {error.err}", path=path) from None
     if image is None:
         raise InputError("not an image that OpenCV can decode", path=path)
-    return prepared(image[..., ::-1] if image.ndim == 3 else image, path)
+    return prepared(image[..., ::-1] if image.ndim == 3 else image, path, longest_px)
 
 
-def prepared(image: np.ndarray, path: str | os.PathLike) -> np.ndarray:
+def prepared(image: np.ndarray, path: str | os.PathLike, longest_px: int = LONGEST_SIDE_PX) -> np.ndarray:
     """(H, W) or (H, W, 3) of any type as a training image: uint8, small, with something in it.
 
     Raises:
@@ -88,7 +88,7 @@ def prepared(image: np.ndarray, path: str | os.PathLike) -> np.ndarray:
     height, width = image.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:
         raise InputError(f"{width} x {height} px is too small", hint=f"wanted: {LEAST_SIDE_PX} px or more", path=path)
-    factor = LONGEST_SIDE_PX / max(height, width)
+    factor = longest_px / max(height, width)
     if factor < 1:
         size = (max(LEAST_SIDE_PX, round(width * factor)), max(LEAST_SIDE_PX, round(height * factor)))
         image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
@@ -127,15 +127,20 @@ class Images:
         self._max_bytes = max_bytes
         self._held: OrderedDict[Part, np.ndarray] = OrderedDict()
         self._bytes = 0
+        self._listed: dict[str, list[Part]] = {}
         self.rejected: dict[Part, str] = {}
         """Parts that turned out unusable, and why."""
 
     def listed(self, folder: str | os.PathLike) -> list[Part]:
         """The parts of all images below a folder; a file that cannot be taken apart stays whole.
+        The folder is looked at once: what comes into it later is not seen.
 
         Raises:
             InputError: no such folder, or no image in it.
         """
+        key = os.fspath(folder)
+        if key in self._listed:
+            return list(self._listed[key])
         found: list[Part] = []
         for path in list_images(folder):
             try:
@@ -143,7 +148,8 @@ class Images:
             except InputError as error:
                 self.rejected[path] = error.message
                 found.append(path)
-        return found
+        self._listed[key] = found
+        return list(found)
 
     def __getitem__(self, path: Part) -> np.ndarray:
         """(H, W) or (H, W, 3) uint8.
