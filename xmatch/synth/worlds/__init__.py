@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import UsageError
-from xmatch.synth.worlds import land
+from xmatch.synth.worlds import cells, indoor, land, tissue
 
 Render = Callable[[Any, torch.Generator], Tensor]
 
@@ -56,7 +56,25 @@ def _city(count: int, size: int, rng: torch.Generator) -> Scene:
     return Scene("city", ground, land.SENSORS, ground.height)
 
 
-WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {"land": _land, "city": _city}
+def _tissue(count: int, size: int, rng: torch.Generator) -> Scene:
+    return Scene("tissue", tissue.make_body(count, size, rng), tissue.SENSORS)
+
+
+def _cells(count: int, size: int, rng: torch.Generator) -> Scene:
+    return Scene("cells", cells.make_section(count, size, rng), cells.SENSORS)
+
+
+def _indoor(count: int, size: int, rng: torch.Generator) -> Scene:
+    return Scene("indoor", indoor.make_room(count, size, rng), indoor.SENSORS)
+
+
+WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
+    "land": _land,
+    "city": _city,
+    "tissue": _tissue,
+    "cells": _cells,
+    "indoor": _indoor,
+}
 """kind -> builder(count, size, rng)."""
 
 
