@@ -11,7 +11,7 @@ from xmatch.framing import frame_pair, ground_size, widened
 from xmatch.io import open_source
 from xmatch.io.source import Header
 from xmatch.raster import Georef, View
-from xmatch.registration import RegisterOptions
+from xmatch.registration import RegisterOptions, register
 from xmatch.transforms import Linear
 
 LAND = ground(3)
@@ -29,7 +29,7 @@ def framed(fixed, moving, **options):
 
 
 def alike(fixed: View, moving: View, at: np.ndarray) -> float:
-    """Correlation of two views of one sensor, laid on each other by the shift of `at`, moving view px -> fixed view px."""
+    """Correlation of two views of one sensor, laid on each other by the shift of `at`, moving px -> fixed px."""
     dx, dy = np.rint(at[:2, 2]).astype(int)
     ys, xs = np.nonzero(moving.valid)
     inside = (xs + dx >= 0) & (xs + dx < fixed.width) & (ys + dy >= 0) & (ys + dy < fixed.height)
@@ -80,11 +80,15 @@ def test_only_the_overlap_and_a_margin_is_looked_at(fixed, tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(236, 0), (0, -238), (235, 235)])
-def test_an_overlap_of_a_few_px_is_refused(fixed, tmp_path, shift):
+def test_an_overlap_of_a_few_px_is_too_little_to_match_and_said_so(fixed, tmp_path, shift):
     moving = write(tmp_path / "beside.tif", IMAGE, **georeferenced(placed(0, 1.0, shift)))
-    with pytest.raises(InputError) as refused:
-        framed(fixed, moving)
-    assert refused.value.path == str(moving) and "--ignore-georef" in refused.value.hint
+    frame = framed(fixed, moving)
+    assert min(frame.moving.width, frame.moving.height) < 24
+    assert any("--ignore-georef" in note for note in frame.notes)
+    with open_source(fixed) as one, open_source(moving) as other:
+        found = register(one, other, RegisterOptions())
+    assert not found.verdict.accepted and found.verdict.reason
+    assert any("few pixels" in note for note in found.notes)
 
 
 def test_files_that_do_not_overlap_are_looked_at_whole_when_georeferencing_is_left_out(fixed, tmp_path):

@@ -93,11 +93,7 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
     # The part far outside the fixed view is of no use.
     low = np.maximum(low, -0.3 * np.array([fixed_view.width, fixed_view.height])).astype(int)
     high = np.minimum(high, 1.3 * np.array([fixed_view.width, fixed_view.height])).astype(int)
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    if min(size) < MIN_SIDE_PX:
-        raise InputError(
-            "overlaps the fixed image by a few pixels only", hint="--ignore-georef", path=moving.header.path
-        )
+    size = (max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1])))
     shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
     moving_view = warped_view(seen, shift @ onto, size)
     if not moving_view.valid.any():
@@ -112,6 +108,9 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
     )
     ground = ground_size(fixed.header)
     notes = prior.notes + _collars(fixed_view, seen)
+    if min(size) < MIN_SIDE_PX:
+        # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
+        notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
     return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, prior.linear)
 
 

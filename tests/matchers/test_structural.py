@@ -8,7 +8,7 @@ import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
 from xmatch.matchers import SearchRange
-from xmatch.matchers.search import distinct, search
+from xmatch.matchers.search import _scales, distinct, search
 from xmatch.matchers.structural import Structural
 
 SIDE = 112
@@ -94,3 +94,11 @@ def test_search_offers_distinct_poses_best_first_and_no_more_than_asked(image):
     assert [p.score for p in poses] == sorted((p.score for p in poses), reverse=True)
     assert len(distinct(poses, moving, limit=5, apart=0.08)) == len(poses)
     assert corner_error_px(poses[0].matrix, pose(SIDE, SIDE, turn_deg=180), moving) < 6
+
+
+@pytest.mark.parametrize("bounds", [(1.2, 1.9), (0.4, 0.7), (0.9, 0.9), (1.0, 1.0)])
+def test_a_range_of_scales_without_one_in_it_is_covered_from_end_to_end(bounds):
+    low, high = bounds
+    scales = _scales(SearchRange(centre=np.diag([2.0, 2.0, 1.0]), min_scale=low, max_scale=high), 1.1)
+    assert (scales.min(), scales.max()) == (pytest.approx(2 * low), pytest.approx(2 * high))
+    assert (np.diff(np.log(np.sort(scales))) < np.log(1.1) + 1e-9).all()

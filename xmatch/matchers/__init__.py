@@ -79,6 +79,15 @@ class Matches:
     """In view px; matchers that find whole poses only leave it empty."""
 
 
+MIN_SIDE_PX = 24
+"""Views with fewer valid pixels than this squared say too little to place them."""
+
+
+def says_something(view: View) -> bool:
+    """Whether a view has enough valid pixels, and any difference between them."""
+    return bool(view.valid.sum() >= MIN_SIDE_PX**2 and np.ptp(view.image[view.valid]) > 1e-6)
+
+
 class Matcher(Protocol):
     name: str
 

@@ -14,7 +14,7 @@ import numpy as np
 from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.matchers import Hypothesis, Matches, SearchRange
+from xmatch.matchers import MIN_SIDE_PX, Hypothesis, Matches, SearchRange, says_something
 from xmatch.matchers.network import Network
 from xmatch.matchers.search import distinct, resized
 from xmatch.raster import View
@@ -29,8 +29,6 @@ PROPOSED, REFINED = 8, 3
 MIN_CERTAINTY = 0.1
 COARSE_TOLERANCE_CELLS, FINE_TOLERANCE_PX = 1.0, 2.0
 MIN_INLIERS = 6
-MIN_SIDE_PX = 24
-"""Views with fewer valid pixels than this squared say too little to place them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class Learned:
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
         """Hypotheses by the certainty that agrees with them, and the dense correspondences of the best one."""
-        if not (_says_something(fixed) and _says_something(moving)):
+        if not (says_something(fixed) and says_something(moving)):
             return Matches()
         with self.network.threads(threads):
             proposed = self._proposals(fixed, moving, within, seed)
@@ -101,10 +99,6 @@ class Learned:
             if better is not None and within.allows(better.matrix, fixed, moving):
                 found.append((better, matched))
         return found
-
-
-def _says_something(view: View) -> bool:
-    return bool(view.valid.sum() >= MIN_SIDE_PX**2 and np.ptp(view.image[view.valid]) > 1e-6)
 
 
 def _small(view: View, factor: float) -> _Small:

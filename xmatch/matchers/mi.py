@@ -15,7 +15,7 @@ import scipy.fft
 from scipy.optimize import minimize
 
 from xmatch.coords import to_centre_matrix
-from xmatch.matchers import Hypothesis, Matches, SearchRange
+from xmatch.matchers import Hypothesis, Matches, SearchRange, says_something
 from xmatch.matchers.search import MIN_OVERLAP, distinct, resized, turn_about_centre
 from xmatch.raster import View
 
@@ -23,8 +23,6 @@ SEARCH_SIDE_PX, SEARCH_BINS = 56, 6
 ANGLE_STEP_DEG, SCALE_STEP = 10.0, 1.2
 CLIMB_SIDE_PX, CLIMB_BINS = 128, 16
 CLIMBED, KEPT = 6, 4
-MIN_SIDE_PX = 24
-"""Views with fewer valid pixels than this squared say too little to place them."""
 
 
 class MutualInformation:
@@ -32,7 +30,7 @@ class MutualInformation:
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
         """Matches without correspondences: its evidence is the whole image. Nothing is drawn: `seed` is not used."""
-        if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
+        if not (says_something(fixed) and says_something(moving)):
             return Matches()
         with ThreadPoolExecutor(max(1, threads)) as pool:
             scaled = pool.map(lambda scale: _search(fixed, moving, within, scale), _scales(within))
@@ -159,7 +157,3 @@ def _near(x: np.ndarray, y: np.ndarray, fixed: View, moving: View, within: Searc
     expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
     reach = within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
     return np.hypot(x - expected[0], y - expected[1]) <= reach
-
-
-def _textured(view: View) -> bool:
-    return bool(np.ptp(view.image[view.valid]) > 1e-6)

@@ -177,6 +177,9 @@ def _angles(within: SearchRange, step_deg: float) -> np.ndarray:
 
 def _scales(within: SearchRange, step: float) -> np.ndarray:
     middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
+    if not within.min_scale <= 1 <= within.max_scale:
+        count = int(np.ceil(np.log(within.max_scale / within.min_scale) / np.log(step) - 1e-6))
+        return middle * np.geomspace(within.min_scale, within.max_scale, count + 1)
     below = int(np.ceil(np.log(1 / within.min_scale) / np.log(step) - 1e-6))
     above = int(np.ceil(np.log(within.max_scale) / np.log(step) - 1e-6))
     exponents = np.concatenate([np.linspace(-1, 0, below + 1)[:-1], [0.0], np.linspace(0, 1, above + 1)[1:]])

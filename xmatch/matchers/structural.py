@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from xmatch.correspondences import Correspondences
-from xmatch.matchers import Matches, SearchRange
+from xmatch.matchers import Matches, SearchRange, says_something
 from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.search import distinct, search
 from xmatch.raster import View
@@ -16,8 +14,6 @@ SEARCH_SIDE_PX = 140
 ANGLE_STEP_DEG = 4.0
 SCALE_STEP = 1.09
 SEARCHED, REFINED, KEPT = 24, 8, 6
-MIN_SIDE_PX = 24
-"""Views with fewer valid pixels than this squared say too little to place them."""
 
 
 class Structural:
@@ -25,7 +21,7 @@ class Structural:
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
         """Matches without correspondences: its evidence is the image as a whole. Nothing is drawn: no seed."""
-        if min(fixed.valid.sum(), moving.valid.sum()) < MIN_SIDE_PX**2 or not (_textured(fixed) and _textured(moving)):
+        if not (says_something(fixed) and says_something(moving)):
             return Matches()
         poses = search(
             fixed,
@@ -47,7 +43,3 @@ class Structural:
         refined.sort(key=lambda pose: -pose.score)
         kept = distinct(refined, moving, limit=KEPT, apart=0.04)
         return Matches(tuple(kept), Correspondences.empty())
-
-
-def _textured(view: View) -> bool:
-    return bool(np.ptp(view.image[view.valid]) > 1e-6)
