@@ -179,3 +179,53 @@ def test_control_points_alone_are_a_first_guess(tmp_path):
         prior = georef_prior(FIXED, source.header)
     np.testing.assert_allclose(prior.transform(np.array([[50.0, 20.0]])), [[54.0, 12.5]], atol=0.01)
     assert any("control points" in note for note in prior.notes)
+
+
+def degrees(west: float, north: float, size: float, px: int = 200) -> tuple[float, ...]:
+    return (size / px, 0.0, west, 0.0, -size / px, north)
+
+
+EAST_OF_FIJI = header(degrees(179.95, -16.0, 0.1), DEGREES, (200, 200), name="fixed.tif")
+"""From 179.95 to 180.05 degrees east: across the antimeridian."""
+UTM60, UTM01 = "EPSG:32760", "EPSG:32701"
+
+
+def metres(crs: str, longitude: float, latitude: float, px_m: float = 60.0) -> tuple[float, ...]:
+    """A grid of 200 x 200 px about a place."""
+    (x,), (y,) = reproject(Reference.from_user_input(DEGREES), Reference.from_user_input(crs), [longitude], [latitude])
+    return (px_m, 0.0, x - 100 * px_m, 0.0, -px_m, y + 100 * px_m)
+
+
+@pytest.mark.parametrize(
+    "moving",
+    [
+        header(degrees(-180.05, -16.0, 0.1), DEGREES, (200, 200)),
+        header(degrees(-180.0, -16.0, 0.1), DEGREES, (200, 200)),
+        header(metres(UTM60, 180.0, -16.05), UTM60, (200, 200)),
+        header(metres(UTM01, -179.98, -16.05), UTM01, (200, 200)),
+    ],
+    ids=["the same place the other way round", "its eastern half", "UTM 60", "UTM 1"],
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_antimeridian_is_a_line_like_any_other(moving, swapped):
+    fixed, moving = (moving, EAST_OF_FIJI) if swapped else (EAST_OF_FIJI, moving)
+    prior = georef_prior(fixed, moving)
+    xy = np.random.default_rng(0).uniform(0, 200, (200, 2))
+    landed = prior.transform(xy)
+    inside = ((landed > 0) & (landed < 200)).all(axis=1)
+    assert inside.sum() > 20
+    gap = np.abs(on_ground(moving, xy, UTM60) - on_ground(fixed, landed, UTM60))[inside]
+    assert gap.max() < 0.5 * 60
+
+
+def test_near_the_pole_maps_that_bend_are_followed():
+    polar = "EPSG:3413"
+    fixed = header(metres(polar, 30.0, 88.0, 500.0), polar, (200, 200), name="fixed.tif")
+    moving = header((0.05, 0.0, 20.0, 0.0, -0.002, 88.2), DEGREES, (400, 200))
+    prior = georef_prior(fixed, moving)
+    xy = np.random.default_rng(0).uniform(0, (400, 200), (200, 2))
+    landed = prior.transform(xy)
+    inside = ((landed > 0) & (landed < 200)).all(axis=1)
+    assert inside.sum() > 20
+    gap = np.linalg.norm(on_ground(moving, xy, polar) - on_ground(fixed, landed, polar), axis=1)[inside]
+    assert gap.max() < 0.5 * 500

@@ -94,7 +94,20 @@ def _to_fixed(xy: np.ndarray, moving: Header, fixed: Header) -> np.ndarray:
     if moving.georef.crs_wkt != fixed.georef.crs_wkt:
         x, y = transform(moving.georef.crs_wkt, fixed.georef.crs_wkt, ground[:, 0], ground[:, 1])
         ground = np.column_stack([x, y, np.ones(len(xy))])
+    turn = _full_turn(fixed.georef.crs_wkt)
+    if turn:
+        # Longitude 181 is -179: the one nearer to the fixed image's middle is meant.
+        middle = (fixed.georef.matrix @ (fixed.width / 2, fixed.height / 2, 1.0))[0]
+        ground[:, 0] += turn * np.round((middle - np.where(np.isfinite(ground[:, 0]), ground[:, 0], middle)) / turn)
     return (ground @ np.linalg.inv(fixed.georef.matrix).T)[:, :2]
+
+
+def _full_turn(crs_wkt: str) -> float | None:
+    """A full circle of longitude in the units of a geographic CRS; None for projected ones."""
+    from rasterio.crs import CRS
+
+    crs = CRS.from_wkt(crs_wkt)
+    return 2 * np.pi / crs.units_factor[1] if crs.is_geographic else None
 
 
 def _box(xy: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray] | None:
