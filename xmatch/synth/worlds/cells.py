@@ -9,8 +9,8 @@ from torch import Tensor
 
 from xmatch.synth.modalities.draws import blobs, chance, clutter, log_uniform, uniform, white
 from xmatch.synth.modalities.filters import blurred, slopes
-from xmatch.synth.worlds import layout
-from xmatch.synth.worlds.layout import of_number, plane, table
+from xmatch.synth.worlds import places
+from xmatch.synth.worlds.places import of_number, plane, table
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ def make_section(count: int, size: int, rng: torch.Generator) -> Section:
     like = torch.zeros((count, 1, size, size), device=rng.device)
     place = plane(like, rng, 0.03)
     fine, coarse = log_uniform(like, rng, 12.0, 40.0), log_uniform(like, rng, 2.0, 6.0)
-    cell, border = layout.cells(place, fine, rng)
-    part, wall = layout.cells(place, coarse, rng)
+    cell, border = places.cells(place, fine, rng)
+    part, wall = places.cells(place, coarse, rng)
     # Cells along a gland's wall hold the large nuclei; in between they are scarce.
     open_ = (of_number(part, table(like, rng)) < uniform(like, rng, 0.1, 0.7)).float()
     hollow = (20 * (wall - uniform(like, rng, 0.15, 0.4))).clamp(0.0, 1.0) * open_

@@ -10,7 +10,7 @@ from torch import Tensor
 from xmatch.synth.modalities.draws import blobs, chance, clutter, direction, positions, spots, uniform, white
 from xmatch.synth.modalities.filters import blurred
 from xmatch.synth.modalities.radar import speckle
-from xmatch.synth.worlds.layout import line, of_number, table
+from xmatch.synth.worlds.places import line, of_number, table
 
 ORGANS = 11
 
