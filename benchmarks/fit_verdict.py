@@ -1,31 +1,40 @@
 """Fit the verdict on predictions that `xmatch eval` saved, and write xmatch/verdict.json.
 
     xmatch eval recipes/eval-srif-crop-train.yaml --data DIR -o train.json
-    python benchmarks/fit_verdict.py train.predictions.jsonl
+    python benchmarks/fit_verdict.py train.predictions.jsonl --check val.predictions.jsonl
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
-are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong ones pass.
-Only training splits belong here.
+are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong ones pass. The
+guard against repeated patterns gives up one right alignment in a hundred, each of its two limits. The expected error
+is the 90 % quantile of the error, by linear quantile regression (Koenker and Bassett, Econometrica 46, 1978).
+Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 
 from xmatch import verdict
 from xmatch.metrics import corner_error_px
+from xmatch.registration import RegisterOptions
 from xmatch.transforms import Linear
 
 RIGHT_PX, WRONG_PX = 5.0, 10.0
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
 FOLDS = 10
 WRONG_SHARE, RIGHT_SHARE = 0.005, 0.95
+GUARD_SHARE = 0.01
+"""Right alignments that each limit of the guard may cost."""
+SEEN = (0.005, 0.995)
+"""Quantiles of each measure between which the fit is believed."""
+COVERED = 0.9
 FALLING = ("chance_log10", "forward_backward_px", "halves_px", "scale_change", "sharpening_px")
 """Measures that speak against an alignment when they grow. Weights keep their sign: where measures repeat each other,
 a free fit would let one count backwards, which holds on no other sensor."""
@@ -36,13 +45,14 @@ def main() -> None:
     parser.add_argument("predictions", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path(verdict.__file__).with_name("verdict.json"))
     parser.add_argument("--exclude", help="ids of pairs whose truth a look at them proved wrong, comma-separated")
+    parser.add_argument("--check", type=Path, help="predictions of another split, judged by the new fit")
     args = parser.parse_args()
-    rows = [json.loads(line) for line in args.predictions.read_text().splitlines()]
     excluded = args.exclude.split(",") if args.exclude else []
-    head, pairs = rows[0], [row for row in rows if "id" in row and row.get("verdict", {}).get("evidence")]
-    pairs = [row for row in pairs if row["id"] not in excluded]
+    head, pairs = read(args.predictions, excluded)
     names = sorted(verdict.LIMITS)
-    values = np.array([[np.clip(row["verdict"]["evidence"][n], *verdict.LIMITS[n]) for n in names] for row in pairs])
+    evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *verdict.LIMITS[n]) for n in names] for row in pairs])
+    low, high = np.quantile(evidence, SEEN, axis=0)
+    values = np.clip(evidence, low, high)
     errors = np.array([error(row) for row in pairs])
     decided = (errors < RIGHT_PX) | (errors > WRONG_PX)
     x, y, groups = values[decided], errors[decided] < RIGHT_PX, group_numbers(pairs)[decided]
@@ -56,17 +66,22 @@ def main() -> None:
     threshold = float(1 / (1 + np.exp(-(lowest if wanted < lowest else (lowest + wanted) / 2))))
     threshold = max(0.5, threshold)
     weights = fit(z, y, penalty)
-    floor, slope = spread_of_errors(values, errors, names, threshold, (weights, mean, spread))
+    right = [row["verdict"]["evidence"] for row, e in zip(pairs, errors, strict=True) if e < RIGHT_PX]
     accepted = scores > np.log(threshold / (1 - threshold))
+    ce90, covered = expected_errors(pairs, errors, group_numbers(pairs))
     document = {
         "intercept": round(weights[0], 4),
         "weights": dict(zip(names, np.round(weights[1:], 4).tolist(), strict=True)),
         "mean": dict(zip(names, np.round(mean, 5).tolist(), strict=True)),
         "spread": dict(zip(names, np.round(spread, 5).tolist(), strict=True)),
+        "range": dict(zip(names, np.round(np.stack([low, high], 1), 5).tolist(), strict=True)),
         "threshold": round(threshold, 3),
-        "ce90_floor_px": round(floor, 2),
-        "ce90_per_halves_px": round(slope, 3),
+        "min_lead": round(float(np.quantile([e["lead"] for e in right], GUARD_SHARE)), 3),
+        "max_repetition": round(float(np.quantile([e["repetition"] for e in right], 1 - GUARD_SHARE)), 3),
+        "ce90": ce90,
         "certificate": {
+            "command": " ".join(["python benchmarks/fit_verdict.py", args.predictions.name, *exclusions(excluded)]),
+            "date": datetime.date.today().isoformat(),
             "recipe": head["recipe"]["manifest"],
             "data_sha256": head["data_sha256"],
             "predictions_sha256": hashlib.sha256(args.predictions.read_bytes()).hexdigest(),
@@ -79,11 +94,84 @@ def main() -> None:
                 "log_loss": round(losses[penalty], 4),
                 "wrong_accepted_percent": round(100 * float(accepted[~y].mean()), 2),
                 "right_accepted_percent": round(100 * float(accepted[y].mean()), 2),
+                "errors_within_ce90_percent": round(100 * covered, 1),
             },
         },
     }
     args.output.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document["certificate"], indent=1))
+    print(
+        json.dumps(
+            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "ce90", "certificate")}, indent=1
+        )
+    )
+    if args.check:
+        print(json.dumps(checked(args.check, document), indent=1))
+
+
+def read(path: Path, excluded: list[str]) -> tuple[dict, list[dict]]:
+    """The head of a predictions file, and its rows that carry evidence."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [row for row in rows if "id" in row and (row.get("verdict") or {}).get("evidence")]
+    return rows[0], [row for row in kept if row["id"] not in excluded]
+
+
+def exclusions(excluded: list[str]) -> list[str]:
+    return ["--exclude", repr(",".join(excluded))] if excluded else []
+
+
+def view_error(row: dict, error_px: float) -> float:
+    """An error in px of the file as px of the view that was matched."""
+    return error_px / max(1.0, max(row["fixed_size"]) / RegisterOptions().view_px)
+
+
+def expected_errors(pairs: list[dict], errors: np.ndarray, groups: np.ndarray) -> tuple[dict[str, float], float]:
+    """Coefficients of the 90 % quantile of log errors of right alignments, and the share covered when left out."""
+    right = np.flatnonzero(errors < WRONG_PX)
+    measures = [verdict.error_measures(pairs[i]["verdict"]["evidence"]) for i in right]
+    names = list(measures[0])
+    design = np.array([[1.0, *(m[n] for n in names)] for m in measures])
+    target = np.log([max(view_error(pairs[i], errors[i]), 0.05) for i in right])
+    fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups[right]] % FOLDS
+    covered = np.zeros(len(right), bool)
+    for part in range(FOLDS):
+        out = fold == part
+        covered[out] = target[out] <= design[out] @ quantile_fit(design[~out], target[~out])
+    found = quantile_fit(design, target)
+    return dict(zip(["intercept", *names], np.round(found, 4).tolist(), strict=True)), float(covered.mean())
+
+
+def quantile_fit(design: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(K,) weights of the COVERED quantile: a linear programme over the weights and the parts above and below. The
+    error grows with the halves' disagreement and falls with agreement, whatever a small sample says."""
+    count, width = design.shape
+    cost = np.r_[np.zeros(width), np.full(count, COVERED), np.full(count, 1 - COVERED)]
+    equal = np.hstack([design, np.eye(count), -np.eye(count)])
+    bounds = [(None, None), (0, None), (None, 0)] + [(0, None)] * (2 * count)
+    return linprog(cost, A_eq=equal, b_eq=target, bounds=bounds, method="highs").x[:width]
+
+
+def checked(path: Path, model: dict) -> dict:
+    """How the evidence of another split is judged: acceptance of right and wrong ones, and coverage of the errors."""
+    _, pairs = read(path, [])
+    errors = np.array([error(row) for row in pairs])
+    given = np.array([row["verdict"]["evidence"] for row in pairs])
+    scores = np.array([verdict.score(e, model) for e in given])
+    unique = np.array([e["lead"] >= model["min_lead"] and e["repetition"] <= model["max_repetition"] for e in given])
+    fits = scores >= np.log(model["threshold"] / (1 - model["threshold"]))
+    accepted, right, wrong = unique & fits, errors < RIGHT_PX, errors > WRONG_PX
+    bound = np.array([verdict.expected_error(e, model) for e in given])
+    inside = np.array([view_error(row, e) for row, e in zip(pairs, errors, strict=True)]) <= bound
+    sound = accepted & ~wrong
+    return {
+        "n": len(pairs),
+        "right_accepted": f"{int((accepted & right).sum())} of {int(right.sum())}",
+        "wrong_accepted": f"{int((accepted & wrong).sum())} of {int(wrong.sum())}",
+        "wrong_ids": [row["id"] for row, bad in zip(pairs, accepted & wrong, strict=True) if bad],
+        "refused_by_the_guard_alone": int((~unique & right & fits).sum()),
+        "roc_area": round(float(np.mean(scores[right][:, None] > scores[wrong][None])), 4),
+        "within_ce90": f"{int((inside & sound).sum())} of {int(sound.sum())}",
+        "ce90_view_px_median": round(float(np.median(bound[accepted])), 2),
+    }
 
 
 def error(row: dict) -> float:
@@ -130,21 +218,6 @@ def crossed(z: np.ndarray, y: np.ndarray, groups: np.ndarray, penalty: float) ->
 
 def log_loss(y: np.ndarray, scores: np.ndarray) -> float:
     return float(np.logaddexp(0, -np.where(y, scores, -scores)).mean())
-
-
-def spread_of_errors(values, errors, names, threshold, model) -> tuple[float, float]:
-    """(floor, slope) of the 90th percentile of accepted alignments' errors against the disagreement of halves."""
-    weights, mean, spread = model
-    scores = weights[0] + ((values - mean) / spread) @ weights[1:]
-    kept = (scores > np.log(threshold / (1 - threshold))) & np.isfinite(errors)
-    halves, error_px = values[kept, names.index("halves_px")], np.minimum(errors[kept], 30.0)
-
-    def pinball(p: np.ndarray) -> float:
-        miss = error_px - (p[0] + p[1] * halves)
-        return float(np.maximum(0.9 * miss, -0.1 * miss).mean())
-
-    found = minimize(pinball, np.array([2.0, 0.5]), method="Nelder-Mead").x
-    return max(0.3, float(found[0])), max(0.0, float(found[1]))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from scenes import FIXED_AT, SIDE, ground, optical, placed, radar, registered, seen, write
 
+from benchmarks.fit_verdict import quantile_fit
 from xmatch.alignment import Alignment, Candidate
 from xmatch.correspondences import Correspondences
 from xmatch.matchers.measures import NAMES
 from xmatch.raster import View
 from xmatch.report.evidence import MEASURES
 from xmatch.transforms import similarity
-from xmatch.verdict import AMBIGUOUS, LIMITS, SPOKEN, coefficients, finer, gather, judge, score
+from xmatch.verdict import AMBIGUOUS, LIMITS, SPOKEN, coefficients, expected_error, finer, gather, judge, score
 
 LAND = ground(3)
 WIDE = {"max_angle_deg": 180.0, "max_scale": 1.2}
@@ -187,7 +188,7 @@ def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_ma
 def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate():
     model = coefficients()
     assert set(model["weights"]) <= set(LIMITS)
-    for part in ("mean", "spread"):
+    for part in ("mean", "spread", "range"):
         assert model[part].keys() == model["weights"].keys()
     assert all(spread > 0 for spread in model["spread"].values()) and 0.5 <= model["threshold"] < 1
     certificate = model["certificate"]
@@ -206,3 +207,21 @@ def test_every_measure_can_be_said_in_words_and_is_explained_in_the_report():
 def test_the_view_of_a_turned_copy_is_accepted_so_that_rejection_means_something(fixed, tmp_path):
     turned = write(tmp_path / "turned.tif", radar(seen(LAND, placed(100, 1.1, (5, 8)))))
     assert registered(fixed, turned, **WIDE).verdict.accepted
+
+
+def test_the_expected_error_grows_with_disagreement_and_falls_with_agreement():
+    model = coefficients()
+    sure, unsure = (expected_error({"halves_px": h, "inlier_share": s}, model) for h, s in ((0.1, 0.95), (8.0, 0.3)))
+    assert 0.05 < sure < unsure < 40
+
+
+def test_the_fit_of_the_expected_error_is_the_quantile_that_it_claims_to_be():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 1, (2, 400))
+    target = 1 + 0.5 * a - 0.3 * b + 0.2 * rng.standard_normal(400)
+    design = np.column_stack([np.ones(400), a, b])
+    found = quantile_fit(design, target)
+    assert 0.88 < (target <= design @ found + 1e-9).mean() < 0.92
+    assert found[1] == pytest.approx(0.5, abs=0.15) and found[2] == pytest.approx(-0.3, abs=0.15)
+    # A small sample may say that agreement makes errors worse: not believed.
+    assert quantile_fit(design, 1 - a + b)[1:] == pytest.approx([0, 0], abs=1e-9)

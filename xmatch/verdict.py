@@ -49,10 +49,6 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """Measure -> range it is clipped to before it is weighed."""
 
-MIN_LEAD, MAX_REPETITION = 0.3, 0.85
-"""An alignment that another one equals is not accepted however well it fits: of both, one at most is right. Two in
-a hundred right alignments of the fit fail this; chequered patterns of 10 to 40 px in 240 do."""
-
 
 def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
     """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
@@ -91,7 +87,8 @@ def judge(
     """
     model = coefficients()
     probability = float(1 / (1 + np.exp(-score(evidence, model))))
-    unique = evidence["lead"] >= MIN_LEAD and evidence.get("repetition", 0.0) <= MAX_REPETITION
+    # An alignment that another one equals is not accepted however well it fits: of both, one at most is right.
+    unique = evidence["lead"] >= model["min_lead"] and evidence.get("repetition", 0.0) <= model["max_repetition"]
     probability = probability if unique else min(probability, 0.5)
     accepted = unique and probability >= model["threshold"]
     ce90 = expected_error(evidence, model) * px_per_view_px if accepted else None
@@ -114,17 +111,28 @@ def finer(verdict: Verdict, factor: float) -> Verdict:
 
 def score(evidence: dict[str, float], model: dict[str, Any]) -> float:
     """Log-odds that the alignment is right."""
-    total = model["intercept"]
-    for name, weight in model["weights"].items():
-        total += weight * (np.clip(evidence[name], *LIMITS[name]) - model["mean"][name]) / model["spread"][name]
-    return float(total)
+    return float(model["intercept"] + sum(_parts(evidence, model).values()))
+
+
+def _parts(evidence: dict[str, float], model: dict[str, Any]) -> dict[str, float]:
+    """What each measure adds to the log-odds. Beyond the range that the fit has seen a measure says no more."""
+    return {
+        name: weight * (np.clip(evidence[name], *model["range"][name]) - model["mean"][name]) / model["spread"][name]
+        for name, weight in model["weights"].items()
+    }
 
 
 def expected_error(evidence: dict[str, float], model: dict[str, Any]) -> float:
-    """90th percentile of the position error, fixed view px: a floor, and what the halves disagree by."""
-    return model["ce90_floor_px"] + model["ce90_per_halves_px"] * float(
-        np.clip(evidence["halves_px"], *LIMITS["halves_px"])
-    )
+    """90th percentile of the position error, fixed view px: log-linear in what the halves disagree by and in the share
+    of tie points that agree (benchmarks/fit_verdict.py)."""
+    weights = model["ce90"]
+    return float(np.exp(weights["intercept"] + sum(weights[k] * v for k, v in error_measures(evidence).items())))
+
+
+def error_measures(evidence: dict[str, float]) -> dict[str, float]:
+    """What the expected error is reckoned from."""
+    halves, share = (float(np.clip(evidence[name], *LIMITS[name])) for name in ("halves_px", "inlier_share"))
+    return {"log_halves_px": float(np.log(0.25 + halves)), "inlier_share": share}
 
 
 @cache
@@ -171,10 +179,7 @@ def _halves(ties: Correspondences, moving: View, seed: int, *, mirrored: bool) -
 
 def _reason(accepted: bool, evidence: dict[str, float], model: dict[str, Any]) -> str:
     """The measures that speak loudest, in words."""
-    parts = {
-        name: weight * (np.clip(evidence[name], *LIMITS[name]) - model["mean"][name]) / model["spread"][name]
-        for name, weight in model["weights"].items()
-    }
+    parts = _parts(evidence, model)
     loudest = sorted(parts, key=lambda name: parts[name], reverse=accepted)[:2]
     words = " and ".join(SPOKEN[name][0 if accepted else 1] for name in loudest)
     return f"{words[0].upper()}{words[1:]}."

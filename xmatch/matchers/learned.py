@@ -24,7 +24,7 @@ COARSE_SIDE_PX = 256
 FINE_SIDE_PX = 448
 SCALE_STEP = 1.6
 """Ratio of neighbouring scales tried; the network itself bridges a factor of up to two."""
-PROPOSED, REFINED = 8, 3
+PROPOSED, REFINED = 4, 3
 """Poses kept after the global stage, and after refinement."""
 MIN_CERTAINTY = 0.1
 COARSE_TOLERANCE_CELLS, FINE_TOLERANCE_PX = 1.0, 2.0
