@@ -71,7 +71,10 @@ def cells(place: Tensor, count: Tensor, rng: torch.Generator) -> tuple[Tensor, T
 
 def line(like: Tensor, rng: torch.Generator, knots: int, width: Tensor) -> Tensor:
     """(B, 1, H, W) in [0, 1]: 1 on winding lines of `width` px, soft at their edges: zeros of smooth noise."""
-    noise = blobs(like, rng, knots) + uniform(like, rng, -0.5, 0.5)
-    along_x, along_y = slopes(noise)
-    distance = noise.abs() / (along_x.square() + along_y.square()).sqrt().clamp_min(1e-4)
-    return (width / 2 + 0.5 - distance).clamp(0.0, 1.0)
+    return (width / 2 + 0.5 - from_zero(blobs(like, rng, knots) + uniform(like, rng, -0.5, 0.5))).clamp(0.0, 1.0)
+
+
+def from_zero(field: Tensor) -> Tensor:
+    """Distance in px, to first order, to where a smooth field (B, 1, H, W) changes its sign."""
+    along_x, along_y = slopes(field)
+    return field.abs() / (along_x.square() + along_y.square()).sqrt().clamp_min(1e-4)
