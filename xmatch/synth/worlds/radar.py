@@ -3,58 +3,92 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.modalities.curves import quantiles
 from xmatch.synth.modalities.draws import chance, direction, uniform, white
-from xmatch.synth.modalities.filters import slopes
+from xmatch.synth.modalities.filters import blurred, slopes
 from xmatch.synth.modalities.radar import speckle
-from xmatch.synth.worlds.ground import Ground, shaded
-from xmatch.synth.worlds.layout import of_number, table
+from xmatch.synth.worlds.ground import THINGS, Ground
+from xmatch.synth.worlds.light import lit_slopes, shadow
+from xmatch.synth.worlds.patterns import of, pixel_centres, table
+from xmatch.synth.worlds.surfaces import Surface, by_surface
+
+DECIBEL = 0.23026
+"""A decibel as a step of the natural logarithm of power."""
+WALL_STEPS = (0.25, 0.5, 0.75)
+"""Heights of a wall, in shares of it, from which it answers."""
 
 
-def radar(ground: Ground, rng: torch.Generator) -> Tensor:
-    """(B, 1, H, W) in [0, 1]: backscatter in decibels by kind of surface, slope and wall, laid over, under speckle."""
-    like = ground.height
+def sar(ground: Ground, rng: torch.Generator) -> Tensor:
+    """Backscatter by surface and slope, laid over towards the sensor, shadows, double bounces, under speckle."""
+    like = ground.roughness
     cos, sin = direction(like, rng)
-    decibels = _surface(ground, rng)
-    along_x, along_y = slopes(ground.terrain)
-    decibels = decibels + uniform(like, rng, 0.0, 8.0) * (cos * along_x + sin * along_y).clamp(-1.5, 1.5)
-    # Wall and ground make a corner: both answer where the wall faces the sensor.
-    wall_x, wall_y = slopes(ground.height - ground.terrain)
-    facing = -(cos * wall_x + sin * wall_y)
-    decibels = decibels + uniform(like, rng, 2.0, 14.0) * (facing - 0.3).clamp(0.0, 1.5)
-    decibels = decibels - uniform(like, rng, 0.0, 10.0) * shaded(ground.height, cos, sin, uniform(like, rng, 0.6, 1.5))
-    decibels = decibels + 9.0 * (white(like, rng) > 3.2) * ground.building
-    power = 0.23026 * _laid_over(decibels, ground.height, cos, sin, rng) + speckle(like, rng, (1.0, 16.0)).log()
-    low, high = quantiles(power, 0.02, 0.985)
-    logarithmic = (power - low) / (high - low).clamp_min(0.4)
-    amplitude = torch.exp(0.5 * (power - high)) * uniform(like, rng, 0.6, 1.0)
-    pick = chance(like, rng, 0.5)
-    return (pick * logarithmic + (1 - pick) * amplitude).clamp(0.0, 1.0)
+    standing = ground.height - ground.terrain
+    power = (DECIBEL * _decibels(ground, rng)).exp()
+    power = power * lit_slopes(ground.terrain, cos, sin, uniform(like, rng, 0.35, 1.2)).clamp_min(0.05)
+    facing = walls(standing, cos, sin)
+    corner = facing**2 * 10 ** uniform(like, rng, 0.0, 2.2)
+    hidden = shadow(standing, cos, sin, uniform(like, rng, 0.5, 1.6))
+    power = power * (1 - uniform(like, rng, 0.7, 1.0) * hidden)
+    lean = uniform(like, rng, 0.0, 1.0)
+    right, down = lean * cos, lean * sin
+    seen = laid_over(power, standing, right, down)
+    wall = 0.4 * facing * uniform(like, rng, 0.0, 6.0)
+    for share in WALL_STEPS:
+        seen = seen + laid_over(wall, share * standing, right, down)
+    # Wall and ground make a corner that lies at the foot of the wall, whatever the height.
+    seen = seen + corner + _points(ground, rng)
+    seen = blurred(seen, uniform(like, rng, 0.3, 0.9), 3)
+    return _displayed(seen * speckle(like, rng, (1.0, 10.0)), rng)
 
 
-def _surface(ground: Ground, rng: torch.Generator) -> Tensor:
-    like = ground.height
-    spread = uniform(like, rng, 1.0, 6.0)
-    out = -10 + spread * (of_number(ground.parcel, table(like, rng)) - 0.5) * 2
-    out = out + uniform(like, rng, 0.0, 1.5) * ground.texture[:, 1:2]
-    out = out + ground.lane * uniform(like, rng, -2.0, 5.0) * chance(like, rng, 0.6)
-    out = out + ground.trees * (-7 + 1.5 * ground.texture[:, 2:] - out)
-    out = out + ground.water * (uniform(like, rng, -24.0, -16.0) - out)
-    out = out + ground.road * (uniform(like, rng, -20.0, -12.0) - out) * chance(like, rng, 0.8)
-    return out + ground.building * uniform(like, rng, 0.0, 8.0)
+def _decibels(ground: Ground, rng: torch.Generator) -> Tensor:
+    like = ground.roughness
+    range_db = uniform(like, rng, 8.0, 24.0)
+    surface = 4 * (table(like, rng, len(Surface)) - 0.5)
+    out = range_db * (ground.roughness - 0.5) + of(ground.label, surface)
+    spread = of(ground.label, by_surface("spread", like.device).expand(len(like), -1))
+    out = out + uniform(like, rng, 4.0, 20.0) * spread * (of(ground.part, table(like, rng, THINGS)) - 0.5)
+    return out + uniform(like, rng, 0.0, 2.5) * ground.grain + uniform(like, rng, 0.0, 2.5) * ground.blotch
 
 
-def _laid_over(image: Tensor, height: Tensor, cos: Tensor, sin: Tensor, rng: torch.Generator) -> Tensor:
-    """Each point moved towards the sensor by its height. Looked up backwards at the height found there: where two
-    points fall together the image shows one, while radar would add them."""
-    lean = uniform(height, rng, 0.0, 1.0)
-    size = height.new_tensor([height.shape[-1], height.shape[-2]])
-    toward = torch.cat([cos, sin], 1)[:, :, 0, 0][:, None, None] / size * 2
-    grid = F.affine_grid(torch.eye(2, 3, device=height.device).expand(len(height), 2, 3), list(height.shape), False)
-    moved = F.grid_sample(height, grid, padding_mode="border", align_corners=False)
-    moved = moved - height.mean((2, 3), keepdim=True)
-    shift = (lean * moved).permute(0, 2, 3, 1) * toward
-    return F.grid_sample(image, grid - shift, padding_mode="border", align_corners=False)
+def walls(standing: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """(B, 1, H, W) in [0, 1]: foot of something steep whose front is turned to the sensor."""
+    along_x, along_y = slopes(standing)
+    steep = (along_x**2 + along_y**2).sqrt().clamp_min(1e-3)
+    towards = (-(cos * along_x + sin * along_y) / steep).clamp_min(0.0)
+    # A front turned away by 20 degrees throws the beam elsewhere.
+    return towards**6 * (steep - 0.4).clamp(0.0, 1.0)
+
+
+def laid_over(power: Tensor, standing: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    """Every px moved towards the sensor by its height; what falls together adds up, as echoes do."""
+    height, width = power.shape[-2:]
+    x, y = pixel_centres(power)
+    column = (x + right * standing).floor().clamp(0, width - 1)
+    row = (y + down * standing).floor().clamp(0, height - 1)
+    place = (row * width + column).to(torch.int64).flatten(1)
+    return torch.zeros_like(power).flatten(1).scatter_add_(1, place, power.flatten(1)).reshape(power.shape)
+
+
+def _points(ground: Ground, rng: torch.Generator) -> Tensor:
+    """Single bright points, most of them in towns: railings, poles, corners of roofs."""
+    like = ground.roughness
+    rare = white(like, rng) > uniform(like, rng, 2.6, 3.6)
+    built = (ground.label % len(Surface) >= int(Surface.ROOF)).float()
+    return rare.float() * (0.1 + built) * 10 ** uniform(like, rng, 0.5, 1.8)
+
+
+def _displayed(power: Tensor, rng: torch.Generator) -> Tensor:
+    """Logarithmic, or amplitude with bright points cut off: then all but them is dark."""
+    logarithm = power.clamp_min(1e-6).log()
+    low, high = quantiles(logarithm, 0.02, 0.99)
+    decibels = ((logarithm - low) / (high - low).clamp_min(0.4)).clamp(0.0, 1.0)
+    (level,) = quantiles(logarithm, 0.95)
+    white_at = level + uniform(power, rng, -0.2, 2.0)
+    amplitude = torch.exp(0.5 * (logarithm - white_at)).clamp_max(1.0)
+    pick = chance(power, rng, 0.35)
+    shown = pick * decibels + (1 - pick) * amplitude
+    share = uniform(power, rng, 0.6, 1.0)
+    return (shown * share + uniform(power, rng, 0.0, 0.6) * (1 - share)).clamp(0.0, 1.0)
