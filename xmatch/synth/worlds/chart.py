@@ -48,7 +48,7 @@ def _tints(ground: Ground, rng: torch.Generator) -> Tensor:
     x, y = pixel_centres(like)
     across = (x * uniform(like, rng, -1.0, 1.0) + y) / uniform(like, rng, 4.0, 9.0)
     hatch = (torch.remainder(across, 1.0) < 0.25).float()
-    return tint + 0.4 * hatch * of(use, (table(like, rng, len(Use)) < 0.12).float())
+    return tint + 0.4 * hatch * of(use, (table(like, rng, len(Use)) < 0.05).float())
 
 
 def _roads(ground: Ground, rng: torch.Generator, out: Tensor, paper: Tensor, strength: Tensor) -> Tensor:

@@ -170,7 +170,9 @@ def _roads(
     count = 4
     line = curves(like, rng, count, (0.8, 3.0), 0.09, (1.0, 0.5))
     half = (0.5 * uniform(like, rng, 5.0, 24.0, count) * metre).clamp(0.7, 0.04 * max(like.shape[-2:]))
-    gone = FAR * (uniform(like, rng, 0.0, 1.0, count) > profile.highways).float()
+    # The smaller the place, the fewer of them come by.
+    share = profile.highways * (0.7 / metre).clamp(0.2, 1.0)
+    gone = FAR * (uniform(like, rng, 0.0, 1.0, count) > share).float()
     # Some roads end where they meet the first.
     ends = (uniform(like, rng, 0.0, 1.0, count) < 0.4).float()
     ends = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, 1:] * (gone[:, :1] == 0)], 1)

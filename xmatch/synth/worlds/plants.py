@@ -26,9 +26,10 @@ def plant(density: Tensor, rng: torch.Generator, cell_px: Tensor, metre_px: Tens
     x, y = pixel_centres(density)
     angle = uniform(density, rng, 0.0, math.pi)
     cos, sin = angle.cos(), angle.sin()
-    # Bent at random, so that the grid does not show.
-    u = (x * cos + y * sin) / cell_px + 0.5 * grain_noise(density, rng, 14.0)
-    v = (y * cos - x * sin) / cell_px + 0.5 * grain_noise(density, rng, 14.0)
+    # Bent at random, so that the grid does not show; large crowns less, as that would bend them too.
+    bend = 0.5 * (4 / cell_px).clamp_max(1.0)
+    u = (x * cos + y * sin) / cell_px + bend * grain_noise(density, rng, 14.0)
+    v = (y * cos - x * sin) / cell_px + bend * grain_noise(density, rng, 14.0)
     i, j = u.floor(), v.floor()
     index = flat_index(torch.remainder(i * 71 + torch.remainder(j, CROWNS) * 193, CROWNS), CROWNS)
     radius = 0.22 + 0.28 * of(index, table(density, rng, CROWNS))

@@ -86,7 +86,7 @@ def _displayed(power: Tensor, rng: torch.Generator) -> Tensor:
     low, high = quantiles(logarithm, 0.02, 0.99)
     decibels = ((logarithm - low) / (high - low).clamp_min(0.4)).clamp(0.0, 1.0)
     (level,) = quantiles(logarithm, 0.95)
-    white_at = level + uniform(power, rng, -0.2, 2.0)
+    white_at = level + uniform(power, rng, -0.5, 1.6)
     amplitude = torch.exp(0.5 * (logarithm - white_at)).clamp_max(1.0)
     pick = chance(power, rng, 0.35)
     shown = pick * decibels + (1 - pick) * amplitude

@@ -26,7 +26,7 @@ def cars(layout: Layout, rng: torch.Generator, road_px: Tensor) -> tuple[Tensor,
         chosen(layout.lane_along, layout.along_px, layout.across_px) / metre,
         layout.lane_px / metre + uniform(like, rng, 1.6, 2.6),
         uniform(like, rng, 6.0, 14.0),
-        uniform(like, rng, 0.0, 0.7),
+        uniform(like, rng, 0.0, 0.45),
     )
     on_lane = lane[0] * (road_px <= layout.lane_px + 0.5).float() * (layout.lane_px < 0).float()
     # Rows of bays, 2.7 m broad, on both sides of an aisle.
