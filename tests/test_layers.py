@@ -100,7 +100,9 @@ def test_importing_xmatch_loads_not_even_numpy():
     assert not modules_after("import xmatch") & (HEAVY | {"numpy"})
 
 
-@pytest.mark.parametrize("command", ["", "register", "match", "apply", "eval", "synth", "pretrain", "models", "models info"])
+@pytest.mark.parametrize(
+    "command", ["", "register", "match", "apply", "eval", "synth", "pretrain", "models", "models info"]
+)
 def test_help_loads_nothing_heavy(command):
     code = f"sys.argv = ['xmatch', *'{command}'.split(), '--help']; from xmatch.cli import main; main()"
     loaded = modules_after(code)

@@ -152,7 +152,12 @@ class Matching:
         str | None, _option(_MATCHING, "--weights", help="Weights for the matcher: a path or a hub name.")
     ] = None
     transform: Annotated[
-        TransformKind, _option(_MATCHING, "--transform", help="Kind of map (on top of georeferencing, where both have it); auto lets matches choose.")
+        TransformKind,
+        _option(
+            _MATCHING,
+            "--transform",
+            help="Kind of map (on top of georeferencing); auto: matches choose.",
+        ),
     ] = "auto"
     max_angle: Annotated[
         float, _option(_MATCHING, "--max-angle", help="Turns tried, +- degrees.", min=0.0, max=180.0)
