@@ -27,13 +27,14 @@ def optical_later(ground: Ground, rng: torch.Generator) -> Tensor:
     like = ground.albedo
     # By how much each surface looks otherwise: crops altogether, roofs hardly.
     lasting = torch.tensor([kind in (Surface.ROOF, Surface.ROAD, Surface.WATER) for kind in Surface]).to(like)
-    turned = (1 - 0.8 * lasting) * table(like, rng, len(Surface))
+    turned = (1 - 0.7 * lasting) * (0.4 + 0.6 * table(like, rng, len(Surface)))
     season = table(like, rng, len(Surface)) - 0.5
     fresh = of(later.part, table(like, rng, THINGS)) - 0.5
     amount = of(later.label, turned)
     spread = of(later.label, by_surface("spread", like.device).expand(len(like), -1))
-    moved = later.albedo + amount * (spread * fresh + 0.5 * of(later.label, season))
-    moved = moved + 0.15 * amount * fractal(like, rng, uniform(like, rng, 0.6, 1.6), 0.3)
+    faded = later.albedo + amount * (0.5 - later.albedo)
+    moved = faded + amount * (1.5 * spread * fresh + 0.7 * of(later.label, season))
+    moved = moved + 0.2 * amount * fractal(like, rng, uniform(like, rng, 0.6, 1.6), 0.3)
     return exposed(_sunlit(later, moved.clamp(0.02, 1.0), rng), rng, contrast=(0.3, 1.0))
 
 
@@ -83,7 +84,7 @@ def _changed(ground: Ground, rng: torch.Generator) -> Ground:
     """Some buildings and trees, and half of the cars, gone."""
     like = ground.albedo
     share = torch.zeros((len(like), len(Surface)), device=like.device)
-    share[:, Surface.ROOF] = uniform(like, rng, -0.1, 0.25).flatten()
+    share[:, Surface.ROOF] = uniform(like, rng, -0.1, 0.35).flatten()
     share[:, Surface.CANOPY] = uniform(like, rng, -0.2, 0.4).flatten()
     share[:, Surface.CAR] = 0.6
     gone = (of(ground.part, table(like, rng, THINGS)) < of(ground.label, share)).float()
