@@ -32,9 +32,9 @@ def optical_later(ground: Ground, rng: torch.Generator) -> Tensor:
     fresh = of(later.part, table(like, rng, THINGS)) - 0.5
     amount = of(later.label, turned)
     spread = of(later.label, by_surface("spread", like.device).expand(len(like), -1))
-    faded = later.albedo + amount * (0.5 - later.albedo)
+    faded = later.albedo + 0.8 * amount * (0.5 - later.albedo)
     moved = faded + amount * (1.5 * spread * fresh + 0.7 * of(later.label, season))
-    moved = moved + 0.2 * amount * fractal(like, rng, uniform(like, rng, 0.6, 1.6), 0.3)
+    moved = moved + 0.08 * amount * fractal(like, rng, uniform(like, rng, 0.6, 1.6), 0.3)
     return exposed(_sunlit(later, moved.clamp(0.02, 1.0), rng), rng, contrast=(0.3, 1.0))
 
 
