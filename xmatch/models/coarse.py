@@ -37,7 +37,7 @@ class Coarse(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.log_scale = nn.Parameter(torch.tensor(3.0))
         self.certainty = nn.Sequential(conv(channels + 2, 32), nn.ReLU(), nn.Conv2d(32, 1, 3, padding=1))
 
     def scores(self, fixed: Tensor, moving: Tensor, fixed_seen: Tensor, moving_seen: Tensor) -> Tensor:

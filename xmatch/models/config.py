@@ -9,11 +9,11 @@ from dataclasses import dataclass
 class XMatchConfig:
     """Shape of an `XMatch`. Tuples over strides run from fine to coarse unless said otherwise."""
 
-    channels: tuple[int, int, int, int] = (24, 48, 96, 192)
+    channels: tuple[int, int, int, int] = (16, 48, 96, 192)
     """Of the encoder at strides 2, 4, 8, 16."""
-    blocks: tuple[int, int, int, int] = (1, 1, 2, 1)
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
     """Residual blocks of two 3 x 3 convolutions at each of these strides."""
-    attention_layers: int = 4
+    attention_layers: int = 3
     """Pairs of one self- and one cross-attention layer at stride 16."""
     heads: int = 4
     coarse_channels: int = 128

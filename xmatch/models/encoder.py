@@ -7,24 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.models.config import XMatchConfig
+from xmatch.models.structure import CHANNELS, observed
 
 Features = dict[int, Tensor]
 """stride -> (B, C, H / stride, W / stride)."""
-
-
-def standardised(image: Tensor, valid: Tensor) -> Tensor:
-    """(B, 1, H, W) image with mean 0 and standard deviation 1 over its valid pixels, 0 elsewhere.
-
-    Args:
-        image: (B, 1, H, W), any range.
-        valid: (B, 1, H, W) bool.
-    """
-    weight = valid.to(image.dtype)
-    count = weight.sum((2, 3), keepdim=True).clamp(min=1)
-    mean = (image * weight).sum((2, 3), keepdim=True) / count
-    centred = (image - mean) * weight
-    deviation = (centred.square().sum((2, 3), keepdim=True) / count).sqrt()
-    return centred / deviation.clamp(min=1e-4)
 
 
 def conv(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -50,12 +36,12 @@ class Encoder(nn.Module):
 
     def __init__(self, config: XMatchConfig) -> None:
         super().__init__()
-        widths = (2, *config.channels)
+        widths = (CHANNELS, *config.channels)
         self.stages = nn.ModuleList(
             nn.Sequential(conv(a, b, stride=2), nn.ReLU(), *(Residual(b) for _ in range(count)))
             for a, b, count in zip(widths, config.channels, config.blocks, strict=False)
         )
-        inputs = dict(zip((1, 2, 4, 8), (2, *config.channels[:3]), strict=True))
+        inputs = dict(zip((1, 2, 4, 8), widths[:4], strict=True))
         self.strides = config.refine_strides
         wanted = dict(zip(config.refine_strides, config.refine_channels, strict=True))
         # Top down: what the coarser level knows goes into the finer one.
@@ -77,8 +63,7 @@ class Encoder(nn.Module):
         Returns:
             Stride 16 (B, C16, H/16, W/16), stride 8 (B, C8, H/8, W/8), and the refiners' features.
         """
-        mask = valid.to(image.dtype)
-        x = torch.cat([standardised(image, valid), mask], 1).contiguous(memory_format=torch.channels_last)
+        x = observed(image, valid).contiguous(memory_format=torch.channels_last)
         levels = {1: x}
         for stride, stage in zip((2, 4, 8, 16), self.stages, strict=True):
             x = stage(x)

@@ -39,6 +39,8 @@ class Prediction:
     """(B, N, M) log dual softmax of all cells of fixed and moving at stride 8."""
     guesses: tuple[Tensor, ...]
     """For each refiner the (B, h, w, 2) warp that it started from."""
+    local_scores: Tensor | None = None
+    """As `scores`, of what each cell alone looks like, before the images have looked at each other; in training."""
 
     @property
     def finest(self) -> DenseWarp:
@@ -143,7 +145,13 @@ class XMatch(nn.Module):
             a, b = (self.encode(x, v, finest=finest) for x, v in ((fixed, fixed_valid), (moving, moving_valid)))
         pair = self.attend(a, b)
         refined = self.refine(a, b, self.globally(pair), finest=finest)
-        return Prediction(refined.scales, pair.scores, refined.guesses)
+        return Prediction(refined.scales, pair.scores, refined.guesses, self._local_scores(a, b))
+
+    def _local_scores(self, fixed: Encoded, moving: Encoded) -> Tensor | None:
+        if not self.training:
+            return None
+        a, b = self.descriptors.lateral(fixed.eighth), self.descriptors.lateral(moving.eighth)
+        return self.coarse.scores(a, b, fixed.seen(8), moving.seen(8))
 
 
 def halves(both: Encoded) -> tuple[Encoded, Encoded]:

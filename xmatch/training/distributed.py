@@ -37,12 +37,12 @@ class Processes:
             values /= self.count
         return values
 
-    def wrapped(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """A model whose backward pass averages gradients over the processes."""
+    def wrapped(self, model: nn.Module, device: torch.device, *, partly: bool = False) -> nn.Module:
+        """A model whose backward pass averages gradients over the processes; `partly`: some steps train parts."""
         if self.count == 1:
             return model
         ids = [device.index] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, find_unused_parameters=partly)
 
     def wait(self) -> None:
         """Until every process has come here."""

@@ -21,6 +21,8 @@ class LossWeights:
     coarse: float = 1.0
     regression: float = 1.0
     certainty: float = 0.1
+    local: float = 0.5
+    """Of classification by each cell's own looks: attention alone learns where cells are, not what they show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +111,8 @@ def dense_loss(prediction: Prediction, batch, weights: LossWeights = LossWeights
     first, *refined = prediction.scales
     cells = (shape[0] // first.stride, shape[1] // first.stride)
     losses = {"coarse": coarse_loss(prediction.scores, truths[first.stride], cells)}
+    if prediction.local_scores is not None:
+        losses["local"] = coarse_loss(prediction.local_scores, truths[first.stride], cells)
     _, losses["certainty_coarse"] = scale_losses(first, truths[first.stride], truths[first.stride].whole)
     for found, guess in zip(refined, prediction.guesses, strict=True):
         truth = truths[found.stride]
@@ -116,8 +120,7 @@ def dense_loss(prediction: Prediction, batch, weights: LossWeights = LossWeights
         losses[f"regression_{found.stride}"], losses[f"certainty_{found.stride}"] = scale_losses(
             found, truth, reachable
         )
-    kinds = {"coarse": weights.coarse, "regression": weights.regression, "certainty": weights.certainty}
-    total = sum(kinds[name.split("_")[0]] * value for name, value in losses.items())
+    total = sum(getattr(weights, name.split("_")[0]) * value for name, value in losses.items())
     with torch.no_grad():
         for found in prediction.scales if len(refined) == 0 else (first, refined[-1]):
             name = "coarse" if found is first else str(found.stride)

@@ -48,10 +48,12 @@ class Stage:
     """Side of the square images, px."""
     batch: int
     """Pairs per step and process."""
+    finest: int = 1
+    """Stride of the last refinement that is trained, px; 16: global matching alone. Other objectives take no notice."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.size, self.batch) < 1:
-            raise ValueError("steps, size and batch must be at least 1")
+        if min(self.steps, self.size, self.batch, self.finest) < 1:
+            raise ValueError("steps, size, batch and finest must be at least 1")
         if self.size % SIDE_MULTIPLE:
             raise ValueError(f"size must be a multiple of {SIDE_MULTIPLE}")
 

@@ -64,7 +64,7 @@ class Run:
         self.sums: dict[str, float] = {}
         """Of losses and gradient norm since the last report, over `counted` steps."""
         self.counted = 0
-        self._wrapped = processes.wrapped(self.model, device)
+        self._wrapped = processes.wrapped(self.model, device, partly=any(stage.finest > 1 for stage in recipe.stages))
         self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self._kept = [b.clone() for b in self._buffers]
         bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
@@ -96,8 +96,9 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         _copy(self._kept, self._buffers)
+        stage = self.recipe.stage_at(self.step)
         with torch.autocast(**self._autocast):
-            parts = self.objective.step(self._wrapped, batch)
+            parts = self.objective.step(self._wrapped, batch, finest=stage.finest)
         phases.end("forward")
         self.optimiser.zero_grad(set_to_none=True)
         parts["total"].backward()

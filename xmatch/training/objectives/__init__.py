@@ -31,10 +31,13 @@ class Objective(Protocol):
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The network with fresh weights, on the CPU."""
 
-    def step(self, model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         """Scalars, the same names every time; "total" is what is minimised.
 
         The model's forward pass is called exactly once: with several processes, that is where gradients are averaged.
+
+        Args:
+            finest: stride of the last refinement that is trained, where there are any.
         """
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:

@@ -23,8 +23,8 @@ class Dense:
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         return XMatch(built(XMatchConfig, config))
 
-    def step(self, model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
-        return dense_loss(_forward(model, batch), batch)
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        return dense_loss(_forward(model, batch, finest), batch)
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """At every cell of the finest scale that both images show whole."""
@@ -34,5 +34,5 @@ class Dense:
         return tuple(d[whole] for d, whole in zip(distance, truth.whole, strict=True))
 
 
-def _forward(model: nn.Module, batch: TrainingPairs):
-    return model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid)
+def _forward(model: nn.Module, batch: TrainingPairs, finest: int = 1):
+    return model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)

@@ -122,7 +122,7 @@ class SemiDense:
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         return TrainedLoftr(built(LoftrConfig, config))
 
-    def step(self, model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         truth = coarse_truth(batch)
         some = _some(truth)
         found = model({**_images(batch), "truth": some})

@@ -16,7 +16,8 @@ from kornia.feature import LightGlue, gftt_response
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.models.encoder import conv, standardised
+from xmatch.models.encoder import conv
+from xmatch.models.structure import standardised
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.objectives.shapes import built, chosen
 from xmatch.training.objectives.truth import mutual_nearest, true_places
@@ -159,7 +160,7 @@ class Sparse:
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         return SparseMatcher(built(SparseConfig, config))
 
-    def step(self, model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         fixed, moving, layers = _forward(model, batch)
         labels = assignment_truth(batch, fixed, moving)
         losses = torch.stack([assignment_loss(scores, *labels) for scores in layers])
