@@ -37,7 +37,7 @@ class Tiny:
     def build(self, config):
         return Net(**config)
 
-    def step(self, model, batch):
+    def step(self, model, batch, *, finest=1):
         losses = (model(batch.fixed, batch.moving) - batch.warp.mean((1, 2))).square().mean()
         return {"total": losses, "shift": losses.detach().sqrt()}
 
@@ -52,11 +52,11 @@ class Endless(Tiny):
 
     steps = 0
 
-    def step(self, model, batch):
+    def step(self, model, batch, *, finest=1):
         Endless.steps += 1
         if Endless.steps == 3:
             os.kill(os.getpid(), getattr(signal, os.environ["XMATCH_TEST_SIGNAL"]))
-        return super().step(model, batch)
+        return super().step(model, batch, finest=finest)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Both(Tiny):
         self.draws = [batches(recipe, ".", rank, CPU) for rank in (0, 1)]
         self.number = 0
 
-    def step(self, model, batch):
+    def step(self, model, batch, *, finest=1):
         parts = [draw(self.number) for draw in self.draws]
         self.number += 1
         both = {name: torch.cat([getattr(p, name) for p in parts]) for name in ("fixed", "moving", "warp")}

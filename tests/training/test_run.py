@@ -94,11 +94,11 @@ def test_after_a_crash_the_rows_since_the_checkpoint_come_again(recipe, session,
     class Crash(Tiny):
         steps = 0
 
-        def step(self, model, batch):
+        def step(self, model, batch, *, finest=1):
             Crash.steps += 1
             if Crash.steps == 6:
                 raise KeyError("a bug")
-            return super().step(model, batch)
+            return super().step(model, batch, finest=finest)
 
     monkeypatch.setitem(OBJECTIVES, "tiny", Crash)
     with pytest.raises(KeyError):
@@ -168,11 +168,11 @@ class Sick(Tiny):
     steps: list[int] = []
     bad: set[int] = set()
 
-    def step(self, model, batch):
+    def step(self, model, batch, *, finest=1):
         Sick.steps.append(1)
         if len(Sick.steps) in Sick.bad:
             batch.fixed.fill_(float("nan"))
-        return super().step(model, batch)
+        return super().step(model, batch, finest=finest)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_the_fourth_ends_the_run_and_names_step_and_checkpoint(recipe, session, 
 
 def test_want_of_memory_names_the_stage(recipe, session, monkeypatch):
     class Greedy(Tiny):
-        def step(self, model, batch):
+        def step(self, model, batch, *, finest=1):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setitem(OBJECTIVES, "tiny", Greedy)
@@ -213,11 +213,11 @@ def test_want_of_memory_names_the_stage(recipe, session, monkeypatch):
 
 def test_two_runs_do_not_share_a_folder(recipe, session, tmp_path, monkeypatch):
     class Second(Tiny):
-        def step(self, model, batch):
+        def step(self, model, batch, *, finest=1):
             monkeypatch.setitem(OBJECTIVES, "tiny", Tiny)
             with pytest.raises(OutputError, match="another run"):
                 session(recipe())
-            return super().step(model, batch)
+            return super().step(model, batch, finest=finest)
 
     monkeypatch.setitem(OBJECTIVES, "tiny", Second)
     assert session(recipe(), max_minutes=0).step == 1
