@@ -5,10 +5,13 @@ Importing this module costs nothing: versions are read from package metadata, no
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +44,19 @@ def linked_versions() -> dict[str, str | None]:
         return {"GDAL": rasterio.__gdal_version__, "PROJ": rasterio.__proj_version__}
     except ImportError:
         return {"GDAL": None, "PROJ": None}
+
+
+@cache
+def commit() -> str | None:
+    """The commit of a source checkout, "-dirty" when files differ from it; None for an installed package."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():
+        return None
+    git = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def xmatch_version() -> str:

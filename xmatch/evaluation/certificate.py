@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from xmatch.provenance import linked_versions, versions
+from xmatch.provenance import commit, linked_versions, versions
 
 
 def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any]:
@@ -18,7 +17,7 @@ def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any
     return {
         "command": " ".join(command),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "code_sha256": _code_digest(),
         "versions": {**versions(), **linked_versions()},
         "hardware": _hardware(),
@@ -29,18 +28,6 @@ def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any
 
 def _package() -> Path:
     return Path(__file__).resolve().parent.parent
-
-
-def _commit() -> str | None:
-    """The commit of a source checkout, "-dirty" when files differ from it; None for an installed package."""
-    folder = _package().parent
-    if not (folder / ".git").exists():
-        return None
-    try:
-        git = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _code_digest() -> str:

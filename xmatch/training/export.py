@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import torch
 
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.provenance import commit
 from xmatch.synth.recipe import SourceSpec
 from xmatch.training.run import Run
 
@@ -56,19 +55,6 @@ def told(spec: SourceSpec) -> str:
     """A source of data in one line."""
     where = f" {spec.folder}" if spec.folder else ""
     return f"{spec.kind}{where}{': ' + ', '.join(spec.names) if spec.names else ''}, weight {spec.weight:g}"
-
-
-@cache
-def commit() -> str | None:
-    """The commit of a source checkout, "-dirty" when files differ from it; None for an installed package."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    git = ["git", "-C", os.fspath(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def hardware(device: torch.device, processes: int) -> str:
