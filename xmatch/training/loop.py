@@ -113,8 +113,11 @@ class _Session:
         phases = Phases(run.device)
         stopped: Stopped = "done"
 
-        def reasons() -> tuple[bool, bool]:
-            return stop.exit_code is not None, deadline is not None and self.clock() > deadline
+        def reasons() -> tuple[bool, ...]:
+            # Clocks differ: what one process sees, all are told of, or one would wait for the others for ever.
+            now = self.clock()
+            due = now - self.saved_at > 60 * recipe.checkpoint_minutes
+            return stop.exit_code is not None, deadline is not None and now > deadline, due
 
         try:
             while run.step < recipe.steps:
@@ -126,7 +129,7 @@ class _Session:
                 # Not ahead of a step that is timed: its drawing would go unseen.
                 ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
                 prepare = partial(feed.prepare, number + 1) if ahead else lambda: None
-                asked, late = run.advance(batch, phases, prepare, reasons)
+                asked, late, due = run.advance(batch, phases, prepare, reasons)
                 self.pairs += len(batch) * run.processes.count
                 self._tick()
                 self.talk.progress("train", run.step / recipe.steps)
@@ -138,7 +141,7 @@ class _Session:
                 if left and (asked or late):
                     stopped = "signal" if asked else "time"
                     break
-                if self.clock() - self.saved_at > 60 * recipe.checkpoint_minutes:
+                if due:
                     self._save()
         except Exception as error:
             if getattr(error, "path", "") is None and self.saved is not None:
