@@ -39,10 +39,10 @@ def observed(image: Tensor, valid: Tensor) -> Tensor:
     squared = (gx.square() + gy.square()) * trusted
     around = _mean_around(squared, trusted)
     whole = squared.sum((2, 3), keepdim=True) / trusted.sum((2, 3), keepdim=True).clamp(min=1)
-    length = (squared + 1e-12).sqrt()
+    length = squared.sqrt()
     # A tenth of the image's own mean keeps the noise of flat areas from passing for edges.
     strength = (length / (around.sqrt() + 0.1 * whole.sqrt() + 1e-4)).clamp(max=MOST**2).sqrt() * trusted
-    share = strength / length.square()
+    share = strength / squared.clamp(min=1e-12)
     fields = [strength, share * (gx.square() - gy.square()), share * 2 * gx * gy]
     return torch.cat([bright, mask, *(f * trusted for f in fields)], 1)
 
