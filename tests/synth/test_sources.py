@@ -295,15 +295,31 @@ def stub_worlds(**options):
 
 
 def test_a_pool_of_scenes_fills_slowly_and_is_renewed_one_by_one():
-    source, made = stub_worlds(pool=8, uses=32)
+    source, made = stub_worlds(pool=8, draws=2)
     rng = device_rng("cpu", 0)
     counts = []
     for _ in range(12):
         source.draw(16, 32, rng, FULL)
         counts.append(len(made))
-    assert counts[0] == 2 and counts[:7] == [2, 3, 4, 5, 6, 7, 8]
-    assert counts[7:] == [8, 9, 9, 10, 10]
+    assert counts == [2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]
     assert set(made) == {"land", "city"}
+
+
+@pytest.mark.parametrize("number", [1, 9, 40])
+def test_a_draw_shows_the_same_scenes_whatever_was_drawn_before(number):
+    """So that training goes on exactly where it stopped."""
+    drawn = []
+    for start in (0, number):
+        source = Worlds(["land", "city"], pool=4, make=lambda kind, count, side, rng: StubScene(
+            float(torch.rand((), generator=rng)), side))  # fmt: skip
+        for n in range(start, number + 1):
+            source.go_to(n, 5, 0)
+            found = source.draw(8, 32, device_rng("cpu", 5, 0, n), FULL)
+        drawn.append(found)
+    assert torch.equal(drawn[0].first, drawn[1].first) and drawn[0].origins == drawn[1].origins
+    source.go_to(number, 5, 1)
+    other = source.draw(8, 32, device_rng("cpu", 5, 0, number), FULL)
+    assert not torch.equal(drawn[0].first, other.first)
 
 
 def test_world_pairs_show_two_sensors_of_one_place():

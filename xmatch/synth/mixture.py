@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xmatch.synth.sources.aligned import Source
+from xmatch.synth.sources.worlds import Worlds
 
 
 class Mixture:
@@ -28,6 +29,12 @@ class Mixture:
         self.sources = tuple(source for source, _ in pairs)
         total = sum(weight for _, weight in pairs)
         self.shares = tuple(weight / total for _, weight in pairs)
+
+    def go_to(self, number: int, *seed: int) -> None:
+        """The next draw is number `number` of those with this seed: for sources that keep scenes between draws."""
+        for place, source in enumerate(self.sources):
+            if isinstance(source, Worlds):
+                source.go_to(number, *seed, place)
 
     def allot(self, count: int, host: np.random.Generator) -> list[np.ndarray]:
         """For each source, which of `count` pairs it makes."""

@@ -40,6 +40,7 @@ def batches(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device
     def draw(number: int) -> TrainingPairs:
         stage = recipe.stage_at(number)
         difficulty = difficulty_at(recipe.curriculum, number, recipe.steps)
+        mixture.go_to(number, recipe.seed, rank)
         return draw_pairs(mixture, stage.batch, stage.size, device_rng(device, recipe.seed, rank, number), difficulty)
 
     return draw

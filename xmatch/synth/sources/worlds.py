@@ -6,7 +6,6 @@ two oblique views, with parallax, and the flow between them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.modalities.filters import gray
-from xmatch.synth.seeds import host_rng
+from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources.aligned import Aligned, everywhere
 from xmatch.synth.sources.parallax import flow_between, look
 from xmatch.synth.warps import centres
@@ -88,53 +87,63 @@ class _Place:
 class Worlds:
     """Random places of procedural scenes, each seen by two of the scene's sensors.
 
-    What is drawn depends on the scenes that earlier draws have left in the pool, not on the generator alone.
+    The scenes at hand while draw k is made are a function of k and of a seed, whatever was drawn before.
 
     Args:
         kinds: names of worlds (`xmatch.synth.worlds`), drawn evenly.
         pool: scenes held; the pool fills by and by.
-        uses: pairs drawn from the pool before its oldest scene is replaced.
+        draws: until the oldest scene is replaced by a new one.
         make: `xmatch.synth.worlds.make_world`, or one like it.
     """
 
     def __init__(
-        self, kinds: Sequence[str], pool: int = 24, uses: int = 16, make: Callable[..., Any] | None = None
+        self, kinds: Sequence[str], pool: int = 24, draws: int = 3, make: Callable[..., Any] | None = None
     ) -> None:
         if make is None:
             from xmatch.synth.worlds import make_world as make
         self._make = make
         self._kinds = tuple(kinds)
         self._pool_size = pool
-        self._uses = uses
-        self._pool: deque[_Held] = deque()
+        self._draws = draws
+        self._pool: dict[int, _Held] = {}
         self._side = 0
-        self._drawn = 0
+        self._number = 0
+        self._seed: tuple[int, ...] | None = None
+
+    def go_to(self, number: int, *seed: int) -> None:
+        """The next draw is number `number` of those with this seed."""
+        if seed != self._seed:
+            self._pool.clear()
+        self._number, self._seed = number, seed
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
+        if self._seed is None:
+            self._seed = (rng.initial_seed(),)
         host = host_rng(rng)
-        self._renew(count, size, rng, host)
-        held = [self._pool[host.integers(len(self._pool))] for _ in range(count)]
+        self._renew(size, rng.device)
+        self._number += 1
+        pool = list(self._pool.values())
+        held = [pool[host.integers(len(pool))] for _ in range(count)]
         with_parallax = any(one.oblique for one in held) and host.random() < PARALLAX_SHARE
         parts = [_pair(one, size, host, difficulty.gap, with_parallax) for one in held]
         joined = {f.name: _joined([getattr(part, f.name) for part in parts]) for f in fields(Aligned)}
         return Aligned(**joined)
 
-    def _renew(self, count: int, size: int, rng: torch.Generator, host: np.random.Generator) -> None:
-        """Make a scene while the pool is not full, and whenever the pool has been used enough."""
+    def _renew(self, size: int, device: torch.device) -> None:
+        """Let go of old scenes and make new ones, so that the pool is that of this draw."""
         side = 8 * round(SCENE_PER_SIDE * size / 8)
         if side != self._side:
             self._pool.clear()
             self._side = side
-        self._drawn += count
-        missing = 0 if self._pool else max(1, self._pool_size // 4)
-        if not missing and (len(self._pool) < self._pool_size or self._drawn >= self._uses):
-            missing = 1
-        if missing:
-            self._drawn = 0
-        for _ in range(missing):
-            self._pool.append(_held(self._make, self._kinds[host.integers(len(self._kinds))], side, rng, host))
-            if len(self._pool) > self._pool_size:
-                self._pool.popleft()
+        newest = max(1, self._pool_size // 4) + self._number // self._draws
+        wanted = range(max(0, newest - self._pool_size), newest)
+        self._pool = {number: held for number, held in self._pool.items() if number in wanted}
+        for number in wanted:
+            if number not in self._pool:
+                rng = device_rng(device, *self._seed, number)
+                host = host_rng(rng)
+                kind = self._kinds[host.integers(len(self._kinds))]
+                self._pool[number] = _held(self._make, kind, side, rng, host)
 
 
 def _held(make: Callable[..., Any], kind: str, side: int, rng: torch.Generator, host: np.random.Generator) -> _Held:
