@@ -8,7 +8,7 @@ import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
 from xmatch.matchers import SearchRange
-from xmatch.matchers.search import _scales, distinct, search
+from xmatch.matchers.search import scales_within, distinct, search
 from xmatch.matchers.structural import Structural
 
 SIDE = 112
@@ -97,8 +97,8 @@ def test_search_offers_distinct_poses_best_first_and_no_more_than_asked(image):
 
 
 @pytest.mark.parametrize("bounds", [(1.2, 1.9), (0.4, 0.7), (0.9, 0.9), (1.0, 1.0)])
-def test_a_range_of_scales_without_one_in_it_is_covered_from_end_to_end(bounds):
+def test_a_range_ofscales_within_without_one_in_it_is_covered_from_end_to_end(bounds):
     low, high = bounds
-    scales = _scales(SearchRange(centre=np.diag([2.0, 2.0, 1.0]), min_scale=low, max_scale=high), 1.1)
+    scales = scales_within(SearchRange(centre=np.diag([2.0, 2.0, 1.0]), min_scale=low, max_scale=high), 1.1)
     assert (scales.min(), scales.max()) == (pytest.approx(2 * low), pytest.approx(2 * high))
     assert (np.diff(np.log(np.sort(scales))) < np.log(1.1) + 1e-9).all()

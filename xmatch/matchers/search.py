@@ -161,7 +161,7 @@ def search(
         return [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        poses = [pose for found in pool.map(at_scale, _scales(within, scale_step)) for pose in found]
+        poses = [pose for found in pool.map(at_scale, scales_within(within, scale_step)) for pose in found]
     poses.sort(key=lambda pose: -pose.score)
     return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=0.08)
 
@@ -175,7 +175,8 @@ def _angles(within: SearchRange, step_deg: float) -> np.ndarray:
     return middle + np.linspace(-within.max_angle_deg, within.max_angle_deg, 2 * count + 1)
 
 
-def _scales(within: SearchRange, step: float) -> np.ndarray:
+def scales_within(within: SearchRange, step: float) -> np.ndarray:
+    """Scales to try, the middle of the range among them where it holds it, neighbours at most `step` apart."""
     middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
     if not within.min_scale <= 1 <= within.max_scale:
         count = int(np.ceil(np.log(within.max_scale / within.min_scale) / np.log(step) - 1e-6))
