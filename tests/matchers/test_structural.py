@@ -8,7 +8,7 @@ import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
 from xmatch.matchers import SearchRange
-from xmatch.matchers.search import scales_within, distinct, search
+from xmatch.matchers.search import distinct, scales_within, search
 from xmatch.matchers.structural import Structural
 
 SIDE = 112

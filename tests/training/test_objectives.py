@@ -73,6 +73,18 @@ def test_every_parameter_that_is_trained_gets_a_gradient(trained):
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+def test_a_stage_that_ends_coarse_leaves_the_finer_refiners_alone():
+    objective = load_objective("dense")
+    model = objective.build(objective.config(None, SMALL["dense"]))
+    for finest, trained in ((16, set()), (4, {"8", "4"})):
+        model.zero_grad(set_to_none=True)
+        parts = objective.step(model, pairs(), finest=finest)
+        parts["total"].backward()
+        reached = {s for s in "8421" if all(p.grad is not None for p in model.refiners[s].parameters())}
+        assert reached == trained
+        assert {name for name in parts if name.startswith("regression")} == {f"regression_{s}" for s in trained}
+
+
 def test_a_batch_in_which_nothing_is_seen_twice_has_a_finite_loss_and_gradient(trained):
     objective, model = trained
     batch = pairs()
