@@ -26,6 +26,16 @@ def test_going_on_cuts_off_later_rows_and_half_a_line(tmp_path):
     assert rows(path) == ["step,total", "1,0.5", "2,0.25", "3,0.125"]
 
 
+def test_what_a_later_stage_reports_besides_becomes_a_column(tmp_path):
+    path = tmp_path / "h.csv"
+    history = History(path, 0)
+    history.add({"step": 1, "total": 0.5})
+    history.add({"step": 2, "total": 0.25, "regression_8": 0.1})
+    assert rows(path) == ["step,total,regression_8", "1,0.5,", "2,0.25,0.1"]
+    History(path, 2).add({"step": 3, "total": 0.125})
+    assert rows(path) == ["step,total,regression_8", "1,0.5,", "2,0.25,0.1", "3,0.125,"]
+
+
 def test_beginning_anew_removes_what_was_there(tmp_path):
     path = tmp_path / "h.csv"
     path.write_text("step,other\n1,2\n")

@@ -31,29 +31,33 @@ class History:
         kept = [row for row in _read(path) if int(row["step"]) <= first_step] if first_step else []
         if kept:
             self._columns = list(kept[0])
-            text = io.StringIO()
-            writer = csv.DictWriter(text, self._columns)
-            writer.writeheader()
-            writer.writerows(kept)
-            with atomic_write(path, overwrite=True) as temporary:
-                Path(temporary).write_text(text.getvalue(), encoding="utf-8", newline="")
+            self._write_anew(kept)
         else:
             path.unlink(missing_ok=True)
         self._events = _event_writer(tensorboard, first_step) if tensorboard else None
 
     def add(self, row: Row) -> None:
-        """Append a row with a "step"; the first row's keys are the columns."""
+        """Append a row with a "step"; what no row before had becomes a column."""
+        more = [name for name in row if name not in self._columns]
+        if more:
+            self._columns += more
+            self._write_anew(_read(self._path))
         with open(self._path, "a", encoding="utf-8", newline="") as file:
-            if not self._columns:
-                self._columns = list(row)
-                csv.DictWriter(file, self._columns).writeheader()
-            csv.DictWriter(file, self._columns, restval="", extrasaction="ignore").writerow(row)
+            csv.DictWriter(file, self._columns, restval="").writerow(row)
         if self._events is not None:
             # A row that is about one kind of thing names it in a text; the curves of the kinds stay apart.
             group = "/".join([self._path.stem, *(value for value in row.values() if isinstance(value, str))])
             for name, value in row.items():
                 if name != "step" and not isinstance(value, str):
                     self._events.add_scalar(f"{group}/{name}", value, int(row["step"]))
+
+    def _write_anew(self, rows: list[dict[str, str]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_write(self._path, overwrite=True) as temporary:
+            Path(temporary).write_text(text.getvalue(), encoding="utf-8", newline="")
 
     def close(self) -> None:
         if self._events is not None:
