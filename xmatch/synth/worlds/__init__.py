@@ -56,6 +56,10 @@ def _city(count: int, size: int, rng: torch.Generator) -> Scene:
     return Scene("city", ground, land.SENSORS, ground.height)
 
 
+def _region(count: int, size: int, rng: torch.Generator) -> Scene:
+    return Scene("region", land.region(count, size, rng), land.FROM_SPACE)
+
+
 def _tissue(count: int, size: int, rng: torch.Generator) -> Scene:
     return Scene("tissue", tissue.make_body(count, size, rng), tissue.SENSORS)
 
@@ -71,6 +75,7 @@ def _indoor(count: int, size: int, rng: torch.Generator) -> Scene:
 WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
     "land": _land,
     "city": _city,
+    "region": _region,
     "tissue": _tissue,
     "cells": _cells,
     "indoor": _indoor,

@@ -58,6 +58,26 @@ TOWN = Profile(
 )
 
 
+REGION = Profile(
+    (
+        ("farmland", 4.0),
+        ("village", 3.0),
+        ("suburb", 3.0),
+        ("centre", 1.5),
+        ("works", 1.0),
+        ("woodland", 1.5),
+        ("wilds", 1.0),
+    ),
+    (0.03, 0.12),
+    0.5,
+    0.7,
+    0.6,
+    0.4,
+    0.8,
+)
+"""What satellites of 8 to 30 m a pixel see: a house is less than a pixel, a town is texture."""
+
+
 @dataclass(frozen=True, eq=False)
 class Ground:
     """Layers of B scenes, (B, 1, H, W) each; all on one pixel grid, seen from straight above."""
