@@ -1,0 +1,45 @@
+"""From errors to the shares of them below thresholds, and the area under that curve; percent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def auc(errors: Sequence[float], thresholds: Sequence[float]) -> np.ndarray:
+    """(T,) area under the recall curve from 0 up to each threshold, percent of the whole; NaN for no errors.
+
+    The exact trapezoid of SuperGlue's `pose_auc` (Sarlin et al. 2020), which RoMa and MINIMA use too: the recall
+    curve joins (0, 0) and (sorted error i, i / N) by straight lines and stays level after the last one.
+    """
+    errors = np.sort(np.asarray(errors, dtype=np.float64))
+    if not len(errors):
+        return np.full(len(thresholds), np.nan)
+    recall = np.arange(len(errors) + 1) / len(errors)
+    errors = np.concatenate([[0.0], errors])
+    areas = []
+    for threshold in thresholds:
+        last = np.searchsorted(errors, threshold)
+        x = np.append(errors[:last], threshold)
+        y = np.append(recall[:last], recall[max(last - 1, 0)])
+        areas.append(100.0 * np.trapezoid(y, x) / threshold)
+    return np.array(areas)
+
+
+def success_rate(errors: Sequence[float], threshold: float) -> float:
+    """Share of errors below `threshold`, percent; NaN for no errors."""
+    errors = np.asarray(errors, dtype=np.float64)
+    return float(100.0 * (errors < threshold).mean()) if len(errors) else float("nan")
+
+
+def shares_up_to(errors: Sequence[float], thresholds: Sequence[float]) -> np.ndarray:
+    """(T,) share of errors at most each threshold, percent; NaN for no errors.
+
+    Published codes of matching accuracy and PCK count an error that equals the threshold; those of success rates
+    (`success_rate`) do not.
+    """
+    errors, thresholds = np.asarray(errors, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
+    if not len(errors):
+        return np.full(len(thresholds), np.nan)
+    return 100.0 * np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)

@@ -1,0 +1,96 @@
+"""How far a whole registration is off: at the corners, over the overlap, at landmarks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xmatch.coords import corners, pixel_centres
+from xmatch.metrics.distances import distances_px
+from xmatch.transforms import Transform
+
+
+def corner_error_px(estimate: Transform | None, truth: Transform, width: int, height: int) -> float:
+    """Mean distance between the four outer corners of moving mapped by `estimate` and by `truth`, fixed px.
+
+    As in HPatches homography benchmarks (SuperPoint, DeTone et al. 2018, section 7.3), with corners counted at
+    the outer edges of the image. Infinity when there is no estimate or a corner has no finite image.
+    """
+    return _mean_distance(estimate, truth, corners(width, height))
+
+
+def grid_error_px(
+    estimate: Transform | None,
+    truth: Transform,
+    moving_size: tuple[int, int],
+    fixed_size: tuple[int, int],
+    nodes: int = 32,
+) -> float:
+    """Mean distance over a lattice of moving pixels whose true place lies inside fixed, fixed px.
+
+    The lattice has about `nodes` nodes along the shorter side. Sizes are (width, height) px. Unlike the corner
+    error it asks only where both images see the scene. NaN when the images do not overlap; infinity when there is
+    no estimate or it is not finite there.
+    """
+    width, height = moving_size
+    lattice = pixel_centres(width, height, step=max(1, min(width, height) // nodes)).reshape(-1, 2)
+    target = truth(lattice)
+    inside = ((target >= 0) & (target <= np.array(fixed_size))).all(axis=1)
+    return _mean_distance(estimate, truth, lattice[inside]) if inside.any() else float("nan")
+
+
+def _mean_distance(estimate: Transform | None, truth: Transform, xy: np.ndarray) -> float:
+    return float("inf") if estimate is None else float(distances_px(estimate(xy), truth(xy)).mean())
+
+
+def landmark_errors_px(estimate: Transform | None, moving_xy: np.ndarray, fixed_xy: np.ndarray) -> np.ndarray:
+    """(N,) target registration errors of landmarks, fixed px: |estimate(moving_xy) - fixed_xy|.
+
+    Fitzpatrick and West 2001, IEEE TMI 20(9). Infinity when there is no estimate or a landmark has no finite image.
+
+    Args:
+        estimate: moving px -> fixed px, or None where the registration failed.
+        moving_xy: (N, 2) px.
+        fixed_xy: (N, 2) px; row i marks what row i of `moving_xy` marks.
+    """
+    return distances_px(np.full(np.shape(fixed_xy), np.nan) if estimate is None else estimate(moving_xy), fixed_xy)
+
+
+class TargetErrors(NamedTuple):
+    """Target registration errors of one pair of images; NaN when it has no landmarks."""
+
+    mean_px: float
+    median_px: float
+    max_px: float
+    mean_relative: float
+    """Of the errors divided by the diagonal of fixed, as the two below (rTRE)."""
+    median_relative: float
+    max_relative: float
+    n: int
+    """Landmarks."""
+
+
+def target_errors(errors_px: np.ndarray, fixed_size: tuple[int, int]) -> TargetErrors:
+    """The numbers that ANHIR ranks by: rTRE = TRE / sqrt(w^2 + h^2) of the image that the landmarks are compared in.
+
+    Borovec et al. 2020, IEEE TMI 39(10). Over the pairs of a data set ANHIR takes the average and the
+    median of `median_relative` and of `max_relative`.
+
+    Args:
+        errors_px: (N,) from `landmark_errors_px`.
+        fixed_size: (width, height) px.
+    """
+    errors = np.asarray(errors_px, dtype=np.float64)
+    px = [float(of(errors)) for of in (np.mean, np.median, np.max)] if len(errors) else [float("nan")] * 3
+    diagonal = float(np.hypot(*fixed_size))
+    return TargetErrors(*px, *(value / diagonal for value in px), len(errors))
+
+
+def landmark_robustness(errors_px: np.ndarray, before_px: np.ndarray) -> float:
+    """Share of landmarks that the registration brought closer, percent; NaN for none.
+
+    Borovec et al. 2020: R = |{l: rTRE_l < initial rTRE_l}| / |L|. Both (N,), in the same unit.
+    """
+    closer = np.asarray(errors_px) < np.asarray(before_px)
+    return float(100.0 * closer.mean()) if len(closer) else float("nan")
