@@ -1,5 +1,6 @@
 """Readers of published data sets, from the folder that the user has them in to pairs with truth."""
 
+from xmatch.evaluation.datasets.registry import DATASETS, dataset_names, load_dataset
 from xmatch.evaluation.datasets.sample import (
     DataSet,
     LandmarkTruth,
@@ -10,4 +11,15 @@ from xmatch.evaluation.datasets.sample import (
     Truth,
 )
 
-__all__ = ["DataSet", "LandmarkTruth", "PoseTruth", "Sample", "TrackTruth", "TransformTruth", "Truth"]
+__all__ = [
+    "DATASETS",
+    "DataSet",
+    "LandmarkTruth",
+    "PoseTruth",
+    "Sample",
+    "TrackTruth",
+    "TransformTruth",
+    "Truth",
+    "dataset_names",
+    "load_dataset",
+]

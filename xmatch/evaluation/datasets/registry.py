@@ -1,0 +1,35 @@
+"""All data sets that can be read, by name."""
+
+from __future__ import annotations
+
+from xmatch.errors import UsageError
+from xmatch.evaluation.datasets import anhir, fire, hpatches, manifest, mmim, osdataset, srif
+from xmatch.evaluation.datasets.sample import DataSet
+
+TASKS = ("registration", "homography", "landmarks", "pose", "semantic", "tracking")
+
+DATASETS: dict[str, DataSet] = {
+    dataset.name: dataset
+    for dataset in (
+        *(manifest.DATASET, srif.DATASET, mmim.DATASET, osdataset.DATASET),
+        *hpatches.DATASETS,
+        *(fire.DATASET, *anhir.DATASETS),
+    )
+}
+"""In the order of `TASKS`."""
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names that `load_dataset` knows, ordered by task."""
+    return tuple(DATASETS)
+
+
+def load_dataset(name: str) -> DataSet:
+    """The data set of that name; its `read` takes the folder.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in DATASETS:
+        raise UsageError(f"no data set is called {name!r}", hint=f"known: {', '.join(DATASETS)}")
+    return DATASETS[name]
