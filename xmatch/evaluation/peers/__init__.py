@@ -1,0 +1,171 @@
+"""Peers and controls: what a benchmark compares xmatch with.
+
+A peer takes two files and says how one lies on the other, or why it cannot tell. Controls are peers that look at no
+content: what they score is what a benchmark gives away. `PEERS` is the vocabulary; builders import what they need when
+they are called. A peer from outside joins through the entry-point group `xmatch.peers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from xmatch.errors import UsageError
+from xmatch.transforms import Transform
+
+PixelOrigin = Literal["corner", "center"]
+"""What (0, 0) is: the outer corner of the first pixel, as xmatch and GDAL count, or its centre, as OpenCV does."""
+
+
+@dataclass(frozen=True)
+class PeerSettings:
+    """What all peers are told alike, and what some of them need besides."""
+
+    transform: str = "similarity"
+    """Kind that correspondences are turned into, "similarity" or "homography"; peers that search poses find
+    similarities whatever stands here."""
+    tolerance_px: float = 3.0
+    """Distance in fixed px up to which a correspondence counts as an inlier."""
+    max_scale: float = 3.0
+    """Results beyond this scale, or below its inverse, are said to be failures, relative to equal widths."""
+    seed: int = 0
+    threads: int = 1
+    truth: Transform | None = None
+    """Moving px -> fixed px, for the control `truth` alone: no other peer looks at it."""
+    matcher: str = "structural"
+    """Of the peer `xmatch`: a name in `xmatch.matchers.MATCHERS`."""
+    weights: str | None = None
+    """Of the peer `xmatch`."""
+    command: str | None = None
+    """Of the peer `program`: a template with {fixed}, {moving} and {output}. No shell reads it."""
+    output_suffix: str = ".json"
+    """Of the file that {output} stands for, for programs that look at it."""
+    pixel_origin: PixelOrigin = "corner"
+    """How the program counts."""
+    direction: Literal["moving_to_fixed", "fixed_to_moving"] = "moving_to_fixed"
+    """What the program's matrix maps."""
+    python: str | None = None
+    """Of the peer `arosics`: the Python of an environment that AROSICS is installed in."""
+
+    def __post_init__(self) -> None:
+        if self.transform not in ("similarity", "homography"):
+            raise ValueError(f"transform {self.transform!r} is neither 'similarity' nor 'homography'")
+        if self.pixel_origin not in ("corner", "center"):
+            raise ValueError(f"pixel_origin {self.pixel_origin!r} is neither 'corner' nor 'center'")
+        if self.direction not in ("moving_to_fixed", "fixed_to_moving"):
+            raise ValueError(f"direction {self.direction!r} is neither 'moving_to_fixed' nor 'fixed_to_moving'")
+        if not self.tolerance_px > 0 or not self.max_scale > 1:
+            raise ValueError("want tolerance_px above 0 and max_scale above 1")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a peer says of a pair."""
+
+    transform: Transform | None
+    """Moving px -> fixed px of the full files, corner-counted; None when there is none."""
+    reason: str | None = None
+    """Why there is no transform, in one plain sentence."""
+    correspondences: int | None = None
+    """How many the peer found, where it works with such."""
+    inliers: int | None = None
+    """How many of them the transform explains."""
+
+    def __post_init__(self) -> None:
+        if (self.transform is None) != bool(self.reason):
+            raise ValueError("a peer gives either a transform or the reason why there is none")
+
+
+class Peer(Protocol):
+    name: str
+
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+        """Lay `moving` on `fixed`. Not to find anything is an answer with its reason, not an error.
+
+        Raises:
+            InputError: an image cannot be read.
+            UsageError: a setting that this peer needs is missing or wrong.
+        """
+
+
+def _control(name: str) -> Callable[[], Peer]:
+    def build() -> Peer:
+        from xmatch.evaluation.peers.controls import CONTROLS
+
+        return CONTROLS[name]()
+
+    return build
+
+
+def _keypoints(detector: str) -> Callable[[], Peer]:
+    def build() -> Peer:
+        from xmatch.evaluation.peers.keypoints import Keypoints
+
+        return Keypoints(detector)
+
+    return build
+
+
+def _phase() -> Peer:
+    from xmatch.evaluation.peers.phase import PhaseCorrelation
+
+    return PhaseCorrelation()
+
+
+def _mutual_information() -> Peer:
+    from xmatch.evaluation.peers.mutual_information import MutualInformation
+
+    return MutualInformation()
+
+
+def _xmatch() -> Peer:
+    from xmatch.evaluation.peers.xmatch_itself import Xmatch
+
+    return Xmatch()
+
+
+def _program() -> Peer:
+    from xmatch.evaluation.peers.program import Program
+
+    return Program()
+
+
+def _arosics() -> Peer:
+    from xmatch.evaluation.peers.program import Arosics
+
+    return Arosics()
+
+
+PEERS: dict[str, Callable[[], Peer]] = {
+    "identity": _control("identity"),
+    "centre": _control("centre"),
+    "truth": _control("truth"),
+    "border-fit": _control("border-fit"),
+    "sift": _keypoints("sift"),
+    "akaze": _keypoints("akaze"),
+    "orb": _keypoints("orb"),
+    "phase-correlation": _phase,
+    "mutual-information": _mutual_information,
+    "xmatch": _xmatch,
+    "program": _program,
+    "arosics": _arosics,
+}
+"""name -> builder."""
+
+
+def load_peer(name: str) -> Peer:
+    """The peer of that name, from `PEERS` or from an installed plug-in.
+
+    Raises:
+        UsageError: no such peer.
+    """
+    if name in PEERS:
+        return PEERS[name]()
+    from importlib.metadata import entry_points
+
+    plugins = {point.name: point for point in entry_points(group="xmatch.peers")}
+    if name in plugins:
+        return plugins[name].load()()
+    raise UsageError(f"there is no peer {name!r}", hint=f"known: {', '.join([*PEERS, *plugins])}")

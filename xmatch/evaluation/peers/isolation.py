@@ -1,0 +1,143 @@
+"""One peer on one pair in a process of its own, so that whatever it does there ends as a `Found` with its reason.
+
+`xmatch.evaluation.workers` keeps processes from pair to pair, which xmatch can be trusted with. Here each call has a
+new one, at the head of its own process group: a time-out must end the programs that a peer has started too, and a peak
+of memory must not be that of the pair before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from xmatch.errors import XmatchError
+from xmatch.evaluation.peers import Found, Peer, PeerSettings
+
+TIMEOUT_S = 300.0
+POLL_S = 0.02
+TAIL = 300
+"""Characters of a dead process's talk that its reason repeats."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a peer said, and what that cost."""
+
+    found: Found
+    seconds: float
+    """Wall time of the peer itself, without the start of its process; with it, when it did not live to tell."""
+    peak_memory_mib: float | None
+    """Of resident memory: the peer's process or the largest program it ran, whichever is more. None where the system
+    does not say (only Linux does for a process that died)."""
+
+
+def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, timeout_s: float = TIMEOUT_S) -> Run:
+    """`peer(fixed, moving, settings)` in a process of its own.
+
+    Crashes, exceptions, answers that are none and time-outs are `Found`s without a transform.
+
+    Args:
+        peer: picklable; a fresh interpreter must be able to import its class.
+        timeout_s: wall time, with the start of the process; then its whole process group is killed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        order, answer, talk = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "talk.txt"))
+        order.write_bytes(pickle.dumps((peer, Path(fixed), Path(moving), settings)))
+        threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
+        # What a peer needs to be found by its name is found where this process would find it.
+        environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+        start = time.perf_counter()
+        with talk.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "xmatch.evaluation.peers.isolation", os.fspath(order), os.fspath(answer)],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=environment,
+                start_new_session=True,
+            )
+        try:
+            in_time, peak_mib = _watched(process, start + timeout_s)
+        finally:
+            # Before it is waited for: until then its number, which is the group's, cannot be given to another.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        seconds = time.perf_counter() - start
+        if not in_time:
+            return Run(Found(None, f"It was stopped after {timeout_s:g} s."), seconds, peak_mib)
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError):
+            run = pickle.loads(answer.read_bytes())
+            if isinstance(run, Run):
+                return run
+        code = process.returncode
+        ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return Run(Found(None, f"Its process {ended} before it answered: {_tail(talk)}"), seconds, peak_mib)
+
+
+def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
+    """Whether the process ended before the deadline (it is left unwaited-for), and the peak of its own memory, MiB."""
+    peak_mib = None
+    while True:
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if ended or time.perf_counter() > deadline:
+            return ended, peak_mib
+        now = _peak_mib(process.pid)
+        peak_mib = now if now is not None else peak_mib
+        time.sleep(POLL_S)
+
+
+def _peak_mib(pid: int | str) -> float | None:
+    # Not ru_maxrss: a new program's begins with what its parent held when it was started.
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return None
+
+
+def _tail(talk: Path) -> str:
+    return " ".join(talk.read_text(errors="replace")[-4 * TAIL :].split())[-TAIL:] or "it said nothing."
+
+
+def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:
+    """In the process of its own."""
+    start = time.perf_counter()
+    try:
+        found = peer(fixed, moving, settings)
+        if not isinstance(found, Found):
+            found = Found(None, f"It answered with {type(found).__name__} instead of Found.")
+    except XmatchError as error:
+        found = Found(None, str(error))
+    except MemoryError:
+        found = Found(None, "It ran out of memory.")
+    except Exception as error:
+        found = Found(None, f"It failed: {type(error).__name__}: {error}")
+    seconds = time.perf_counter() - start
+    own = _peak_mib("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Of the largest program that it has run and waited for.
+    programs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return Run(found, seconds, max(own, programs))
+
+
+def main(order: str, answer: str) -> None:
+    run = _run(*pickle.loads(Path(order).read_bytes()))
+    unfinished = Path(f"{answer}.unfinished")
+    unfinished.write_bytes(pickle.dumps(run))
+    unfinished.replace(answer)
+
+
+if __name__ == "__main__":
+    # Pickled classes must be those of the importable module, not of __main__.
+    from xmatch.evaluation.peers import isolation
+
+    isolation.main(*sys.argv[1:])
