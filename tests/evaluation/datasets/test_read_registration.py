@@ -24,20 +24,37 @@ def touch(*paths):
         path.touch()
 
 
-def write_srif(root, modality, *numbers):
+def write_srif(root, modality, *numbers, truth=TURN[:2]):
     for n in numbers:
         touch(root / modality / f"pair{n}_1.jpg", root / modality / f"pair{n}_2.jpg")
-        np.savetxt(root / modality / f"gt_{n}.txt", TURN[:2], fmt="%16.7e")
+        np.savetxt(root / modality / f"gt_{n}.txt", truth, fmt="%16.7e")
 
 
-def test_srif_image_2_moves_onto_image_1_by_the_inverse_of_the_text(tmp_path):
-    write_srif(tmp_path / "dataset", "Optical-SAR", 10, 2)
+def test_srif_pairs_are_listed_by_modality_and_number(tmp_path):
+    write_srif(tmp_path / "dataset", "Optical-Map", 10, 2)
     write_srif(tmp_path / "dataset", "Nighttime", 1)
     samples = load_dataset("srif").read(tmp_path)
-    assert [s.id for s in samples] == ["Nighttime/001", "Optical-SAR/002", "Optical-SAR/010"]
-    assert [s.group for s in samples] == ["Nighttime", "Optical-SAR", "Optical-SAR"]
+    assert [s.id for s in samples] == ["Nighttime/001", "Optical-Map/002", "Optical-Map/010"]
+    assert [s.group for s in samples] == ["Nighttime", "Optical-Map", "Optical-Map"]
     assert samples[0].fixed.name == "pair1_1.jpg" and samples[0].moving.name == "pair1_2.jpg"
-    np.testing.assert_allclose(samples[0].truth.transform(TURNED), FIRST, atol=1e-12)
+
+
+def test_srif_image_2_moves_onto_image_1_by_the_inverse_of_the_text_and_about_the_middle(tmp_path):
+    """As in Nighttime: images of 320 x 256 px, turned about their middle; the numbers are of such a truth."""
+    turn = np.array([[8.9879405e-01, 4.3837115e-01, -3.9918554e01], [-4.3837115e-01, 8.9879405e-01, 8.3093746e01]])
+    write_srif(tmp_path, "Nighttime", 1, truth=turn)
+    (sample,) = load_dataset("srif").read(tmp_path)
+    middle = np.array([[160.0, 128.0]])
+    np.testing.assert_allclose(sample.truth.transform(middle), middle, atol=1e-4)
+    there = middle @ turn[:, :2].T + turn[:, 2] + np.array([[turn[0, 0], turn[1, 0]]])
+    np.testing.assert_allclose(sample.truth.transform(there), middle + [[1.0, 0.0]], atol=1e-4)
+
+
+def test_srif_is_without_the_modality_whose_truth_is_wrong_unless_asked_as_published(tmp_path):
+    write_srif(tmp_path, "Optical-SAR", 4)
+    write_srif(tmp_path, "Nighttime", 4)
+    assert [s.group for s in load_dataset("srif").read(tmp_path)] == ["Nighttime"]
+    assert [s.group for s in load_dataset("srif-published").read(tmp_path)] == ["Nighttime", "Optical-SAR"]
 
 
 def test_srif_reads_the_folder_of_modalities_too_and_lists_pairs_whose_images_lack(tmp_path):
@@ -159,7 +176,14 @@ def test_hpatches_without_a_homography_names_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("srif", "gt_1.txt"), ("mmim", ".mat"), ("osdataset", "opt1.png"), ("hpatches", "v_"), ("hpatches-108", "v_")],
+    [
+        ("srif", "gt_1.txt"),
+        ("srif-published", "Optical-SAR"),
+        ("mmim", ".mat"),
+        ("osdataset", "opt1.png"),
+        ("hpatches", "v_"),
+        ("hpatches-108", "v_"),
+    ],
 )
 def test_another_folder_is_refused_with_what_it_lacks(tmp_path, name, told):
     touch(tmp_path / "holiday.jpg")

@@ -11,7 +11,7 @@ TASKS = ("registration", "homography", "landmarks", "pose", "semantic", "trackin
 DATASETS: dict[str, DataSet] = {
     dataset.name: dataset
     for dataset in (
-        *(manifest.DATASET, srif.DATASET, mmim.DATASET, osdataset.DATASET),
+        *(manifest.DATASET, *srif.DATASETS, mmim.DATASET, osdataset.DATASET),
         *hpatches.DATASETS,
         *(fire.DATASET, *anhir.DATASETS),
     )
