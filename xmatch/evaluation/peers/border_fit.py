@@ -1,7 +1,7 @@
 """A control that reads the slant of a black frame and nothing else.
 
 SRIF as published turned its second images inside their own canvas: the lines that bound the black repeat the answer,
-and this control beats all published matchers there.
+and this control beats the matchers published for it that were not adapted to it.
 
 Each slanted line is a side of the other image's frame. Two opposite sides give a scale, and where the middle lies
 between them. A direction of which no side is seen is taken to be centred, at scale 1 if the other one says nothing.

@@ -25,7 +25,7 @@ from xmatch.evaluation.peers import Found, Peer, PeerSettings
 TIMEOUT_S = 300.0
 POLL_S = 0.02
 TAIL = 300
-"""Characters of a dead process's talk that its reason repeats."""
+"""Characters of a failed program's talk that its reason repeats."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -82,7 +82,7 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
                 return run
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return Run(Found(None, f"Its process {ended} before it answered: {_tail(talk)}"), seconds, peak_mib)
+        return Run(Found(None, f"Its process {ended} before it answered: {tail(talk)}"), seconds, peak_mib)
 
 
 def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
@@ -105,8 +105,12 @@ def _peak_mib(pid: int | str) -> float | None:
     return None
 
 
-def _tail(talk: Path) -> str:
-    return " ".join(talk.read_text(errors="replace")[-4 * TAIL :].split())[-TAIL:] or "it said nothing."
+def tail(talk: Path) -> str:
+    """The end of what a program said, as one line."""
+    with talk.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * TAIL))
+        words = file.read().decode(errors="replace").split()
+    return " ".join(words)[-TAIL:] or "it said nothing."
 
 
 def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:

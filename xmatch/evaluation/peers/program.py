@@ -24,12 +24,11 @@ from xmatch.errors import UsageError
 from xmatch.estimate import estimate
 from xmatch.evaluation.peers import Found, PeerSettings
 from xmatch.evaluation.peers.images import size_of
+from xmatch.evaluation.peers.isolation import tail
 from xmatch.transforms import Linear
 
 PLACES = ("{fixed}", "{moving}", "{output}")
 MAX_ANSWER_BYTES = 64 * 2**20
-TAIL = 300
-"""Characters of a failed program's talk that its reason repeats."""
 AROSICS_SCRIPT = Path(__file__).with_name("arosics_script.py")
 
 
@@ -99,14 +98,6 @@ def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings)
     count, inliers = len(answer), int(fitted.inliers.sum())
     reason = None if fitted.transform else f"No {settings.transform} explains the program's {count} correspondences."
     return Found(fitted.transform, reason, count, inliers)
-
-
-def tail(talk: Path) -> str:
-    """The end of what a program said, as one line."""
-    with talk.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * TAIL))
-        words = file.read().decode(errors="replace").split()
-    return " ".join(words)[-TAIL:] or "it said nothing."
 
 
 def read_answer(path: Path, settings: PeerSettings) -> Linear | Correspondences:
