@@ -10,11 +10,10 @@ import torch
 from made_views import pose, scene, seen_from, view
 
 from tests.models.test_matcher import TINY
-from xmatch.coords import from_centre_xy
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
 from xmatch.matchers import Hypothesis, SearchRange
-from xmatch.matchers.learned import Learned, _laid, _mirrored, _scales, _sides, _small, _turned
+from xmatch.matchers.learned import Learned, _laid, _small
 from xmatch.matchers.network import Network
 from xmatch.matchers.weights import open_network
 from xmatch.models import XMatch
@@ -33,45 +32,6 @@ def network() -> Network:
     return Network(XMatch(TINY))
 
 
-def at(image: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Grey levels of whole pixels at corner-counted positions."""
-    x, y = np.floor(xy).astype(int).T
-    return image[y, x]
-
-
-def pixel_centres(height: int, width: int) -> np.ndarray:
-    return from_centre_xy(np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(-1, 2).astype(float))
-
-
-def through(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    return xy @ matrix[:2, :2].T + matrix[:2, 2]
-
-
-@pytest.mark.parametrize("quarters", range(4))
-@pytest.mark.parametrize("over", [False, True])
-def test_a_turned_side_knows_where_each_of_its_pixels_lies_in_the_view(image, quarters, over):
-    whole = view(image[:90, :70])
-    side = _small(whole, 1.0)
-    side = _turned(_mirrored(side) if over else side, quarters)
-    places = through(side.to_view, pixel_centres(*side.image.shape))
-    np.testing.assert_allclose(at(whole.image, places), side.image.ravel(), atol=1e-6)
-
-
-def test_only_turns_near_the_range_are_looked_at(image):
-    small = _small(view(image), 1.0)
-    count = {a: sum(map(len, _sides(small, SearchRange(max_angle_deg=a)))) for a in (10, 60, 180)}
-    assert count == {10: 1, 60: 3, 180: 4}
-    assert sum(map(len, _sides(small, SearchRange(mirror=True)))) == 8
-
-
-def test_scales_cover_the_range_evenly():
-    scales = _scales(SearchRange(min_scale=0.5, max_scale=2.0))
-    assert len(scales) == 3
-    assert scales[1] == pytest.approx(1.0)
-    assert scales[0] * scales[2] == pytest.approx(1.0)
-    assert _scales(SearchRange(min_scale=0.9, max_scale=1.1)) == [pytest.approx(np.sqrt(0.99))]
-
-
 def test_a_view_laid_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_it_came_from(image):
     truth = pose(SIDE, SIDE, turn_deg=20, shift=(4, -3))
     moving = seen_from(image, truth)
@@ -83,14 +43,14 @@ def test_a_view_laid_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 71)])
-def test_an_untrained_refinement_of_images_of_any_size_leaves_everything_where_it_is(network, image, size):
+def test_what_is_not_valid_is_neither_matched_nor_matched_to(network, image, size):
     part = image[: size[0], : size[1]]
     valid = np.ones(size, bool)
     valid[:, :9] = False
-    found = network.nearby(network.encode([part], [valid]), part, valid)
-    assert len(found) > 0.5 * (size[0] // 2) * (size[1] // 2)
-    np.testing.assert_allclose(found.moving_xy, found.fixed_xy, atol=1e-3)
-    assert found.fixed_xy[:, 0].min() > 9 and found.fixed_xy[:, 1].max() < size[0]
+    found = network.match(network.encode([part], [valid]), part, valid)
+    assert len(found) > 100
+    for xy in (found.fixed_xy, found.moving_xy):
+        assert xy[:, 0].min() > 9 and xy[:, 0].max() < size[1] and xy[:, 1].max() < size[0]
 
 
 def test_an_untrained_network_claims_nothing_absurd(network, image):
@@ -106,7 +66,7 @@ def test_saved_weights_match_as_they_did_before(network, image, tmp_path):
     save_weights(tmp_path / "tiny.safetensors", network.model.state_dict(), metadata())
     again = open_network("tiny", str(tmp_path / "tiny.safetensors"), "cpu")
     valid = np.ones_like(image, bool)
-    one, other = (n.globally(n.encode([image], [valid]), [image.T], [valid])[0] for n in (network, again))
+    one, other = (n.match(n.encode([image], [valid]), image.T, valid) for n in (network, again))
     np.testing.assert_array_equal(one.moving_xy, other.moving_xy)
     np.testing.assert_array_equal(one.certainty, other.certainty)
 

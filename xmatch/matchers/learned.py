@@ -1,12 +1,13 @@
-"""The learned matcher: global matching of all turns and scales at low resolution, then dense refinement of the best.
+"""The learned matcher: poses that structure or learned fields propose, each matched densely, the surest one first.
 
-Each hypothesis is matched a second time on moving as it would look under the first estimate, so that the network
-sees small motion only and no black corners that it would take for content: what is not valid is masked out.
+A pose is matched on moving as it would look under it, so that the network sees small motion only and no black corners
+that it would take for content: what is not valid is masked out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 import cv2
 import numpy as np
@@ -15,19 +16,20 @@ from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.matchers import MIN_SIDE_PX, Hypothesis, Matches, SearchRange, says_something
+from xmatch.matchers.fields import search_fields
 from xmatch.matchers.network import Network
-from xmatch.matchers.search import distinct, resized
+from xmatch.matchers.search import distinct, resized, search
 from xmatch.raster import View
 
-COARSE_SIDE_PX = 256
-"""Hypotheses are compared on fixed views of about so many px squared."""
-FINE_SIDE_PX = 448
-SCALE_STEP = 1.6
-"""Ratio of neighbouring scales tried; the network itself bridges a factor of up to two."""
-PROPOSED, REFINED = 4, 3
-"""Poses kept after the global stage, and after refinement."""
+STRUCTURE = {"side_px": 140, "angle_step_deg": 4.0, "scale_step": 1.09, "keep": 24}
+FIELDS = {"side_px": 128, "angle_step_deg": 24.0, "scale_step": 1.42, "keep": 16}
+SIDE_PX = 256
+"""Poses are matched on fixed views of about so many px squared."""
+MATCHED, KEPT = 12, 4
+"""Poses matched densely, and handed on."""
 MIN_CERTAINTY = 0.1
-COARSE_TOLERANCE_CELLS, FINE_TOLERANCE_PX = 1.0, 2.0
+TOLERANCE_PX = 4.0
+"""Of working px: how far cells may lie from the pose that they agree on."""
 MIN_INLIERS = 6
 
 
@@ -52,41 +54,24 @@ class Learned:
         if not (says_something(fixed) and says_something(moving)):
             return Matches()
         with self.network.threads(threads):
-            proposed = self._proposals(fixed, moving, within, seed)
-            refined = self._refined(fixed, moving, proposed[:PROPOSED], within, seed)
-        if not refined:
-            return Matches(tuple(distinct(proposed, moving, limit=REFINED, apart=0.04)))
-        refined.sort(key=lambda found: -found[0].score)
-        kept = distinct([pose for pose, _ in refined], moving, limit=REFINED, apart=0.04)
-        return Matches(tuple(kept), refined[0][1])
+            lists = (
+                search(fixed, moving, within, threads=threads, **STRUCTURE),
+                search_fields(self.network, fixed, moving, within, **FIELDS),
+            )
+            proposed = [pose for pose in chain(*zip_longest(*lists)) if pose is not None]
+            proposed = distinct(proposed, moving, limit=MATCHED, apart=0.04)
+            matched = self._matched(fixed, moving, proposed, within, seed)
+        if not matched:
+            return Matches(tuple(proposed[:KEPT]))
+        matched.sort(key=lambda found: -found[0].score)
+        kept = distinct([pose for pose, _ in matched], moving, limit=KEPT, apart=0.04)
+        return Matches(tuple(kept), matched[0][1])
 
-    def _proposals(self, fixed: View, moving: View, within: SearchRange, seed: int) -> list[Hypothesis]:
-        """Poses found by the global stage at every turn and scale, best first."""
-        reduction = COARSE_SIDE_PX / np.sqrt(fixed.width * fixed.height)
-        here = _small(fixed, reduction)
-        encoded = self.network.encode([here.image], [here.valid])
-        poses = []
-        for factor in _scales(within):
-            there = _small(moving, reduction * factor)
-            if min(there.image.shape) < MIN_SIDE_PX or max(there.image.shape) > 4 * COARSE_SIDE_PX:
-                continue
-            for sides in _sides(there, within):
-                found = self.network.globally(encoded, [s.image for s in sides], [s.valid for s in sides])
-                poses += [
-                    pose
-                    for side, matched in zip(sides, found, strict=True)
-                    if (pose := _pose(_in_views(matched, here, side), seed, 8 * COARSE_TOLERANCE_CELLS / reduction))
-                ]
-        allowed = [pose for pose in poses if within.allows(pose.matrix, fixed, moving)]
-        return sorted(allowed, key=lambda pose: -pose.score)
-
-    def _refined(
+    def _matched(
         self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int
     ) -> list[tuple[Hypothesis, Correspondences]]:
-        """Each pose matched again, densely, on moving laid onto fixed by it."""
-        if not poses:
-            return []
-        reduction = FINE_SIDE_PX / np.sqrt(fixed.width * fixed.height)
+        """Each pose matched densely on moving laid onto fixed by it, and the better pose that follows."""
+        reduction = SIDE_PX / np.sqrt(fixed.width * fixed.height)
         here = _small(fixed, reduction)
         encoded = self.network.encode([here.image], [here.valid])
         found = []
@@ -94,8 +79,8 @@ class Learned:
             laid = _laid(moving, pose, here)
             if laid.valid.sum() < MIN_SIDE_PX**2:
                 continue
-            matched = _in_views(self.network.nearby(encoded, laid.image, laid.valid), here, laid)
-            better = _pose(matched, seed, FINE_TOLERANCE_PX / reduction)
+            matched = _in_views(self.network.match(encoded, laid.image, laid.valid), here, laid)
+            better = _pose(matched, seed, TOLERANCE_PX / reduction)
             if better is not None and within.allows(better.matrix, fixed, moving):
                 found.append((better, matched))
         return found
@@ -104,47 +89,6 @@ class Learned:
 def _small(view: View, factor: float) -> _Small:
     (image, valid), factors = resized(view, factor)
     return _Small(image, valid, np.diag([1 / factors[0], 1 / factors[1], 1.0]))
-
-
-def _scales(within: SearchRange) -> list[float]:
-    """Scales at which moving is looked at, evenly spaced in the logarithm over the range."""
-    middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
-    span = np.log(within.max_scale / within.min_scale)
-    count = max(1, int(np.ceil(span / np.log(SCALE_STEP) - 1e-6)))
-    steps = (np.arange(count) + 0.5) / count
-    return [float(middle * within.min_scale * np.exp(span * step)) for step in steps]
-
-
-def _sides(there: _Small, within: SearchRange) -> list[list[_Small]]:
-    """Moving by quarter turns, and turned over if asked, in groups of equal shape."""
-    centre = np.degrees(np.arctan2(within.centre[1, 0], within.centre[0, 0]))
-    groups: dict[tuple[int, int], list[_Small]] = {}
-    for mirrored in (False, True) if within.mirror else (False,):
-        side = _mirrored(there) if mirrored else there
-        for quarters in range(4):
-            off = abs((90.0 * quarters - centre + 180.0) % 360.0 - 180.0)
-            if off <= within.max_angle_deg + 45.0:
-                turned = _turned(side, quarters)
-                groups.setdefault(turned.image.shape, []).append(turned)
-    return list(groups.values())
-
-
-def _mirrored(side: _Small) -> _Small:
-    over = np.array([[-1.0, 0.0, side.image.shape[1]], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    return _Small(side.image[:, ::-1].copy(), side.valid[:, ::-1].copy(), side.to_view @ over)
-
-
-def _turned(side: _Small, quarters: int) -> _Small:
-    """Turned clockwise (x towards y) by exact quarter turns."""
-    height, width = side.image.shape
-    back = {
-        0: np.eye(3),
-        1: np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, height], [0.0, 0.0, 1.0]]),
-        2: np.array([[-1.0, 0.0, width], [0.0, -1.0, height], [0.0, 0.0, 1.0]]),
-        3: np.array([[0.0, -1.0, width], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
-    }[quarters]
-    image, valid = (np.ascontiguousarray(np.rot90(plane, -quarters)) for plane in (side.image, side.valid))
-    return _Small(image, valid, side.to_view @ back)
 
 
 def _laid(moving: View, pose: Hypothesis, here: _Small) -> _Small:

@@ -70,20 +70,11 @@ class Network:
         return Fields(((values - mean) * cover).cpu(), cover[:, 0].cpu(), 8)
 
     @torch.inference_mode()
-    def globally(self, fixed: Encoded, images: list[np.ndarray], masks: list[np.ndarray]) -> list[Correspondences]:
-        """Each moving image against fixed (a batch of one) by the coarse stage alone, px of both as given."""
-        moving = self.encode(images, masks, finest=16)
-        found = self.model.globally(self.model.attend(_repeated(fixed, len(images)), moving))
-        shape = tuple(moving.valid.shape[2:])
-        return [_correspondences(found, i, fixed, masks[i], shape) for i in range(len(images))]
-
-    @torch.inference_mode()
-    def nearby(self, fixed: Encoded, image: np.ndarray, mask: np.ndarray) -> Correspondences:
-        """Moving that already lies on fixed to within a few cells, refined; px of both as given."""
+    def match(self, fixed: Encoded, image: np.ndarray, mask: np.ndarray) -> Correspondences:
+        """Moving that lies on fixed, give or take turns, scales and shifts as in training; px of both as given."""
         moving = self.encode([image], [mask])
-        height, width = (n // 8 for n in fixed.valid.shape[2:])
-        start = cell_centres(height, width, fixed.eighth)[None]
-        found = self.model.refine(fixed, moving, DenseWarp(8, start, start.new_zeros(1, height, width)), finest=FINEST)
+        start = self.model.globally(self.model.attend(fixed, moving))
+        found = self.model.refine(fixed, moving, start, finest=FINEST)
         return _correspondences(found.finest, 0, fixed, mask, tuple(moving.valid.shape[2:]))
 
     def _batch(self, planes: list[np.ndarray], dtype: type) -> Tensor:
@@ -91,12 +82,6 @@ class Network:
         stack = torch.from_numpy(np.stack(planes).astype(dtype))[:, None].to(self.device)
         height, width = stack.shape[2:]
         return F.pad(stack, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-
-
-def _repeated(encoded: Encoded, count: int) -> Encoded:
-    features = {stride: x.expand(count, -1, -1, -1) for stride, x in encoded.features.items()}
-    parts = (x.expand(count, -1, -1, -1) for x in (encoded.sixteenth, encoded.eighth))
-    return Encoded(*parts, features, encoded.valid.expand(count, -1, -1, -1))
 
 
 def _correspondences(
