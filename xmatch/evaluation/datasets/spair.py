@@ -1,0 +1,62 @@
+"""SPair-71k: pairs of objects of one category with keypoints (Min et al., 2019).
+
+`PairAnnotation/<split>/*.json` with src_imname, trg_imname, src_kps, trg_kps, src_bndbox, trg_bndbox and category; the
+images are `JPEGImages/<category>/<name>`. Keypoints are transferred from the source (moving) to the target (fixed), and
+PCK is measured by the target's box. The numbers are read as OpenCV's, the first centre being (0, 0), as published
+evaluations use them; the authors do not say. Test pairs are read, or the split that the folder has alone.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from xmatch.coords import from_centre_xy
+from xmatch.errors import InputError
+from xmatch.evaluation.datasets.files import natural, need_folder
+from xmatch.evaluation.datasets.sample import DataSet, LandmarkTruth, Sample
+
+
+def read(folder: Path) -> list[Sample]:
+    """The pairs of the test split, by number.
+
+    Raises:
+        InputError: no annotation is there, or one cannot be read.
+    """
+    need_folder(folder, "SPair-71k")
+    root = folder / "PairAnnotation"
+    splits = [name for name in ("test", "val", "trn") if (root / name).is_dir()]
+    paths = sorted((root / splits[0]).glob("*.json"), key=lambda path: natural(path.name)) if splits else []
+    if not paths:
+        raise InputError("no annotations test/*.json there", path=root)
+    return [_sample(folder, path) for path in paths]
+
+
+def _sample(folder: Path, path: Path) -> Sample:
+    try:
+        pair = json.loads(path.read_text())
+        category = pair["category"]
+        images = [folder / "JPEGImages" / category / pair[f"{side}_imname"] for side in ("trg", "src")]
+        points = [from_centre_xy(np.array(pair[f"{side}_kps"], dtype=float).reshape(-1, 2)) for side in ("trg", "src")]
+        boxes = [_box(pair[f"{side}_bndbox"]) for side in ("trg", "src")]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"is not an annotation of SPair-71k: {error!r}", path=path) from error
+    if len(points[0]) != len(points[1]):
+        raise InputError(f"has {len(points[1])} source and {len(points[0])} target keypoints", path=path)
+    return Sample(path.stem.replace(":", "_"), category, *images, LandmarkTruth(*points, *boxes))
+
+
+def _box(values: list[float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (float(value) for value in from_centre_xy(np.array(values, dtype=float)))
+    return x0, y0, x1, y1
+
+
+DATASET = DataSet(
+    name="spair-71k",
+    task="semantic",
+    layout="PairAnnotation/test/*.json and JPEGImages/<category>/",
+    source="https://cvlab.postech.ac.kr/research/SPair-71k/; research use",
+    read=read,
+)
