@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.datasets import anhir, fire, hpatches, manifest, mmim, osdataset, srif
+from xmatch.evaluation.datasets import (
+    anhir,
+    fire,
+    hpatches,
+    manifest,
+    megadepth,
+    mmim,
+    osdataset,
+    pf,
+    scannet,
+    spair,
+    srif,
+    tapvid,
+)
 from xmatch.evaluation.datasets.sample import DataSet
 
 TASKS = ("registration", "homography", "landmarks", "pose", "semantic", "tracking")
@@ -14,6 +27,9 @@ DATASETS: dict[str, DataSet] = {
         *(manifest.DATASET, *srif.DATASETS, mmim.DATASET, osdataset.DATASET),
         *hpatches.DATASETS,
         *(fire.DATASET, *anhir.DATASETS),
+        *(megadepth.DATASET, scannet.DATASET),
+        *(spair.DATASET, *pf.DATASETS),
+        tapvid.DATASET,
     )
 }
 """In the order of `TASKS`."""
