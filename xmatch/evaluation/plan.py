@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from xmatch.coords import from_centre_matrix
 from xmatch.errors import InputError, UsageError
+from xmatch.evaluation.datasets.manifest import read_rows
 from xmatch.registration import RegisterOptions
-from xmatch.transforms import homography
 
 Fill = Literal["none", "mask", "noise", "other"]
 """What stands in the black border of the moving images: the border as it is; the same, declared nodata; noise,
@@ -152,40 +148,18 @@ def _unrelated(task: Task, stranger: Task, repeats: bool) -> list[Task]:
 
 
 def _pairs(path: str, name: str) -> list[Task]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as a manifest of pairs: {error}", path=path) from error
-    folder = os.path.dirname(path)
-    tasks = [_task(line, f"{name}/{row:04d}", name, folder) for row, line in enumerate(lines) if line.strip()]
-    if not tasks:
-        raise InputError("a manifest without pairs", path=path)
-    return tasks
-
-
-def _task(line: str, id: str, name: str, folder: str) -> Task:
-    """One row of pairs.jsonl; what is wrong with it becomes the task's problem, not an end of the run."""
-    row: dict[str, Any] = {}
-    try:
-        row = json.loads(line)
-        fixed, moving = (os.path.normpath(os.path.join(folder, row[key])) for key in ("fixed", "moving"))
-        return Task(id, name, fixed, moving, _truth(row).tolist())
-    except json.JSONDecodeError as error:
-        problem = f"not a line of JSON: {error}"
-    except KeyError as error:
-        problem = f"lacks the key {error}"
-    except (ValueError, TypeError) as error:
-        problem = str(error)
-    return Task(id, name, "", "", None, problem=problem)
-
-
-def _truth(row: dict[str, Any]) -> np.ndarray:
-    """(3, 3) corner-counted. Raises ValueError when it is not an invertible map or does not say how it counts."""
-    origin = row["pixel_origin"]
-    if origin not in ("center", "corner"):
-        raise ValueError(f"pixel_origin {origin!r} is neither 'center' nor 'corner'")
-    matrix = homography(np.array(row["moving_to_fixed"], dtype=np.float64)).matrix
-    return from_centre_matrix(matrix) if origin == "center" else matrix
+    """A row that cannot be read is a task with a problem, not an end of the run."""
+    return [
+        Task(
+            id=f"{name}/{row.number:04d}",
+            set=name,
+            fixed=row.fixed,
+            moving=row.moving,
+            truth=None if row.moving_to_fixed is None else row.moving_to_fixed.tolist(),
+            problem=row.problem,
+        )
+        for row in read_rows(Path(path))
+    ]
 
 
 def _short_names(paths: list[str]) -> list[str]:
