@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from xmatch.synth.difficulty import Difficulty, between
@@ -28,3 +29,9 @@ def test_full_is_nowhere_easier_than_easy():
 def test_bounds_out_of_range_are_refused_by_name(bound):
     with pytest.raises(ValueError, match=next(iter(bound))):
         Difficulty(**bound)
+
+
+@pytest.mark.parametrize("t", np.linspace(0, 1, 101))
+def test_a_bound_that_both_ends_share_stays_what_it_is(t):
+    full = replace(Difficulty.FULL, max_angle_deg=180.0)
+    assert between(replace(Difficulty.EASY, max_angle_deg=180.0), full, t).max_angle_deg == 180.0

@@ -63,5 +63,6 @@ Difficulty.FULL = Difficulty()
 def between(a: Difficulty, b: Difficulty, t: float) -> Difficulty:
     """The difficulty at `t` in [0, 1] on the way from `a` (0) to `b` (1), linear in every field; `t` is clipped."""
     t = min(1.0, max(0.0, t))
-    values = {f.name: (1 - t) * getattr(a, f.name) + t * getattr(b, f.name) for f in fields(Difficulty)}
-    return Difficulty(**values)
+    ends = ((f.name, getattr(a, f.name), getattr(b, f.name)) for f in fields(Difficulty))
+    # Rounding must not carry a value beyond both ends: 180 degrees are the most there are.
+    return Difficulty(**{name: min(max((1 - t) * x + t * y, min(x, y)), max(x, y)) for name, x, y in ends})
