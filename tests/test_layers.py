@@ -16,6 +16,7 @@ PACKAGE = Path(xmatch.__file__).parent
 
 LAYERS = (
     {"cli"},
+    {"adaptation"},
     {"evaluation"},
     {"registration"},
     {"fullsize", "modelling", "verdict"},

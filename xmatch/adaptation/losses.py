@@ -1,0 +1,73 @@
+"""What adaptation minimises: equations (1), (2) and (5) of the paper, by the parts that pretraining has already.
+
+As in RoMa, the regression of the coarsest scale is a classification of cells; that of the others is the generalised
+Charbonnier of the distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from xmatch.adaptation.pseudo import Labels
+from xmatch.models import Prediction
+from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.losses import (
+    REACH_CELLS,
+    LossWeights,
+    Truth,
+    charbonnier,
+    coarse_loss,
+    dense_loss,
+    distance_px,
+    mean_where,
+)
+
+
+def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: float, local: float) -> dict[str, Tensor]:
+    """Equation (1) summed over the scales; "total" is what is minimised.
+
+    Args:
+        lambda_sup: weight of certainty's cross-entropy.
+        local: weight of the classification by each cell's own looks, which pretraining has and the paper has not.
+    """
+    return dense_loss(prediction, batch, LossWeights(certainty=lambda_sup, local=local))
+
+
+def unsupervised_loss(
+    prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], lambda_ssl: float
+) -> dict[str, Tensor]:
+    """Equation (2) summed over the scales; "total" is what is minimised. Scales without any label add nothing.
+
+    Args:
+        labels: of every scale, as in `prediction.scales`.
+        moving_shape: (height, width) px.
+    """
+    side = prediction.finest.warp.new_tensor([moving_shape[1], moving_shape[0]])
+    first, *refined = prediction.scales
+    cells = (moving_shape[0] // first.stride, moving_shape[1] // first.stride)
+    losses = {
+        "regression_coarse": coarse_loss(prediction.scores, _truth(labels[0], side), cells),
+        "certainty_coarse": certainty_loss(first.certainty, labels[0]),
+    }
+    for found, guess, target in zip(refined, prediction.guesses, labels[1:], strict=True):
+        truth = _truth(target, side)
+        # As with true labels: a refiner cannot be taught what lies beyond its window.
+        reachable = distance_px(guess, truth) < REACH_CELLS * found.stride
+        distance = distance_px(found.warp, truth) / found.stride
+        losses[f"regression_{found.stride}"] = mean_where(charbonnier(distance), target.positive & reachable)
+        losses[f"certainty_{found.stride}"] = certainty_loss(found.certainty, target)
+    total = sum((lambda_ssl if name.startswith("certainty") else 1.0) * value for name, value in losses.items())
+    return {"total": total, **losses}
+
+
+def certainty_loss(logits: Tensor, labels: Labels) -> Tensor:
+    """Mean cross-entropy of (B, h, w) logits with the indicator of positives, over the chosen cells."""
+    losses = F.binary_cross_entropy_with_logits(logits, labels.positive.to(logits.dtype), reduction="none")
+    return mean_where(losses, labels.chosen)
+
+
+def _truth(labels: Labels, side_px: Tensor) -> Truth:
+    return Truth(labels.warp, labels.positive.to(labels.warp.dtype), side_px)
