@@ -141,12 +141,11 @@ def test_the_seed_changes_the_run_and_another_seed_or_recipe_is_refused(recipe, 
 
 def test_another_number_of_processes_is_refused(recipe, session, tmp_path, monkeypatch):
     session(recipe(), max_minutes=0)
-    from xmatch.training import pretrain as module
-    from xmatch.training.distributed import Processes
+    from xmatch.training.session import check_same
 
     loaded = state(tmp_path / "run")
     with pytest.raises(UsageError, match="begun with 1 processes, now there are 2"):
-        module._check_same(loaded, Options(recipe()).load(), Processes(0, 2), tmp_path)
+        check_same(loaded, Options(recipe()).load(), Processes(0, 2), tmp_path)
 
 
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(recipe, session, tmp_path, capsys):

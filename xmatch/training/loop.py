@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xmatch.errors import ExitCode
-from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.export import WEIGHTS, export_weights
+from xmatch.training.export import WEIGHTS
 from xmatch.training.feed import Feed
-from xmatch.training.history import History
+from xmatch.training.history import History, Row
 from xmatch.training.phases import Phases
 from xmatch.training.run import Run
-from xmatch.training.schedule import learning_rate, progress
 from xmatch.training.signals import StopRequest
 from xmatch.training.state import checkpoints, save_checkpoint
-from xmatch.training.validation import measure
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
 
@@ -37,6 +34,20 @@ class Talk:
     """A line that should not be missed."""
     progress: Callable[[str, float], object] = lambda stage, share: None
     """What is being done, and the share of all steps that are done."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a kind of training has beside its steps."""
+
+    shown: Callable[[int], Row]
+    """Of step 0, 1, ...: learning rates and the like, for the history."""
+    export: Callable[[Path, Run, Callable[[str], object]], Path]
+    """Write the weights into a folder; told where to warn."""
+    validate: Callable[[Run], Sequence[Row]] | None = None
+    """Measurements; the first row speaks for all."""
+    every: int = 0
+    """Steps between two validations; the last step is followed by one too."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class Outcome:
 def train(
     run: Run,
     feed: Feed,
-    held: Sequence[TrainingPairs],
+    course: Course,
     folder: Path,
     *,
     stop: StopRequest,
@@ -77,7 +88,7 @@ def train(
     Args:
         run: changed in place.
         feed: batches by number.
-        held: pairs of the validation; empty: none.
+        course: what is done beside the steps.
         folder: for checkpoints, history and weights; written by the first process.
         stop: set by signals.
         deadline: on `clock`; the run saves and leaves once it has passed.
@@ -88,12 +99,12 @@ def train(
         ModelError: the loss is not finite, step after step.
         OutputError: the folder cannot be written to.
     """
-    return _Session(run, folder, held, talk, clock).take_steps(feed, stop, deadline)
+    return _Session(run, folder, course, talk, clock).take_steps(feed, stop, deadline)
 
 
 class _Session:
-    def __init__(self, run: Run, folder: Path, held: Sequence[TrainingPairs], talk: Talk, clock: Clock) -> None:
-        self.run, self.folder, self.held, self.talk, self.clock = run, folder, held, talk, clock
+    def __init__(self, run: Run, folder: Path, course: Course, talk: Talk, clock: Clock) -> None:
+        self.run, self.folder, self.course, self.talk, self.clock = run, folder, course, talk, clock
         self.recipe = run.recipe
         self.writes = run.processes.writes
         self.losses: dict[str, float] = {}
@@ -136,7 +147,7 @@ class _Session:
                 if reported:
                     self._report(phases)
                 left = run.step < recipe.steps
-                if recipe.validation.every and (run.step % recipe.validation.every == 0 or not left):
+                if self.course.every and (run.step % self.course.every == 0 or not left):
                     self._validate()
                 if left and (asked or late):
                     stopped = "signal" if asked else "time"
@@ -169,8 +180,7 @@ class _Session:
         row = {
             "step": run.step,
             "minutes": round(run.seconds / 60, 3),
-            "learning_rate": learning_rate(recipe.optimiser, run.step - 1, recipe.steps),
-            "difficulty": round(progress(recipe.curriculum, run.step - 1, recipe.steps), 4),
+            **self.course.shown(run.step - 1),
             **self.losses,
             "pairs_per_second": round(rate, 2),
             **phases.shares(),
@@ -181,9 +191,9 @@ class _Session:
         self.talk.say(f"step {run.step}/{recipe.steps}  {shown}  {rate:.1f} pairs/s")
 
     def _validate(self) -> None:
-        if self.writes and self.held:
+        if self.writes and self.course.validate is not None:
             self.talk.progress("validate", self.run.step / self.recipe.steps)
-            rows = measure(self.run.objective, self.run.averaged_model(), self.held, self.run.device)
+            rows = self.course.validate(self.run)
             for row in rows:
                 self.measured.add({"step": self.run.step, **row})
             self.validation = {"step": self.run.step, **rows[0]}
@@ -195,7 +205,7 @@ class _Session:
         self._tick()
         if self.writes:
             self.saved = save_checkpoint(self.folder, self.run.state_dict())
-            self.weights = export_weights(self.folder, self.run, self.talk.warn)
+            self.weights = self.course.export(self.folder, self.run, self.talk.warn)
         self.run.processes.wait()
         self.saved_at = self.ticked = self.clock()
 

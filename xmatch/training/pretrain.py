@@ -5,29 +5,27 @@ torchrun --nproc_per_node=2 -m xmatch.training.pretrain recipes/pretrain-base.ya
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from xmatch.errors import OutputError, ResourceError, UsageError
 from xmatch.recipe import load_recipe
 from xmatch.training.distributed import Processes, choose_device, joined
-from xmatch.training.export import told
+from xmatch.training.export import export_weights, told
 from xmatch.training.feed import batches, open_feed
-from xmatch.training.loop import HISTORY, VALIDATION, Outcome, Talk, train
+from xmatch.training.history import Row
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
 from xmatch.training.objectives import load_objective
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
+from xmatch.training.schedule import learning_rate, progress
+from xmatch.training.session import check_same, held_folder, memory_told, set_up
 from xmatch.training.signals import stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
-from xmatch.training.validation import validation_pairs
+from xmatch.training.validation import measure, validation_pairs
 
 
 @dataclass(frozen=True)
@@ -86,19 +84,20 @@ def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
     objective = load_objective(recipe.model.objective)
     config = objective.config(recipe.model.size, recipe.model.config)
     device = choose_device(options.device)
-    _set_up(device, options.threads)
-    with joined(device) as processes, stop_on_signals() as stop, _memory(recipe):
+    set_up(device, options.threads)
+    with joined(device) as processes, stop_on_signals() as stop, memory_told(recipe):
         talk = talk if processes.writes else Talk()
         # The data come first: nothing is made on the disk before they are found to be usable.
         with (
             open_feed(recipe, options.data_folder, processes.rank, device) as feed,
-            _held_folder(options.run_folder, processes) as folder,
+            held_folder(options.run_folder, processes) as folder,
         ):
             run = Run(recipe, objective, config, device, processes)
             _begin(run, options, folder, talk)
-            held = validation_pairs(recipe, options.data_folder) if _validates(recipe, processes) else ()
             deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
-            return train(run, feed, held, folder, stop=stop, deadline=deadline, talk=talk)
+            return train(
+                run, feed, _course(recipe, options, processes), folder, stop=stop, deadline=deadline, talk=talk
+            )
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -114,7 +113,7 @@ def plan(options: Options) -> dict[str, Any]:
     pairs = batches(recipe, options.data_folder, 0, "cpu")(0)
     found = load_newest(options.run_folder, lambda line: None) if options.resume else None
     if found is not None:
-        _check_same(found[0], recipe, Processes(), options.run_folder)
+        check_same(found[0], recipe, Processes(), options.run_folder)
     return {
         "schema": "xmatch.plan/1",
         "ok": True,
@@ -140,7 +139,7 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
     found = load_newest(folder, talk.warn) if options.resume else None
     if found is not None:
         state, path = found
-        _check_same(state, run.recipe, run.processes, folder)
+        check_same(state, run.recipe, run.processes, folder)
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
@@ -151,76 +150,23 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.average.restart(run.model)
 
 
-def _check_same(state: dict[str, Any], recipe: PretrainRecipe, processes: Processes, folder: Path) -> None:
-    if state["digest"] != recipe.digest():
-        raise UsageError(
-            "this folder holds a run of another recipe or seed",
-            hint="name another --output, or --no-resume to replace it",
-            path=folder,
-        )
-    if state["processes"] != processes.count:
-        raise UsageError(
-            f"this run was begun with {state['processes']} processes, now there are {processes.count}",
-            hint=f"torchrun --nproc_per_node={state['processes']}, or --no-resume to begin anew",
-            path=folder,
-        )
+def _course(recipe: PretrainRecipe, options: Options, processes: Processes) -> Course:
+    """Errors on a fixed set of pairs, and where learning rate and curriculum are."""
 
+    def shown(step: int) -> dict[str, float]:
+        return {
+            "learning_rate": learning_rate(recipe.optimiser, step, recipe.steps),
+            "difficulty": round(progress(recipe.curriculum, step, recipe.steps), 4),
+        }
 
-def _validates(recipe: PretrainRecipe, processes: Processes) -> bool:
-    return bool(recipe.validation.every) and processes.writes
+    validate = None
+    if recipe.validation.every and processes.writes:
+        held = validation_pairs(recipe, options.data_folder)
 
+        def validate(run: Run) -> list[Row]:
+            return measure(run.objective, run.averaged_model(), held, run.device)
 
-@contextlib.contextmanager
-def _held_folder(folder: Path, processes: Processes) -> Iterator[Path]:
-    """The folder of the run, made and held against other runs by the first process."""
-    import filelock
-
-    if not processes.writes:
-        processes.wait()
-        yield folder
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise OutputError("another run is training in this folder", path=folder) from None
-    except OSError as error:
-        raise OutputError(f"cannot be the folder of a run: {error.strerror}", path=folder) from error
-    try:
-        processes.wait()
-        yield folder
-    finally:
-        (folder / ".lock").unlink(missing_ok=True)
-        lock.release()
-
-
-@contextlib.contextmanager
-def _memory(recipe: PretrainRecipe) -> Iterator[None]:
-    """Want of memory, told with what helps."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        is_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
-        if not (is_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
-            raise
-        largest = max(recipe.stages, key=lambda stage: stage.batch * stage.size**2)
-        raise ResourceError(
-            f"out of {'GPU' if is_gpu else 'host'} memory; the largest stage has {largest.batch} pairs of "
-            f"{largest.size} px",
-            hint="lower batch or size of that stage, or choose precision: bf16",
-        ) from error
-
-
-def _set_up(device: torch.device, threads: int | None) -> None:
-    if threads:
-        import cv2
-
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # what bf16 leaves in fp32 may be rounded to TF32
-        torch.backends.cudnn.benchmark = True
+    return Course(shown, export_weights, validate, recipe.validation.every)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.recipe import SourceSpec
@@ -79,6 +80,10 @@ class OptimiserSpec:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must lie in [0, 1)")
 
+    def lr_of(self, parameter: str) -> float:
+        """Learning rate of the parameter of that name; the schedule scales those of all alike."""
+        return self.lr
+
 
 @dataclass(frozen=True)
 class CurriculumSpec:
@@ -120,6 +125,30 @@ class ValidationSpec:
     def __post_init__(self) -> None:
         if self.every < 0 or self.pairs < 1:
             raise ValueError("want every >= 0 and pairs >= 1")
+
+
+class RunRecipe(Protocol):
+    """What a `Run` and the loop read of a recipe, whatever is trained."""
+
+    optimiser: OptimiserSpec
+    ema_decay: float
+    precision: Precision
+    checkpoint_minutes: float
+    log_every: int
+    tensorboard: bool
+    seed: int
+
+    @property
+    def stages(self) -> tuple[Stage, ...]: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def stage_at(self, step: int) -> Stage: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -172,5 +201,10 @@ class PretrainRecipe:
 
     def digest(self) -> str:
         """SHA-256 over all that shapes the weights: two recipes with the same digest train the same."""
-        shaping = {key: value for key, value in self.as_dict().items() if key not in BESIDE_THE_POINT}
-        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+        return shaping_digest(self.as_dict(), BESIDE_THE_POINT)
+
+
+def shaping_digest(values: dict[str, Any], beside_the_point: Collection[str]) -> str:
+    """SHA-256 over a recipe's values, those under some keys left out."""
+    shaping = {key: value for key, value in values.items() if key not in beside_the_point}
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,23 @@ from xmatch.training.distributed import Processes
 from xmatch.training.ema import Average
 from xmatch.training.objectives import Objective
 from xmatch.training.phases import Phases
-from xmatch.training.recipe import OptimiserSpec, PretrainRecipe
+from xmatch.training.recipe import OptimiserSpec, RunRecipe
 from xmatch.training.schedule import learning_rate
 
 MOST_SKIPPED = 3
 """Steps in a row whose loss or gradient is not finite, before the run stops."""
 
 GRADIENT = "gradient_norm"
+
+
+class Part(Protocol):
+    """What else a run must remember to go on."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers, strings, and lists and dicts of them."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` gave."""
 
 
 class Run:
@@ -36,6 +46,7 @@ class Run:
         config: of the network.
         device: where.
         processes: this process among the others.
+        parts: name -> what goes into checkpoints beside the network and the optimiser.
 
     Raises:
         UsageError: the config does not fit.
@@ -43,18 +54,20 @@ class Run:
 
     def __init__(
         self,
-        recipe: PretrainRecipe,
+        recipe: RunRecipe,
         objective: Objective,
         config: dict[str, Any],
         device: torch.device,
         processes: Processes,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
         self.recipe, self.objective, self.config = recipe, objective, config
-        self.device, self.processes = device, processes
+        self.device, self.processes, self.parts = device, processes, dict(parts or {})
         seed_everything(recipe.seed)
         self.model = objective.build(config).to(device).train()
         self.average = Average(self.model, recipe.ema_decay)
         self.optimiser = make_optimiser(self.model, recipe.optimiser, device)
+        self._shares = [group["lr"] / recipe.optimiser.lr for group in self.optimiser.param_groups]
         self.step = 0
         """Steps done."""
         self.seconds = 0.0
@@ -62,8 +75,8 @@ class Run:
         self.skipped = 0
         """Steps whose loss or gradient was not finite, in a row up to now."""
         self.sums: dict[str, float] = {}
-        """Of losses and gradient norm since the last report, over `counted` steps."""
-        self.counted = 0
+        """Of losses and gradient norm since the last report, over so many steps as `counted` says."""
+        self.counted: dict[str, int] = {}
         self._wrapped = processes.wrapped(self.model, device, partly=any(stage.finest > 1 for stage in recipe.stages))
         self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self._kept = [b.clone() for b in self._buffers]
@@ -93,8 +106,8 @@ class Run:
         """
         seed_everything(self.recipe.seed, self.processes.rank, self.step)
         rate = learning_rate(self.recipe.optimiser, self.step, self.recipe.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for group, share in zip(self.optimiser.param_groups, self._shares, strict=True):
+            group["lr"] = share * rate
         _copy(self._kept, self._buffers)
         stage = self.recipe.stage_at(self.step)
         with torch.autocast(**self._autocast):
@@ -115,7 +128,7 @@ class Run:
             self.skipped = 0
             for name, value in numbers.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counted += 1
+                self.counted[name] = self.counted.get(name, 0) + 1
         else:
             _copy(self._buffers, self._kept)
             self.skipped += 1
@@ -130,14 +143,14 @@ class Run:
         return [value > 0 for value in values[len(numbers) :]]
 
     def means(self) -> dict[str, float]:
-        """Means of losses and gradient norm since the last call."""
-        found = {name: value / self.counted for name, value in self.sums.items()} if self.counted else {}
-        self.sums, self.counted = {}, 0
+        """Means of losses and gradient norm since the last call, each over the steps that had it."""
+        found = {name: value / self.counted[name] for name, value in self.sums.items()}
+        self.sums, self.counted = {}, {}
         return found
 
-    def averaged_model(self) -> nn.Module:
-        """A second network with the averaged weights, for validation."""
-        model = self.objective.build(self.config).to(self.device)
+    def averaged_model(self, into: nn.Module | None = None) -> nn.Module:
+        """A second network, by default a new one, with the averaged weights."""
+        model = self.objective.build(self.config).to(self.device) if into is None else into
         model.load_state_dict(self.average.values())
         return model.eval()
 
@@ -157,6 +170,7 @@ class Run:
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "parts": {name: part.state_dict() for name, part in self.parts.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -168,22 +182,28 @@ class Run:
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimiser.load_state_dict(state["optimiser"])
+            for name, part in self.parts.items():
+                part.load_state_dict(state["parts"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"does not fit the network: {reason}", hint="--no-resume begins anew") from None
-        self.step, self.skipped, self.counted = int(state["step"]), int(state["skipped"]), int(state["counted"])
+        self.step, self.skipped = int(state["step"]), int(state["skipped"])
         self.seconds, self.sums = float(state["seconds"]), dict(state["sums"])
+        counted = state["counted"]  # one number for all, in checkpoints from before losses were counted one by one
+        self.counted = dict(counted) if isinstance(counted, dict) else dict.fromkeys(self.sums, int(counted))
 
 
 def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.AdamW:
     """AdamW; biases and the scales of normalisations are not decayed."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((parameter.ndim <= 1, spec.lr_of(name)), []).append(parameter)
+    found = [
+        {"params": groups[key], "lr": key[1], "weight_decay": 0.0 if key[0] else spec.weight_decay}
+        for key in sorted(groups)
     ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, fused=device.type == "cuda")
+    return torch.optim.AdamW(found, lr=spec.lr, betas=spec.betas, fused=device.type == "cuda")
 
 
 def seed_everything(*numbers: int) -> None:
