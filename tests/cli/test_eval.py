@@ -60,14 +60,14 @@ def refuse_one(folder):
 def test_the_results_file_holds_metrics_and_their_certificate(folder):
     assert run(APP, ["small.yaml"]) == ExitCode.OK
     results = json.loads((folder / "small.results.json").read_text())
-    assert results["schema"] == "xmatch.evaluation/1" and results["ok"]
-    assert results["sets"]["SAR"]["median_error_px"] == pytest.approx(1)
-    assert results["sets"]["SAR"]["success"]["3"]["value"] == 100
+    assert results["schema"] == "xmatch.evaluation/2" and results["ok"]
+    assert results["matchers"]["mi"]["sets"]["SAR"]["median_error_px"] == pytest.approx(1)
+    assert results["matchers"]["mi"]["sets"]["SAR"]["success"]["3"]["value"] == 100
     assert results["certificate"]["seed"] == 7 and results["recipe"]["register"]["matcher"] == "mi"
     (session,) = results["certificate"]["runs"]
     assert session["command"].split()[0] == "xmatch" and session["versions"]["numpy"] == np.__version__
     assert session["hardware"]["cores"] >= 1 and len(session["code_sha256"]) == 64
-    assert (folder / "small.results.predictions.jsonl").read_text().count('"id"') == 2
+    assert (folder / "small.results.mi.predictions.jsonl").read_text().count('"id"') == 2
 
 
 def test_json_goes_to_stdout_and_is_the_file(folder, capsys):
@@ -88,8 +88,9 @@ def test_a_failed_pair_makes_eight_and_the_rest_is_measured(folder):
     refuse_one(folder)
     assert run(APP, ["small.yaml"]) == ExitCode.BATCH
     results = json.loads((folder / "small.results.json").read_text())
-    assert results["n"] == {"related": 2, "unrelated": 0, "failed": 1}
-    assert results["failures"][0]["code"] == "input" and results["sets"]["SAR"]["success"]["3"]["value"] == 50
+    assert results["matchers"]["mi"]["n"] == {"related": 2, "unrelated": 0, "failed": 1}
+    assert results["failures"][0]["code"] == "input" and results["failures"][0]["matcher"] == "mi"
+    assert results["matchers"]["mi"]["sets"]["SAR"]["success"]["3"]["value"] == 50
 
 
 def test_the_command_line_wins_over_the_recipe(folder):
@@ -97,7 +98,7 @@ def test_the_command_line_wins_over_the_recipe(folder):
     results = json.loads((folder / "small.results.json").read_text())
     chosen = results["recipe"]["register"]
     assert (chosen["matcher"], chosen["transform"], chosen["seed"]) == ("sift", "affine", 3)
-    assert results["n"]["related"] == 1
+    assert results["matchers"]["sift"]["n"]["related"] == 1
 
 
 def test_manifests_start_at_the_recipe_or_where_data_says(folder, monkeypatch):
@@ -111,7 +112,7 @@ def test_results_are_not_overwritten_unless_told(folder):
     (folder / "small.results.json").write_text("precious")
     assert run(APP, ["small.yaml"]) == ExitCode.OUTPUT
     assert (folder / "small.results.json").read_text() == "precious"
-    assert not (folder / "small.results.predictions.jsonl").exists()
+    assert not list(folder.glob("*.predictions.jsonl"))
     assert run(APP, ["small.yaml", "--overwrite"]) == ExitCode.OK
     assert json.loads((folder / "small.results.json").read_text())["ok"]
 
@@ -129,15 +130,15 @@ def test_an_interrupted_run_leaves_predictions_and_goes_on(folder, monkeypatch):
     assert run(APP, ["small.yaml"]) == ExitCode.INTERRUPTED
     assert not (folder / "small.results.json").exists()
     assert run(APP, ["small.yaml"]) == ExitCode.OK and len(asked) == 3
-    assert len(json.loads((folder / "small.results.json").read_text())["pairs"]) == 2
+    assert len(json.loads((folder / "small.results.json").read_text())["matchers"]["mi"]["pairs"]) == 2
 
 
 def test_predictions_of_another_recipe_are_kept(folder):
     run(APP, ["small.yaml"])
     (folder / "small.results.json").unlink()
-    before = (folder / "small.results.predictions.jsonl").read_bytes()
-    assert run(APP, ["small.yaml", "--matcher", "sift"]) == ExitCode.OUTPUT
-    assert (folder / "small.results.predictions.jsonl").read_bytes() == before
+    before = (folder / "small.results.mi.predictions.jsonl").read_bytes()
+    assert run(APP, ["small.yaml", "--transform", "affine"]) == ExitCode.OUTPUT
+    assert (folder / "small.results.mi.predictions.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("line", ["matchr: mi", "manifest: 3", "limit: .nan", "register: {seed: x}", "right_px: 50"])

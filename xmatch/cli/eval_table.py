@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xmatch.evaluation.tables import Rows, tables
+
 
 class Counter:
-    """A progress bar on a terminal, silence elsewhere; called with each new prediction."""
+    """A progress bar on a terminal, silence elsewhere."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         console = _console()
@@ -28,38 +31,37 @@ class Counter:
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        self._progress.update(self._task, advance=1, description=escape(row["set"]))
+    def of(self, matcher: str) -> Callable[[dict[str, Any]], None]:
+        """What to call with each new prediction of a matcher."""
+
+        def count(row: dict[str, Any]) -> None:
+            self._progress.update(self._task, advance=1, description=escape(f"{matcher}: {row['set']}"))
+
+        return count
 
 
 def print_results(document: dict[str, Any], path: Path) -> None:
     console = _console()
-    if document["mean"]:
-        console.print(_table(document))
-    for line in _verdict_lines(document["verdict"]):
-        console.print(line)
+    for table in tables(document, intervals=False):
+        console.print(_drawn(table))
+    for name, part in document["matchers"].items():
+        if part["kind_of_method"] == "matcher":
+            for line in _verdict_lines(part["verdict"]):
+                console.print(f"{escape(name)}: {line}")
     for failure in document["failures"][:10]:
-        console.print(f"failed: {escape(failure['id'])}: {escape(failure['message'])}")
+        said = f"failed: {failure['matcher']}: {failure['id']}: {failure['message']}"
+        console.print(escape(said))
     if len(document["failures"]) > 10:
         console.print(f"... and {len(document['failures']) - 10} more")
     console.print(f"results: {escape(str(path))}", soft_wrap=True)
 
 
-def _table(document: dict[str, Any]) -> Table:
-    thresholds = list(document["mean"]["auc"])
-    table = Table(title="Corner error of moving mapped onto fixed; 95 % intervals in the results file")
-    table.add_column("set")
-    for head in ("n", "failed", *(f"AUC@{t}" for t in thresholds), *(f"<{t} px %" for t in thresholds)):
-        table.add_column(head, justify="right")
-    for head in ("median px", "s/pair", "MiB"):
-        table.add_column(head, justify="right")
-    for name, row in [*document["sets"].items(), ("mean", document["mean"])]:
-        if name == "mean":
-            table.add_section()
-        cells = [row["n"], row["failed"], *(row["auc"][t]["value"] for t in thresholds)]
-        cells += [row["success"][t]["value"] for t in thresholds]
-        cells += [row["median_error_px"], row["seconds_per_pair"], row["peak_memory_mib"]]
-        table.add_row(escape(name), *map(_cell, cells))
+def _drawn(found: Rows) -> Table:
+    table = Table(title=escape(found.title))
+    for place, head in enumerate(found.heads):
+        table.add_column(head, justify="left" if place == 0 else "right")
+    for row in found.rows:
+        table.add_row(*(escape(cell) for cell in row))
     return table
 
 
@@ -70,7 +72,7 @@ def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
         "unrelated_accepted": "of them unrelated images",
     }
     lines = [f"{text}: {_share(verdict[name])}" for name, text in names.items() if verdict[name]["n"]]
-    if verdict["roc"]:
+    if verdict["roc"] and verdict["reliability"]:
         lines.append(
             f"ROC area {verdict['roc']['area']:.3f}; "
             f"calibration error {verdict['reliability']['expected_calibration_error']:.3f}"
@@ -81,12 +83,6 @@ def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
 def _share(counted: dict[str, Any]) -> str:
     low, high = counted["interval"]
     return f"{counted['value']:.1f} % ({counted['count']} of {counted['n']}; 95 %: {low:.1f} to {high:.1f})"
-
-
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) else f"{value:.3g}" if value < 10 else f"{value:.1f}"
 
 
 def _console() -> Console:

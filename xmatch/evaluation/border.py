@@ -33,8 +33,6 @@ def write_filled(path: Path, moving: str, fill: str, filler: str | None, seed: i
     Args:
         fill: "mask" keeps the black; "noise" draws from the image's own values; "other" takes those of `filler`.
     """
-    import rasterio
-
     with open_source(moving) as source:
         raster = source.read()
     pixels, border = raster.pixels.copy(), black_border(raster.pixels)
@@ -43,11 +41,18 @@ def write_filled(path: Path, moving: str, fill: str, filler: str | None, seed: i
         pixels[:, border] = rng.choice(pixels[:, ~border], border.sum(), axis=1)
     elif fill == "other":
         pixels[:, border] = _like(filler, pixels)[:, border]
+    return write_masked(path, pixels, raster.valid & ~border)
+
+
+def write_masked(path: Path, pixels: np.ndarray, valid: np.ndarray) -> Path:
+    """(C, H, W) pixels and their (H, W) mask as a GeoTIFF without any georeferencing."""
+    import rasterio
+
     bands, height, width = pixels.shape
     profile = {"driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": pixels.dtype}
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as file:
         file.write(pixels)
-        file.write_mask(raster.valid & ~border)
+        file.write_mask(valid)
     return path
 
 

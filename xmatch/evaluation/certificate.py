@@ -11,6 +11,9 @@ from typing import Any
 
 from xmatch.provenance import commit, linked_versions, versions
 
+DECISIVE = (".py", ".json", ".safetensors")
+"""Suffixes of the package's files that can change a result."""
+
 
 def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any]:
     """Command, time, code, versions and hardware of this session; JSON-ready."""
@@ -31,9 +34,10 @@ def _package() -> Path:
 
 
 def _code_digest() -> str:
-    """SHA-256 over the package's own Python files: exact where a commit is not (dirty trees, installed packages)."""
+    """SHA-256 over the package's code and fitted numbers: exact where a commit is not (dirty trees, installed
+    packages)."""
     digest = hashlib.sha256()
-    for path in sorted(_package().rglob("*.py")):
+    for path in sorted(p for p in _package().rglob("*") if p.suffix in DECISIVE):
         digest.update(path.relative_to(_package()).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 

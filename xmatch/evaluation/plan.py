@@ -5,62 +5,17 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from xmatch.errors import InputError, UsageError
+from xmatch.evaluation.datasets import load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
-from xmatch.registration import RegisterOptions
-
-Fill = Literal["none", "mask", "noise", "other"]
-"""What stands in the black border of the moving images: the border as it is; the same, declared nodata; noise,
-declared nodata; another image, declared nodata."""
-
-
-@dataclass(frozen=True)
-class SetSpec:
-    manifest: str
-    """A pairs.jsonl, or a glob of several; relative paths start at the recipe's folder."""
-    name: str | None = None
-    """How tables call it; default: what tells its path apart from the others'."""
-    repeats: bool = False
-    """Its rows show some places more than once, like frames of one camera: strangers come from other sets only."""
-
-
-@dataclass(frozen=True)
-class EvalRecipe:
-    """What `xmatch eval` measures, and on what."""
-
-    manifest: tuple[str | SetSpec, ...]
-    register: RegisterOptions = RegisterOptions()
-    fill: Fill = "none"
-    unrelated: bool = False
-    """Also try as many pairs of unrelated images, which a verdict must reject."""
-    limit: int | None = None
-    """First so many pairs of each set only."""
-    thresholds_px: tuple[float, ...] = (3.0, 5.0, 10.0, 20.0)
-    """Of AUC@px and success@px."""
-    right_px: float = 5.0
-    """A corner error below this is right."""
-    wrong_px: float = 10.0
-    """A corner error above this is wrong, as is every alignment of unrelated images."""
-    seed: int = 0
-    """Of border noise and bootstrap intervals; the registration's own is `register.seed`."""
-
-    def __post_init__(self) -> None:
-        if not self.manifest:
-            raise ValueError("manifest names no pairs")
-        if not self.thresholds_px or min(self.thresholds_px) <= 0:
-            raise ValueError("thresholds_px must be numbers above 0")
-        if not 0 < self.right_px <= self.wrong_px:
-            raise ValueError("want 0 < right_px <= wrong_px")
-        if self.limit is not None and self.limit < 1:
-            raise ValueError("limit must be at least 1")
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
+from xmatch.evaluation.truths import saved
 
 
 @dataclass(frozen=True)
@@ -72,9 +27,16 @@ class Task:
     set: str
     fixed: str
     moving: str
-    truth: list[list[float]] | None
-    """(3, 3) moving -> fixed, corner-counted px; None for unrelated images."""
+    truth: Any
+    """As `truths` saves it: (3, 3) moving -> fixed, corner-counted px, or points, poses, tracks; None for unrelated
+    images."""
     related: bool = True
+    kind: str = "registration"
+    """Which numbers tell how good it is: a key of `xmatch.evaluation.scores.KINDS`."""
+    frames: tuple[int, int] | None = None
+    """Of fixed and moving, where the file holds a video."""
+    keeps_matches: bool = False
+    """Its correspondences are wanted too: for matching accuracy, or because a pose is estimated from them."""
     filler: str | None = None
     """The image whose content fills the border of moving when the recipe says `fill: other`."""
     problem: str | None = None
@@ -85,20 +47,23 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
 
     Raises:
         InputError: no manifest matches, or one cannot be read or is empty.
-        UsageError: two sets have the same name.
+        UsageError: two sets have the same name, there is no such data set, or different tasks are mixed.
     """
-    found = manifests(recipe, folder)
-    sets = {name: _pairs(path, name) for name, path, _ in found}
+    sets = [(name, _pairs(path, name), repeats) for name, path, repeats in manifests(recipe, folder)]
+    for spec in recipe.datasets:
+        sets += _groups(spec, folder, several=len(recipe.datasets) + len(recipe.manifest) > 1)
+    _no_name_twice([name for name, *_ in sets])
+    _one_kind(sets)
     tasks = []
-    for turn, (name, _, repeats) in enumerate(found):
-        pairs, others = sets[name], sets[found[(turn + 1) % len(found)][0]]
+    for turn, (_, pairs, repeats) in enumerate(sets):
+        others = sets[(turn + 1) % len(sets)][1]
         for row, task in enumerate(pairs[: recipe.limit]):
             near = pairs[_far_row(row, len(pairs))]
             # Its fixed image has no border of its own.
             tasks.append(dataclasses.replace(task, filler=near.fixed))
             if recipe.unrelated:
                 # Every other stranger is of the same set, the rest of the next set: both kinds must be rejected.
-                abroad = (row % 2 or repeats) and len(found) > 1
+                abroad = (row % 2 or repeats) and len(sets) > 1
                 tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
     return tasks
 
@@ -113,11 +78,8 @@ def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, 
         if not paths:
             raise InputError("no manifest of pairs there", path=pattern, hint="is --data, or the recipe's path, right?")
         found += [(spec, path) for path in paths]
-    short = _short_names([path for _, path in found])
+    short = _short_names([path for _, path in found]) if found else []
     names = [spec.name or name for (spec, _), name in zip(found, short, strict=True)]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UsageError(f"several sets are called {', '.join(sorted(twice))}", hint="give each its own name")
     return [(name, path, spec.repeats) for name, (spec, path) in zip(names, found, strict=True)]
 
 
@@ -128,6 +90,8 @@ def data_digest(recipe: EvalRecipe, folder: str | os.PathLike, tasks: list[Task]
     digest = hashlib.sha256()
     for _, path, _ in manifests(recipe, folder):
         digest.update(Path(path).read_bytes())
+    if recipe.datasets:
+        digest.update(json.dumps([(task.id, task.truth) for task in tasks]).encode())
     for path in sorted({p for task in tasks for p in (task.fixed, task.moving) if p}):
         digest.update((file_digest(path) if os.path.isfile(path) else "missing").encode())
     return digest.hexdigest()
@@ -160,6 +124,44 @@ def _pairs(path: str, name: str) -> list[Task]:
         )
         for row in read_rows(Path(path))
     ]
+
+
+def _groups(spec: DatasetSpec, folder: str | os.PathLike, several: bool) -> list[tuple[str, list[Task], bool]]:
+    """(name, pairs, repeats) of every group of a data set."""
+    dataset = load_dataset(spec.name)
+    kind = "registration" if dataset.task == "homography" else dataset.task
+    groups: dict[str, list[Task]] = {}
+    for sample in dataset.read(Path(folder, os.path.expanduser(spec.folder))):
+        name = f"{spec.name}/{sample.group}" if several else sample.group
+        frames = None if sample.fixed_frame is None else (sample.fixed_frame, sample.moving_frame)
+        groups.setdefault(name, []).append(
+            Task(
+                id=f"{spec.name}/{sample.id}",
+                set=name,
+                fixed=os.fspath(sample.fixed),
+                moving=os.fspath(sample.moving),
+                truth=saved(sample.truth),
+                kind=kind,
+                frames=frames,
+                keeps_matches=dataset.task in ("homography", "pose"),
+            )
+        )
+    return [(name, pairs, spec.repeats) for name, pairs in groups.items()]
+
+
+def _no_name_twice(names: list[str]) -> None:
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UsageError(f"several sets are called {', '.join(sorted(twice))}", hint="give each its own name")
+
+
+def _one_kind(sets: list[tuple[str, list[Task], bool]]) -> None:
+    kinds = sorted({task.kind for _, pairs, _ in sets for task in pairs})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{' and '.join(kinds)} are judged by different numbers and make no common table",
+            hint="one recipe for each",
+        )
 
 
 def _short_names(paths: list[str]) -> list[str]:

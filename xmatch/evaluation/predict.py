@@ -6,30 +6,24 @@ The first line names the recipe; a `run` line opens every session that added to 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
-import resource
-import tempfile
-import time
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from xmatch import registration
-from xmatch.errors import OutputError, ResourceError, XmatchError
-from xmatch.evaluation.border import write_filled
-from xmatch.evaluation.plan import EvalRecipe, Task
+from xmatch.errors import OutputError, ResourceError, UsageError
+from xmatch.evaluation.answers import Register, Work, answer, identity
+from xmatch.evaluation.matches import matches_folder
+from xmatch.evaluation.methods import Method, methods
+from xmatch.evaluation.plan import Task
+from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
 from xmatch.evaluation.workers import run_in_workers
-from xmatch.io import open_source
-from xmatch.result import Registration
+from xmatch.io import file_digest
 
-SCHEMA = "xmatch.predictions/1"
-
-Register = Callable[..., Registration]
-"""`xmatch.registration.register` or a stand-in: (fixed, moving, options) -> Registration."""
+SCHEMA = "xmatch.predictions/2"
 
 
 def predict(
@@ -39,6 +33,7 @@ def predict(
     *,
     certificate: dict[str, Any],
     data_sha256: str,
+    method: Method | None = None,
     jobs: int = 1,
     register: Register | None = None,
     progress: Callable[[dict], None] | None = None,
@@ -47,21 +42,32 @@ def predict(
 
     Args:
         certificate: what is known of this session: command, commit, versions, hardware.
+        method: who is asked; the recipe's first, unless given.
         jobs: processes; each registers one pair at a time.
         register: picklable when jobs > 1.
         progress: called with each new row.
 
     Raises:
-        OutputError: the file holds predictions of another recipe or of other data, or cannot be written.
+        OutputError: the file holds predictions of another recipe, other data or weights, or cannot be written.
     """
-    path = Path(path)
-    head = {"schema": SCHEMA, "recipe_sha256": recipe_digest(recipe), "data_sha256": data_sha256}
+    path, method = Path(path), method or methods(recipe)[0]
+    head = {
+        "schema": SCHEMA,
+        "recipe_sha256": recipe_digest(recipe, method),
+        "data_sha256": data_sha256,
+        "weights_sha256": _weights_digest(recipe, method),
+    }
     done = {row["id"] for row in _rows_to_keep(path, head)}
-    work = [(task, recipe, register or registration.register) for task in tasks if task.id not in done]
+    kept = matches_folder(path) if recipe.keep_matches or any(task.keeps_matches for task in tasks) else None
+    work = [
+        Work(task, recipe, method, register or registration.register, kept)
+        for task in for_method(tasks, method)
+        if task.id not in done
+    ]
     try:
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
-                _append(file, {**head, "recipe": recipe.as_dict()})
+                _append(file, {**head, "matcher": method.name, "recipe": recipe.as_dict()})
             _append(file, {"run": certificate})
             for row in _run(work, jobs):
                 _append(file, row)
@@ -87,14 +93,46 @@ def read_predictions(path: str | os.PathLike) -> tuple[dict, list[dict], list[di
     return lines[0], [line["run"] for line in lines if "run" in line], [line for line in lines if "id" in line]
 
 
-def recipe_digest(recipe: EvalRecipe) -> str:
-    """SHA-256 of all that shapes predictions: not how they are judged, nor how many threads there were."""
-    values = recipe.as_dict()
-    for name in ("thresholds_px", "right_px", "wrong_px"):
+def for_method(tasks: list[Task], method: Method) -> list[Task]:
+    """The tasks that a method can be asked: controls look at no content and know no strangers, and the control
+    `truth` needs a map."""
+    if method.kind != "control":
+        return tasks
+    tasks = [task for task in tasks if task.related]
+    return [task for task in tasks if task.problem or isinstance(task.truth, list)] if method.uses == "truth" else tasks
+
+
+def refuse_unsupported(tasks: list[Task], asked: list[Method]) -> list[Method]:
+    """The methods that can be asked these tasks; controls that cannot are left out.
+
+    Raises:
+        UsageError: a peer is asked for a relative pose.
+    """
+    if not any(task.kind == "pose" for task in tasks):
+        return [method for method in asked if for_method(tasks, method)]
+    peers = [method.name for method in asked if method.kind == "peer"]
+    if peers:
+        raise UsageError(
+            f"poses are estimated from correspondences, which these do not give: {', '.join(peers)}",
+            hint="xmatch's own matchers only, for this data set",
+        )
+    return [method for method in asked if method.kind == "matcher"]
+
+
+def recipe_digest(recipe: EvalRecipe, method: Method) -> str:
+    """SHA-256 of all that shapes a method's predictions: not how they are judged, nor how many threads there were."""
+    values = method.shapes(recipe)
+    for name in JUDGEMENT:
         del values[name]
     for name in ("threads", "device"):
         del values["register"][name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
+    """SHA-256 of the weights, where they are a file of the user's; those that come along are part of the code."""
+    weights = method.options(recipe).weights if method.kind == "matcher" else method.spec.weights
+    return file_digest(weights) if weights and os.path.isfile(weights) else None
 
 
 def _rows_to_keep(path: Path, head: dict) -> list[dict]:
@@ -102,7 +140,8 @@ def _rows_to_keep(path: Path, head: dict) -> list[dict]:
         return []
     found, _, rows = read_predictions(path)
     if any(found.get(key) != head[key] for key in head):
-        what = "other data" if found["recipe_sha256"] == head["recipe_sha256"] else "another recipe"
+        named = {"recipe_sha256": "another recipe", "data_sha256": "other data", "weights_sha256": "other weights"}
+        what = next(said for key, said in named.items() if found.get(key) != head[key])
         raise OutputError(f"holds predictions for {what}", path=path, hint="--overwrite starts anew, -o names another")
     with path.open("rb+") as file:
         # A line that a crash cut short must not swallow the next one.
@@ -116,84 +155,10 @@ def _append(file: Any, line: dict) -> None:
     file.flush()
 
 
-def _run(work: list[tuple], jobs: int) -> Iterator[dict]:
+def _run(work: list[Work], jobs: int) -> Iterator[dict]:
     if jobs == 1:
-        yield from map(_predict_one, work)
+        yield from map(answer, work)
         return
-    for item, row in run_in_workers(_predict_one, work, jobs):
+    for item, row in run_in_workers(answer, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
-        yield row or {**_identity(item[0]), "error": lost.as_dict()}
-
-
-def _predict_one(work: tuple[Task, EvalRecipe, Register]) -> dict[str, Any]:
-    task, recipe, register = work
-    row = _identity(task)
-    _reset_peak_memory()
-    start = time.perf_counter()
-    try:
-        if task.problem:
-            raise XmatchError(task.problem)
-        with contextlib.ExitStack() as stack:
-            moving = task.moving
-            if recipe.fill != "none":
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                moving = os.fspath(write_filled(folder / "filled.tif", moving, recipe.fill, task.filler, recipe.seed))
-                start = time.perf_counter()
-            fixed_source = stack.enter_context(open_source(task.fixed))
-            moving_source = stack.enter_context(open_source(moving))
-            for name, source in (("fixed_size", fixed_source), ("moving_size", moving_source)):
-                row[name] = [source.header.width, source.header.height]
-            result = register(fixed_source, moving_source, recipe.register)
-        row |= _said(result)
-    except Exception as error:
-        row["error"] = _reason(error, task)
-    row["seconds"] = round(time.perf_counter() - start, 4)
-    row["peak_memory_mib"] = round(_peak_memory_mib(), 1)
-    return row
-
-
-def _identity(task: Task) -> dict[str, Any]:
-    # No paths: a file of predictions may be published.
-    return {"id": task.id, "set": task.set, "related": task.related, "truth": task.truth, "error": None}
-
-
-def _said(result: Registration) -> dict[str, Any]:
-    return {
-        "transform": None if result.transform is None else result.transform.as_dict(),
-        "verdict": _json_ready(dataclasses.asdict(result.verdict)),
-        "correspondences": {"count": len(result.correspondences), "inliers": int(result.inliers.sum())},
-        "stages_s": _json_ready(result.seconds),
-    }
-
-
-def _reason(error: Exception, task: Task) -> dict[str, Any]:
-    """Why a pair failed. A fault of our own keeps its trace, so that it can be mended; the rest goes on."""
-    if isinstance(error, XmatchError):
-        code = "manifest" if task.problem else error.code
-        file = error.path and os.path.basename(error.path)
-        return {"code": code, "message": f"{file}: {error.message}" if file else error.message, "hint": error.hint}
-    if isinstance(error, MemoryError):
-        return ResourceError("out of memory").as_dict()
-    return {"code": "internal", "message": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
-
-
-def _json_ready(value: Any) -> Any:
-    """numpy numbers as Python's, NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {key: _json_ready(item) for key, item in value.items()}
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
-
-
-def _reset_peak_memory() -> None:
-    """Make the kernel forget the peak so far, so that a pair's own can be read; Linux only."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory_mib() -> float:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        yield row or {**identity(item.task), "error": lost.as_dict()}

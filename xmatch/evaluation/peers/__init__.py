@@ -72,6 +72,9 @@ class Found:
     """How many the peer found, where it works with such."""
     inliers: int | None = None
     """How many of them the transform explains."""
+    failed: bool = False
+    """Whether `reason` tells of a crash, a time-out or an answer that is none, rather than of images that do not
+    match."""
 
     def __post_init__(self) -> None:
         if (self.transform is None) != bool(self.reason):

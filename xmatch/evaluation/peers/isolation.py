@@ -26,6 +26,8 @@ TIMEOUT_S = 300.0
 POLL_S = 0.02
 TAIL = 300
 """Characters of a failed program's talk that its reason repeats."""
+START = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
+"""What the process of its own is told."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -59,7 +61,7 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
         start = time.perf_counter()
         with talk.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "xmatch.evaluation.peers.isolation", os.fspath(order), os.fspath(answer)],
+                [sys.executable, "-c", START, os.fspath(order), os.fspath(answer)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -75,14 +77,15 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
             process.wait()
         seconds = time.perf_counter() - start
         if not in_time:
-            return Run(Found(None, f"It was stopped after {timeout_s:g} s."), seconds, peak_mib)
+            return Run(Found(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError):
             run = pickle.loads(answer.read_bytes())
             if isinstance(run, Run):
                 return run
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return Run(Found(None, f"Its process {ended} before it answered: {tail(talk)}"), seconds, peak_mib)
+        reason = f"Its process {ended} before it answered: {tail(talk)}"
+        return Run(Found(None, reason, failed=True), seconds, peak_mib)
 
 
 def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
@@ -119,13 +122,13 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:
     try:
         found = peer(fixed, moving, settings)
         if not isinstance(found, Found):
-            found = Found(None, f"It answered with {type(found).__name__} instead of Found.")
+            found = Found(None, f"It answered with {type(found).__name__} instead of Found.", failed=True)
     except XmatchError as error:
-        found = Found(None, str(error))
+        found = Found(None, str(error), failed=True)
     except MemoryError:
-        found = Found(None, "It ran out of memory.")
+        found = Found(None, "It ran out of memory.", failed=True)
     except Exception as error:
-        found = Found(None, f"It failed: {type(error).__name__}: {error}")
+        found = Found(None, f"It failed: {type(error).__name__}: {error}", failed=True)
     seconds = time.perf_counter() - start
     own = _peak_mib("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Of the largest program that it has run and waited for.
@@ -138,10 +141,3 @@ def main(order: str, answer: str) -> None:
     unfinished = Path(f"{answer}.unfinished")
     unfinished.write_bytes(pickle.dumps(run))
     unfinished.replace(answer)
-
-
-if __name__ == "__main__":
-    # Pickled classes must be those of the importable module, not of __main__.
-    from xmatch.evaluation.peers import isolation
-
-    isolation.main(*sys.argv[1:])

@@ -37,15 +37,22 @@ class Program:
 
     name = "program"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
-        words = shlex.split(settings.command or "")
+    def check(self, settings: PeerSettings) -> None:
+        """Raises UsageError when the command cannot be run."""
+        try:
+            words = shlex.split(settings.command or "")
+        except ValueError as error:
+            raise UsageError(f"the program's command cannot be read: {error}") from None
         lacking = [place for place in PLACES if not any(place in word for word in words)]
         if lacking:
             raise UsageError(
                 f"the program's command lacks {', '.join(lacking)}",
                 hint='command: "mytool {fixed} {moving} --out {output}"',
             )
-        return _answer(words, fixed, moving, settings)
+
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+        self.check(settings)
+        return _answer(shlex.split(settings.command), fixed, moving, settings)
 
 
 class Arosics:
@@ -56,12 +63,16 @@ class Arosics:
 
     name = "arosics"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def check(self, settings: PeerSettings) -> None:
+        """Raises UsageError when no Python is named."""
         if not settings.python:
             raise UsageError(
                 "the peer `arosics` needs the Python of an environment with AROSICS",
                 hint="python: /path/to/environment/bin/python",
             )
+
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+        self.check(settings)
         return _answer([settings.python, os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
 
 
@@ -76,16 +87,17 @@ def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings)
             with talk.open("wb") as file:
                 code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False).returncode
         except OSError as error:
-            return Found(None, f"{words[0]} cannot be started: {error.strerror}.")
+            return Found(None, f"{words[0]} cannot be started: {error.strerror}.", failed=True)
         if code:
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return Found(None, f"The program {ended}: {tail(talk)}")
+            return Found(None, f"The program {ended}: {tail(talk)}", failed=True)
         if not output.is_file():
-            return Found(None, f"The program ended well but wrote no output: {tail(talk)}")
+            return Found(None, f"The program ended well but wrote no output: {tail(talk)}", failed=True)
         try:
             answer = read_answer(output, settings)
         except ValueError as error:
-            return Found(None, f"The program's output is no matrix and no list of correspondences: {error}.")
+            reason = f"The program's output is no matrix and no list of correspondences: {error}."
+            return Found(None, reason, failed=True)
     if isinstance(answer, Linear):
         return Found(answer)
     fitted = estimate(

@@ -1,0 +1,57 @@
+"""From the files of a task to those that are matched: as published, filled, or cropped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xmatch.errors import InputError
+from xmatch.evaluation.border import write_filled
+from xmatch.evaluation.cropping import write_cropped
+from xmatch.evaluation.plan import Task
+from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.truths import cut
+
+CONVERTED = (".ppm", ".pgm", ".bmp")
+"""Formats of published data sets that `xmatch.io` leaves alone; they are handed on as PNG, to every matcher."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a matcher is given, and what is true of it."""
+
+    fixed: str
+    moving: str
+    truth: Any
+    """As `truths` saves it."""
+
+
+def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
+    """The pair in the recipe's form; what has to be written goes into `folder`.
+
+    Raises:
+        InputError: an image cannot be read, or nothing is left of it.
+    """
+    fixed, moving = (_readable(path, folder / name) for name, path in (("fixed", task.fixed), ("moving", task.moving)))
+    truth = task.truth
+    if recipe.fill == "crop":
+        path, (x0, y0, _, _) = write_cropped(folder / "cropped.tif", moving)
+        moving, truth = os.fspath(path), cut(truth, x0, y0)
+    elif recipe.fill != "none":
+        moving = os.fspath(write_filled(folder / "filled.tif", moving, recipe.fill, task.filler, recipe.seed))
+    return Prepared(fixed, moving, truth)
+
+
+def _readable(path: str, stem: Path) -> str:
+    if Path(path).suffix.lower() not in CONVERTED:
+        return path
+    import cv2
+
+    pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise InputError("is missing, or cannot be read as an image", path=path)
+    converted = f"{stem}.png"
+    cv2.imwrite(converted, pixels)
+    return converted

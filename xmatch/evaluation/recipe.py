@@ -1,0 +1,120 @@
+"""What a recipe of `xmatch eval` can say."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from xmatch.registration import RegisterOptions
+
+Fill = Literal["none", "mask", "noise", "other", "crop"]
+"""What becomes of the black border of the moving images: it stays as it is; it stays and is declared nodata; it gives
+way to noise, declared nodata; to another image, declared nodata; or it is cut away, with the content around it that no
+upright rectangle can hold."""
+
+FORMS: dict[str, Fill] = {"published": "none", "crop": "crop", "fill": "noise"}
+"""The names that the command line has for the usual ones."""
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    manifest: str
+    """A pairs.jsonl, or a glob of several; relative paths start at the recipe's folder."""
+    name: str | None = None
+    """How tables call it; default: what tells its path apart from the others'."""
+    repeats: bool = False
+    """Its rows show some places more than once, like frames of one camera: strangers come from other sets only."""
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A published data set, as it was unpacked. Its groups (modalities, scenes, categories) are the sets of tables."""
+
+    name: str
+    """A name in `xmatch.evaluation.datasets.DATASETS`."""
+    folder: str
+    """Where it lies; a relative path starts at the recipe's folder."""
+    repeats: bool = True
+    """As in `SetSpec`: images of one group may show the same place."""
+
+
+@dataclass(frozen=True)
+class MatcherSpec:
+    """A matcher or peer with settings of its own."""
+
+    matcher: str
+    """A name in `xmatch.matchers.MATCHERS` or `xmatch.evaluation.peers.PEERS`; `peer:sift` is always the peer."""
+    name: str | None = None
+    """How tables call it; default: as `matcher` says."""
+    weights: str | None = None
+    transform: str | None = None
+    """Kind of map, instead of the one in `register`; peers know similarity and homography."""
+    command: str | None = None
+    """Of the peer `program`: a template with {fixed}, {moving} and {output}. No shell reads it."""
+    output_suffix: str = ".json"
+    """Of the file that {output} stands for."""
+    pixel_origin: Literal["corner", "center"] = "corner"
+    """How the program counts."""
+    direction: Literal["moving_to_fixed", "fixed_to_moving"] = "moving_to_fixed"
+    """What the program's matrix maps."""
+    python: str | None = None
+    """Of the peer `arosics`: the Python of the environment that has it."""
+
+
+@dataclass(frozen=True)
+class EvalRecipe:
+    """What `xmatch eval` measures, and on what."""
+
+    manifest: tuple[str | SetSpec, ...] = ()
+    dataset: DatasetSpec | tuple[DatasetSpec, ...] = ()
+    matchers: tuple[str | MatcherSpec, ...] = ()
+    """What is compared, in this order; empty: the matcher of `register` alone."""
+    controls: bool = True
+    """Let identity, centre, border-fit and truth join the tables."""
+    register: RegisterOptions = RegisterOptions()
+    peer_timeout_s: float = 300.0
+    """After so long a peer's pair has failed."""
+    fill: Fill = "none"
+    unrelated: bool = False
+    """Also try as many pairs of unrelated images, which a verdict must reject."""
+    limit: int | None = None
+    """First so many pairs of each set only."""
+    keep_matches: bool = False
+    """Save the correspondences of every pair, for matching accuracy; poses and homographies save them anyway."""
+    thresholds_px: tuple[float, ...] = (3.0, 5.0, 10.0, 20.0)
+    """Of AUC@px and success@px; poses are judged at 5, 10 and 20 degrees."""
+    right_px: float = 5.0
+    """An error below this is right (poses: degrees)."""
+    wrong_px: float = 10.0
+    """An error above this is wrong, as is every alignment of unrelated images."""
+    pose_threshold_px: float = 0.5
+    """Epipolar distance of an inlier when poses are estimated from correspondences, px of the files."""
+    seed: int = 0
+    """Of border noise and bootstrap intervals; the registration's own is `register.seed`."""
+
+    def __post_init__(self) -> None:
+        if not self.manifest and not self.datasets:
+            raise ValueError("manifest names no pairs, and dataset none either")
+        if not self.thresholds_px or min(self.thresholds_px) <= 0:
+            raise ValueError("thresholds_px must be numbers above 0")
+        if not 0 < self.right_px <= self.wrong_px:
+            raise ValueError("want 0 < right_px <= wrong_px")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
+        if not self.peer_timeout_s > 0 or not self.pose_threshold_px > 0:
+            raise ValueError("peer_timeout_s and pose_threshold_px must be above 0")
+
+    @property
+    def datasets(self) -> tuple[DatasetSpec, ...]:
+        return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+JUDGEMENT = ("thresholds_px", "right_px", "wrong_px", "pose_threshold_px")
+"""Keys that say how predictions are judged, not what they are."""
+
+COMPANY = ("matchers", "controls")
+"""Keys that say which other matchers run beside one."""

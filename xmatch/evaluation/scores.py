@@ -1,0 +1,140 @@
+"""What one saved prediction is worth, by the kind of its truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xmatch import metrics
+from xmatch.correspondences import Correspondences
+from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
+from xmatch.transforms import transform_from_dict
+
+UNREAD = {"fixed_size": (1, 1), "moving_size": (1, 1)}
+"""Sizes of images that could not be read; their errors are infinite whatever the size."""
+
+MMA_PX = tuple(range(1, 11))
+POSE_DEG = metrics.pose.POSE_THRESHOLDS_DEG
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of truth is judged."""
+
+    error: str
+    """The key of a pair's error: what success and AUC are counted by."""
+    unit: str
+    score: Callable[[dict, Correspondences | None, EvalRecipe], dict[str, Any]]
+    """(row, its saved correspondences, recipe) -> numbers; called for related pairs with a truth."""
+    title: str
+
+    def thresholds(self, recipe: EvalRecipe) -> tuple[float, ...]:
+        return POSE_DEG if self.unit == "deg" else recipe.thresholds_px
+
+
+def score(row: dict[str, Any], matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    """A pair of the results: identity, cost, verdict, and its errors (infinity where it failed)."""
+    kind = KINDS[row["kind"]]
+    verdict = row.get("verdict") or {"accepted": False, "probability": 0.0}
+    pair = {name: row[name] for name in ("id", "set", "related")}
+    pair |= {name: row[name] for name in ("factor", "value") if name in row}
+    judged = row["related"] and row["truth"] is not None
+    numbers = kind.score({**UNREAD, **row}, matches, recipe) if judged else {kind.error: math.inf}
+    return {
+        **pair,
+        **numbers,
+        "accepted": verdict["accepted"],
+        "probability": verdict["probability"],
+        "seconds": row.get("seconds"),
+        "peak_memory_mib": row.get("peak_memory_mib"),
+        "failure": row["error"] and row["error"]["code"],
+    }
+
+
+def _registration(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    truth, estimate = as_transform(row["truth"]), _estimate(row)
+    if estimate is None and matches is None:
+        return {"corner_error_px": math.inf, "grid_error_px": math.inf}
+    numbers: dict[str, Any] = {
+        "corner_error_px": metrics.corner_error_px(estimate, truth, *row["moving_size"]),
+        "grid_error_px": metrics.grid_error_px(estimate, truth, row["moving_size"], row["fixed_size"]),
+    }
+    if matches is not None:
+        errors = metrics.matching_errors_px(matches.fixed_xy, matches.moving_xy, truth)
+        numbers["mma"] = metrics.mean_matching_accuracy([errors], MMA_PX)
+    return numbers
+
+
+def _landmarks(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    truth = as_landmarks(row["truth"])
+    errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
+    before = metrics.distances_px(truth.moving_xy, truth.fixed_xy)
+    target = metrics.target_errors(errors, tuple(row["fixed_size"]))
+    return {
+        "mean_tre_px": target.mean_px,
+        "median_rtre": target.median_relative,
+        "max_rtre": target.max_relative,
+        "robustness": metrics.landmark_robustness(errors, before),
+        "landmarks": target.n,
+    }
+
+
+def _semantic(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    truth = as_landmarks(row["truth"])
+    errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
+    return {
+        "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
+        "keypoint_errors_px": errors,
+        "box_px": truth.fixed_box and metrics.box_scale_px(truth.fixed_box),
+        "image_px": metrics.image_scale_px(*row["fixed_size"]),
+    }
+
+
+def _pose(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    truth = as_pose(row["truth"])
+    cameras = truth.fixed_intrinsics, truth.moving_intrinsics
+    if matches is None or row["error"]:
+        return {"pose_error_deg": math.inf, "epipolar_precision": 0.0}
+    found = metrics.estimate_relative_pose(
+        matches.fixed_xy, matches.moving_xy, *cameras, threshold_px=recipe.pose_threshold_px
+    )
+    epipolar = metrics.epipolar_errors(matches.fixed_xy, matches.moving_xy, *cameras, truth.rotation, truth.translation)
+    return {
+        "pose_error_deg": metrics.relative_pose_error_deg(found, truth.rotation, truth.translation),
+        "epipolar_precision": metrics.epipolar_precision(epipolar),
+    }
+
+
+def _tracking(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+    """Positions in TAP-Vid's frames of 256 px; a point is called visible where it lands inside the later frame."""
+    truth, estimate = as_tracks(row["truth"]), _estimate(row)
+    size = np.array(row["moving_size"])
+    found = np.full(truth.fixed_xy.shape, np.nan) if estimate is None else estimate.inverse(truth.fixed_xy)
+    true, predicted = (metrics.to_tap_vid_xy(xy, *row["moving_size"]) for xy in (truth.moving_xy, found))
+    errors = metrics.distances_px(predicted, true)[truth.visible]
+    return {
+        "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
+        "predicted_xy": predicted,
+        "predicted_visible": ((found >= 0) & (found <= size)).all(axis=1),
+        "true_xy": true,
+        "true_visible": truth.visible,
+    }
+
+
+def _estimate(row: dict) -> Any:
+    return None if row.get("transform") is None else transform_from_dict(row["transform"])
+
+
+KINDS: dict[str, Kind] = {
+    "registration": Kind("corner_error_px", "px", _registration, "corner error of moving mapped onto fixed"),
+    "landmarks": Kind("mean_tre_px", "px", _landmarks, "mean target registration error of a pair's landmarks"),
+    "semantic": Kind("mean_error_px", "px", _semantic, "mean error of a pair's keypoints"),
+    "pose": Kind("pose_error_deg", "deg", _pose, "the larger of the angles that rotation and translation are off"),
+    "tracking": Kind("mean_error_px", "px", _tracking, "mean error of the visible points, px of 256 x 256 frames"),
+}
+"""Kind of truth -> how it is judged."""

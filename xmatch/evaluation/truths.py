@@ -1,0 +1,65 @@
+"""Truths as they are saved beside predictions, so that metrics need nothing but the file.
+
+A map of the whole image is its matrix, rows of a list; any other truth is a dict of lists under its fields' names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
+from xmatch.transforms import Linear, homography, translation
+
+
+def saved(truth: Truth | None) -> Any:
+    """JSON-ready; None for unrelated images."""
+    if truth is None:
+        return None
+    if isinstance(truth, TransformTruth):
+        return truth.transform.matrix.tolist()
+    values = {field.name: getattr(truth, field.name) for field in fields(truth)}
+    return {name: None if value is None else np.asarray(value).tolist() for name, value in values.items()}
+
+
+def as_transform(truth: Any) -> Linear | None:
+    """The saved map; None when the truth is none."""
+    return homography(np.array(truth)) if isinstance(truth, list) else None
+
+
+def as_landmarks(truth: dict[str, Any]) -> LandmarkTruth:
+    boxes = {name: truth[name] and tuple(truth[name]) for name in ("fixed_box", "moving_box")}
+    return LandmarkTruth(*(_points(truth[name]) for name in ("fixed_xy", "moving_xy")), **boxes)
+
+
+def as_pose(truth: dict[str, Any]) -> PoseTruth:
+    return PoseTruth(**{field.name: np.array(truth[field.name], dtype=np.float64) for field in fields(PoseTruth)})
+
+
+def as_tracks(truth: dict[str, Any]) -> TrackTruth:
+    positions = (_points(truth[name]) for name in ("fixed_xy", "moving_xy"))
+    return TrackTruth(*positions, np.array(truth["visible"], dtype=bool))
+
+
+def cut(truth: Any, x0: int, y0: int) -> Any:
+    """The truth after the first `x0` columns and `y0` rows of moving have been cut away."""
+    if truth is None:
+        return None
+    if isinstance(truth, list):
+        # Not through Linear: scaling to matrix[2, 2] = 1 would lose on which side of its horizon the image lies.
+        return (np.array(truth) @ translation(x0, y0).matrix).tolist()
+    changed = dict(truth)
+    if "moving_xy" in changed:
+        changed["moving_xy"] = (_points(changed["moving_xy"]) - (x0, y0)).tolist()
+    if changed.get("moving_box"):
+        changed["moving_box"] = (np.array(changed["moving_box"]) - (x0, y0, x0, y0)).tolist()
+    if "moving_intrinsics" in changed:
+        shift = np.array([[0, 0, x0], [0, 0, y0], [0, 0, 0]])
+        changed["moving_intrinsics"] = (np.array(changed["moving_intrinsics"]) - shift).tolist()
+    return changed
+
+
+def _points(values: Any) -> np.ndarray:
+    return np.array(values, dtype=np.float64).reshape(-1, 2)
