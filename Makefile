@@ -13,8 +13,10 @@ READY := .venv/.ready
 PAIRS ?= pairs
 OUT ?= registered
 
-# bench, pretrain-small: the folder that relative paths of their recipes start from.
+# bench, pretrain-small: the folder that relative paths of their recipes start from. adapt-tables: where srif-* are.
 DATA ?= data
+# adapt-tables: the weights that are adapted, a path or the name of a model.
+WEIGHTS ?= xmatch-small
 
 help:             ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -47,6 +49,9 @@ bench: $(READY)   ## measure on the pairs of recipes/eval-*.yaml, found under DA
 pretrain-small: $(READY) ## train the small matcher on images found under DATA, into runs/; goes on where it stopped
 	$(BIN)/xmatch pretrain recipes/pretrain-small.yaml --data $(DATA)
 
+adapt-tables: $(READY) ## adapt on SRIF, found under DATA, as the few-shot paper's tables want; goes on where it stopped
+	$(BIN)/python benchmarks/adapt_tables.py $(DATA) --weights $(WEIGHTS) -o adapt-tables
+
 register-folder: $(READY) ## register each PAIRS/<name>_moving.* onto <name>_fixed.*, into OUT
 	mkdir -p $(OUT)
 	$(BIN)/python recipes/list_pairs.py $(PAIRS) > $(OUT)/pairs.csv
@@ -59,4 +64,4 @@ clean:            ## remove what was made here
 	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench pretrain-small register-folder sample-data clean
+.PHONY: help venv demo test lint bench pretrain-small adapt-tables register-folder sample-data clean

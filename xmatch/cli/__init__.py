@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from xmatch.cli.adapt import adapt_command
 from xmatch.cli.apply import apply_command
 from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
@@ -70,5 +71,6 @@ app.command("match")(match_command)
 app.command("apply")(apply_command)
 app.command("eval")(eval_command)
 app.command("pretrain")(pretrain_command)
+app.command("adapt")(adapt_command)
 app.command("synth")(synth_command)
 app.add_typer(models_app, name="models")

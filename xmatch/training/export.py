@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
 from xmatch.provenance import commit
@@ -44,11 +45,16 @@ def export_weights(folder: Path, run: Run, warn: Callable[[str], object]) -> Pat
         hardware=hardware(run.device, run.processes.count),
     )
     path, values = folder / WEIGHTS, run.average.values()
-    small = all(bool((v.abs() <= _LARGEST_HALF).all()) for v in values.values() if v.is_floating_point())
+    small = fits_half(values)
     if not small:
         warn(f"{path}: numbers beyond the range of float16; written as float32")
     save_weights(path, values, metadata, half=small, overwrite=True)
     return path
+
+
+def fits_half(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether float16 can hold all that is floating."""
+    return all(bool((v.abs() <= _LARGEST_HALF).all()) for v in tensors.values() if v.is_floating_point())
 
 
 def told(spec: SourceSpec) -> str:

@@ -1,0 +1,68 @@
+"""The weights that an adaptation starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from xmatch.errors import ModelError
+from xmatch.io.checkpoint_guard import sha256
+from xmatch.io.checkpoint_shelf import find_weights
+from xmatch.io.checkpoints import WeightsMetadata, load_weights
+from xmatch.matchers import Matcher
+
+
+def _learned(model: nn.Module, device: str) -> Matcher:
+    from xmatch.matchers.learned import Learned
+    from xmatch.matchers.network import Network
+
+    return Learned("xmatch", Network(model, device))
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture that can be adapted: its network gives warp and certainty at several scales."""
+
+    objective: str
+    """Of its pretraining: a name in `xmatch.training.objectives.OBJECTIVES`."""
+    matcher: Callable[[nn.Module, str], Matcher]
+    """(network, device) -> the matcher around it."""
+
+
+FAMILIES: dict[str, Family] = {"xmatch": Family("dense", _learned)}
+"""Architecture, as files of weights name it -> how it is adapted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    tensors: dict[str, Tensor]
+    """float32 where they are floating."""
+    metadata: WeightsMetadata
+    path: Path
+    sha256: str
+    family: Family
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.metadata.config
+
+
+def open_base(matcher: str, weights: str | None) -> Base:
+    """Weights from a path, or those that a name stands for.
+
+    Raises:
+        ModelError: there are none, they are damaged, or of an architecture that cannot be adapted.
+    """
+    path = find_weights(weights or matcher)
+    tensors, metadata = load_weights(path)
+    if metadata.architecture not in FAMILIES:
+        found = metadata.architecture or "an unknown architecture"
+        raise ModelError(
+            f"holds weights of {found}; adapted can be {', '.join(FAMILIES)}", hint="xmatch models info", path=path
+        )
+    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return Base(tensors, metadata, path, sha256(path), FAMILIES[metadata.architecture])

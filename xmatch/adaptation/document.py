@@ -1,0 +1,90 @@
+"""The result of an adaptation as JSON, and its two reports on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xmatch.adaptation.adapt import Adapted, Options
+from xmatch.adaptation.outputs import Targets
+from xmatch.io.atomic import atomic_writes
+from xmatch.report.adaptation import render_adaptation
+from xmatch.training.loop import HISTORY, VALIDATION
+
+SCHEMA = "xmatch.adapt/1"
+
+
+def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) -> dict[str, Any]:
+    """What happened, for programs: see docs/adaptation.md."""
+    collected, outcome = adapted.collected, adapted.outcome
+    held = collected.held_labelled or collected.held_unlabelled
+    return {
+        "schema": SCHEMA,
+        "ok": adapted.exit_code == 0,
+        "exit_code": int(adapted.exit_code),
+        "better": adapted.better,
+        "reason": reason(adapted),
+        "output": adapted.weights and str(adapted.weights),
+        "run": str(Targets.of(options.output).run_folder),
+        "evidence": f"held-out {'labelled' if collected.held_labelled else 'unlabelled'} pairs",
+        "before": adapted.before,
+        "best": adapted.best,
+        "verdicts": adapted.verdicts,
+        "stopped": outcome.stopped,
+        "step": outcome.step,
+        "steps": outcome.steps,
+        "minutes": outcome.minutes,
+        "pairs": {
+            "labelled": [pair.name for pair in collected.labelled],
+            "unlabelled": len(collected.unlabelled),
+            "held_out": [pair.name for pair in held],
+        },
+        "skipped": [{"where": row.where, "reason": row.reason} for row in collected.unusable],
+        "base": {
+            "name": adapted.base.metadata.name,
+            "path": str(adapted.base.path),
+            "sha256": adapted.base.sha256,
+        },
+        "recipe": options.recipe.as_dict(),
+        "command": list(command),
+    }
+
+
+def reason(adapted: Adapted) -> str:
+    """One sentence: what the guard found."""
+    if adapted.better is None:
+        return "It was stopped before the result could be judged; the same command goes on."
+    before, after = (float(row["score"]) for row in (adapted.before, adapted.best))
+    what = "labelled" if adapted.collected.held_labelled else "unlabelled"
+    measured = f"Held-out {what} pairs score {after:.1f} instead of {before:.1f}"
+    if adapted.verdicts is None:
+        return measured + "."
+    counts = adapted.verdicts
+    return (
+        f"{measured}, and {counts['after']} instead of {counts['before']} of {counts['of']} registrations are trusted."
+    )
+
+
+def write_reports(adapted: Adapted, options: Options, told: dict[str, Any]) -> tuple[Path, Path]:
+    """The HTML page and its JSON beside the output.
+
+    Raises:
+        OutputError: one of them cannot be written.
+    """
+    targets = Targets.of(options.output)
+    folder = targets.run_folder
+    page = render_adaptation(told, _rows(folder / HISTORY), _rows(folder / VALIDATION), adapted.shown)
+    with atomic_writes([targets.report, targets.document], options.overwrite) as temporary:
+        temporary[targets.report].write_text(page, encoding="utf-8")
+        temporary[targets.document].write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return targets.report, targets.document
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,123 @@
+"""The step of an adaptation: equation (1) on labelled batches, equation (2) on unlabelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xmatch.adaptation.draws import Unlabelled
+from xmatch.adaptation.losses import supervised_loss, unsupervised_loss
+from xmatch.adaptation.low_rank import add_low_rank
+from xmatch.adaptation.pseudo import OF_A_TEACHER, Labels, pseudo_labels, seen_at
+from xmatch.adaptation.recipe import AdaptRecipe
+from xmatch.adaptation.thresholds import THRESHOLDS, Bounds, Confidence
+from xmatch.models import Prediction
+from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.losses import distance_px, mean_where, truth_at
+from xmatch.training.objectives import Objective
+
+RIGHT_PX = 3.0
+"""A pseudo-label within this of a truth that is known is right; for the report alone."""
+
+
+class FewShot:
+    """An objective of `xmatch.training` whose network predicts warp and certainty at several scales, adapted.
+
+    Args:
+        base: of the network's pretraining.
+        recipe: of the adaptation.
+    """
+
+    def __init__(self, base: Objective, recipe: AdaptRecipe) -> None:
+        self._base, self._recipe = base, recipe
+        self.architecture = base.architecture
+        self.confidence = Confidence()
+        self.teacher: Callable[[], nn.Module] | None = None
+        """The network's moving average in evaluation mode; the schemes that have a teacher need it."""
+
+    @property
+    def bounds(self) -> Bounds:
+        return THRESHOLDS[self._recipe.threshold.kind](self.confidence)
+
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        return self._base.config(size, changes)
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        model = self._base.build(config)
+        if self._recipe.lora_rank:
+            add_low_rank(model, self._recipe.lora_rank)
+        return model
+
+    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
+        return self._base.errors(model, batch)
+
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        if self._recipe.batch_norm == "frozen":
+            _hold_statistics(model)
+        prediction = predicted(model, batch, finest)
+        if isinstance(batch, Unlabelled):
+            return self._unlabelled(prediction, batch, finest)
+        parts = supervised_loss(prediction, batch, self._recipe.lambda_sup, self._recipe.local)
+        return {"total": parts["total"], "supervised": parts["total"].detach(), "epe": _finest_epe(parts)}
+
+    def _unlabelled(self, prediction: Prediction, batch: Unlabelled, finest: int) -> dict[str, Tensor]:
+        recipe, taught = self._recipe, None
+        if recipe.pseudo in OF_A_TEACHER:
+            with torch.no_grad():
+                taught = predicted(self.teacher(), batch, finest)
+        self._listen((taught or prediction), batch)
+        bounds = self.bounds
+        labels = pseudo_labels(
+            recipe.pseudo, prediction, taught, bounds, batch.fixed_valid, batch.moving_valid, recipe.fitted
+        )
+        shape = tuple(batch.moving.shape[2:])
+        total = unsupervised_loss(prediction, labels, shape, recipe.lambda_ssl)["total"]
+        found = {"total": total, "unsupervised": total.detach(), "tau": total.new_tensor(bounds.high)}
+        return found | _told(labels[-1], prediction.finest.stride, batch)
+
+    @torch.no_grad()
+    def _listen(self, prediction: Prediction, batch: TrainingPairs) -> None:
+        """Equation (3), over the finest cells that show something."""
+        finest = prediction.finest
+        probability = finest.certainty.detach().sigmoid()[seen_at(batch.fixed_valid, finest.stride)]
+        if len(probability):
+            means = float(probability.mean()), float(torch.maximum(probability, 1 - probability).mean())
+            self.confidence = self.confidence.after(*means, self._recipe.threshold.momentum)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"matching": self.confidence.matching, "sure": self.confidence.sure}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.confidence = Confidence(float(state["matching"]), float(state["sure"]))
+
+
+def predicted(model: nn.Module, batch: TrainingPairs, finest: int) -> Prediction:
+    return model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)
+
+
+def _hold_statistics(model: nn.Module) -> None:
+    """Normalisations as in evaluation; their scales and shifts are trained all the same."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def _finest_epe(parts: dict[str, Tensor]) -> Tensor:
+    strides = [int(name[4:]) for name in parts if name.startswith("epe_") and name[4:].isdigit()]
+    return parts[f"epe_{min(strides)}" if strides else "epe_coarse"].detach()
+
+
+@torch.no_grad()
+def _told(labels: Labels, stride: int, batch: Unlabelled) -> dict[str, Tensor]:
+    """Share of the finest cells that are positives, and where the truth is known, how many of them are right."""
+    seen = seen_at(batch.fixed_valid, stride)
+    found = {"positive_share": mean_where(labels.positive.float(), seen)}
+    truth = truth_at(batch.warp, batch.covisible, tuple(batch.moving.shape[2:]), stride)
+    judged = labels.positive & truth.whole
+    if bool(judged.any()):
+        right = (distance_px(labels.warp, truth) < RIGHT_PX).float()
+        found["positive_right"] = mean_where(right, judged)
+    return found
