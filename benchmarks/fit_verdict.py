@@ -1,7 +1,7 @@
 """Fit the verdict on predictions that `xmatch eval` saved, and write xmatch/verdict.json.
 
-    xmatch eval recipes/eval-srif-crop-train.yaml --data DIR -o train.json
-    python benchmarks/fit_verdict.py train.predictions.jsonl --check val.predictions.jsonl
+    xmatch eval recipes/eval-srif-crop-train.yaml --no-controls --data DIR -o train.json
+    python benchmarks/fit_verdict.py train.structural.predictions.jsonl --check val.structural.predictions.jsonl
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong ones pass. The

@@ -26,14 +26,18 @@ def eval_command(
         Path | None, typer.Option("--data", help="Folder where relative manifests start; default the recipe's own.")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Pairs registered at once.", min=1)] = 1,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show the median and the worst pairs on the HTML page.")
+    ] = True,
     list_datasets: Annotated[
         bool, typer.Option("--list-datasets", help="Say which published data sets can be read, and stop.")
     ] = False,
 ) -> int:
     """Let matchers, peers and controls register every pair that RECIPE names, and compare with the truth.
 
-    Predictions are saved beside the results, one file a matcher, so that an interrupted run goes on where it stopped.
-    Exit code 8 when some pairs failed; they count as infinitely wrong.
+    The results are JSON, with tables in Markdown and CSV and one HTML page with curves beside it. Predictions are
+    saved too, one file a matcher, so that an interrupted run goes on where it stopped. Exit code 8 when some pairs
+    failed; they count as infinitely wrong.
 
     Example: xmatch eval recipes/eval-srif-crop.yaml --data ~/data --matchers structural,mi,peer:sift --limit 5
     """
@@ -44,4 +48,13 @@ def eval_command(
         return ExitCode.OK
     if recipe is None:
         raise UsageError("a recipe is needed", hint="xmatch eval RECIPE, or --list-datasets")
-    return run_eval(recipe, changes, talk, output, overwrite, data, jobs)
+    return run_eval(
+        recipe,
+        changes,
+        talk,
+        output=output,
+        overwrite=overwrite,
+        data=data,
+        jobs=jobs,
+        with_pictures=pictures,
+    )

@@ -11,28 +11,41 @@ from xmatch.cli.eval_settings import Changes
 from xmatch.cli.eval_table import Counter, print_results
 from xmatch.cli.options import Talk
 from xmatch.cli.runtime import emit, emit_text
-from xmatch.errors import ExitCode
+from xmatch.errors import ExitCode, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.certificate import certificate
 from xmatch.evaluation.datasets import DATASETS
 from xmatch.evaluation.matches import matches_folder
+from xmatch.evaluation.page import render_page
+from xmatch.evaluation.pictures import pictures
 from xmatch.evaluation.plan import data_digest
 from xmatch.evaluation.predict import for_method, refuse_unsupported
-from xmatch.io.atomic import atomic_write, check_target
+from xmatch.evaluation.tables import csv_text, markdown
+from xmatch.io.atomic import atomic_writes, check_target
 from xmatch.recipe import load_recipe
 
 DATASETS_SCHEMA = "xmatch.datasets/1"
 
 
 def run_eval(
-    recipe: Path, changes: Changes, talk: Talk, output: str | None, overwrite: bool, data: Path | None, jobs: int
+    recipe: Path,
+    changes: Changes,
+    talk: Talk,
+    *,
+    output: str | None,
+    overwrite: bool,
+    data: Path | None,
+    jobs: int,
+    with_pictures: bool,
 ) -> int:
     """The whole command; its exit code."""
     results = Path(output or f"{recipe.stem}.results.json")
     folder = data or recipe.parent
     settings = changes.applied(load_recipe(recipe, EvalRecipe), jobs)
     asked = methods(settings)
-    check_target(results, overwrite=overwrite, inputs=[recipe])
+    written = _targets(results)
+    for path in written:
+        check_target(path, overwrite=overwrite, inputs=[recipe])
     tasks = plan(settings, folder)
     asked = refuse_unsupported(tasks, asked)
     predictions = {method: results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in asked}
@@ -55,13 +68,33 @@ def run_eval(
                 progress=counter.of(method.name),
             )
     document = results_document(predictions, settings)
-    with atomic_write(results, overwrite=overwrite) as temporary:
-        Path(temporary).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    drawn = pictures(document, tasks, predictions, settings) if with_pictures else []
+    texts = {
+        ".md": markdown(document),
+        ".csv": csv_text(document),
+        ".html": render_page(document, drawn),
+        ".json": json.dumps(document, indent=1, allow_nan=False) + "\n",
+    }
+    with atomic_writes(written, overwrite=overwrite) as temporary:
+        for path, text in zip(written, texts.values(), strict=True):
+            temporary[path].write_text(text, encoding="utf-8", errors="replace")
     if talk.json:
         emit(document)
     if not talk.quiet:
         print_results(document, results)
     return ExitCode.OK if document["ok"] else ExitCode.BATCH
+
+
+def _targets(results: Path) -> list[Path]:
+    """Markdown, CSV, HTML and, last of all, the JSON.
+
+    Raises:
+        UsageError: two of them would be one file.
+    """
+    others = [results.with_suffix(suffix) for suffix in (".md", ".csv", ".html")]
+    if results in others:
+        raise UsageError("--output names the JSON; Markdown, CSV and HTML are written beside it", path=results)
+    return [*others, results]
 
 
 def print_datasets(as_json: bool) -> None:

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from xmatch.evaluation.tables import Rows, tables
 
+LOG_WIDTH = 160
+
 
 class Counter:
     """A progress bar on a terminal, silence elsewhere."""
@@ -86,4 +88,6 @@ def _share(counted: dict[str, Any]) -> str:
 
 
 def _console() -> Console:
-    return Console(file=sys.stderr, highlight=False)
+    # Logs do not wrap; a terminal does.
+    wide = None if sys.stderr.isatty() else LOG_WIDTH
+    return Console(file=sys.stderr, highlight=False, width=wide)

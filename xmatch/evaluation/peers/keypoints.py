@@ -60,7 +60,8 @@ class Keypoints:
         build, norm = DETECTORS[self.name]
         detector = build()
         if detector is None:
-            return Found(None, f"OpenCV {cv2.__version__} lacks {self.name.upper()}; opencv-contrib-python has it.")
+            lacks = f"OpenCV {cv2.__version__} lacks {self.name.upper()}; opencv-contrib-python has it."
+            return Found(None, lacks, failed=True)
         cv2.setNumThreads(settings.threads)
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
