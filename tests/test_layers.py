@@ -102,7 +102,7 @@ def test_importing_xmatch_loads_not_even_numpy():
 
 
 @pytest.mark.parametrize(
-    "command", ["", "register", "match", "apply", "eval", "synth", "pretrain", "models", "models info"]
+    "command", ["", "register", "match", "apply", "eval", "synth", "pretrain", "adapt", "models", "models info"]
 )
 def test_help_loads_nothing_heavy(command):
     code = f"sys.argv = ['xmatch', *'{command}'.split(), '--help']; from xmatch.cli import main; main()"

@@ -43,14 +43,14 @@ def lay_pairs(
 
     Args:
         matcher: searches; None: centre on centre, at the scale that the files state.
-        asked_to_stop: the search ends early when this is so, with what it has.
+        asked_to_stop: a search ends early when this is so, with what it has.
     """
     known = _read(folder / POSES)
     laid, unusable = [], []
     for number, pair in enumerate(pairs):
         key = "\n".join(pair.key)
         if key not in known:
-            if asked_to_stop():
+            if matcher is not None and asked_to_stop():
                 break
             known[key] = _guess(pair, matcher, seed, threads)
             _write(folder / POSES, known)

@@ -1,0 +1,83 @@
+"""Low-rank additions: nothing at first, the same as merged weights later, and all that is trained."""
+
+import json
+
+import pytest
+import torch
+from made_pairs import write_tiny
+from torch import nn
+
+from tests.models.test_matcher import TINY
+from xmatch.adaptation.low_rank import add_low_rank, additions, base_names, merged
+from xmatch.models import XMatch
+
+
+def images(seed: int = 0):
+    rng = torch.Generator().manual_seed(seed)
+    image = torch.rand(1, 1, 32, 32, generator=rng)
+    return image, torch.ones(1, 1, 32, 32, dtype=torch.bool), image.flip(3), torch.ones(1, 1, 32, 32, dtype=torch.bool)
+
+
+@torch.no_grad()
+def finest(model: nn.Module) -> torch.Tensor:
+    return model.eval()(*images()).finest.warp
+
+
+def test_additions_start_at_nothing_and_merging_computes_the_same():
+    torch.manual_seed(0)
+    model = XMatch(TINY)
+    before = finest(model)
+    names = add_low_rank(model, 2)
+    assert torch.equal(finest(model), before) and any("attention" in name for name in names)
+    for name, value in model.named_parameters():
+        if name.endswith("low_rank_up"):
+            nn.init.normal_(value, std=0.05)
+    changed = finest(model)
+    assert not torch.allclose(changed, before, atol=1e-4)
+    plain = XMatch(TINY)
+    plain.load_state_dict(merged(model.state_dict()))
+    assert torch.allclose(finest(plain), changed, atol=1e-4)
+
+
+def test_only_additions_are_trained_and_their_file_is_small():
+    model = XMatch(TINY)
+    base = set(model.state_dict())
+    add_low_rank(model, 2)
+    state = model.state_dict()
+    assert set(base_names(state)) == base
+    trained = {name for name, value in model.named_parameters() if value.requires_grad}
+    assert trained == set(additions(state)) and trained
+    assert sum(v.numel() for v in additions(state).values()) < 0.2 * sum(v.numel() for v in state.values())
+
+
+def test_without_additions_merging_changes_nothing():
+    state = XMatch(TINY).state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in merged(state).items())
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return write_tiny(tmp_path / "tiny.safetensors")
+
+
+def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
+    from made_pairs import write_pairs
+
+    from xmatch.adaptation.adapt import Options, adapt
+    from xmatch.adaptation.collect import Asked
+    from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
+    from xmatch.io.checkpoint_guard import sha256
+    from xmatch.io.checkpoints import load_weights
+
+    recipe = AdaptRecipe(
+        steps=2, batch=1, size=64, view_px=72, pose="centre", lora_rank=2, guard=GuardSpec(every=2, views=1)
+    )
+    asked = Asked(3, write_pairs(tmp_path / "pairs", 4, 3))
+    options = Options(asked, tmp_path / "out.safetensors", recipe, weights=str(tiny), device="cpu", threads=1)
+    adapted = adapt(options)
+    (small,) = tmp_path.glob("out*.low-rank.safetensors")
+    tensors, metadata = load_weights(small)
+    assert all("low_rank" in name for name in tensors) and metadata.sources[0]["sha256"] == sha256(tiny)
+    whole, _ = load_weights(adapted.weights)
+    assert set(whole) == set(load_weights(tiny)[0])
+    assert json.dumps(metadata.recipe["lora_rank"]) == "2"
