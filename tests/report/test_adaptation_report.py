@@ -1,0 +1,92 @@
+"""The page of an adaptation: better or not first, curves that end where the numbers do, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from xmatch.report.adaptation import charts, render_adaptation
+from xmatch.report.adaptation_curves import HEIGHT, WIDTH, chart
+
+HISTORY = [
+    {"step": "10", "tau": "0.5", "positive_share": "0.2", "supervised": "3.0", "unsupervised": ""},
+    {"step": "20", "tau": "0.6", "positive_share": "0.4", "supervised": "2.0", "unsupervised": "1.0"},
+]
+VALIDATION = [
+    {"step": "20", "modalities": "held out, unlabelled", "score": "70.5", "within_3px": ""},
+    {"step": "20", "modalities": "held out, truth known", "score": "40", "within_3px": "0.25"},
+]
+
+
+def told(better: bool = True) -> dict:
+    return {
+        "schema": "xmatch.adapt/1",
+        "better": better,
+        "reason": "Held-out pairs score <more>.",
+        "output": "adapted.safetensors",
+        "evidence": "held-out unlabelled pairs",
+        "before": {"step": 0, "score": 60.0},
+        "best": {"step": 20, "score": 70.5},
+        "verdicts": {"before": 2, "after": 5, "of": 8},
+        "steps": 20,
+        "minutes": 1.5,
+        "pairs": {"labelled": ["a", "b"], "unlabelled": 12, "held_out": ["c"]},
+        "skipped": [{"where": "pairs.jsonl row 7", "reason": "<script>alert(1)</script>"}],
+        "base": {"name": "tiny", "path": "tiny.safetensors", "sha256": "ab" * 32},
+        "recipe": {"steps": 20, "pseudo": "pl-f"},
+        "command": ["xmatch", "adapt", "pairs"],
+    }
+
+
+def overlay() -> SimpleNamespace:
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    return SimpleNamespace(name="pair <c>", fixed=image, moving=image, before=image, after=image)
+
+
+def test_the_page_says_first_whether_it_is_better():
+    for better, words in ((True, "The adapted weights match better."), (False, "Keep the weights that you had.")):
+        page = render_adaptation(told(better), HISTORY, VALIDATION, [overlay()])
+        assert words in page and page.index(words) < page.index("The course of it")
+        assert ("Written to" in page) == better
+
+
+def test_the_page_needs_nothing_else_and_escapes_what_it_is_given():
+    page = render_adaptation(told(), HISTORY, VALIDATION, [overlay()])
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page and "pair &lt;c&gt;" in page
+    assert all(source.startswith("data:") for source in re.findall(r'(?:href|src)="([^"]*)"', page))
+    assert page.count("data:image/jpeg") == 4 and "default-src 'none'" in page
+
+
+def test_the_page_of_a_run_without_curves_or_pictures_has_its_numbers():
+    page = render_adaptation({**told(), "verdicts": None})
+    assert "70.5" in page and "The course of it" in page and "Accepted registrations" not in page
+
+
+def test_a_curve_spans_steps_and_values():
+    drawn = chart("t", HISTORY, {"tau": "threshold", "nothing": "none"})
+    (curve,) = drawn.curves
+    assert curve.path == f"M{WIDTH / 2:.1f} {HEIGHT:.1f}L{WIDTH:.1f} 0.0h0" and curve.last == "0.600"
+    assert [text for _, text in drawn.levels][0] == "0.500" and drawn.steps == "20"
+
+
+def test_empty_cells_are_left_out_and_a_column_without_numbers_has_no_chart():
+    drawn = chart("t", HISTORY, {"unsupervised": "loss"})
+    assert drawn.curves[0].path.count("L") == 0
+    assert chart("t", HISTORY, {"nothing": "none"}) is None and chart("t", [], {"tau": "t"}) is None
+
+
+def test_the_score_begins_with_the_untouched_network_and_leaves_known_truths_apart():
+    found = {drawn.title: drawn for drawn in charts(HISTORY, VALIDATION, {"step": 0, "score": 60.0})}
+    score = found["Held-out score, percent"].curves[0]
+    assert score.path.startswith("M0.0") and score.last == "70.5"
+    known = found["Accuracy where the truth is known, share of cells"].curves
+    assert [curve.name for curve in known] == ["within 3 px"] and known[0].last == "0.250"
+
+
+@pytest.mark.parametrize("level", [0.0, 5.0])
+def test_a_level_curve_is_drawn_in_the_middle(level):
+    drawn = chart("t", [{"step": 1, "v": level}, {"step": 2, "v": level}], {"v": "v"})
+    assert f" {HEIGHT / 2:.1f}L" in drawn.curves[0].path
