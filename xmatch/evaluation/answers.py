@@ -65,6 +65,8 @@ def answer(work: Work) -> dict[str, Any]:
 def identity(task: Task) -> dict[str, Any]:
     """What a row says of its pair. No paths: a file of predictions may be published."""
     known = {"id": task.id, "set": task.set, "kind": task.kind, "related": task.related, "truth": task.truth}
+    if task.change is not None:
+        known |= {"factor": task.change.factor, "value": task.change.value}
     return {**known, "error": None}
 
 

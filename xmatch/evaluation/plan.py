@@ -14,7 +14,8 @@ from typing import Any
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.datasets import load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
-from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
+from xmatch.evaluation.recipe import Change, DatasetSpec, EvalRecipe, SetSpec
+from xmatch.evaluation.sweeps import swept
 from xmatch.evaluation.truths import saved
 
 
@@ -35,6 +36,8 @@ class Task:
     """Which numbers tell how good it is: a key of `xmatch.evaluation.scores.KINDS`."""
     frames: tuple[int, int] | None = None
     """Of fixed and moving, where the file holds a video."""
+    change: Change | None = None
+    """Of a robustness sweep."""
     keeps_matches: bool = False
     """Its correspondences are wanted too: for matching accuracy, or because a pose is estimated from them."""
     filler: str | None = None
@@ -65,7 +68,7 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
                 # Every other stranger is of the same set, the rest of the next set: both kinds must be rejected.
                 abroad = (row % 2 or repeats) and len(sets) > 1
                 tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
-    return tasks
+    return swept(tasks, recipe) if recipe.sweep else tasks
 
 
 def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, str, bool]]:

@@ -1,4 +1,4 @@
-"""From the files of a task to those that are matched: as published, filled, or cropped."""
+"""From the files of a task to those that are matched: as published, filled, cropped, or changed by a sweep."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.sweeps import write_changed
 from xmatch.evaluation.truths import cut
 
 CONVERTED = (".ppm", ".pgm", ".bmp")
@@ -36,6 +37,8 @@ def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
     """
     fixed, moving = (_readable(path, folder / name) for name, path in (("fixed", task.fixed), ("moving", task.moving)))
     truth = task.truth
+    if task.change is not None:
+        return Prepared(*write_changed(fixed, moving, truth, task.change, folder))
     if recipe.fill == "crop":
         path, (x0, y0, _, _) = write_cropped(folder / "cropped.tif", moving)
         moving, truth = os.fspath(path), cut(truth, x0, y0)

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from xmatch.evaluation.changes import FACTORS
 from xmatch.registration import RegisterOptions
 
 Fill = Literal["none", "mask", "noise", "other", "crop"]
@@ -63,6 +64,33 @@ class MatcherSpec:
 
 
 @dataclass(frozen=True)
+class SweepSpec:
+    """One factor of a robustness sweep."""
+
+    factor: str
+    """A name in `xmatch.evaluation.changes.FACTORS`."""
+    values: tuple[float, ...] = ()
+    """Default: the factor's own."""
+
+    def __post_init__(self) -> None:
+        if self.factor not in FACTORS:
+            raise ValueError(f"factor {self.factor!r} is not known; there are {', '.join(FACTORS)}")
+        low, high = FACTORS[self.factor].low, FACTORS[self.factor].high
+        if not all(low <= value <= high for value in self.values):
+            raise ValueError(f"values of {self.factor} lie between {low:g} and {high:g}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a sweep does to one pair."""
+
+    factor: str
+    value: float
+    seed: tuple[int, ...]
+    """The same for all values, so that these are compared on the same pairs in the same poses."""
+
+
+@dataclass(frozen=True)
 class EvalRecipe:
     """What `xmatch eval` measures, and on what."""
 
@@ -78,6 +106,10 @@ class EvalRecipe:
     fill: Fill = "none"
     unrelated: bool = False
     """Also try as many pairs of unrelated images, which a verdict must reject."""
+    sweep: tuple[str | SweepSpec, ...] = ()
+    """Factors that the pairs are changed by, one at a time, instead of being taken as they are."""
+    sweep_seeds: int = 1
+    """Changed copies of each pair."""
     limit: int | None = None
     """First so many pairs of each set only."""
     keep_matches: bool = False
@@ -102,6 +134,11 @@ class EvalRecipe:
             raise ValueError("want 0 < right_px <= wrong_px")
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit must be at least 1")
+        names = [SweepSpec(entry).factor if isinstance(entry, str) else entry.factor for entry in self.sweep]
+        if len(set(names)) < len(names) or self.sweep_seeds < 1:
+            raise ValueError("sweep wants each factor once, and sweep_seeds at least 1")
+        if self.sweep and (self.unrelated or self.fill != "none"):
+            raise ValueError("sweep goes neither with unrelated pairs nor with fill: it makes its own pairs")
         if not self.peer_timeout_s > 0 or not self.pose_threshold_px > 0:
             raise ValueError("peer_timeout_s and pose_threshold_px must be above 0")
 

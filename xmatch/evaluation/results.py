@@ -8,6 +8,7 @@ from typing import Any
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.summary import json_ready, summarise
+from xmatch.evaluation.sweeps import sweep_results
 
 SCHEMA = "xmatch.evaluation/2"
 
@@ -28,6 +29,7 @@ def results_document(predictions: dict[Method, str | os.PathLike], recipe: EvalR
         "kind": first["kind"],
         "recipe": json_ready(recipe.as_dict()),
         "matchers": found,
+        **({"sweeps": json_ready(sweep_results(found, recipe))} if recipe.sweep else {}),
         "failures": failures,
         "certificate": _certificate(found),
     }

@@ -25,7 +25,7 @@ def summarise(path: str | os.PathLike, recipe: EvalRecipe) -> dict[str, Any]:
     their mean over sets, Wilson's for shares. `mean` weighs sets equally.
     """
     head, runs, rows = read_predictions(path)
-    rows = sorted(rows, key=lambda row: row["id"])
+    rows = sorted(rows, key=lambda row: (row.get("factor", ""), row.get("value", 0.0), row["id"]))
     folder = matches_folder(Path(path))
     pairs = [score(row, load_matches(folder, row["id"]), recipe) for row in rows]
     name = rows[0]["kind"] if rows else "registration"

@@ -21,7 +21,10 @@ class Rows:
 
 
 def tables(document: dict[str, Any], intervals: bool = True) -> list[Rows]:
-    """One table a set, a row a matcher, and last the mean over sets when there are several."""
+    """One table a set, a row a matcher, and last the mean over sets when there are several; of a robustness sweep, one
+    table a factor, whose columns are its values."""
+    if "sweeps" in document:
+        return [_sweep(factor, sweep, intervals) for factor, sweep in document["sweeps"].items()]
     parts, kind = document["matchers"], document["kind"]
     names = list(dict.fromkeys(name for part in parts.values() for name in part["sets"]))
     found = [_table(name, {m: part["sets"].get(name) for m, part in parts.items()}, kind, intervals) for name in names]
@@ -29,6 +32,16 @@ def tables(document: dict[str, Any], intervals: bool = True) -> list[Rows]:
         title = f"mean over {len(names)} sets"
         found.append(_table(title, {m: part["mean"] for m, part in parts.items()}, kind, intervals))
     return found
+
+
+def _sweep(factor: str, sweep: dict[str, Any], intervals: bool) -> Rows:
+    rows = []
+    for name, shares in sweep["matchers"].items():
+        both = zip(shares, sweep["intervals"][name], strict=True)
+        cells = [{"value": share, "interval": bounds} for share, bounds in both]
+        rows.append((name, *(cell(each, intervals) for each in cells)))
+    title = f"{factor}: pairs with an error below {sweep['threshold']:g} px, %, by {sweep['label']}"
+    return Rows(title, ("matcher", *(f"{value:g}" for value in sweep["values"])), tuple(rows))
 
 
 def _table(title: str, measured: dict[str, dict[str, Any] | None], kind: str, intervals: bool) -> Rows:
