@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from xmatch.cli.runtime import run
+from xmatch.correspondences import Correspondences
 from xmatch.errors import ExitCode
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Line, chart
@@ -19,8 +20,17 @@ from xmatch.evaluation.curves import charts
 from xmatch.evaluation.page import render_page
 from xmatch.evaluation.pictures import pictures
 from xmatch.evaluation.tables import CSV_COLUMNS, cell, csv_text, markdown, tables
+from xmatch.result import Registration, Verdict
+from xmatch.transforms import translation
 
-MATCHERS = ("truth", "identity", "border-fit", "phase-correlation")
+MATCHERS = ("truth", "identity", "border-fit", "structural")
+
+
+def stand_in(fixed, moving, options):
+    """Always 1 px to the right, which is 1 px off where nothing has moved."""
+    nothing = np.zeros(0)
+    verdict = Verdict(True, 0.9, "as told")
+    return Registration({}, {}, translation(1, 0), Correspondences.empty(), nothing.astype(bool), nothing, verdict)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +52,21 @@ def measured(tmp_path_factory):
     found, tasks = {}, plan(recipe, folder)
     for method in methods(recipe):
         found[method] = folder / f"{method.file_name}.jsonl"
-        predict(tasks, recipe, found[method], certificate={"command": "by hand"}, data_sha256="d", method=method)
+        predict(
+            tasks,
+            recipe,
+            found[method],
+            certificate={"command": "by hand"},
+            data_sha256="d",
+            method=method,
+            register=stand_in,
+        )
     return results_document(found, recipe), tasks, found, recipe
 
 
 def test_there_is_a_table_a_set_and_one_of_the_mean(measured):
     found = tables(measured[0])
-    assert [table.title for table in found] == ["<b>far", "near", "mean over 2 sets"]
+    assert [table.title for table in found] == ["<b>far", "near", "mean over 2 sets", "all pairs together"]
     assert [row[0] for row in found[0].rows] == list(MATCHERS)
     assert all(len(row) == len(table.heads) for table in found for row in table.rows)
     identity = dict(zip(found[1].heads, found[1].rows[1], strict=True))
@@ -69,7 +87,7 @@ def test_cells_have_few_digits(value, text):
 def test_markdown_is_made_of_whole_lines_and_no_tags(measured):
     text = markdown(measured[0])
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 3 * (len(MATCHERS) + 2) and len({row.count("|") for row in rows}) == 1
+    assert len(rows) == 4 * (len(MATCHERS) + 2) and len({row.count("|") for row in rows}) == 1
     assert "<b>" not in text and "&lt;b>far" in text
 
 
@@ -114,8 +132,8 @@ def test_the_page_needs_nothing_else_and_escapes_names(measured):
 
 def test_pictures_are_of_the_median_and_the_worst_pair_of_what_is_no_control(measured):
     found = pictures(*measured)
-    assert [(p.matcher, p.what) for p in found] == [("phase-correlation", "median"), ("phase-correlation", "worst")]
-    pairs = measured[0]["matchers"]["phase-correlation"]["pairs"]
+    assert [(p.matcher, p.what) for p in found] == [("structural", "median"), ("structural", "worst")]
+    pairs = measured[0]["matchers"]["structural"]["pairs"]
     errors = [pair["corner_error_px"] for pair in pairs if pair["corner_error_px"] is not None]
     assert found[1].error == max(errors) and found[0].error <= found[1].error
 

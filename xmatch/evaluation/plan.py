@@ -34,8 +34,8 @@ class Task:
     related: bool = True
     kind: str = "registration"
     """Which numbers tell how good it is: a key of `xmatch.evaluation.scores.KINDS`."""
-    frames: tuple[int, int] | None = None
-    """Of fixed and moving, where the file holds a video."""
+    frames: tuple[str, int, int] | None = None
+    """Video, and its frames that are fixed and moving, where the file holds videos."""
     change: Change | None = None
     """Of a robustness sweep."""
     keeps_matches: bool = False
@@ -136,7 +136,7 @@ def _groups(spec: DatasetSpec, folder: str | os.PathLike, several: bool) -> list
     groups: dict[str, list[Task]] = {}
     for sample in dataset.read(Path(folder, os.path.expanduser(spec.folder))):
         name = f"{spec.name}/{sample.group}" if several else sample.group
-        frames = None if sample.fixed_frame is None else (sample.fixed_frame, sample.moving_frame)
+        frames = None if sample.fixed_frame is None else (sample.group, sample.fixed_frame, sample.moving_frame)
         groups.setdefault(name, []).append(
             Task(
                 id=f"{spec.name}/{sample.id}",

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from xmatch.errors import InputError
 from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
+from xmatch.evaluation.datasets.tapvid import frame
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.sweeps import write_changed
@@ -35,7 +38,14 @@ def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
     Raises:
         InputError: an image cannot be read, or nothing is left of it.
     """
-    fixed, moving = (_readable(path, folder / name) for name, path in (("fixed", task.fixed), ("moving", task.moving)))
+    names = ("fixed", "moving")
+    if task.frames is None:
+        paths = (task.fixed, task.moving)
+        fixed, moving = (_readable(path, folder / name) for path, name in zip(paths, names, strict=True))
+    else:
+        video, *numbers = task.frames
+        frames = (frame(Path(task.fixed), video, number) for number in numbers)
+        fixed, moving = (_written(pixels, folder / name) for pixels, name in zip(frames, names, strict=True))
     truth = task.truth
     if task.change is not None:
         return Prepared(*write_changed(fixed, moving, truth, task.change, folder))
@@ -55,6 +65,13 @@ def _readable(path: str, stem: Path) -> str:
     pixels = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise InputError("is missing, or cannot be read as an image", path=path)
-    converted = f"{stem}.png"
-    cv2.imwrite(converted, pixels)
-    return converted
+    cv2.imwrite(f"{stem}.png", pixels)
+    return f"{stem}.png"
+
+
+def _written(pixels: np.ndarray, stem: Path) -> str:
+    """(H, W, 3) RGB as a file."""
+    import cv2
+
+    cv2.imwrite(f"{stem}.png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return f"{stem}.png"

@@ -32,6 +32,8 @@ class Kind:
     score: Callable[[dict, Correspondences | None, EvalRecipe], dict[str, Any]]
     """(row, its saved correspondences, recipe) -> numbers; called for related pairs with a truth."""
     title: str
+    pools: bool = True
+    """Whether pairs of several sets can be judged as one set."""
 
     def thresholds(self, recipe: EvalRecipe) -> tuple[float, ...]:
         return POSE_DEG if self.unit == "deg" else recipe.thresholds_px
@@ -135,6 +137,8 @@ KINDS: dict[str, Kind] = {
     "landmarks": Kind("mean_tre_px", "px", _landmarks, "mean target registration error of a pair's landmarks"),
     "semantic": Kind("mean_error_px", "px", _semantic, "mean error of a pair's keypoints"),
     "pose": Kind("pose_error_deg", "deg", _pose, "the larger of the angles that rotation and translation are off"),
-    "tracking": Kind("mean_error_px", "px", _tracking, "mean error of the visible points, px of 256 x 256 frames"),
+    "tracking": Kind(
+        "mean_error_px", "px", _tracking, "mean error of the visible points, px of 256 x 256 frames", False
+    ),
 }
 """Kind of truth -> how it is judged."""

@@ -22,7 +22,7 @@ def summarise(path: str | os.PathLike, recipe: EvalRecipe) -> dict[str, Any]:
     """The results of the predictions in `path`, JSON-ready; `recipe` says how they are judged.
 
     Shares and AUC are in percent, each with a 95 % interval: bootstrap over the pairs of each set for AUC and
-    their mean over sets, Wilson's for shares. `mean` weighs sets equally.
+    their mean over sets, Wilson's for shares. `mean` weighs sets equally, `all` pairs.
     """
     head, runs, rows = read_predictions(path)
     rows = sorted(rows, key=lambda row: (row.get("factor", ""), row.get("value", 0.0), row["id"]))
@@ -38,6 +38,7 @@ def summarise(path: str | os.PathLike, recipe: EvalRecipe) -> dict[str, Any]:
         "n": {"related": len(related), "unrelated": len(pairs) - len(related), "failed": len(failures)},
         "sets": {set_name: _set_metrics([members], name, recipe) for set_name, members in by_set.items()},
         "mean": _set_metrics(list(by_set.values()), name, recipe) if by_set else None,
+        "all": _set_metrics([related], name, recipe) if len(by_set) > 1 and KINDS[name].pools else None,
         "verdict": _verdict_metrics(pairs, KINDS[name], recipe),
         "failures": failures,
         "pairs": [{key: value for key, value in pair.items() if key not in PRIVATE} for pair in pairs],

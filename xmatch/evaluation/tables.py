@@ -20,18 +20,25 @@ class Rows:
     rows: tuple[tuple[str, ...], ...]
 
 
+MOST_SETS = 20
+"""Of more sets, as of a hundred scenes, only the mean and the whole are shown; JSON and CSV have each."""
+
+
 def tables(document: dict[str, Any], intervals: bool = True) -> list[Rows]:
-    """One table a set, a row a matcher, and last the mean over sets when there are several; of a robustness sweep, one
-    table a factor, whose columns are its values."""
+    """One table a set, a row a matcher, and last the mean over sets and all pairs together when there are several; of a
+    robustness sweep, one table a factor, whose columns are its values."""
     if "sweeps" in document:
         return [_sweep(factor, sweep, intervals) for factor, sweep in document["sweeps"].items()]
     parts, kind = document["matchers"], document["kind"]
     names = list(dict.fromkeys(name for part in parts.values() for name in part["sets"]))
-    found = [_table(name, {m: part["sets"].get(name) for m, part in parts.items()}, kind, intervals) for name in names]
+    shown = {name: lambda part, name=name: part["sets"].get(name) for name in names if len(names) <= MOST_SETS}
     if len(names) > 1:
-        title = f"mean over {len(names)} sets"
-        found.append(_table(title, {m: part["mean"] for m, part in parts.items()}, kind, intervals))
-    return found
+        shown[f"mean over {len(names)} sets"] = lambda part: part["mean"]
+        shown["all pairs together"] = lambda part: part["all"]
+    found = (
+        _table(title, {m: get(part) for m, part in parts.items()}, kind, intervals) for title, get in shown.items()
+    )
+    return [table for table in found if table.rows]
 
 
 def _sweep(factor: str, sweep: dict[str, Any], intervals: bool) -> Rows:
@@ -46,7 +53,7 @@ def _sweep(factor: str, sweep: dict[str, Any], intervals: bool) -> Rows:
 
 def _table(title: str, measured: dict[str, dict[str, Any] | None], kind: str, intervals: bool) -> Rows:
     measured = {name: values for name, values in measured.items() if values}
-    columns = _columns(next(iter(measured.values())), kind)
+    columns = _columns(next(iter(measured.values())), kind) if measured else {}
     rows = tuple(
         (name, *(cell(_got(get, values), intervals) for get in columns.values())) for name, values in measured.items()
     )
@@ -136,12 +143,12 @@ CSV_COLUMNS = ("set", "matcher", "metric", "threshold", "value", "low", "high")
 
 
 def csv_text(document: dict[str, Any]) -> str:
-    """One number a line: set ("mean" is the mean over sets), matcher, metric, threshold, value, interval."""
+    """One number a line: set ("mean" over sets, "all" pairs), matcher, metric, threshold, value, interval."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for name, part in document["matchers"].items():
-        for set_name, values in [*part["sets"].items(), ("mean", part["mean"] or {})]:
+        for set_name, values in [*part["sets"].items(), ("mean", part["mean"] or {}), ("all", part["all"] or {})]:
             for metric, value in values.items():
                 for threshold, number in value.items() if isinstance(value, dict) else [("", value)]:
                     bounds = number["interval"] if isinstance(number, dict) else ("", "")

@@ -71,7 +71,7 @@ def test_tapvid_multiplies_fractions_and_keeps_points_seen_at_first(tmp_path):
     np.testing.assert_array_equal(second.truth.fixed_xy, [[4.0, 2.0]])
     np.testing.assert_array_equal(second.truth.moving_xy, [[2.0, 4.0]])
     assert (first.truth.visible.tolist(), second.truth.visible.tolist()) == ([False], [True])
-    np.testing.assert_array_equal(tapvid.frame(second, 2), video[2])
+    np.testing.assert_array_equal(tapvid.frame(second.fixed, second.group, 2), video[2])
 
 
 @pytest.mark.parametrize("dataset", [spair.DATASET, PASCAL, WILLOW, tapvid.DATASET], ids=lambda d: d.name)

@@ -10,6 +10,7 @@ the later frame of the video that `group` names; `frame` gives the pixels.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,21 @@ def read(path: Path) -> list[Sample]:
     return [sample for name in sorted(videos) for sample in _samples(file, name, videos[name])]
 
 
-def frame(sample: Sample, number: int) -> np.ndarray:
-    """(H, W, 3) uint8: one frame of a sample's video. Reads the whole file each time.
+def frame(file: Path, video: str, number: int) -> np.ndarray:
+    """(H, W, 3) uint8: one frame of a video. The file last read is kept in memory.
 
     Raises:
         InputError: the file has changed and no longer holds it.
     """
-    videos = _videos(sample.fixed)
     try:
-        return np.asarray(videos[sample.group]["video"])[number]
-    except (KeyError, IndexError) as error:
-        raise InputError(f"has no frame {number} of {sample.group}", path=sample.fixed) from error
+        return np.asarray(_kept(file, file.stat().st_mtime_ns)[video]["video"])[number]
+    except (OSError, KeyError, IndexError) as error:
+        raise InputError(f"has no frame {number} of {video}", path=file) from error
+
+
+@lru_cache(maxsize=1)
+def _kept(file: Path, changed_ns: int) -> dict[str, dict]:
+    return _videos(file)
 
 
 def _videos(file: Path) -> dict[str, dict]:
