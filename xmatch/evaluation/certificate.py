@@ -44,7 +44,9 @@ def _code_digest() -> str:
 
 def _hardware() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": _processor(), "cores": cores, "memory_gib": _memory_gib()}
+    # Of a machine with more to do than it has cores, seconds say little.
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+    return {"processor": _processor(), "cores": cores, "memory_gib": _memory_gib(), "load_before": load}
 
 
 def _processor() -> str:
