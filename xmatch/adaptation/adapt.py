@@ -65,7 +65,8 @@ class Adapted:
     outcome: Outcome
     collected: Collected
     base: Base
-    before: Row
+    untouched: list[Row]
+    """Of the weights it began with; the first row has the score that counts."""
     best: Row
     verdicts: dict[str, int] | None
     """Accepted registrations of held-out pairs, "before" and "after", "of" so many; None where none were counted."""
@@ -75,6 +76,10 @@ class Adapted:
     """Where the best weights are."""
     shown: tuple[Any, ...] = ()
     """`xmatch.adaptation.overlays.Overlay`s of held-out pairs."""
+
+    @property
+    def before(self) -> Row:
+        return self.untouched[0]
 
 
 def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
@@ -231,8 +236,9 @@ class _Adaptation:
         state = run.model.state_dict()
         run.model.load_state_dict({**additions(state), **self.base.tensors})
         run.average.restart(run.model)
-        before = guard.begin(run)
-        self.talk.say("untouched: " + "  ".join(f"{name} {value}" for name, value in before.items()))
+        guard.begin(run)
+        for row in guard.untouched:
+            self.talk.say("untouched: " + "  ".join(f"{name} {value}" for name, value in row.items()))
 
     def _shown(self, step: int) -> Row:
         spec = self.recipe.optimiser
@@ -245,7 +251,7 @@ class _Adaptation:
         return path
 
     def _end(self, guard: Guard, outcome: Outcome, held: Sequence[Scene]) -> Adapted:
-        common = (outcome, self.collected, self.base, guard.before, guard.best)
+        common = (outcome, self.collected, self.base, guard.untouched, guard.best)
         if outcome.stopped == "signal" or not guard.best:
             return Adapted(outcome.exit_code, *common, None, None, None)
         after = merged(guard.weights)

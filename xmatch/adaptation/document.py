@@ -76,7 +76,8 @@ def write_reports(adapted: Adapted, options: Options, told: dict[str, Any]) -> t
     """
     targets = Targets.of(options.output)
     folder = targets.run_folder
-    page = render_adaptation(told, _rows(folder / HISTORY), _rows(folder / VALIDATION), adapted.shown)
+    measured = [*adapted.untouched, *_rows(folder / VALIDATION)]
+    page = render_adaptation(told, _rows(folder / HISTORY), measured, adapted.shown)
     with atomic_writes([targets.report, targets.document], options.overwrite) as temporary:
         temporary[targets.report].write_text(page, encoding="utf-8")
         temporary[targets.document].write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -27,8 +27,8 @@ class Guard:
 
     def __init__(self, measure: Measure, gain: float = 0.0) -> None:
         self._measure, self._gain = measure, gain
-        self.before: Row = {}
-        """Of the weights that the adaptation starts from."""
+        self.untouched: list[Row] = []
+        """All rows of the weights that the adaptation starts from."""
         self.best: Row = {}
         """Of the best since, with its "step"."""
         self.weights: dict[str, Tensor] = {}
@@ -36,8 +36,13 @@ class Guard:
 
     def begin(self, run: Run) -> Row:
         """Measure the untouched network."""
-        self.before = {"step": 0, **self._measure(run.averaged_model())[0]}
+        self.untouched = [{"step": 0, **row} for row in self._measure(run.averaged_model())]
         return self.before
+
+    @property
+    def before(self) -> Row:
+        """The row of the untouched network that counts."""
+        return self.untouched[0]
 
     def check(self, run: Run) -> list[Row]:
         """Measure a run's weights, and keep them if none were better."""
@@ -54,7 +59,8 @@ class Guard:
         return bool(self.best) and float(self.best["score"]) > float(self.before["score"]) + self._gain
 
     def state_dict(self) -> dict[str, Any]:
-        return {"before": self.before, "best": self.best, "weights": self.weights}
+        return {"untouched": self.untouched, "best": self.best, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.before, self.best, self.weights = dict(state["before"]), dict(state["best"]), dict(state["weights"])
+        self.untouched = [dict(row) for row in state["untouched"]]
+        self.best, self.weights = dict(state["best"]), dict(state["weights"])

@@ -42,15 +42,16 @@ class Picture:
 
 def render_adaptation(
     document: dict[str, Any],
-    history: Sequence[Mapping[str, str]] = (),
-    validation: Sequence[Mapping[str, str]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
+    validation: Sequence[Mapping[str, Any]] = (),
     overlays: Iterable[Any] = (),
 ) -> str:
     """The page.
 
     Args:
         document: of the schema `xmatch.adapt/1`.
-        history, validation: rows of the CSV files of the run, texts as they stand there.
+        history, validation: rows of the CSV files of the run, texts as they stand there; in front of those of the
+            validation, with step 0, what the untouched network scores.
         overlays: with `name`, `fixed`, `moving`, `before` and `after`, (S, S) uint8.
 
     Everything is inlined and the page forbids itself any request; every text is escaped.
@@ -68,20 +69,18 @@ def render_adaptation(
     environment.filters.update(number=number)
     page = environment.get_template("adaptation.html").render(
         doc=document,
-        charts=charts(history, validation, document["before"]),
+        charts=charts(history, validation),
         pictures=[_picture(overlay) for overlay in overlays],
         better=document["better"],
     )
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def charts(
-    history: Sequence[Mapping[str, str]], validation: Sequence[Mapping[str, str]], before: Mapping[str, Any]
-) -> list[Chart]:
-    """Those of `CHARTS` that have a curve. The untouched network's score is where the score's curve begins."""
+def charts(history: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Those of `CHARTS` that have a curve."""
     rows = {
         "history": history,
-        "validation": [before, *(row for row in validation if row.get("modalities") != KNOWN)],
+        "validation": [row for row in validation if row.get("modalities") != KNOWN],
         "known": [row for row in validation if row.get("modalities") == KNOWN],
     }
     found = [chart(title, rows[source], names) for title, source, names in CHARTS]
