@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from xmatch.adaptation.evidence import return_distance_px
+from xmatch.adaptation.evidence import follow_distance_px, return_distance_px, turned, turns, unlabelled_score
 from xmatch.adaptation.guard import Guard
-from xmatch.models import DenseWarp
+from xmatch.models import DenseWarp, Prediction
 from xmatch.models.geometry import cell_centres
+from xmatch.synth.pairs import TrainingPairs
 
 SIDE = 32
 
@@ -26,6 +27,50 @@ def test_a_way_back_that_undoes_the_way_there_comes_home():
 def test_what_the_way_back_misses_is_counted_in_px_of_fixed():
     distance = return_distance_px(warp(4.0), warp(-1.0), (SIDE, SIDE))[0]
     assert float(distance[4, 3]) == pytest.approx(3.0, abs=1e-4)
+
+
+def pairs(count: int = 2) -> TrainingPairs:
+    rng = torch.Generator().manual_seed(3)
+    coarse = torch.rand(count, 1, 6, 6, generator=rng)
+    image = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic")
+    valid = torch.ones(count, 1, SIDE, SIDE, dtype=torch.bool)
+    warp = cell_centres(SIDE, SIDE, image).expand(count, SIDE, SIDE, 2)
+    return TrainingPairs(image, valid, image, valid, warp, valid[:, 0], (("a", "b"),) * count)
+
+
+def test_moving_is_turned_where_the_matrix_says():
+    batch, turn = pairs(), turns(2, 0)
+    moved = turned(batch, turn)
+    at = torch.tensor([0.2, -0.1])
+    there = turn[:, :2, :2] @ at + turn[:, :2, 2]
+
+    def value(image, places):
+        return torch.nn.functional.grid_sample(image, places[:, None, None], align_corners=False).flatten()
+
+    assert torch.allclose(value(moved.moving, there), value(batch.moving, at.expand(2, 2)), atol=0.03)
+    assert not moved.moving_valid.all() and torch.equal(moved.fixed, batch.fixed)
+
+
+def test_an_answer_that_turns_along_follows():
+    found, turn = warp(3.0), turns(1, 5)
+    along = (turn[:, None, None, :2, :2] @ found.warp[..., None])[..., 0] + turn[:, None, None, :2, 2]
+    moved = DenseWarp(4, along, found.certainty)
+    assert float(follow_distance_px(found, moved, turn, (SIDE, SIDE)).max()) < 1e-4
+    assert float(follow_distance_px(found, found, turn, (SIDE, SIDE)).median()) > 1.0
+
+
+class SamePlace(nn.Module):
+    """Answers "the same place", whatever it is shown."""
+
+    def forward(self, fixed, fixed_valid, moving, moving_valid, *, finest=1):
+        cells = cell_centres(8, 8, fixed).expand(len(fixed), 8, 8, 2)
+        return Prediction((DenseWarp(4, cells, cells[..., 0]),), fixed.new_zeros(0), ())
+
+
+def test_a_network_that_always_answers_the_same_place_scores_low_though_it_comes_back(monkeypatch):
+    monkeypatch.setattr("xmatch.adaptation.evidence.AGREE_PX", 1.0)  # these images are small
+    row = unlabelled_score(SamePlace(), [pairs()], torch.device("cpu"), 4)
+    assert row["returns"] == 100 and row["score"] == row["follows"] < 35 and row["pairs"] == 2
 
 
 class Stand:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,8 +18,10 @@ from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.objectives import Objective
 from xmatch.training.validation import WITHIN_PX, measure
 
-RETURN_PX = 3.0
-"""A cell that comes back within this has been matched there and back."""
+AGREE_PX = 3.0
+"""Two answers within this agree."""
+TURN_DEG, SHIFT = (6.0, 12.0), (0.05, 0.12)
+"""How far moving is turned, and shifted in half sides, either way."""
 
 Row = dict[str, float | int | str]
 
@@ -31,21 +35,56 @@ def labelled_score(objective: Objective, model: nn.Module, held: Sequence[Traini
 
 @torch.no_grad()
 def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, finest: int) -> Row:
-    """Forward-backward agreement on held-out unlabelled pairs; "score" is the share of cells of fixed that come back
-    within `RETURN_PX`, percent, and "median_px" how far off the others are with them."""
-    shares, medians = [], []
-    for batch in held:
+    """Agreement of a network with itself on held-out unlabelled pairs; "score" is the share of cells of fixed, percent,
+    that come back within `AGREE_PX` when they are matched to moving and back, and that follow within the same when
+    moving is turned and shifted. A network that always answers "the same place" comes back, but does not follow.
+
+    "returns" and "follows" are the two shares by themselves.
+    """
+    found: dict[str, list[float]] = {"returns": [], "follows": [], "score": []}
+    for number, batch in enumerate(held):
         batch = batch.to(device)
         there = predicted(model, batch, finest).finest
         back = model(batch.moving, batch.moving_valid, batch.fixed, batch.fixed_valid, finest=finest).finest
-        distance = return_distance_px(there, back, tuple(batch.fixed.shape[2:]))
+        turn = turns(len(batch), number).to(device)
+        moved = predicted(model, turned(batch, turn), finest).finest
+        shape = tuple(batch.fixed.shape[2:])
+        returns = return_distance_px(there, back, shape) < AGREE_PX
+        follows = follow_distance_px(there, moved, turn, shape) < AGREE_PX
         seen = seen_at(batch.fixed_valid, there.stride)
-        for off, shown in zip(distance, seen, strict=True):
+        for shown, came, went in zip(seen, returns, follows, strict=True):
             if bool(shown.any()):
-                shares.append(float((off[shown] < RETURN_PX).float().mean()))
-                medians.append(float(off[shown].median()))
-    score, median = (round(sum(v) / max(len(v), 1), 4) for v in ([100 * s for s in shares], medians))
-    return {"pairs": len(shares), "median_px": median, "score": score}
+                for name, cells in (("returns", came), ("follows", went), ("score", came & went)):
+                    found[name].append(100 * float(cells[shown].float().mean()))
+    means = {name: round(sum(values) / max(len(values), 1), 4) for name, values in found.items()}
+    return {"pairs": len(found["score"]), **means}
+
+
+def turns(count: int, number: int) -> Tensor:
+    """(B, 3, 3) similarities of normalised positions in moving, the same for the same batch `number`."""
+    host = np.random.default_rng((number, count))
+    angle = np.radians(host.choice([-1, 1], count) * host.uniform(*TURN_DEG, count))
+    matrices = np.tile(np.eye(3), (count, 1, 1))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = np.cos(angle)
+    matrices[:, 1, 0], matrices[:, 0, 1] = np.sin(angle), -np.sin(angle)
+    matrices[:, :2, 2] = host.choice([-1, 1], (count, 2)) * host.uniform(*SHIFT, (count, 2))
+    return torch.from_numpy(matrices).float()
+
+
+def turned(batch: TrainingPairs, turn: Tensor) -> TrainingPairs:
+    """Square pairs with moving resampled so that what was at y lies at `turn` y."""
+    grid = F.affine_grid(torch.linalg.inv(turn)[:, :2], list(batch.moving.shape), align_corners=False)
+    moving = F.grid_sample(batch.moving, grid, padding_mode="border", align_corners=False)
+    valid = F.grid_sample(batch.moving_valid.float(), grid, padding_mode="zeros", align_corners=False) > 0.999
+    return dataclasses.replace(batch, moving=moving, moving_valid=valid)
+
+
+def follow_distance_px(found: DenseWarp, moved: DenseWarp, turn: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(B, h, w) px of moving between a prediction and that on `turned` images, turned back."""
+    back = torch.linalg.inv(turn)[:, None, None]
+    home = (back[..., :2, :2] @ moved.warp[..., None])[..., 0] + back[..., :2, 2]
+    side = found.warp.new_tensor([shape[1], shape[0]])
+    return torch.linalg.vector_norm((home - found.warp) * side / 2, dim=-1)
 
 
 def return_distance_px(there: DenseWarp, back: DenseWarp, fixed_shape: tuple[int, int]) -> Tensor:
