@@ -1,0 +1,99 @@
+"""Write docs/benchmarks.md anew from the results in benchmarks/results/*.json.
+
+    python benchmarks/write_tables.py
+
+A result is what `xmatch eval` wrote, as it is: it holds no image. No number comes into the page by hand, and each table
+ends with the certificate of its numbers. benchmarks/results.schema.json says what a result must hold.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from xmatch.evaluation.tables import markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+HEAD = """# Benchmarks
+
+Written by `make bench` from the files in [benchmarks/results](../benchmarks/results); numbers are not edited by hand.
+[Measuring](evaluation.md) says what they mean. The controls are part of every table: what `identity`, `centre` and
+`border-fit` score, the data gives away, and `truth` scores less than everything only where the measurement is broken.
+To add a result, run `xmatch eval` from a clean checkout, with paths that say nothing of your machine, and put the JSON
+into that folder.
+
+`samples` are the two pairs of this repository, drawn by programs: they show what a result looks like, not what to
+expect of real sensors. Where the load before a run was above the number of cores, its seconds are not to be quoted.
+"""
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """docs/benchmarks.md of the results, by name."""
+    return "\n".join([HEAD, *(section(name, document) for name, document in results.items())])
+
+
+def section(name: str, document: dict[str, Any]) -> str:
+    counts = [part["n"] for part in document["matchers"].values()]
+    related, unrelated = (max(count[key] for count in counts) for key in ("related", "unrelated"))
+    strangers = f" and {unrelated} pairs of unrelated images" if unrelated else ""
+    lines = [f"## {name}", "", f"{related} pairs{strangers}. {markdown(document).rstrip()}", ""]
+    lines += verdicts(document)
+    failed = {matcher: part["n"]["failed"] for matcher, part in document["matchers"].items() if part["n"]["failed"]}
+    if failed:
+        lines += ["Failed pairs: " + ", ".join(f"{matcher} {n}" for matcher, n in failed.items()) + ".", ""]
+    return "\n".join([*lines, *certificate(document), ""])
+
+
+def verdicts(document: dict[str, Any]) -> list[str]:
+    """How the verdicts of xmatch's own matchers did."""
+    own = {name: part["verdict"] for name, part in document["matchers"].items() if part["kind_of_method"] == "matcher"}
+    if not own:
+        return []
+    head = [
+        "| verdict of | right ones accepted | wrong ones accepted | unrelated ones accepted |",
+        "| --- | --- | --- | --- |",
+    ]
+    names = ("right_accepted", "wrong_accepted", "unrelated_accepted")
+    return [*head, *(f"| {name} | {' | '.join(counted(v[n]) for n in names)} |" for name, v in own.items()), ""]
+
+
+def counted(share: dict[str, Any]) -> str:
+    if not share["n"]:
+        return "-"
+    low, high = share["interval"]
+    return f"{share['count']} of {share['n']} ({low:.0f} to {high:.0f} %)"
+
+
+def certificate(document: dict[str, Any]) -> list[str]:
+    """One line a session that added numbers."""
+    born = document["certificate"]
+    return [_session(run, born["seed"], born["data_sha256"]) for run in born["runs"]]
+
+
+def _session(run: dict[str, Any], seed: int, data_sha256: str) -> str:
+    hardware, versions = run["hardware"], run["versions"]
+    return "; ".join(
+        [
+            f"- `{run['command']}`",
+            f"{run['time'][:10]}, commit `{run['commit']}`, code `{run['code_sha256'][:16]}`",
+            f"seed {seed}, data `{data_sha256[:16]}`",
+            f"{run['jobs']} pairs at once, {run['threads']} threads a pair",
+            # Seconds of a machine that has more to do than it has cores say little.
+            f"{hardware['cores']} cores of {hardware['processor']}, load {hardware['load_before']} before the run",
+            f"Python {versions['python']}, OpenCV {versions['opencv-python']}",
+        ]
+    )
+
+
+def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """Name -> document, by name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(read()), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
