@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from xmatch.adaptation.guard import Guard
 from xmatch.adaptation.pseudo import NONE, SCHEMES
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec, Scheme, ThresholdKind, ThresholdSpec
 from xmatch.adaptation.thresholds import THRESHOLDS
-from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError
+from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError, XmatchError
 from xmatch.io.checkpoints import load_weights, save_weights
 from xmatch.training.loop import Talk
 from xmatch.training.state import load_newest
@@ -216,6 +218,32 @@ def test_weights_of_another_architecture_are_refused(options, tmp_path):
     save_weights(tmp_path / "loftr.safetensors", tensors, dataclasses.replace(metadata, architecture="loftr"))
     with pytest.raises(ModelError, match="of loftr; adapted can be xmatch"):
         adapt(options(weights=str(tmp_path / "loftr.safetensors")))
+
+
+def test_weights_that_do_not_fit_their_own_config_are_refused(options, tmp_path):
+    tensors, metadata = load_weights(tmp_path / "tiny.safetensors")
+    odd = tmp_path / "odd.safetensors"
+    save_weights(odd, {**tensors, "more.weight": torch.zeros(1)}, metadata)
+    with pytest.raises(ModelError, match="1 not expected: more.weight"):
+        adapt(options(weights=str(odd)))
+    config = {**metadata.config, "heads": 7}
+    save_weights(odd, tensors, dataclasses.replace(metadata, config=config), overwrite=True)
+    with pytest.raises(ModelError, match="configuration cannot be used"):
+        adapt(options(weights=str(odd)))
+    assert not (tmp_path / "out.run").exists()
+
+
+def test_a_signal_during_the_search_ends_it_and_keeps_what_was_found(options, tmp_path, monkeypatch):
+    def signalled(pairs, matcher, folder, **more):
+        (folder / "poses.json").write_text("{}")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return [], []
+
+    monkeypatch.setattr("xmatch.adaptation.adapt.lay_pairs", signalled)
+    with pytest.raises(XmatchError, match="interrupted") as caught:
+        adapt(options())
+    assert caught.value.exit_code == ExitCode.TERMINATED and caught.value.code == "interrupted"
+    assert (tmp_path / "out.run" / "poses.json").exists() and not list(tmp_path.glob("out.*safetensors"))
 
 
 def test_a_loss_that_is_not_finite_ends_with_the_last_good_checkpoint_kept(options, tmp_path, monkeypatch):

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from xmatch.errors import ModelError
+from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoint_guard import sha256
 from xmatch.io.checkpoint_shelf import find_weights
-from xmatch.io.checkpoints import WeightsMetadata, load_weights
+from xmatch.io.checkpoints import WeightsMetadata, load_state, load_weights
 from xmatch.matchers import Matcher
+from xmatch.training.objectives import load_objective
 
 
 def _learned(model: nn.Module, device: str) -> Matcher:
@@ -64,5 +65,11 @@ def open_base(matcher: str, weights: str | None) -> Base:
         raise ModelError(
             f"holds weights of {found}; adapted can be {', '.join(FAMILIES)}", hint="xmatch models info", path=path
         )
+    family = FAMILIES[metadata.architecture]
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    return Base(tensors, metadata, path, sha256(path), FAMILIES[metadata.architecture])
+    try:
+        network = load_objective(family.objective).build(metadata.config)
+    except UsageError as error:
+        raise ModelError(f"its configuration cannot be used: {error.message}", path=path) from error
+    load_state(network, tensors, path)  # what does not fit is told at once
+    return Base(tensors, metadata, path, sha256(path), family)
