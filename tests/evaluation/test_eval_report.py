@@ -112,6 +112,7 @@ def test_axes_have_round_ticks():
     assert Axis("", 0, 20).ticks() == [0, 5, 10, 15, 20]
     assert Axis("", 0, 180).ticks() == [0, 50, 100, 150]
     assert Axis("", 0.1, 100, log=True).ticks() == pytest.approx([0.1, 1, 10, 100])
+    assert Axis("", 0.25, 4, log=True).ticks() == [0.25, 0.5, 1, 2, 4]
     assert Axis("", 0.25, 4, log=True).place(1) == pytest.approx(0.5)
 
 

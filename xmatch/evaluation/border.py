@@ -5,6 +5,7 @@ The slant of such a border repeats the answer. A matcher that looks at content o
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,15 @@ def write_filled(path: Path, moving: str, fill: str, filler: str | None, seed: i
 def write_masked(path: Path, pixels: np.ndarray, valid: np.ndarray) -> Path:
     """(C, H, W) pixels and their (H, W) mask as a GeoTIFF without any georeferencing."""
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
     bands, height, width = pixels.shape
     profile = {"driver": "GTiff", "width": width, "height": height, "count": bands, "dtype": pixels.dtype}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as file:
-        file.write(pixels)
-        file.write_mask(valid)
+    with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(pixels)
+            file.write_mask(valid)
     return path
 
 

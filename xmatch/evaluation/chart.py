@@ -34,6 +34,9 @@ class Axis:
         return min(max((value - low) / (high - low), 0.0), 1.0)
 
     def ticks(self) -> list[float]:
+        if self.log and self.high / self.low < 100:
+            first, last = math.ceil(math.log2(self.low) - 1e-9), math.floor(math.log2(self.high) + 1e-9)
+            return [2.0**k for k in range(first, last + 1)]
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
             return [10.0**k for k in range(first, last + 1) if self.low <= 10.0**k <= self.high]
