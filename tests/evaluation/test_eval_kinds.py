@@ -12,8 +12,9 @@ import pytest
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.datasets import scannet, tapvid
+from xmatch.evaluation.scores import score
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import translation
+from xmatch.transforms import similarity, translation
 
 K = np.array([[100.0, 0.0, 40.0], [0.0, 100.0, 30.0], [0.0, 0.0, 1.0]])
 
@@ -124,3 +125,17 @@ def test_tracks_are_judged_as_tap_vid_does(tmp_path):
 
     better = results(EvalRecipe(dataset=DatasetSpec("tapvid-davis", "."), controls=False), tmp_path, follows)
     assert better["matchers"]["structural"]["sets"]["goat"]["average_jaccard"] == 100
+
+
+def test_quirks_of_published_protocols_are_named_and_change_nothing_else():
+    """Corners sorted by where they land forgive a quarter turn of a square."""
+    turned = similarity(90, shift_px=(40, 0))
+    row = {"id": "a", "set": "s", "kind": "registration", "related": True, "truth": np.eye(3).tolist(), "error": None}
+    row |= {"transform": turned.as_dict(), "fixed_size": [40, 40], "moving_size": [40, 40]}
+    errors = {
+        quirks: score(row, None, EvalRecipe(("x",), quirks=quirks))["corner_error_px"]
+        for quirks in ((), ("minima-corner-order",))
+    }
+    assert errors[()] == pytest.approx(40) and errors[("minima-corner-order",)] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match="path-seed"):
+        EvalRecipe(("x",), quirks=("minima-path-seed",))

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmatch.evaluation.changes import FACTORS
+from xmatch.metrics import QUIRKS
 from xmatch.registration import RegisterOptions
 
 Fill = Literal["none", "mask", "noise", "other", "crop"]
 """What becomes of the black border of the moving images: it stays as it is; it stays and is declared nodata; it gives
 way to noise, declared nodata; to another image, declared nodata; or it is cut away, with the content around it that no
 upright rectangle can hold."""
+
+SCORING_QUIRKS = tuple(name for name in QUIRKS if name != "minima-path-seed")
+"""Those of how pairs are judged; the other one is of how pairs are made."""
 
 FORMS: dict[str, Fill] = {"published": "none", "crop": "crop", "fill": "noise"}
 """The names that the command line has for the usual ones."""
@@ -122,6 +126,9 @@ class EvalRecipe:
     """An error above this is wrong, as is every alignment of unrelated images."""
     pose_threshold_px: float = 0.5
     """Epipolar distance of an inlier when poses are estimated from correspondences, px of the files."""
+    pose_estimator: Literal["opencv", "poselib"] = "opencv"
+    quirks: tuple[str, ...] = ()
+    """Oddities of published protocols, names in `xmatch.metrics.QUIRKS`, for numbers to print beside theirs."""
     seed: int = 0
     """Of border noise and bootstrap intervals; the registration's own is `register.seed`."""
 
@@ -139,6 +146,9 @@ class EvalRecipe:
             raise ValueError("sweep wants each factor once, and sweep_seeds at least 1")
         if self.sweep and (self.unrelated or self.fill != "none"):
             raise ValueError("sweep goes neither with unrelated pairs nor with fill: it makes its own pairs")
+        odd = sorted(set(self.quirks) - set(SCORING_QUIRKS))
+        if odd:
+            raise ValueError(f"quirks {', '.join(odd)} are not known here; there are {', '.join(SCORING_QUIRKS)}")
         if not self.peer_timeout_s > 0 or not self.pose_threshold_px > 0:
             raise ValueError("peer_timeout_s and pose_threshold_px must be above 0")
 
@@ -150,7 +160,7 @@ class EvalRecipe:
         return dataclasses.asdict(self)
 
 
-JUDGEMENT = ("thresholds_px", "right_px", "wrong_px", "pose_threshold_px")
+JUDGEMENT = ("thresholds_px", "right_px", "wrong_px", "pose_threshold_px", "pose_estimator", "quirks")
 """Keys that say how predictions are judged, not what they are."""
 
 COMPANY = ("matchers", "controls")

@@ -63,7 +63,7 @@ def _registration(row: dict, matches: Correspondences | None, recipe: EvalRecipe
     if estimate is None and matches is None:
         return {"corner_error_px": math.inf, "grid_error_px": math.inf}
     numbers: dict[str, Any] = {
-        "corner_error_px": metrics.corner_error_px(estimate, truth, *row["moving_size"]),
+        "corner_error_px": metrics.quirky_corner_error_px(estimate, truth, *row["moving_size"], recipe.quirks),
         "grid_error_px": metrics.grid_error_px(estimate, truth, row["moving_size"], row["fixed_size"]),
     }
     if matches is not None:
@@ -103,7 +103,12 @@ def _pose(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dic
     if matches is None or row["error"]:
         return {"pose_error_deg": math.inf, "epipolar_precision": 0.0}
     found = metrics.estimate_relative_pose(
-        matches.fixed_xy, matches.moving_xy, *cameras, threshold_px=recipe.pose_threshold_px
+        matches.fixed_xy,
+        matches.moving_xy,
+        *cameras,
+        threshold_px=recipe.pose_threshold_px,
+        focal_px=metrics.superglue_mean_focal_px(*cameras) if "superglue-focal-mean" in recipe.quirks else None,
+        estimator=recipe.pose_estimator,
     )
     epipolar = metrics.epipolar_errors(matches.fixed_xy, matches.moving_xy, *cameras, truth.rotation, truth.translation)
     return {

@@ -124,6 +124,9 @@ def cell(value: Any, intervals: bool = True) -> str:
 def markdown(document: dict[str, Any]) -> str:
     """All tables, each under its set's name."""
     lines = [f"{KINDS[document['kind']].title}; 95 % intervals in brackets".capitalize() + ".", ""]
+    # Results of before there were any are still read.
+    if quirks := document["recipe"].get("quirks"):
+        lines += [f"With these oddities of published protocols: {', '.join(quirks)}.", ""]
     for table in tables(document):
         lines += [f"### {_safe(table.title)}", "", _line(table.heads), _line(["---"] * len(table.heads))]
         lines += [_line(row) for row in table.rows] + [""]
