@@ -145,6 +145,22 @@ def test_batches_take_turns_and_depend_on_their_number_alone(tmp_path):
     assert all(isinstance(Batches([], unlabelled, RECIPE, CPU)(n), Unlabelled) for n in range(2))
 
 
+def test_fixed_and_moving_change_places_in_half_of_the_draws_and_stay_aligned(tmp_path):
+    recipe = dataclasses.replace(RECIPE, augment=STILL, flip=False)
+    one = labelled_scene(tmp_path)
+    pairs = draw_scenes([one] * 16, recipe, device_rng("cpu", 0), swap=True)
+    swapped = [names == ("moving", "fixed") for names in pairs.modalities]
+    assert 3 < sum(swapped) < 13
+    line = (torch.arange(64) + 0.5) / 32 - 1
+    grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
+    assert float((pairs.warp - grid).abs()[pairs.covisible].max()) < 1e-4
+    assert all(bool(seen.any()) for seen in pairs.covisible)
+    known = scenes_of(Pair("p", "", *write_pair(tmp_path, 0), truth_of(0)), translation(0, 0), False, RECIPE)[0]
+    unlabelled = draw_scenes([known] * 16, recipe, device_rng("cpu", 0), swap=True)
+    for names, seen in zip(unlabelled.modalities, unlabelled.covisible, strict=True):
+        assert bool(seen.any()) == (names == ("fixed", "moving"))
+
+
 def test_held_out_views_stay_the_same(tmp_path):
     found = [labelled_scene(tmp_path)]
     first, second = held_batches(found, RECIPE), held_batches(found, RECIPE)

@@ -11,7 +11,6 @@ import torch
 
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.scenes import Scene
-from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.pairs import TrainingPairs, look_twice
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources.aligned import Aligned
@@ -50,7 +49,7 @@ class Batches:
         rng = device_rng(self._device, self._recipe.seed, stream, number)
         scenes = self._labelled if of_labelled else self._unlabelled
         chosen = host_rng(rng).integers(len(scenes), size=self._recipe.batch)
-        return draw_scenes([scenes[i] for i in chosen], self._recipe, rng)
+        return draw_scenes([scenes[i] for i in chosen], self._recipe, rng, swap=self._recipe.swap)
 
 
 def held_batches(scenes: Sequence[Scene], recipe: AdaptRecipe) -> tuple[TrainingPairs, ...]:
@@ -63,16 +62,18 @@ def held_batches(scenes: Sequence[Scene], recipe: AdaptRecipe) -> tuple[Training
 
 
 def draw_scenes(
-    scenes: Sequence[Scene], recipe: AdaptRecipe, rng: torch.Generator, difficulty: Difficulty | None = None
+    scenes: Sequence[Scene], recipe: AdaptRecipe, rng: torch.Generator, *, swap: bool = False
 ) -> TrainingPairs:
     """A random view of each scene; all of them labelled, or none.
 
     Args:
-        difficulty: bounds of the warps; by default the recipe's.
+        swap: in half of the views fixed and moving change places; a truth for the report alone is lost there.
     """
     host = host_rng(rng)
     base_px = 8 * round(BASE_PER_SIDE * recipe.size / 8)
     cuts = [_cut(scene, base_px, host, recipe.flip) for scene in scenes]
+    swapped = host.random(len(scenes)) < 0.5 * swap
+    cuts = [(c[1], c[0], c[3], c[2], c[4]) if turned else c for c, turned in zip(cuts, swapped, strict=True)]
     first, second = (to_tensor([cut[i] for cut in cuts], rng.device) for i in (0, 1))
     first_valid, second_valid = (
         torch.from_numpy(np.stack([cut[i] for cut in cuts]))[:, None].to(rng.device) for i in (2, 3)
@@ -81,19 +82,20 @@ def draw_scenes(
     flow = covisible = None
     if not labelled:
         flow = torch.from_numpy(np.stack([cut[4] for cut in cuts])).to(rng.device)
-        known = torch.tensor([scene.places is not None for scene in scenes], device=rng.device)
+        told = [scene.places is not None and not turned for scene, turned in zip(scenes, swapped, strict=True)]
+        known = torch.tensor(told, device=rng.device)
         covisible = known[:, None, None].expand(flow.shape[:3]) & (flow.abs() < 2).all(-1)
     aligned = Aligned(
         first,
         second,
         first_valid,
         second_valid,
-        tuple(("fixed", "moving") for _ in scenes),
+        tuple(("moving", "fixed") if turned else ("fixed", "moving") for turned in swapped),
         tuple(scene.name for scene in scenes),
         flow,
         covisible,
     )
-    pairs = look_twice(aligned, recipe.size, rng, host, difficulty or recipe.difficulty)
+    pairs = look_twice(aligned, recipe.size, rng, host, recipe.difficulty)
     if labelled:
         return pairs
     return Unlabelled(**{f.name: getattr(pairs, f.name) for f in fields(pairs)})

@@ -55,8 +55,9 @@ class AdaptOptimiser(OptimiserSpec):
 @dataclass(frozen=True)
 class ThresholdSpec:
     kind: ThresholdKind = "adaptive"
-    momentum: float = 0.999
-    """gamma of equation (3)."""
+    momentum: float = 0.98
+    """gamma of equation (3). The paper has 0.999 and 6,250 unlabelled batches: it remembers a sixth of its run, as this
+    does of `AdaptRecipe.steps`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
@@ -132,6 +133,8 @@ class AdaptRecipe:
     """Fields of `AUGMENTATION` to be changed."""
     flip: bool = True
     """Both images of a pair together."""
+    swap: bool = True
+    """In half of the draws fixed and moving change places, or the way back would be forgotten."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
     """Statistics of normalisations: as they are, or of each batch; few pairs make poor statistics."""
     lora_rank: int = 0

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 FIXED_HIGH = 0.95
-MOMENTUM = 0.999
-"""Of the paper, whose runs see 6,250 unlabelled batches: a memory of a sixth of the run."""
 
 
 @dataclass(frozen=True)
