@@ -19,6 +19,7 @@ from xmatch.adaptation.evidence import Row, labelled_score, unlabelled_score
 from xmatch.adaptation.guard import Guard
 from xmatch.adaptation.low_rank import additions, merged
 from xmatch.adaptation.objective import FewShot
+from xmatch.adaptation.origin import Origin
 from xmatch.adaptation.outputs import LAST, Targets, write_weights
 from xmatch.adaptation.pairs import Pair, Unusable
 from xmatch.adaptation.poses import POSES, lay_pairs
@@ -134,7 +135,7 @@ class _Adaptation:
                 path.unlink(missing_ok=True)
         held, labelled, unlabelled = self._scenes(stop)
         guard = Guard(self._measure(held), self.recipe.guard.gain)
-        parts = {"confidence": self.objective, "guard": guard, "origin": _Origin(self.base, self.collected)}
+        parts = {"confidence": self.objective, "guard": guard, "origin": Origin(self.base, self.collected)}
         run = Run(self.recipe, self.objective, self.base.config, self.device, Processes(), parts)
         self._begin(run, guard)
         if self.recipe.pseudo in OF_A_TEACHER:
@@ -291,20 +292,3 @@ class _Interrupted(XmatchError):
     def __init__(self, exit_code: ExitCode) -> None:
         super().__init__("interrupted; starts that were found are kept", hint="the same command goes on")
         self.exit_code = exit_code
-
-
-class _Origin:
-    """What a run was begun with; going on with something else is refused."""
-
-    def __init__(self, base: Base, collected: Collected) -> None:
-        self._told = {"weights": base.sha256, "pairs": collected.digest()}
-
-    def state_dict(self) -> dict[str, str]:
-        return dict(self._told)
-
-    def load_state_dict(self, state: dict[str, str]) -> None:
-        for name, value in self._told.items():
-            if state[name] != value:
-                raise UsageError(
-                    f"this folder holds a run with other {name}", hint="name another --output, or --no-resume"
-                )
