@@ -15,7 +15,7 @@ from xmatch.matchers.search import distinct
 from xmatch.matchers.ties import tie_points
 from xmatch.raster import View
 
-JUDGED = 6
+JUDGED = 12
 SHARPENED, CLOSE = 2, 4.0
 """Poses that are sharpened at most, and how near they must come to the best judged one."""
 TRUSTED_SHARE = 0.3
@@ -52,7 +52,7 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
     poses = _poses(matches, moving, seed)
     if not poses:
         return None
-    judge = Judge(fixed, moving)
+    judge = Judge(fixed, moving, matches.fields)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
     judged.sort(key=lambda candidate: -candidate.standing)

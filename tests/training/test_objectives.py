@@ -16,6 +16,7 @@ from xmatch.training.objectives import OBJECTIVES, load_objective
 from xmatch.training.objectives.truth import mutual_nearest, true_places
 
 SMALL = {
+    "fields": {"channels": [8, 8, 8, 8], "blocks": [0, 1, 1, 1], "maps": 2},
     "dense": {"channels": [8, 8, 16, 16], "heads": 1, "attention_layers": 1, "blocks": [1] * 4, "coarse_channels": 16},
     "semidense": {"initial_dim": 8, "block_dims": [8, 8, 16], "heads": 2, "layers": 1},
     "sparse": {"points": 64, "channels": [8, 8, 16], "descriptor": 16, "layers": 2, "heads": 2},

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
 from xmatch.raster import View
+
+if TYPE_CHECKING:
+    from xmatch.matchers.structure import Describe
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,8 @@ class Matches:
     """Best first; may be empty."""
     correspondences: Correspondences = field(default_factory=Correspondences.empty)
     """In view px; matchers that find whole poses only leave it empty."""
+    fields: Describe | None = None
+    """Draws further fields by which the hypotheses can be told apart, if the matcher has such."""
 
 
 MIN_SIDE_PX = 24

@@ -7,7 +7,7 @@ import numpy as np
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers.search import resized
-from xmatch.matchers.structure import Structure, structure, turned
+from xmatch.matchers.structure import Describe, Structure, centred, structure, turned
 from xmatch.raster import View
 
 SIDE_PX = 200
@@ -19,17 +19,25 @@ MIN_OVERLAP_PX = 400
 
 
 class Judge:
-    """Measures alignments of one pair; what belongs to the fixed view is computed once."""
+    """Measures alignments of one pair; what belongs to the fixed view is computed once.
 
-    def __init__(self, fixed: View, moving: View, side_px: float = SIDE_PX) -> None:
-        self.moving = moving
+    Args:
+        fields: draws further fields to measure by, if there are such.
+    """
+
+    def __init__(self, fixed: View, moving: View, fields: Describe | None = None, side_px: float = SIDE_PX) -> None:
+        self.moving, self._describe = moving, fields
         reduction = side_px / np.sqrt(fixed.width * fixed.height)
         self._small, factors = resized(fixed, reduction)
         self._structure = structure(*self._small)
         self._to_level = np.diag([*factors, 1.0])
+        self._fields = None if fields is None else centred(fields(*self._small))
 
     def __call__(self, matrix: np.ndarray) -> dict[str, float]:
-        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px; all 0 without overlap."""
+        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px; all 0 without overlap.
+
+        The names are `NAMES`, and with fields of their own `DRAWN` besides.
+        """
         scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
         small, factors = resized(self.moving, self._to_level[0, 0] * scale)
         pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
@@ -40,7 +48,7 @@ class Judge:
         cover = cv2.warpAffine(small[1].astype(np.float32), onto, size) > 0.99
         both = valid & cover
         if both.sum() < MIN_OVERLAP_PX:
-            return dict.fromkeys(NAMES, 0.0)
+            return dict.fromkeys(NAMES if self._fields is None else NAMES + DRAWN, 0.0)
         moved = turned(structure(*small), onto, size)
         fixed_codes, moving_codes = _codes(image, both) * BINS, _codes(warped, both)
         information = _information((fixed_codes + moving_codes)[both])
@@ -58,12 +66,33 @@ class Judge:
             "information_gain": (information - elsewhere) / max(elsewhere, 0.02),
             "information_z": (information - elsewhere) / spread,
             "overlap": float(both.sum() / smaller),
+            **self._drawn(small, onto),
         }
 
-    @staticmethod
-    def standing(measures: dict[str, float]) -> float:
+    def _drawn(self, small: tuple[np.ndarray, np.ndarray], onto: np.ndarray) -> dict[str, float]:
+        """`DRAWN`: how much better the fields agree here than elsewhere."""
+        if self._fields is None:
+            return {}
+        cells = onto.copy()
+        # Pixel centres -> cell centres: cell k covers the pixels from k times the stride.
+        stride = self._describe.stride
+        middle = (stride - 1) / 2
+        cells[:, 2] = (onto[:, :2].sum(axis=1) * middle + onto[:, 2] - middle) / stride
+        valid = self._fields.valid
+        moved = turned(centred(self._describe(*small)), cells, valid.shape[::-1])
+        here = _agreement_in_all(self._fields, moved)
+        around = [_agreement_in_all(self._fields, _rolled(moved, (x // stride, y // stride))) for x, y in SHIFTS]
+        root = float(np.sqrt((valid * moved.valid).sum()))
+        return {
+            "drawn": here - float(np.mean(around)),
+            "drawn_z": (here - float(np.mean(around))) * root,
+            "drawn_gain": (here - float(np.max(around))) * root,
+        }
+
+    def standing(self, measures: dict[str, float]) -> float:
         """How a pose stands against other poses of the same pair: a weighted sum of its measures."""
-        return sum(weight * float(np.clip(measures[name], *LIMITS[name])) for name, weight in WEIGHTS.items())
+        weights = WEIGHTS if self._fields is None else WEIGHTS_WITH_DRAWN
+        return sum(weight * float(np.clip(measures[name], *LIMITS[name])) for name, weight in weights.items())
 
 
 NAMES = (
@@ -77,6 +106,9 @@ NAMES = (
     "overlap",
 )
 
+DRAWN = ("drawn", "drawn_z", "drawn_gain")
+"""Measures by fields that a network draws."""
+
 WEIGHTS = {
     "structure": 5.13,
     "structure_fine": 4.17,
@@ -88,6 +120,8 @@ WEIGHTS = {
 }
 """Conditional logistic regression: which of a pair's candidates is the right one (SRIF crop, train split)."""
 
+WEIGHTS_WITH_DRAWN = {**WEIGHTS, "drawn_z": 0.1}
+
 LIMITS = {
     "structure": (-1.0, 1.0),
     "structure_fine": (-1.0, 1.0),
@@ -96,6 +130,9 @@ LIMITS = {
     "information_gain": (-1.0, 5.0),
     "information_z": (-5.0, 20.0),
     "overlap": (0.0, 1.0),
+    "drawn": (-1.0, 1.0),
+    "drawn_z": (-20.0, 60.0),
+    "drawn_gain": (-20.0, 60.0),
 }
 
 
@@ -113,6 +150,14 @@ def _agreement(fixed: Structure, moving: Structure) -> tuple[float, float]:
         for i in (0, 2)
     ]
     return parts[0], parts[1]
+
+
+def _agreement_in_all(fixed: Structure, moving: Structure) -> float:
+    """Normalised correlation of all fields together over the overlap."""
+    weight = (fixed.valid * moving.valid)[..., None]
+    product = float((fixed.fields * moving.fields * weight).sum())
+    norm = float((fixed.fields**2 * weight).sum()) * float((moving.fields**2 * weight).sum())
+    return product / np.sqrt(norm) if norm > 0 else 0.0
 
 
 def _codes(image: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers import Hypothesis, SearchRange
-from xmatch.matchers.structure import Structure, centred, structure, turned
+from xmatch.matchers.structure import Describe, Structure, centred, edges_alone, turned
 from xmatch.raster import View
 
 HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
@@ -136,16 +136,19 @@ def search(
     scale_step: float,
     keep: int,
     threads: int = 1,
+    describe: Describe = edges_alone,
 ) -> list[Hypothesis]:
     """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
 
     Args:
         side_px: the fixed view is reduced to side_px^2 pixels for this; the cost grows with its square and more.
         scale_step: ratio of neighbouring scales.
+        describe: from images to the fields that are correlated.
     """
     reduction = side_px / np.sqrt(fixed.width * fixed.height)
     fixed_small, fixed_factors = resized(fixed, reduction)
-    fixed_structure = centred(structure(*fixed_small, orders=1))
+    fixed_structure = centred(describe(*fixed_small))
+    fixed_factors = tuple(factor / describe.stride for factor in fixed_factors)
     to_fixed_view = np.diag([1 / fixed_factors[0], 1 / fixed_factors[1], 1.0])
     flips = (False, True) if within.mirror else (False,)
 
@@ -153,10 +156,17 @@ def search(
         small, factors = resized(moving, reduction * scale)
         if min(small[0].shape) < 16 or max(small[0].shape) > 6 * side_px:
             return []
+        cells = tuple(factor / describe.stride for factor in factors)
         allowed = _near(within, moving, fixed, fixed_factors) if within.near else None
         angles = _angles(within, angle_step_deg)
         poses = _one_scale(
-            fixed_structure, small, factors, angles, flips, full=within.max_angle_deg > 90, allowed=allowed
+            fixed_structure,
+            centred(describe(*small)),
+            cells,
+            angles,
+            flips,
+            full=within.max_angle_deg > 90,
+            allowed=allowed,
         )
         return [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses]
 
@@ -218,10 +228,9 @@ def resized(view: View, factor: float) -> tuple[tuple[np.ndarray, np.ndarray], t
 
 
 def _one_scale(
-    fixed: Structure, small, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed
+    fixed: Structure, source: Structure, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed
 ) -> list[Hypothesis]:
     """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
-    source = centred(structure(*small, orders=1))
     height, width = source.valid.shape
     frame = _Frame(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
     mask = None if allowed is None else frame.near(*allowed)

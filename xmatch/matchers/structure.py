@@ -9,7 +9,8 @@ fields in Fourier space: Fitch et al., BMVC 2002), and turning the image by t on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -29,9 +30,11 @@ class Structure:
     """Oriented structure of an image of (h, w) px."""
 
     fields: np.ndarray
-    """(h, w, 2 k) float32: real and imaginary part of the first k of `ORDERS`, by weight; 0 where not valid."""
+    """(h, w, 2 k) float32: real and imaginary part for each of `orders`, by weight; 0 where not valid."""
     valid: np.ndarray
     """(h, w) float32, 1 where the fields are to be believed."""
+    orders: tuple[int, ...] = ORDERS
+    """By how many times the image's turn each pair of planes turns; 0: two planes of plain numbers. All are even."""
 
 
 def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structure:
@@ -61,13 +64,13 @@ def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structur
     if orders > 1:
         weighted = strength * np.float32(np.sqrt(WEIGHTS[1]))
         parts += [weighted * (cos2 * cos2 - sin2 * sin2), weighted * (2 * cos2 * sin2)]
-    return Structure(np.dstack(parts).astype(np.float32, copy=False), trusted)
+    return Structure(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
 
 
 def centred(source: Structure) -> Structure:
     """The structure without its mean: a town's street grid must not match another's for its direction alone."""
     mean = source.fields.sum(axis=(0, 1)) / max(float(source.valid.sum()), 1.0)
-    return Structure(source.fields - mean * source.valid[..., None], source.valid)
+    return replace(source, fields=source.fields - mean * source.valid[..., None])
 
 
 def blurred(source: Structure, sigma_px: float) -> Structure:
@@ -75,7 +78,7 @@ def blurred(source: Structure, sigma_px: float) -> Structure:
     if sigma_px <= 0:
         return source
     cover = np.maximum(cv2.GaussianBlur(source.valid, (0, 0), sigma_px), 1e-3)
-    return Structure(cv2.GaussianBlur(source.fields, (0, 0), sigma_px) / cover[..., None], source.valid)
+    return replace(source, fields=cv2.GaussianBlur(source.fields, (0, 0), sigma_px) / cover[..., None])
 
 
 def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> Structure:
@@ -83,22 +86,24 @@ def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> 
 
     The turn is read from the map; its scale is left to the caller, who resizes the image first when it matters.
     """
-    fields = cv2.warpAffine(source.fields, matrix_2x3, size, flags=cv2.INTER_LINEAR)
+    planes = source.fields.shape[2]
+    # OpenCV warps four planes at a time at most.
+    parts = [
+        cv2.warpAffine(np.ascontiguousarray(source.fields[..., i : i + 4]), matrix_2x3, size, flags=cv2.INTER_LINEAR)
+        for i in range(0, planes, 4)
+    ]
+    fields = parts[0] if len(parts) == 1 else np.dstack(parts)
     valid = cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR)
     a, b, c, d = matrix_2x3[0, 0], matrix_2x3[0, 1], matrix_2x3[1, 0], matrix_2x3[1, 1]
     mirrored = a * d - b * c < 0
     angle = np.arctan2(c - b, a + d) if not mirrored else np.arctan2(c + b, a - d)
-    if mirrored:
-        fields[..., 1::2] *= -1
-    for i in range(0, fields.shape[2], 2):
-        order = ORDERS[i // 2]
+    for i, order in zip(range(0, planes, 2), source.orders, strict=True):
+        if not order:
+            continue
+        real, imaginary = fields[..., i], fields[..., i + 1] * (-1 if mirrored else 1)
         cos, sin = np.float32(np.cos(order * angle)), np.float32(np.sin(order * angle))
-        real, imaginary = (
-            fields[..., i] * cos - fields[..., i + 1] * sin,
-            fields[..., i] * sin + fields[..., i + 1] * cos,
-        )
-        fields[..., i], fields[..., i + 1] = real, imaginary
-    return Structure(fields, valid)
+        fields[..., i], fields[..., i + 1] = real * cos - imaginary * sin, real * sin + imaginary * cos
+    return replace(source, fields=fields, valid=valid)
 
 
 def _mean_around(values: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
@@ -111,3 +116,24 @@ def _shrunk(valid: np.ndarray, radius_px: int) -> np.ndarray:
     """`valid` without a rim of `radius_px`; the image's own edge counts as one too."""
     kernel = np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
     return cv2.erode(valid.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0).astype(bool)
+
+
+class Describe(Protocol):
+    """From an image to the fields that are correlated."""
+
+    stride: int
+    """Pixels a cell of the fields."""
+
+    def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
+        """Fields of an image (h, w) float32 where `valid` (h, w) bool; both are divided by the stride, rounded up."""
+
+
+class _Edges:
+    stride = 1
+
+    def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
+        return structure(image, valid, orders=1)
+
+
+edges_alone = _Edges()
+"""Hand-made fields of order 2."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xmatch.errors import ModelError, UsageError
-from xmatch.io.checkpoints import load_state, load_weights
-from xmatch.matchers.network import Network
-from xmatch.models import XMatch, XMatchConfig
 
-ARCHITECTURE = "xmatch"
+if TYPE_CHECKING:
+    from torch import nn
+
+    from xmatch.matchers.describe import Drawn
+    from xmatch.matchers.network import Network
+
+Ready = TypeVar("Ready")
 
 
 def open_network(name: str, weights: str | None, device: str) -> Network:
-    """The network of `name` with the weights that come with the package, or with those in the file `weights`.
+    """The dense network of `name` with the weights that come with the package, or with those in the file `weights`.
 
     Args:
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
@@ -22,33 +28,56 @@ def open_network(name: str, weights: str | None, device: str) -> Network:
         ModelError: no such weights, damaged ones, or ones of another architecture.
         UsageError: no such device.
     """
+    from xmatch.matchers.network import Network
+    from xmatch.models import XMatch, XMatchConfig
+
+    return _opened(name, weights, device, "xmatch", lambda config: XMatch(XMatchConfig(**config)), Network)
+
+
+def open_fields(name: str, weights: str | None, device: str) -> Drawn:
+    """The network of `name` that draws fields; arguments and errors as `open_network`."""
+    from xmatch.matchers.describe import Drawn
+    from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+
+    return _opened(name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), Drawn)
+
+
+def _opened(
+    name: str,
+    weights: str | None,
+    device: str,
+    architecture: str,
+    build: Callable[[Mapping[str, Any]], nn.Module],
+    ready: Callable[[Any, str], Ready],
+) -> Ready:
     if weights is not None:
-        return _loaded(weights, device)
+        return ready(_loaded(weights, architecture, build), resolved(device))
     shipped = files("xmatch") / "weights" / f"{name}.safetensors"
     if not shipped.is_file():
         raise ModelError(f"no weights for {name} come with the package", hint="--weights PATH, or xmatch pretrain")
     with as_file(shipped) as path:
-        return _loaded(path, device)
+        return ready(_loaded(path, architecture, build), resolved(device))
 
 
-def _loaded(path, device: str) -> Network:
+def _loaded(path: str | os.PathLike, architecture: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
     import torch
 
+    from xmatch.io.checkpoints import load_state, load_weights
+
     state, metadata = load_weights(path)
-    if metadata.architecture != ARCHITECTURE:
+    if metadata.architecture != architecture:
         found = metadata.architecture or "an unknown architecture"
-        raise ModelError(f"holds weights of {found}, not of {ARCHITECTURE}", hint="xmatch models info", path=path)
+        raise ModelError(f"holds weights of {found}, not of {architecture}", hint="xmatch models info", path=path)
     try:
-        config = XMatchConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in metadata.config.items()})
+        with torch.device("meta"):
+            model = build({k: tuple(v) if isinstance(v, list) else v for k, v in metadata.config.items()})
     except (TypeError, ValueError) as error:
         raise ModelError(f"its configuration cannot be used: {error}", path=path) from error
-    with torch.device("meta"):
-        model = XMatch(config)
     model.to_empty(device="cpu")
     load_state(
         model, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path
     )
-    return Network(model, resolved(device))
+    return model
 
 
 def resolved(device: str) -> str:

@@ -63,5 +63,7 @@ def standardised(image: Tensor, valid: Tensor) -> Tensor:
 
 
 def _mean_around(values: Tensor, weight: Tensor) -> Tensor:
-    total, cover = (F.avg_pool2d(x, AROUND_PX, 1, AROUND_PX // 2) for x in (values, weight))
+    # Along one axis after the other: 26 additions a pixel instead of 169.
+    both = F.avg_pool2d(torch.cat([values, weight], 1), (AROUND_PX, 1), 1, (AROUND_PX // 2, 0))
+    total, cover = F.avg_pool2d(both, (1, AROUND_PX), 1, (0, AROUND_PX // 2)).chunk(2, 1)
     return total / cover.clamp(min=1e-3)

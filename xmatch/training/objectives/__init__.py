@@ -62,7 +62,18 @@ def _sparse() -> Objective:
     return Sparse()
 
 
-OBJECTIVES: dict[str, Callable[[], Objective]] = {"dense": _dense, "semidense": _semidense, "sparse": _sparse}
+def _fields() -> Objective:
+    from xmatch.training.objectives.fields import Fields
+
+    return Fields()
+
+
+OBJECTIVES: dict[str, Callable[[], Objective]] = {
+    "dense": _dense,
+    "fields": _fields,
+    "semidense": _semidense,
+    "sparse": _sparse,
+}
 """name -> builder."""
 
 
