@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import load_dataset
+from xmatch.evaluation.datasets import Warp, load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
 from xmatch.evaluation.recipe import Change, DatasetSpec, EvalRecipe, SetSpec
 from xmatch.evaluation.sweeps import swept
@@ -36,6 +36,8 @@ class Task:
     """Which numbers tell how good it is: a key of `xmatch.evaluation.scores.KINDS`."""
     frames: tuple[str, int, int] | None = None
     """Video, and its frames that are fixed and moving, where the file holds videos."""
+    warp: Warp | None = None
+    """How moving is made of its file, where a data set says so."""
     change: Change | None = None
     """Of a robustness sweep."""
     keeps_matches: bool = False
@@ -146,6 +148,7 @@ def _groups(spec: DatasetSpec, folder: str | os.PathLike, several: bool) -> list
                 truth=saved(sample.truth),
                 kind=kind,
                 frames=frames,
+                warp=sample.warp,
                 keeps_matches=dataset.task in ("homography", "pose"),
             )
         )

@@ -17,6 +17,7 @@ from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.sweeps import write_changed
 from xmatch.evaluation.truths import cut
+from xmatch.evaluation.warping import write_warped
 
 CONVERTED = (".ppm", ".pgm", ".bmp")
 """Formats of published data sets that `xmatch.io` leaves alone; they are handed on as PNG, to every matcher."""
@@ -46,6 +47,8 @@ def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
         video, *numbers = task.frames
         frames = (frame(Path(task.fixed), video, number) for number in numbers)
         fixed, moving = (_written(pixels, folder / name) for pixels, name in zip(frames, names, strict=True))
+    if task.warp is not None:
+        fixed, moving = write_warped(fixed, moving, task.warp, folder)
     truth = task.truth
     if task.change is not None:
         return Prepared(*write_changed(fixed, moving, truth, task.change, folder))

@@ -11,6 +11,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
+from xmatch.evaluation.lenses import undistorted_xy
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
 from xmatch.transforms import transform_from_dict
@@ -102,15 +103,17 @@ def _pose(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dic
     cameras = truth.fixed_intrinsics, truth.moving_intrinsics
     if matches is None or row["error"]:
         return {"pose_error_deg": math.inf, "epipolar_precision": 0.0}
+    fixed_xy = undistorted_xy(matches.fixed_xy, truth.fixed_intrinsics, truth.fixed_distortion)
+    moving_xy = undistorted_xy(matches.moving_xy, truth.moving_intrinsics, truth.moving_distortion)
     found = metrics.estimate_relative_pose(
-        matches.fixed_xy,
-        matches.moving_xy,
+        fixed_xy,
+        moving_xy,
         *cameras,
         threshold_px=recipe.pose_threshold_px,
         focal_px=metrics.superglue_mean_focal_px(*cameras) if "superglue-focal-mean" in recipe.quirks else None,
         estimator=recipe.pose_estimator,
     )
-    epipolar = metrics.epipolar_errors(matches.fixed_xy, matches.moving_xy, *cameras, truth.rotation, truth.translation)
+    epipolar = metrics.epipolar_errors(fixed_xy, moving_xy, *cameras, truth.rotation, truth.translation)
     return {
         "pose_error_deg": metrics.relative_pose_error_deg(found, truth.rotation, truth.translation),
         "epipolar_precision": metrics.epipolar_precision(epipolar),

@@ -35,7 +35,9 @@ def as_landmarks(truth: dict[str, Any]) -> LandmarkTruth:
 
 
 def as_pose(truth: dict[str, Any]) -> PoseTruth:
-    return PoseTruth(**{field.name: np.array(truth[field.name], dtype=np.float64) for field in fields(PoseTruth)})
+    # Pinhole cameras have no distortion; those saved by earlier versions do not even name it.
+    known = {field.name: truth.get(field.name) for field in fields(PoseTruth)}
+    return PoseTruth(**{name: value and np.array(value, dtype=np.float64) for name, value in known.items()})
 
 
 def as_tracks(truth: dict[str, Any]) -> TrackTruth:

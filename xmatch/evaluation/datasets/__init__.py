@@ -9,6 +9,7 @@ from xmatch.evaluation.datasets.sample import (
     TrackTruth,
     TransformTruth,
     Truth,
+    Warp,
 )
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "TrackTruth",
     "TransformTruth",
     "Truth",
+    "Warp",
     "dataset_names",
     "load_dataset",
 ]

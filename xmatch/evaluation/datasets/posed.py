@@ -40,6 +40,11 @@ def between(fixed_pose: object, moving_pose: object) -> np.ndarray:
     return as_matrix(moving_pose, 4) @ np.linalg.inv(as_matrix(fixed_pose, 4))
 
 
-def pose_truth(fixed_intrinsics: np.ndarray, moving_intrinsics: np.ndarray, motion: np.ndarray) -> PoseTruth:
-    """Truth of two cameras and the (4, 4) from fixed's to moving's."""
-    return PoseTruth(fixed_intrinsics, moving_intrinsics, motion[:3, :3], motion[:3, 3])
+def pose_truth(
+    fixed_intrinsics: np.ndarray,
+    moving_intrinsics: np.ndarray,
+    motion: np.ndarray,
+    distortions: tuple[np.ndarray, np.ndarray] | tuple[None, None] = (None, None),
+) -> PoseTruth:
+    """Truth of two cameras, the (4, 4) from fixed's to moving's, and how their lenses distort."""
+    return PoseTruth(fixed_intrinsics, moving_intrinsics, motion[:3, :3], motion[:3, 3], *distortions)

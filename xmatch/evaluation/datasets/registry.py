@@ -8,7 +8,9 @@ from xmatch.evaluation.datasets import (
     fire,
     hpatches,
     manifest,
+    matchanything,
     megadepth,
+    minima_pairs,
     mmim,
     osdataset,
     pf,
@@ -16,6 +18,7 @@ from xmatch.evaluation.datasets import (
     spair,
     srif,
     tapvid,
+    vistir,
 )
 from xmatch.evaluation.datasets.sample import DataSet
 
@@ -25,9 +28,10 @@ DATASETS: dict[str, DataSet] = {
     dataset.name: dataset
     for dataset in (
         *(manifest.DATASET, *srif.DATASETS, mmim.DATASET, osdataset.DATASET),
-        *hpatches.DATASETS,
-        *(fire.DATASET, *anhir.DATASETS),
-        *(megadepth.DATASET, scannet.DATASET),
+        matchanything.REGISTRATION,
+        *(*hpatches.DATASETS, minima_pairs.DIODE, minima_pairs.DSEC),
+        *(fire.DATASET, *anhir.DATASETS, matchanything.LANDMARKS),
+        *(megadepth.DATASET, scannet.DATASET, *vistir.DATASETS, matchanything.POSE),
         *(spair.DATASET, *pf.DATASETS),
         tapvid.DATASET,
     )

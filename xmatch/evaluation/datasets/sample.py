@@ -46,6 +46,9 @@ class PoseTruth:
     """(3, 3): a point in fixed's camera, turned into moving's."""
     translation: np.ndarray
     """(3,): X_moving = rotation X_fixed + translation; its length may be unknown."""
+    fixed_distortion: np.ndarray | None = None
+    """(4,), (5,), (8,) ...: OpenCV's coefficients k1, k2, p1, p2, k3, ... of the lens; None: a pinhole."""
+    moving_distortion: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,16 @@ class TrackTruth:
     """(N, 2) px of the later frame."""
     visible: np.ndarray
     """(N,) bool: to be seen in the later frame."""
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How a pair is made of two aligned images: both are resized, then moving is warped; the canvas stays."""
+
+    size: tuple[int, int]
+    """(width, height) px."""
+    matrix: tuple[tuple[float, ...], ...]
+    """(3, 3): px of the resized moving image -> px of the warped one."""
 
 
 Truth = TransformTruth | LandmarkTruth | PoseTruth | TrackTruth
@@ -78,6 +91,8 @@ class Sample:
     fixed_frame: int | None = None
     """Of a file with several, counted from 0."""
     moving_frame: int | None = None
+    warp: Warp | None = None
+    """None: the files as they are."""
 
 
 @dataclass(frozen=True)
