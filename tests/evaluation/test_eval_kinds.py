@@ -11,8 +11,9 @@ import pytest
 
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
-from xmatch.evaluation.datasets import scannet, tapvid
+from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, scannet, tapvid
 from xmatch.evaluation.scores import score
+from xmatch.evaluation.truths import as_map, saved
 from xmatch.result import Registration, Verdict
 from xmatch.transforms import similarity, translation
 
@@ -125,6 +126,45 @@ def test_tracks_are_judged_as_tap_vid_does(tmp_path):
 
     better = results(EvalRecipe(dataset=DatasetSpec("tapvid-davis", "."), controls=False), tmp_path, follows)
     assert better["matchers"]["structural"]["sets"]["goat"]["average_jaccard"] == 100
+
+
+def write_fire(folder, rows):
+    for k in (1, 2):
+        write_image(folder / "Images" / f"A01_{k}.png", seed=k)
+    (folder / "Ground Truth").mkdir()
+    np.savetxt(folder / "Ground Truth" / "control_points_A01_1_2.txt", rows)
+
+
+def test_the_control_truth_scores_everything_on_landmarks_that_no_straight_map_explains(tmp_path):
+    rows = np.random.default_rng(0).uniform(5, 55, (8, 4))
+    # The first point of moving once more, and the same point of fixed.
+    write_fire(tmp_path, np.vstack([rows, rows[:1]]))
+    recipe = EvalRecipe(dataset=DatasetSpec("fire", "."), matchers=("identity",))
+    parts = results(recipe, tmp_path)["matchers"]
+    assert set(parts) == {"identity", "centre", "border-fit", "truth"}
+    assert parts["truth"]["mean"]["auc"]["3"]["value"] == pytest.approx(100, abs=1e-3)
+    assert parts["truth"]["mean"]["pck_image_per_image"]["0.01"] == 100
+    assert parts["identity"]["mean"]["pck_image_per_image"]["0.01"] < 50
+
+
+def test_landmarks_have_pck_by_the_fixed_image_and_missing_images_count_as_wrong(tmp_path):
+    """Two points are 4 px off, a twentieth of the image's 80 px; the other two are right."""
+    write_fire(tmp_path, [[14, 10, 10, 10], [24, 20, 20, 20], [5, 30, 5, 30], [9, 9, 9, 9]])
+    recipe = EvalRecipe(dataset=DatasetSpec("fire", "."), matchers=("identity",), controls=False)
+    part = results(recipe, tmp_path)["matchers"]["identity"]["mean"]
+    assert part["pck_image_per_point"] == {"0.01": 50, "0.05": 100, "0.1": 100, "0.15": 100}
+    (tmp_path / "Images" / "A01_1.png").unlink()
+    (tmp_path / "identity.jsonl").unlink()
+    part = results(recipe, tmp_path)["matchers"]["identity"]["mean"]
+    assert part["pck_image_per_image"]["0.15"] == 0
+
+
+def test_truths_that_are_no_map_tell_none():
+    line, three = np.array([[0.0, 0], [1, 1], [2, 2]]), np.array([[0.0, 0], [1, 0], [0, 1]])
+    told = (LandmarkTruth(line, line), LandmarkTruth(three[:2], three[:2]), LandmarkTruth(line[:0], line[:0]))
+    other = (TrackTruth(three, three, np.ones(3, bool)), PoseTruth(K, K, np.eye(3), np.ones(3)), None)
+    assert [as_map(saved(truth)) for truth in (*told, *other)] == [None] * 6
+    np.testing.assert_allclose(as_map(saved(LandmarkTruth(2 * three, three)))(three), 2 * three, atol=1e-9)
 
 
 def test_quirks_of_published_protocols_are_named_and_change_nothing_else():

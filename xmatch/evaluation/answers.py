@@ -22,7 +22,7 @@ from xmatch.evaluation.peers.isolation import Run, isolated
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.prepare import Prepared, prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.truths import as_transform
+from xmatch.evaluation.truths import as_map
 from xmatch.io import open_source
 from xmatch.result import Registration
 
@@ -88,7 +88,7 @@ def _registered(pair: Prepared, work: Work) -> dict[str, Any]:
 def _found(pair: Prepared, work: Work) -> dict[str, Any]:
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         sizes = _sizes([fixed, moving])
-    settings = work.method.settings(work.recipe, as_transform(pair.truth))
+    settings = work.method.settings(work.recipe, as_map(pair.truth))
     peer = load_peer(work.method.uses)
     fixed_path, moving_path = Path(pair.fixed), Path(pair.moving)
     if work.method.kind == "control":

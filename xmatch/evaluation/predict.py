@@ -20,6 +20,7 @@ from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
+from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
 from xmatch.io import file_digest
 
@@ -95,11 +96,11 @@ def read_predictions(path: str | os.PathLike) -> tuple[dict, list[dict], list[di
 
 def for_method(tasks: list[Task], method: Method) -> list[Task]:
     """The tasks that a method can be asked: controls look at no content and know no strangers, and the control
-    `truth` needs a map."""
+    `truth` needs a map, or landmarks that one can be drawn through."""
     if method.kind != "control":
         return tasks
     tasks = [task for task in tasks if task.related]
-    return [task for task in tasks if task.problem or isinstance(task.truth, list)] if method.uses == "truth" else tasks
+    return [task for task in tasks if task.problem or as_map(task.truth)] if method.uses == "truth" else tasks
 
 
 def refuse_unsupported(tasks: list[Task], asked: list[Method]) -> list[Method]:

@@ -84,6 +84,8 @@ def _landmarks(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -
         "max_rtre": target.max_relative,
         "robustness": metrics.landmark_robustness(errors, before),
         "landmarks": target.n,
+        "keypoint_errors_px": errors,
+        "image_px": metrics.image_scale_px(*row["fixed_size"]),
     }
 
 

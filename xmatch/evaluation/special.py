@@ -36,19 +36,23 @@ def _registration(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
 
 
 def _landmarks(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
-    """ANHIR's: average and median, over pairs, of the median and the largest relative error of each."""
+    """ANHIR's: average and median, over pairs, of the median and the largest relative error of each; and PCK."""
     found = {}
     for name in ("median_rtre", "max_rtre"):
         values = [np.array([pair.get(name, np.inf) for pair in pairs]) for pairs in sets]
         found |= {f"mean_{name}": np.mean([v.mean() for v in values])}
         found |= {f"median_{name}": np.mean([np.median(v) for v in values])}
     shares = [np.mean([pair.get("robustness", 0.0) for pair in pairs]) for pairs in sets]
-    return {**found, "robustness": np.mean(shares)}
+    return {**found, "robustness": np.mean(shares), **_pck(sets, ("image",))}
 
 
 def _semantic(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+    return _pck(sets, ("box", "image"))
+
+
+def _pck(sets: Sets, scales: tuple[str, ...]) -> dict[str, Any]:
     found = {}
-    for name in ("box", "image"):
+    for name in scales:
         each = [[p for p in pairs if p.get(f"{name}_px") and len(p["keypoint_errors_px"])] for pairs in sets]
         if not all(each):
             continue

@@ -81,6 +81,7 @@ _SPECIAL: dict[str, dict[str, Getter]] = {
         "median median rTRE %": lambda v: _percent(v["median_median_rtre"]),
         "mean max rTRE %": lambda v: _percent(v["mean_max_rtre"]),
         "robustness %": lambda v: v["robustness"],
+        **{f"PCK@{a} image, per point": lambda v, a=a: v["pck_image_per_point"][a] for a in ("0.01", "0.05")},
     },
     "semantic": {
         f"PCK@{a} {size}, {way.replace('_', ' ')}": lambda v, key=f"pck_{size}_{way}", a=a: v[key][a]

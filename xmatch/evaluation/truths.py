@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
-from xmatch.transforms import Linear, homography, translation
+from xmatch.transforms import Linear, ThinPlateSpline, Transform, homography, translation
 
 
 def saved(truth: Truth | None) -> Any:
@@ -27,6 +27,23 @@ def saved(truth: Truth | None) -> Any:
 def as_transform(truth: Any) -> Linear | None:
     """The saved map; None when the truth is none."""
     return homography(np.array(truth)) if isinstance(truth, list) else None
+
+
+def as_map(truth: Any) -> Transform | None:
+    """What lays moving onto fixed as the truth says: the saved map, or the spline through the saved points.
+
+    None where the truth says no such thing: poses, tracks, and points that are fewer than three or on one line. Of
+    points that were marked twice in moving the first counts.
+    """
+    if not isinstance(truth, dict) or "fixed_xy" not in truth or "visible" in truth:
+        return as_transform(truth)
+    moving_xy, first = np.unique(_points(truth["moving_xy"]), axis=0, return_index=True)
+    if len(first) < 3:
+        return None
+    try:
+        return ThinPlateSpline(moving_xy, _points(truth["fixed_xy"])[first])
+    except ValueError:
+        return None
 
 
 def as_landmarks(truth: dict[str, Any]) -> LandmarkTruth:
