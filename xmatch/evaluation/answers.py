@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import ResourceError, XmatchError
+from xmatch.evaluation.dense import dense_matches
 from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers import load_peer
@@ -40,6 +41,8 @@ class Work:
     register: Register
     matches: Path | None = None
     """Folder for the correspondences, when they are kept."""
+    dense: Path | None = None
+    """Folder for what dense matchers say of every cell, when that is judged."""
 
 
 def answer(work: Work) -> dict[str, Any]:
@@ -74,10 +77,17 @@ def _registered(pair: Prepared, work: Work) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         sources = [stack.enter_context(open_source(path)) for path in (pair.fixed, pair.moving)]
         sizes = _sizes(sources)
-        result = work.register(*sources, work.method.options(work.recipe))
+        options, start = work.method.options(work.recipe), time.perf_counter()
+        result = work.register(*sources, options)
+        cost = {"seconds": round(time.perf_counter() - start, 4), "peak_memory_mib": round(_peak_memory_mib(), 1)}
+        cells = dense_matches(*sources, options) if work.dense else None
+    if cells is not None:
+        save_matches(work.dense, work.task.id, cells)
     if work.matches:
         save_matches(work.matches, work.task.id, result.correspondences)
-    return sizes | {
+    return {
+        **sizes,
+        **cost,
         "transform": None if result.transform is None else result.transform.as_dict(),
         "verdict": _json_ready(dataclasses.asdict(result.verdict)),
         "correspondences": {"count": len(result.correspondences), "inliers": int(result.inliers.sum())},

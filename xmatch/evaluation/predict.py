@@ -16,6 +16,7 @@ from typing import Any
 from xmatch import registration
 from xmatch.errors import OutputError, ResourceError, UsageError
 from xmatch.evaluation.answers import Register, Work, answer, identity
+from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
 from xmatch.evaluation.plan import Task
@@ -61,7 +62,9 @@ def predict(
     done = {row["id"] for row in _rows_to_keep(path, head)}
     kept = matches_folder(path) if recipe.keep_matches or any(task.keeps_matches for task in tasks) else None
     work = [
-        Work(task, recipe, method, register or registration.register, kept)
+        Work(
+            task, recipe, method, register or registration.register, kept, dense_folder(path) if recipe.dense else None
+        )
         for task in for_method(tasks, method)
         if task.id not in done
     ]
@@ -125,6 +128,9 @@ def recipe_digest(recipe: EvalRecipe, method: Method) -> str:
     values = method.shapes(recipe)
     for name in JUDGEMENT:
         del values[name]
+    if not recipe.dense:
+        # Predictions of before it could be asked for are of the same recipe.
+        del values["dense"]
     for name in ("threads", "device"):
         del values["register"][name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -118,6 +118,8 @@ class EvalRecipe:
     """First so many pairs of each set only."""
     keep_matches: bool = False
     """Save the correspondences of every pair, for matching accuracy; poses and homographies save them anyway."""
+    dense: bool = False
+    """Also ask matchers alone, and judge dense ones by every cell: end-point error, calibration of certainty."""
     thresholds_px: tuple[float, ...] = (3.0, 5.0, 10.0, 20.0)
     """Of AUC@px and success@px; poses are judged at 5, 10 and 20 degrees."""
     right_px: float = 5.0

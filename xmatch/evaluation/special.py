@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xmatch import metrics
+from xmatch.evaluation.dense import dense_summary
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.scores import MMA_PX
 
@@ -32,7 +33,7 @@ def _registration(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
         nothing = np.zeros(len(MMA_PX))
         mean = np.mean([np.mean([pair.get("mma", nothing) for pair in pairs], axis=0) for pairs in sets], axis=0)
         found["mma"] = {f"{t:g}": value for t, value in zip(MMA_PX, mean, strict=True)}
-    return found
+    return {**found, **dense_summary(sets)}
 
 
 def _landmarks(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:

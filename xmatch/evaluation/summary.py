@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from xmatch import metrics
+from xmatch.evaluation.dense import PRIVATE as CELLS
+from xmatch.evaluation.dense import dense_folder, dense_numbers
 from xmatch.evaluation.matches import load_matches, matches_folder
 from xmatch.evaluation.predict import read_predictions
 from xmatch.evaluation.recipe import EvalRecipe
@@ -26,8 +28,11 @@ def summarise(path: str | os.PathLike, recipe: EvalRecipe) -> dict[str, Any]:
     """
     head, runs, rows = read_predictions(path)
     rows = sorted(rows, key=lambda row: (row.get("factor", ""), row.get("value", 0.0), row["id"]))
-    folder = matches_folder(Path(path))
-    pairs = [score(row, load_matches(folder, row["id"]), recipe) for row in rows]
+    folder, dense = matches_folder(Path(path)), dense_folder(Path(path))
+    pairs = [
+        score(row, load_matches(folder, row["id"]), recipe) | dense_numbers(row, load_matches(dense, row["id"]))
+        for row in rows
+    ]
     name = rows[0]["kind"] if rows else "registration"
     related = [pair for pair in pairs if pair["related"]]
     by_set = {name: [p for p in related if p["set"] == name] for name in dict.fromkeys(p["set"] for p in related)}
@@ -41,7 +46,7 @@ def summarise(path: str | os.PathLike, recipe: EvalRecipe) -> dict[str, Any]:
         "all": _set_metrics([related], name, recipe) if len(by_set) > 1 and KINDS[name].pools else None,
         "verdict": _verdict_metrics(pairs, KINDS[name], recipe),
         "failures": failures,
-        "pairs": [{key: value for key, value in pair.items() if key not in PRIVATE} for pair in pairs],
+        "pairs": [{key: value for key, value in pair.items() if key not in (*PRIVATE, *CELLS)} for pair in pairs],
         "certificate": {
             "recipe_sha256": head["recipe_sha256"],
             "data_sha256": head["data_sha256"],

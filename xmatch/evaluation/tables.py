@@ -53,7 +53,9 @@ def _sweep(factor: str, sweep: dict[str, Any], intervals: bool) -> Rows:
 
 def _table(title: str, measured: dict[str, dict[str, Any] | None], kind: str, intervals: bool) -> Rows:
     measured = {name: values for name, values in measured.items() if values}
-    columns = _columns(next(iter(measured.values())), kind) if measured else {}
+    # A column that any of them has; the first one's numbers stand for the kind.
+    sample = {key: value for values in reversed(measured.values()) for key, value in values.items()}
+    columns = _columns(sample, kind) if measured else {}
     rows = tuple(
         (name, *(cell(_got(get, values), intervals) for get in columns.values())) for name, values in measured.items()
     )
@@ -75,7 +77,12 @@ def _columns(sample: dict[str, Any], kind: str) -> dict[str, Getter]:
 
 
 _SPECIAL: dict[str, dict[str, Getter]] = {
-    "registration": {f"MMA@{t}": lambda v, t=t: v["mma"][t] for t in ("1", "3", "5", "10")},
+    "registration": {
+        **{f"MMA@{t}": lambda v, t=t: v["mma"][t] for t in ("1", "3", "5", "10")},
+        "cells off px": lambda v: v["end_point_error_px"],
+        **{f"cells <{t} px %": lambda v, t=t: v["cells_below_percent"][t] for t in ("1", "3", "5")},
+        "certainty ECE": lambda v: v["certainty_calibration_error"],
+    },
     "landmarks": {
         "mean median rTRE %": lambda v: _percent(v["mean_median_rtre"]),
         "median median rTRE %": lambda v: _percent(v["median_median_rtre"]),
