@@ -31,7 +31,20 @@ def write_warped(fixed: str, moving: str, warp: Warp, folder: Path) -> tuple[str
 def _read(path: str) -> np.ndarray:
     import cv2
 
-    pixels = cv2.imread(path, cv2.IMREAD_COLOR)
+    pixels = _drawn(path) if path.endswith(".npy") else cv2.imread(path, cv2.IMREAD_COLOR)
     if pixels is None:
         raise InputError("is missing, or cannot be read as an image", path=path)
     return pixels
+
+
+def _drawn(path: str) -> np.ndarray | None:
+    """(H, W) uint8 of a depth map: near is dark, and black what has no depth; None when it is none."""
+    try:
+        depth = np.squeeze(np.load(path, allow_pickle=False))
+        known = np.isfinite(depth) & (depth > 0)
+        low, high = depth[known].min(), depth[known].max()
+    except (OSError, ValueError, TypeError):
+        return None
+    if depth.ndim != 2:
+        return None
+    return np.where(known, 1 + 254 * (np.where(known, depth, low) - low) / max(high - low, 1e-9), 0).astype(np.uint8)

@@ -11,6 +11,7 @@ from xmatch.errors import InputError
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.datasets import minima_pairs
 from xmatch.evaluation.prepare import prepare
+from xmatch.evaluation.warping import write_warped
 from xmatch.metrics import minima_path_seed
 
 NAME = "outdoor/scene_1/scan_2/1_2_outdoor.png"
@@ -94,6 +95,23 @@ def test_truth_scores_full_and_a_missing_depth_image_fails_alone(tmp_path):
     (tmp_path / NAME.replace("outdoor/", "outdoor_depth/", 1)).unlink()
     predict(tasks, recipe, tmp_path / "b.jsonl", certificate={}, data_sha256="d", method=methods(recipe)[1])
     assert "missing" in (tmp_path / "b.jsonl").read_text()
+
+
+def test_a_depth_map_is_drawn_where_there_is_no_picture_of_it_and_the_warp_stays(tmp_path):
+    write_diode(tmp_path)
+    (before, _), depth = minima_pairs.DIODE.read(tmp_path), np.full((240, 320, 1), 4.0, np.float32)
+    depth[:120], depth[0, 0] = 0, 2.0
+    (tmp_path / before.moving).unlink()
+    file = (tmp_path / NAME).with_name("1_2_outdoor_depth.npy")
+    np.save(file, depth)
+    sample, other = minima_pairs.DIODE.read(tmp_path)
+    assert sample.moving == other.fixed == file and sample.warp == before.warp
+    drawn, _ = write_warped(str(file), str(tmp_path / NAME), sample.warp, tmp_path)
+    levels = cv2.imread(drawn, cv2.IMREAD_GRAYSCALE)
+    assert levels.shape == (480, 640) and levels[300:].min() == 255 and levels[10:230].max() == 0
+    np.save(file, np.zeros((240, 320)))
+    with pytest.raises(InputError, match="cannot be read"):
+        write_warped(str(file), str(tmp_path / NAME), sample.warp, tmp_path)
 
 
 def test_dsec_finds_events_beside_images(tmp_path):

@@ -7,8 +7,9 @@ up to 10 degrees. Every pair is measured twice, either image being warped (and m
 The draw is MINIMA's own, seeded by SHA-256 of a path as it was spelled, so that its numbers hang on the folder in which
 the test ran. Here the path starts below the data set's folder: alike on every machine, and not the published warps.
 
-- DIODE: `val_outdoor.csv` names the photographs in `outdoor/`; the depth images, which DIODE does not have as pictures,
-  are looked for under the same names in `outdoor_depth/`. The seed is the photograph's or the depth image's path.
+- DIODE: `val_outdoor.csv` names the photographs in `outdoor/`. MINIMA looks for pictures of depth of the same names in
+  `outdoor_depth/`, which DIODE does not have; where they are missing, its own `..._depth.npy` beside the photograph is
+  drawn in grey. The seed is the photograph's path, or the one that the picture of depth has or would have.
 - DSEC: `vent_list.txt` (or `event_list.txt`) names photographs `<drive>/images/...`; events: `<drive>/events/...`.
 """
 
@@ -99,7 +100,15 @@ def _sample(root: Path, name: str, fixed: str, moving: str, seed: str) -> Sample
     matrix = from_centre_matrix(chance_homography(minima_path_seed(seed), *SIZE))
     warp = Warp(SIZE, tuple(tuple(row) for row in matrix.tolist()))
     truth = TransformTruth(homography(np.linalg.inv(matrix)))
-    return Sample(name, name.rpartition("/")[2], root / fixed, root / moving, truth, warp=warp)
+    return Sample(name, name.rpartition("/")[2], _file(root, fixed), _file(root, moving), truth, warp=warp)
+
+
+def _file(root: Path, name: str) -> Path:
+    """The picture of that name, or DIODE's depth map where only that is there."""
+    depth = root / name.replace("outdoor_depth/", "outdoor/", 1)
+    depth = depth.with_name(f"{depth.stem}_depth.npy")
+    drawn = name.startswith("outdoor_depth/") and not (root / name).is_file() and depth.is_file()
+    return depth if drawn else root / name
 
 
 def chance_homography(seed: int, width: int, height: int) -> np.ndarray:
@@ -140,19 +149,17 @@ def _one_inside(windows: np.ndarray, draws: np.random.RandomState) -> np.ndarray
     return windows[inside[draws.randint(len(inside), size=1)[0]]]
 
 
-_MINIMA = "prepared by https://github.com/LSXI7/MINIMA"
-
 DIODE = DataSet(
     name="diode",
     task="homography",
-    layout="outdoor/**/*.png, the same names in outdoor_depth/, and val_outdoor.csv (or val/ that holds them)",
-    source=f"https://diode-dataset.org (MIT); depth images {_MINIMA}",
+    layout="outdoor/**/*.png and *_depth.npy (or pictures in outdoor_depth/), val_outdoor.csv; or val/ that holds them",
+    source="https://diode-dataset.org (val.tar.gz and the lists of its devkit; MIT)",
     read=read_diode,
 )
 DSEC = DataSet(
     name="dsec",
     task="homography",
     layout="vent_list.txt, <drive>/images/... and <drive>/events/... as it names them",
-    source=f"https://dsec.ifi.uzh.ch (CC BY-SA 4.0), {_MINIMA}",
+    source="https://dsec.ifi.uzh.ch (CC BY-SA 4.0), prepared by https://github.com/LSXI7/MINIMA",
     read=read_dsec,
 )
