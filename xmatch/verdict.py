@@ -51,7 +51,7 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 
 def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
-    """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
+    """All measures of `LIMITS` (not those by drawn fields, which not every matcher has), "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
     best, ties = alignment.best, alignment.ties
     pose = Linear(best.matrix, "affine")
     residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
@@ -59,7 +59,7 @@ def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[s
     count = len(ties)
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     return {
-        **{name: float(np.clip(best.measures[name], *LIMITS[name])) for name in best.measures},
+        **{name: float(np.clip(v, *LIMITS[name])) for name, v in best.measures.items() if name in LIMITS},
         "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
         "repetition": repetition(fixed, moving, best.matrix),
         "inliers": float(agrees.sum()),

@@ -29,11 +29,13 @@ def test_a_shipped_model_is_small_licensed_and_has_a_card_that_names_it(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_fits_the_network_that_it_names(name):
     from xmatch.models import XMatch, XMatchConfig
+    from xmatch.models.fieldnet import FieldNet, FieldNetConfig
 
+    networks = {"xmatch": (XMatch, XMatchConfig), "xmatch-fields": (FieldNet, FieldNetConfig)}
     state, told = load_weights(SHIPPED[name])
-    assert told.architecture == "xmatch"
+    network, config = networks[told.architecture]
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in told.config.items()}
-    load_state(XMatch(XMatchConfig(**values)), state)
+    load_state(network(config(**values)), state)
 
 
 def test_every_card_but_the_pattern_is_of_a_shipped_model():

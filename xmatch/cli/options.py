@@ -146,7 +146,7 @@ class Matching:
     """How the moving image is found in the fixed one."""
 
     matcher: Annotated[
-        str, _option(_MATCHING, "--matcher", help="Name of the matcher, such as structural, sift or mi.")
+        str, _option(_MATCHING, "--matcher", help="Name of the matcher, such as structural, xmatch-fields, sift or mi.")
     ] = "structural"
     weights: Annotated[
         str | None, _option(_MATCHING, "--weights", help="Weights for the matcher: a path or a hub name.")

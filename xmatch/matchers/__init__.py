@@ -106,6 +106,13 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
+def _fields(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.structural import Structural
+    from xmatch.matchers.weights import open_fields
+
+    return Structural("xmatch-fields", open_fields("xmatch-fields", weights, device))
+
+
 def _sift(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.sift import Sift
 
@@ -120,6 +127,7 @@ def _mi(weights: str | None, device: str) -> Matcher:
 
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
     "structural": _structural,
+    "xmatch-fields": _fields,
     "sift": _sift,
     "mi": _mi,
 }
