@@ -160,4 +160,3 @@ class _Clock:
 
     def seconds(self) -> dict[str, float]:
         return {**self._stages, "total": time.perf_counter() - self._start}
-

@@ -51,7 +51,10 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 
 def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
-    """All measures of `LIMITS` (not those by drawn fields, which not every matcher has), "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
+    """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px.
+
+    Measures by drawn fields are left out: not every matcher has them.
+    """
     best, ties = alignment.best, alignment.ties
     pose = Linear(best.matrix, "affine")
     residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
