@@ -1,6 +1,16 @@
-"""Settings of every test: random examples are drawn from fixed seeds, so that a run can be repeated."""
+"""Settings of every test: random examples are drawn from fixed seeds, and signals end what the tests start."""
+
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+def pytest_configure():
+    # A shell starts its background jobs, and nohup all it starts, with signals ignored; processes that
+    # the tests start would inherit that.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
