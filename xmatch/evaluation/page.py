@@ -9,6 +9,7 @@ from xmatch.evaluation.curves import charts
 from xmatch.evaluation.pictures import Picture
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.tables import cell, tables
+from xmatch.report.templating import templates
 
 MOST_FAILURES = 200
 """Listed; the JSON has all."""
@@ -16,17 +17,7 @@ MOST_FAILURES = 200
 
 def render_page(document: dict[str, Any], pictures: Sequence[Picture] = ()) -> str:
     """The page of a results document; every text is escaped, and the page forbids itself any request."""
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("xmatch.evaluation"), PackageLoader("xmatch.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["cell"] = cell
+    environment = templates("xmatch.evaluation", "xmatch.report", cell=cell)
     names = list(document["matchers"])
     page = environment.get_template("evaluation.html").render(
         doc=document,

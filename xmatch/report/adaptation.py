@@ -11,6 +11,7 @@ import numpy as np
 from xmatch.report.adaptation_curves import Chart, chart
 from xmatch.report.drawing import jpeg
 from xmatch.report.numbers import number
+from xmatch.report.templating import templates
 
 CHARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Held-out score, percent", "validation", {"score": "score"}),
@@ -56,17 +57,7 @@ def render_adaptation(
 
     Everything is inlined and the page forbids itself any request; every text is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("xmatch.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(number=number)
+    environment = templates("xmatch.report", number=number)
     page = environment.get_template("adaptation.html").render(
         doc=document,
         charts=charts(history, validation),

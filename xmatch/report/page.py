@@ -11,6 +11,7 @@ from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.previews import Previews
+from xmatch.report.templating import templates
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -45,17 +46,9 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
 
     Everything is inlined and the page forbids itself any request; every text is escaped.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("xmatch.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    environment = templates(
+        "xmatch.report", number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options
     )
-    environment.filters.update(number=number, percent=percent, quantity=quantity, name=file_name, options=mark_options)
     verdict = document["verdict"]
     page = environment.get_template("page.html").render(
         doc=document,
