@@ -16,7 +16,8 @@ import numpy as np
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers import Hypothesis, SearchRange
-from xmatch.matchers.structure import Describe, Structure, centred, edges_alone, turned
+from xmatch.matchers.coarse import by_hand
+from xmatch.matchers.structure import Describe, Structure, centred, turned
 from xmatch.raster import View
 
 HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
@@ -136,7 +137,7 @@ def search(
     scale_step: float,
     keep: int,
     threads: int = 1,
-    describe: Describe = edges_alone,
+    describe: Describe = by_hand,
 ) -> list[Hypothesis]:
     """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
 

@@ -46,13 +46,13 @@ def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structur
     weight = valid.astype(np.float32)
     root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
     if not valid.all():
-        root = np.where(valid, root, _mean_around(root, weight, 4 * SMOOTHING_PX)).astype(np.float32)
+        root = np.where(valid, root, mean_around(root, weight, 4 * SMOOTHING_PX)).astype(np.float32)
     root = cv2.GaussianBlur(root, (0, 0), SMOOTHING_PX)
     gx = cv2.Scharr(root, cv2.CV_32F, 1, 0, scale=1 / 32)
     gy = cv2.Scharr(root, cv2.CV_32F, 0, 1, scale=1 / 32)
     trusted = _shrunk(valid, int(np.ceil(2 * SMOOTHING_PX)) + 1).astype(np.float32)
     squared = (gx * gx + gy * gy) * trusted
-    around = _mean_around(squared, trusted, NEIGHBOURHOOD_PX)
+    around = mean_around(squared, trusted, NEIGHBOURHOOD_PX)
     floor = squared.sum() / max(float(trusted.sum()), 1.0)
     # A tenth of the image's own mean keeps sensor noise in flat areas from passing for structure.
     strength = np.sqrt(squared) / (np.sqrt(around) + 0.1 * np.sqrt(floor) + 1e-6)
@@ -106,7 +106,7 @@ def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> 
     return replace(source, fields=fields, valid=valid)
 
 
-def _mean_around(values: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
+def mean_around(values: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
     """Gaussian mean that counts only weighted pixels."""
     total = cv2.GaussianBlur(values * weight, (0, 0), sigma_px)
     return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma_px), 1e-3)
@@ -126,14 +126,3 @@ class Describe(Protocol):
 
     def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
         """Fields of an image (h, w) float32 where `valid` (h, w) bool; both are divided by the stride, rounded up."""
-
-
-class _Edges:
-    stride = 1
-
-    def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
-        return structure(image, valid, orders=1)
-
-
-edges_alone = _Edges()
-"""Hand-made fields of order 2."""
