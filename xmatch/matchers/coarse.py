@@ -46,7 +46,7 @@ by_hand = _Coarse()
 
 
 def _large(image: np.ndarray, valid: np.ndarray, trusted: np.ndarray) -> np.ndarray:
-    """(h, w) strength of large things' edges: the root of the gradient's length against its mean around, 2.5 at most."""
+    """(h, w) strength of large things' edges: the root of the gradient's length over its mean around, at most 2.5."""
     root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
     root = cv2.GaussianBlur(root, (0, 0), LARGE_PX)
     length = np.hypot(cv2.Scharr(root, cv2.CV_32F, 1, 0), cv2.Scharr(root, cv2.CV_32F, 0, 1)) * trusted

@@ -7,7 +7,7 @@ import numpy as np
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers.search import resized
-from xmatch.matchers.structure import Describe, Structure, centred, structure, turned
+from xmatch.matchers.structure import Describe, Structure, agreement, centred, structure, turned
 from xmatch.raster import View
 
 SIDE_PX = 200
@@ -154,22 +154,16 @@ def _rolled(source: Structure, shift: tuple[int, int]) -> Structure:
 
 def _agreement(fixed: Structure, moving: Structure) -> tuple[float, float]:
     """Normalised correlation of each order over the overlap."""
-    weight = (fixed.valid * moving.valid)[..., None]
-    product = (fixed.fields * moving.fields * weight).sum(axis=(0, 1))
-    norms = (fixed.fields**2 * weight).sum(axis=(0, 1)), (moving.fields**2 * weight).sum(axis=(0, 1))
-    parts = [
-        float(product[i : i + 2].sum() / np.sqrt(norms[0][i : i + 2].sum() * norms[1][i : i + 2].sum() + 1e-9))
-        for i in (0, 2)
-    ]
-    return parts[0], parts[1]
+    product, own, other = agreement(fixed, moving)
+    return tuple(
+        float(product[i : i + 2].sum() / np.sqrt(own[i : i + 2].sum() * other[i : i + 2].sum() + 1e-9)) for i in (0, 2)
+    )
 
 
 def _agreement_in_all(fixed: Structure, moving: Structure) -> float:
     """Normalised correlation of all fields together over the overlap."""
-    weight = (fixed.valid * moving.valid)[..., None]
-    product = float((fixed.fields * moving.fields * weight).sum())
-    norm = float((fixed.fields**2 * weight).sum()) * float((moving.fields**2 * weight).sum())
-    return product / np.sqrt(norm) if norm > 0 else 0.0
+    product, own, other = agreement(fixed, moving).sum(axis=1)
+    return float(product / np.sqrt(own * other)) if own * other > 0 else 0.0
 
 
 def _codes(image: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers import Hypothesis
 from xmatch.matchers.search import resized
-from xmatch.matchers.structure import Structure, blurred, structure, turned
+from xmatch.matchers.structure import Structure, agreement, blurred, structure, turned
 from xmatch.raster import View
 
 
@@ -35,6 +36,7 @@ class Refiner:
     def __init__(self, fixed: View, moving: View, levels: tuple[Level, ...] = LEVELS) -> None:
         self.moving, self.levels = moving, levels
         self._fixed: list[tuple[Structure, np.ndarray]] = []
+        self._moving: dict[tuple[Level, tuple[int, int]], tuple[Structure, tuple[float, float]]] = {}
         for level in levels:
             reduction = min(1.5, level.side_px / np.sqrt(fixed.width * fixed.height))
             small, factors = resized(fixed, reduction)
@@ -48,21 +50,25 @@ class Refiner:
             reduction = to_level[0, 0] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
             if not 0.02 < reduction * min(self.moving.width, self.moving.height) / 16 < 1e3:
                 break
-            small, factors = resized(self.moving, reduction)
-            moving = blurred(structure(*small), level.blur_px)
+            moving, factors = self._seen(level, reduction)
             from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
             pose, score = _climb(fixed, moving, to_level @ matrix @ from_level, level.steps)
             matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
         return Hypothesis(matrix, score)
 
+    def _seen(self, level: Level, reduction: float) -> tuple[Structure, tuple[float, float]]:
+        """Moving's fields at about `reduction`, and the exact factors (x, y). A search tries few scales: kept."""
+        size = round(self.moving.width * reduction), round(self.moving.height * reduction)
+        if (level, size) not in self._moving:
+            small, factors = resized(self.moving, reduction)
+            self._moving[level, size] = blurred(structure(*small), level.blur_px), factors
+        return self._moving[level, size]
+
 
 def correlation(fixed: Structure, moving_on_fixed: Structure) -> float:
     """Normalised correlation of the fields over the overlap times the square root of its area; 0 without overlap."""
-    both = fixed.valid * moving_on_fixed.valid
-    weight = both[..., None]
-    product = float((fixed.fields * moving_on_fixed.fields * weight).sum())
-    norm = float((fixed.fields**2 * weight).sum()) * float((moving_on_fixed.fields**2 * weight).sum())
-    return product / np.sqrt(norm) * np.sqrt(float(both.sum())) if norm > 0 else 0.0
+    product, own, other = agreement(fixed, moving_on_fixed).sum(axis=1)
+    return product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)) if own * other else 0.0
 
 
 def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
@@ -91,7 +97,7 @@ def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) ->
             break
         # A step that would leave the neighbourhood is shortened: 3 px at the border, no more.
         reach = np.hypot(step[0], step[1]) * np.hypot(width, height) / 2 + np.hypot(step[2], step[3])
-        if reach < 0.01:
+        if reach < 0.03:
             break
         step *= min(1.0, 3.0 / reach)
         pose = _moved(step, width, height) @ best
@@ -109,16 +115,16 @@ def _moved(step: np.ndarray, width: int, height: int) -> np.ndarray:
 def _normal_equations(fixed: Structure, moving: Structure, powers: np.ndarray):
     """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
     weight = fixed.valid * moving.valid
-    target, source = fixed.fields * weight[..., None], moving.fields * weight[..., None]
-    gain = max(float((target * source).sum()) / max(float((source**2).sum()), 1e-9), 0.05)
+    target, source = (np.stack(cv2.split(one.fields)) * weight for one in (fixed, moving))
+    gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), 0.05)
     residual = target / gain - source
     # Content moves by +d where the sampled position moves by -d.
     gx, gy = np.zeros_like(source), np.zeros_like(source)
-    gx[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[:, 1:-1, None]
-    gy[1:-1] = 0.5 * (source[:-2] - source[2:]) * weight[1:-1, :, None]
+    gx[..., 1:-1] = 0.5 * (source[..., :-2] - source[..., 2:]) * weight[:, 1:-1]
+    gy[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[1:-1]
     # Position enters each product only as a factor: sum over the fields first, then against powers of x and y.
-    squares = [np.einsum("hwc,hwc->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
-    pulls = [np.einsum("hwc,hwc->hw", one, residual).ravel() for one in (gx, gy)]
+    squares = [np.einsum("chw,chw->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
+    pulls = [np.einsum("chw,chw->hw", one, residual).ravel() for one in (gx, gy)]
     xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)
     px, py = (np.stack(pulls) @ powers[:3].T).astype(np.float64)
     one, x, y, x2, x_y, y2 = range(6)

@@ -54,7 +54,7 @@ class _Frame:
 
         Correlating with a half-turned image is convolving with the image itself, displaced by its size less one.
         """
-        fields, cover = [*np.moveaxis(self.fixed.fields, -1, 0)], _thinned(self.fixed.valid)
+        fields, cover = cv2.split(self.fixed.fields), _thinned(self.fixed.valid)
         thin_shape, thin_canvas = self._thin_shape, self.canvas // THIN
         back, thin_back = 1 - self.canvas, 1 - thin_canvas
         plain, displaced = [], []
@@ -72,7 +72,7 @@ class _Frame:
     def correlate(self, moving: Structure, *, half_turn: bool) -> list[np.ndarray]:
         """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
         overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
-        fields = [cv2.dft(_padded(moving.fields[..., i], self.shape)) for i in range(moving.fields.shape[2])]
+        fields = [cv2.dft(_padded(plane, self.shape)) for plane in cv2.split(moving.fields)]
         cover = [cv2.dft(_padded(_thinned(moving.valid), self._thin_shape))]
         needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum())) / THIN**2
         scores = []
@@ -114,9 +114,7 @@ def _thinned(valid: np.ndarray) -> np.ndarray:
 def _padded(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """`plane` in the top left of a frame of zeros."""
     height, width = plane.shape
-    return cv2.copyMakeBorder(
-        np.ascontiguousarray(plane), 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0
-    )
+    return cv2.copyMakeBorder(plane, 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0)
 
 
 def _correlation(one: list[np.ndarray], other: list[np.ndarray], *, conjugate: bool) -> np.ndarray:
@@ -142,39 +140,46 @@ def search(
     """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
 
     Args:
-        side_px: the fixed view is reduced to side_px^2 pixels for this; the cost grows with its square and more.
+        side_px: the fixed view is reduced to side_px^2 pixels for this, and further where moving shows the same
+            ground on fewer pixels; the cost grows with its square and more.
         scale_step: ratio of neighbouring scales.
         describe: from images to the fields that are correlated.
     """
     reduction = side_px / np.sqrt(fixed.width * fixed.height)
-    fixed_small, fixed_factors = resized(fixed, reduction)
-    fixed_structure = centred(describe(*fixed_small))
-    fixed_factors = tuple(factor / describe.stride for factor in fixed_factors)
-    to_fixed_view = np.diag([1 / fixed_factors[0], 1 / fixed_factors[1], 1.0])
     flips = (False, True) if within.mirror else (False,)
+    whole = described(fixed, reduction, describe)
 
     def at_scale(scale: float) -> list[Hypothesis]:
-        small, factors = resized(moving, reduction * scale)
-        if min(small[0].shape) < 16 or max(small[0].shape) > 6 * side_px:
+        # Where moving has fewer px than fixed on the same ground, it is moving that must not be made larger.
+        shrunk = reduction / max(1.0, scale)
+        there, from_fixed = whole if scale <= 1 else described(fixed, shrunk, describe)
+        size = np.array([moving.width, moving.height]) * shrunk * scale
+        if size.min() < 16 or size.max() > 6 * side_px:
             return []
-        cells = tuple(factor / describe.stride for factor in factors)
-        allowed = _near(within, moving, fixed, fixed_factors) if within.near else None
-        angles = _angles(within, angle_step_deg)
+        here, from_moving = described(moving, shrunk * scale, describe)
+        allowed = _near(within, moving, fixed, from_fixed) if within.near else None
         poses = _one_scale(
-            fixed_structure,
-            centred(describe(*small)),
-            cells,
-            angles,
+            there,
+            here,
+            from_moving,
+            _angles(within, angle_step_deg),
             flips,
             full=within.max_angle_deg > 90,
             allowed=allowed,
         )
-        return [Hypothesis(to_fixed_view @ pose.matrix, pose.score) for pose in poses]
+        to_view = np.diag([1 / from_fixed[0], 1 / from_fixed[1], 1.0])
+        return [Hypothesis(to_view @ pose.matrix, pose.score) for pose in poses]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         poses = [pose for found in pool.map(at_scale, scales_within(within, scale_step)) for pose in found]
     poses.sort(key=lambda pose: -pose.score)
     return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=0.08)
+
+
+def described(view: View, factor: float, describe: Describe) -> tuple[Structure, tuple[float, float]]:
+    """Centred fields of the view at `factor` times its size, and cells per view px (x, y)."""
+    small, factors = resized(view, factor)
+    return centred(describe(*small)), tuple(f / describe.stride for f in factors)
 
 
 def _angles(within: SearchRange, step_deg: float) -> np.ndarray:

@@ -16,7 +16,7 @@ from xmatch.matchers.search import distinct, search
 from xmatch.matchers.structure import Describe
 from xmatch.raster import View
 
-BY_HAND: dict[str, Any] = {"side_px": 300, "angle_step_deg": 5.0, "scale_step": 1.12, "keep": 24}
+BY_HAND: dict[str, Any] = {"side_px": 300, "angle_step_deg": 5.0, "scale_step": 1.12, "keep": 16}
 DRAWN: dict[str, Any] = {"side_px": 160, "angle_step_deg": 5.0, "scale_step": 1.12, "keep": 24}
 """Drawn fields are trained to bear turns of 2.5 degrees and scales of 5 % either way."""
 REFINED, KEPT = 8, 6

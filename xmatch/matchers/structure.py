@@ -86,24 +86,30 @@ def turned(source: Structure, matrix_2x3: np.ndarray, size: tuple[int, int]) -> 
 
     The turn is read from the map; its scale is left to the caller, who resizes the image first when it matters.
     """
-    planes = source.fields.shape[2]
-    # OpenCV warps four planes at a time at most.
-    parts = [
-        cv2.warpAffine(np.ascontiguousarray(source.fields[..., i : i + 4]), matrix_2x3, size, flags=cv2.INTER_LINEAR)
-        for i in range(0, planes, 4)
-    ]
-    fields = parts[0] if len(parts) == 1 else np.dstack(parts)
-    valid = cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR)
     a, b, c, d = matrix_2x3[0, 0], matrix_2x3[0, 1], matrix_2x3[1, 0], matrix_2x3[1, 1]
     mirrored = a * d - b * c < 0
     angle = np.arctan2(c - b, a + d) if not mirrored else np.arctan2(c + b, a - d)
-    for i, order in zip(range(0, planes, 2), source.orders, strict=True):
-        if not order:
-            continue
-        real, imaginary = fields[..., i], fields[..., i + 1] * (-1 if mirrored else 1)
-        cos, sin = np.float32(np.cos(order * angle)), np.float32(np.sin(order * angle))
-        fields[..., i], fields[..., i + 1] = real * cos - imaginary * sin, real * sin + imaginary * cos
+    parts = []
+    # OpenCV warps four planes at a time at most.
+    for i in range(0, len(source.orders), 2):
+        orders = source.orders[i : i + 2]
+        planes = np.ascontiguousarray(source.fields[..., 2 * i : 2 * i + 4])
+        mixture = np.zeros((2 * len(orders), 2 * len(orders)), np.float32)
+        for k, order in enumerate(orders):
+            cos, sin, sign = np.cos(order * angle), np.sin(order * angle), -1 if mirrored and order else 1
+            mixture[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = [[cos, -sin * sign], [sin, cos * sign]]
+        parts.append(cv2.transform(cv2.warpAffine(planes, matrix_2x3, size, flags=cv2.INTER_LINEAR), mixture))
+    fields = parts[0] if len(parts) == 1 else np.dstack(parts)
+    valid = cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR)
     return replace(source, fields=fields, valid=valid)
+
+
+def agreement(fixed: Structure, moving_on_fixed: Structure) -> np.ndarray:
+    """(3, planes) sums over the overlap: of the products of the two structures' planes, and of each one's squares."""
+    weight = (fixed.valid * moving_on_fixed.valid).ravel()
+    one, other = (source.fields.reshape(weight.size, -1) for source in (fixed, moving_on_fixed))
+    # As products with a vector: numpy's own sums over two axes at once take three times as long.
+    return np.stack([weight @ (one * other), weight @ (one * one), weight @ (other * other)]).astype(np.float64)
 
 
 def mean_around(values: np.ndarray, weight: np.ndarray, sigma_px: float) -> np.ndarray:
