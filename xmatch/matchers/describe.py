@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from xmatch.matchers.structure import Structure
-from xmatch.models.fieldnet import MULTIPLE, STRIDE, FieldNet
+from xmatch.models.cells import STRIDE
+from xmatch.models.fieldnet import MULTIPLE, FieldNet
 
 
 class Drawn:
@@ -21,7 +22,7 @@ class Drawn:
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
-        """Fields of an image (h, w) float32 where `valid` (h, w) bool; (ceil(h / 2), ceil(w / 2)) cells."""
+        """Fields of an image (h, w) float32 where `valid` (h, w) bool; (ceil(h / 3), ceil(w / 3)) cells."""
         height, width = image.shape
         pad = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         there, shown = (

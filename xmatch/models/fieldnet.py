@@ -15,19 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xmatch.models.cells import CHANNELS, HAND, STRIDE, observed_cells
 from xmatch.models.encoder import Residual, conv
-from xmatch.models.structure import CHANNELS, observed
 
-STRIDE = 2
-"""Pixels a cell of the fields."""
-MULTIPLE = 16
+MULTIPLE = 8 * STRIDE
 """Sides of images must be multiples of this; pad with pixels that are not valid."""
-RIM_CELLS = 1
-"""Cells this near to ones that are not valid have no say."""
-MIN_COVER = 0.7
-"""Share of a cell's pixels that must be valid."""
-EDGES = slice(3, 5)
-"""Of `observed`: strength times cosine and sine of the doubled angle."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +27,9 @@ class FieldNetConfig:
     """Shape of a `FieldNet`."""
 
     channels: tuple[int, int, int, int] = (16, 32, 64, 64)
-    """At strides 2, 4, 8, 16."""
-    blocks: tuple[int, int, int, int] = (0, 1, 2, 1)
-    maps: int = 4
+    """At strides of 1, 2, 4 and 8 cells."""
+    blocks: tuple[int, int, int, int] = (1, 1, 2, 1)
+    maps: int = 2
     """Drawn by the network; even."""
 
     def __post_init__(self) -> None:
@@ -46,8 +38,9 @@ class FieldNetConfig:
 
     @property
     def orders(self) -> tuple[int, ...]:
-        """By how many times the image's turn each pair of planes turns: the image's edges, the maps, their edges."""
-        return (2, *[0] * (self.maps // 2), *[2] * self.maps)
+        """By how many times the image's turn each pair of planes turns: the image's edges, how much there is of them, the
+        maps, their edges."""
+        return (2, 0, *[0] * (self.maps // 2), *[2] * self.maps)
 
     @property
     def planes(self) -> int:
@@ -55,30 +48,30 @@ class FieldNetConfig:
 
 
 class FieldNet(nn.Module):
-    """Image and mask -> fields at stride 2."""
+    """Image and mask -> fields at stride 3."""
 
     def __init__(self, config: FieldNetConfig) -> None:
         super().__init__()
         self.config = config
         widths = (CHANNELS, *config.channels)
         self.stages = nn.ModuleList(
-            nn.Sequential(conv(a, b, stride=2), nn.ReLU(), *(Residual(b) for _ in range(count)))
-            for a, b, count in zip(widths, config.channels, config.blocks, strict=False)
+            nn.Sequential(conv(a, b, stride=stride), nn.ReLU(), *(Residual(b) for _ in range(count)))
+            for a, b, count, stride in zip(widths, config.channels, config.blocks, (1, 2, 2, 2), strict=False)
         )
         self.up = nn.ModuleList(
             conv(b, a, kernel=1) for a, b in zip(config.channels, config.channels[1:], strict=False)
         )
         self.mix = nn.ModuleList(conv(a, a) for a in config.channels[:-1])
         self.head = nn.Conv2d(config.channels[0], config.maps, 3, padding=1)
-        # One weight for the image's edges, one for each map and one for each map's edges. The hand-made part leads at
-        # first: it is already good, and what the network draws is noise.
-        self.log_weights = nn.Parameter(torch.tensor([0.0] + [-1.5] * (2 * config.maps)))
+        # One weight for the image's edges, one for their amount, one for each map and one for each map's edges. The
+        # hand-made part leads at first: it is already good, and what the network draws is noise.
+        self.log_weights = nn.Parameter(torch.tensor([0.0, 0.0] + [-1.0] * (2 * config.maps)))
         self.log_sharpness = nn.Parameter(torch.tensor(0.0))
         """Of the softmax over poses that fields are trained by."""
         self.to(memory_format=torch.channels_last)
 
     def maps(self, seen: Tensor) -> Tensor:
-        """(B, maps, H/2, W/2) from the (B, 5, H, W) of `observed`."""
+        """(B, maps, h, w) in (-1, 1) from the (B, 9, h, w) of `observed_cells`."""
         levels = []
         x = seen.contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
@@ -87,37 +80,34 @@ class FieldNet(nn.Module):
         for level, up, mix in zip(reversed(levels[:-1]), reversed(self.up), reversed(self.mix), strict=True):
             raised = F.interpolate(up(x), scale_factor=2, mode="bilinear", align_corners=False)
             x = F.relu(mix(F.relu(level + raised)))
-        return self.head(x).float()
+        return torch.tanh(self.head(x).float())
 
     def forward(self, image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Fields of a batch of images.
 
         Args:
-            image: (B, 1, H, W), any range; sides multiples of 16.
+            image: (B, 1, H, W) in [0, 1]; sides multiples of 24.
             valid: (B, 1, H, W) bool: pixels that show something.
 
         Returns:
-            (B, planes, H/2, W/2) fields: mean 0 over the valid cells, together of mean square 1, 0 elsewhere. Planes
-            come in pairs of `FieldNetConfig.orders`. And (B, 1, H/2, W/2), 1 where a cell is valid.
+            (B, planes, H/3, W/3) fields: mean 0 over the valid cells, together of mean square 1, 0 elsewhere. Planes
+            come in pairs of `FieldNetConfig.orders`. And (B, 1, H/3, W/3), 1 where a cell is valid.
 
         Raises:
-            ValueError: sides that are not multiples of 16.
+            ValueError: sides that are not multiples of 24.
         """
         if image.shape[2] % MULTIPLE or image.shape[3] % MULTIPLE:
             raise ValueError(f"sides must be multiples of {MULTIPLE}, not {tuple(image.shape[2:])}")
-        seen = observed(image, valid)
-        whole = (F.avg_pool2d(valid.float(), STRIDE) > MIN_COVER).float()
-        cover = 1 - F.max_pool2d(1 - F.pad(whole, [RIM_CELLS] * 4), 2 * RIM_CELLS + 1, 1)
-        own = F.avg_pool2d(seen[:, EDGES], STRIDE)
-        drawn = _standard(self.maps(seen), cover)
-        planes = torch.cat([_standard(own, cover, together=True), drawn, _standard(edges(drawn) * cover, cover)], 1)
-        count = self.config.maps
-        places = torch.arange(1, 1 + count, device=planes.device)
-        of_plane = torch.cat([places.new_zeros(2), places, (places + count).repeat_interleave(2)])
-        planes = planes * self.log_weights.exp()[of_plane][None, :, None, None]
-        total = cover.sum((1, 2, 3), keepdim=True).clamp(min=1)
-        energy = planes.square().sum((1, 2, 3), keepdim=True) / total
-        return planes / energy.clamp(min=1e-6).sqrt(), cover
+        seen, cover = observed_cells(image, valid)
+        hand = _scaled(_centred(seen[:, :HAND], cover), cover)
+        # Maps keep the size that they are drawn with: where the network sees nothing, what is made by hand decides.
+        drawn = self.maps(seen) * cover
+        planes = torch.cat([hand, _centred(drawn, cover), _centred(edges(drawn) * cover, cover)], 1)
+        places = torch.arange(2 + 2 * self.config.maps, device=planes.device)
+        maps = self.config.maps
+        sizes = torch.tensor([2, 2] + [1] * maps + [2] * maps, device=planes.device)
+        of_plane = places.repeat_interleave(sizes)
+        return _scaled(planes * self.log_weights.exp()[of_plane][None, :, None, None], cover), cover
 
 
 def edges(maps: Tensor) -> Tensor:
@@ -130,11 +120,14 @@ def edges(maps: Tensor) -> Tensor:
     return torch.stack([(gx.square() - gy.square()) * share, 2 * gx * gy * share], 2).flatten(1, 2)
 
 
-def _standard(planes: Tensor, cover: Tensor, *, together: bool = False) -> Tensor:
-    """Mean 0 over what is covered; mean square 1, of each plane or of all `together`."""
+def _centred(planes: Tensor, cover: Tensor) -> Tensor:
+    """Mean 0 over what is covered."""
     count = cover.sum((2, 3), keepdim=True).clamp(min=1)
-    centred = (planes - (planes * cover).sum((2, 3), keepdim=True) / count) * cover
-    square = centred.square().sum((2, 3), keepdim=True) / count
-    if together:
-        square = square.mean(1, keepdim=True)
-    return centred / (square + 1e-4).sqrt()
+    return (planes - (planes * cover).sum((2, 3), keepdim=True) / count) * cover
+
+
+def _scaled(planes: Tensor, cover: Tensor) -> Tensor:
+    """Together of mean square 1, summed over the planes."""
+    total = cover.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    energy = planes.square().sum((1, 2, 3), keepdim=True) / total
+    return planes / energy.clamp(min=1e-6).sqrt()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.models.fieldnet import STRIDE, FieldNet, FieldNetConfig
+from xmatch.models.cells import STRIDE
+from xmatch.models.fieldnet import FieldNet, FieldNetConfig
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.objectives.shapes import built, chosen
 
