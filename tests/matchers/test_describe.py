@@ -11,23 +11,24 @@ from xmatch.matchers import SearchRange
 from xmatch.matchers.describe import Drawn
 from xmatch.matchers.measures import DRAWN, NAMES, Judge
 from xmatch.matchers.search import search
+from xmatch.models.cells import STRIDE
 from xmatch.models.fieldnet import FieldNet, FieldNetConfig
 
-SETTINGS = {"side_px": 128, "angle_step_deg": 6.0, "scale_step": 1.12, "keep": 3}
+SETTINGS = {"side_px": 150, "angle_step_deg": 6.0, "scale_step": 1.12, "keep": 3}
 
 
 @pytest.fixture(scope="module")
 def drawn() -> Drawn:
     torch.manual_seed(0)
     model = FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4, maps=2))
-    model.log_weights.data[1:] = -2  # an untrained network's maps are noise, but noise of the image
+    model.log_weights.data[2:] = -2  # an untrained network's maps are noise, but noise of the image
     return Drawn(model)
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (49, 63), (17, 30)])
-def test_images_of_any_size_have_half_as_many_cells(drawn, shape):
+def test_images_of_any_size_are_drawn_in_cells(drawn, shape):
     found = drawn(scene(shape[1], shape[0]), np.ones(shape, bool))
-    assert found.fields.shape[:2] == found.valid.shape == (-(-shape[0] // 2), -(-shape[1] // 2))
+    assert found.fields.shape[:2] == found.valid.shape == (-(-shape[0] // STRIDE), -(-shape[1] // STRIDE))
     assert found.fields.shape[2] == 2 * len(found.orders)
 
 

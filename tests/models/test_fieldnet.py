@@ -14,7 +14,7 @@ def model() -> FieldNet:
     return FieldNet(TINY).eval()
 
 
-def image(height: int = 48, width: int = 64, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def image(height: int = 72, width: int = 96, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     noise = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.avg_pool2d(noise, 5, 1, 2), torch.ones(1, 1, height, width, dtype=torch.bool)
 
@@ -23,7 +23,7 @@ def image(height: int = 48, width: int = 64, seed: int = 0) -> tuple[torch.Tenso
 def test_planes_come_in_pairs_with_mean_zero_and_mean_square_one(model):
     planes, cover = model(*image())
     assert planes.shape == (1, TINY.planes, 24, 32) and cover.shape == (1, 1, 24, 32)
-    assert TINY.orders == (2, 0, 2, 2) and TINY.planes == 8
+    assert TINY.orders == (2, 0, 0, 2, 2) and TINY.planes == 10
     count = cover.sum()
     assert (planes.sum((2, 3)) / count).abs().max() < 1e-4
     assert planes.square().sum() / count == pytest.approx(1.0, abs=1e-3)
@@ -33,7 +33,7 @@ def test_planes_come_in_pairs_with_mean_zero_and_mean_square_one(model):
 @torch.no_grad()
 def test_what_is_not_valid_has_no_say(model):
     shown, valid = image()
-    valid[..., :20] = False
+    valid[..., :30] = False
     other = torch.where(valid, shown, torch.rand(shown.shape))
     planes, cover = model(shown, valid)
     assert torch.equal(planes, model(other, valid)[0])
@@ -42,12 +42,21 @@ def test_what_is_not_valid_has_no_say(model):
 
 @torch.no_grad()
 def test_the_direction_of_edges_turns_by_twice_the_turn(model):
-    model.log_weights.data[1:] = -30  # the image's own edges alone
-    shown, valid = image(64, 64)
+    model.log_weights.data[2:] = -30  # the image's own edges alone
+    shown, valid = image(72, 72)
     upright, turned = (model(torch.rot90(x, k, (2, 3)), valid)[0] for x, k in ((shown, 0), (shown, 1)))
     # A quarter turn changes the sign of what turns by twice as much.
     assert torch.allclose(turned[:, :2], -torch.rot90(upright, 1, (2, 3))[:, :2], atol=1e-4)
+    assert torch.allclose(turned[:, 2:4], torch.rot90(upright, 1, (2, 3))[:, 2:4], atol=1e-4)
     assert upright[:, :2].abs().max() > 0.5
+
+
+@torch.no_grad()
+def test_where_nothing_is_drawn_what_is_made_by_hand_decides(model):
+    model.head.weight.zero_(), model.head.bias.zero_()
+    planes, cover = model(*image())
+    assert planes[:, 4:].abs().max() < 1e-2
+    assert planes[:, :4].square().sum() / cover.sum() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_edges_of_a_ramp_have_one_direction():
@@ -58,7 +67,7 @@ def test_edges_of_a_ramp_have_one_direction():
 
 
 def test_sides_that_the_pyramid_cannot_halve_are_refused(model):
-    with pytest.raises(ValueError, match="multiples of 16"):
+    with pytest.raises(ValueError, match="multiples of 24"):
         model(*image(40, 64))
 
 

@@ -81,7 +81,9 @@ class Judge:
         valid = self._fields.valid
         moved = turned(centred(self._describe(*small)), cells, valid.shape[::-1])
         here = _agreement_in_all(self._fields, moved)
-        around = [_agreement_in_all(self._fields, _rolled(moved, (x // stride, y // stride))) for x, y in SHIFTS]
+        around = [
+            _agreement_in_all(self._fields, _rolled(moved, (round(x / stride), round(y / stride)))) for x, y in SHIFTS
+        ]
         root = float(np.sqrt((valid * moved.valid).sum()))
         return {
             "drawn": here - float(np.mean(around)),

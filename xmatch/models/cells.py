@@ -59,8 +59,7 @@ def observed_cells(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     large = _strength(length, _mean_around(length, share, WIDER), _floor(length, share)) * share
     direction = large / length.square().clamp(min=1e-12)
     amounts = [
-        AMOUNT * (amount - _mean_around(amount, share, side))
-        for amount, side in ((fine[:, 2:], WIDE), (large, WIDER))
+        AMOUNT * (amount - _mean_around(amount, share, side)) for amount, side in ((fine[:, 2:], WIDE), (large, WIDER))
     ]
     bright = standardised(image, valid)
     mean, square = F.avg_pool2d(torch.cat([bright, bright.square()], 1), STRIDE).chunk(2, 1)
