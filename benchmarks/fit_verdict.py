@@ -49,7 +49,7 @@ def main() -> None:
     args = parser.parse_args()
     excluded = args.exclude.split(",") if args.exclude else []
     head, pairs = read(args.predictions, excluded)
-    names = sorted(verdict.LIMITS)
+    names = weighed(pairs)
     evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *verdict.LIMITS[n]) for n in names] for row in pairs])
     low, high = np.quantile(evidence, SEEN, axis=0)
     values = np.clip(evidence, low, high)
@@ -58,14 +58,14 @@ def main() -> None:
     x, y, groups = values[decided], errors[decided] < RIGHT_PX, group_numbers(pairs)[decided]
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
     z = (x - mean) / spread
-    losses = {penalty: log_loss(y, crossed(z, y, groups, penalty)) for penalty in PENALTIES}
+    losses = {penalty: log_loss(y, crossed(z, y, names, groups, penalty)) for penalty in PENALTIES}
     penalty = min(losses, key=losses.get)
-    scores = crossed(z, y, groups, penalty)
+    scores = crossed(z, y, names, groups, penalty)
     lowest, wanted = np.quantile(scores[~y], 1 - WRONG_SHARE), np.quantile(scores[y], 1 - RIGHT_SHARE)
     # Where the classes part, the middle of the gap is as far from either as can be had.
     threshold = float(1 / (1 + np.exp(-(lowest if wanted < lowest else (lowest + wanted) / 2))))
     threshold = max(0.5, threshold)
-    weights = fit(z, y, penalty)
+    weights = fit(z, y, names, penalty)
     right = [row["verdict"]["evidence"] for row, e in zip(pairs, errors, strict=True) if e < RIGHT_PX]
     accepted = scores > np.log(threshold / (1 - threshold))
     ce90, covered = expected_errors(pairs, errors, group_numbers(pairs))
@@ -106,6 +106,11 @@ def main() -> None:
     )
     if args.check:
         print(json.dumps(checked(args.check, document), indent=1))
+
+
+def weighed(pairs: list[dict]) -> list[str]:
+    """Measures that all alignments carry."""
+    return sorted(n for n in verdict.LIMITS if all(n in row["verdict"]["evidence"] for row in pairs))
 
 
 def read(path: Path, excluded: list[str]) -> tuple[dict, list[dict]]:
@@ -189,7 +194,7 @@ def group_numbers(pairs: list[dict]) -> np.ndarray:
     return np.array([order[key] for key in keys])
 
 
-def fit(z: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
+def fit(z: np.ndarray, y: np.ndarray, names: list[str], penalty: float) -> np.ndarray:
     """(1 + K,) intercept and weights; both classes count alike in sum."""
     sign = np.where(y, 1.0, -1.0)
     share = np.where(y, 0.5 / y.mean(), 0.5 / (~y).mean())
@@ -201,17 +206,16 @@ def fit(z: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
         ridge = penalty * np.r_[0.0, w[1:]]
         return float((share * np.logaddexp(0, -margin)).mean() + 0.5 * ridge @ w), design.T @ pull / len(z) + ridge
 
-    names = sorted(verdict.LIMITS)
     bounds = [(None, None)] + [(None, 0.0) if name in FALLING else (0.0, None) for name in names]
     return minimize(loss, np.zeros(design.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
-def crossed(z: np.ndarray, y: np.ndarray, groups: np.ndarray, penalty: float) -> np.ndarray:
+def crossed(z: np.ndarray, y: np.ndarray, names: list[str], groups: np.ndarray, penalty: float) -> np.ndarray:
     """Log-odds of each row by a fit that did not see it."""
     fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups] % FOLDS
     scores = np.zeros(len(z))
     for part in range(FOLDS):
-        w = fit(z[fold != part], y[fold != part], penalty)
+        w = fit(z[fold != part], y[fold != part], names, penalty)
         scores[fold == part] = w[0] + z[fold == part] @ w[1:]
     return scores
 

@@ -12,7 +12,7 @@ from scenes import FIXED_AT, SIDE, ground, optical, placed, radar, registered, s
 from benchmarks.fit_verdict import quantile_fit
 from xmatch.alignment import Alignment, Candidate
 from xmatch.correspondences import Correspondences
-from xmatch.matchers.measures import NAMES
+from xmatch.matchers.measures import DRAWN, NAMES
 from xmatch.raster import View
 from xmatch.report.evidence import MEASURES
 from xmatch.transforms import similarity
@@ -119,7 +119,7 @@ def evidence_of(shift_px: float, **more) -> dict[str, float]:
 
 
 def test_evidence_is_what_is_weighed_and_the_number_of_inliers():
-    assert evidence_of(0.3).keys() == LIMITS.keys() | {"inliers", "repetition"}
+    assert evidence_of(0.3).keys() == LIMITS.keys() - set(DRAWN) | {"inliers", "repetition"}
     assert all(isinstance(value, float) and np.isfinite(value) for value in evidence_of(0.3).values())
 
 
@@ -145,13 +145,17 @@ def test_no_tie_points_are_evidence_too():
     assert nothing["halves_px"] == LIMITS["halves_px"][1]
 
 
-def test_probability_rises_and_falls_with_the_score_across_the_threshold():
-    model = coefficients()
-    evidence = {name: model["mean"][name] for name in LIMITS}
+@pytest.fixture(params=[False, True], ids=["structural", "drawn"])
+def model(request) -> dict:
+    return coefficients(drawn=request.param)
+
+
+def test_probability_rises_and_falls_with_the_score_across_the_threshold(model):
+    evidence = {name: model["mean"][name] for name in model["weights"]}
     at_mean = judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None)
     assert at_mean.probability == pytest.approx(1 / (1 + np.exp(-model["intercept"])))
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in LIMITS}
-    worst = {name: LIMITS[name][int(model["weights"][name] <= 0)] for name in LIMITS}
+    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
+    worst = {name: LIMITS[name][int(model["weights"][name] <= 0)] for name in model["weights"]}
     yes, no = (judge(e, px_per_view_px=1.0, ground_per_px=None, unit=None) for e in (best, worst))
     assert no.probability < at_mean.probability < yes.probability
     assert (no.accepted, yes.accepted) == (False, True)
@@ -159,23 +163,20 @@ def test_probability_rises_and_falls_with_the_score_across_the_threshold():
 
 
 @pytest.mark.parametrize("rival", [{"lead": 0.01}, {"repetition": 0.9}])
-def test_what_fits_as_well_in_another_way_is_not_accepted_however_well_it_fits(rival):
-    model = coefficients()
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in LIMITS} | {"repetition": 0.2}
+def test_what_fits_as_well_in_another_way_is_not_accepted_however_well_it_fits(rival, model):
+    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]} | {"repetition": 0.2}
     alone, doubtful = (judge(best | more, px_per_view_px=1.0, ground_per_px=None, unit=None) for more in ({}, rival))
     assert alone.accepted and not doubtful.accepted
     assert doubtful.probability <= 0.5 and doubtful.ce90_px is None and doubtful.reason == AMBIGUOUS
 
 
-def test_values_beyond_their_limits_weigh_no_more_than_the_limit():
-    model = coefficients()
+def test_values_beyond_their_limits_weigh_no_more_than_the_limit(model):
     wild = {name: high * 1e3 + 1 for name, (_, high) in LIMITS.items()}
     assert score(wild, model) == pytest.approx(score({name: high for name, (_, high) in LIMITS.items()}, model))
 
 
-def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_matching():
-    model = coefficients()
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in LIMITS}
+def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_matching(model):
+    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
     coarse = judge(best, px_per_view_px=4.0, ground_per_px=10.0, unit="m")
     alone = judge(best, px_per_view_px=1.0, ground_per_px=None, unit=None)
     assert coarse.ce90_px == pytest.approx(4 * alone.ce90_px)
@@ -185,8 +186,7 @@ def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_ma
     assert finer(alone, 0.5).ce90_ground is None
 
 
-def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate():
-    model = coefficients()
+def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate(model):
     assert set(model["weights"]) <= set(LIMITS)
     for part in ("mean", "spread", "range"):
         assert model[part].keys() == model["weights"].keys()
@@ -209,8 +209,7 @@ def test_the_view_of_a_turned_copy_is_accepted_so_that_rejection_means_something
     assert registered(fixed, turned, **WIDE).verdict.accepted
 
 
-def test_the_expected_error_grows_with_disagreement_and_falls_with_agreement():
-    model = coefficients()
+def test_the_expected_error_grows_with_disagreement_and_falls_with_agreement(model):
     sure, unsure = (expected_error({"halves_px": h, "inlier_share": s}, model) for h, s in ((0.1, 0.95), (8.0, 0.3)))
     assert 0.05 < sure < unsure < 40
 

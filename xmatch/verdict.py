@@ -19,6 +19,7 @@ from scipy.special import bdtrc
 from xmatch.alignment import FORWARD_BACKWARD_PX, Alignment
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
+from xmatch.matchers.measures import DRAWN
 from xmatch.matchers.repetition import repetition
 from xmatch.raster import View
 from xmatch.result import Verdict
@@ -46,15 +47,15 @@ LIMITS: dict[str, tuple[float, float]] = {
     "halves_px": (0.0, 20.0),
     "sharpening_px": (0.0, 20.0),
     "scale_change": (0.0, 1.0),
+    "drawn": (-0.2, 0.8),
+    "drawn_z": (-20.0, 60.0),
+    "drawn_gain": (-20.0, 60.0),
 }
-"""Measure -> range it is clipped to before it is weighed."""
+"""Measure -> range it is clipped to before it is weighed. Those of drawn fields only where a matcher draws some."""
 
 
 def gather(alignment: Alignment, fixed: View, moving: View, seed: int) -> dict[str, float]:
-    """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px.
-
-    Measures by drawn fields are left out: not every matcher has them.
-    """
+    """All measures of `LIMITS`, "inliers" and "repetition" of an alignment of two views; lengths in fixed view px."""
     best, ties = alignment.best, alignment.ties
     pose = Linear(best.matrix, "affine")
     residual = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1)
@@ -88,7 +89,7 @@ def judge(
         px_per_view_px: size of a view px in px of the fixed file; the expected error scales with it.
         ground_per_px: size of a fixed px in `unit`, or None.
     """
-    model = coefficients()
+    model = coefficients(drawn=DRAWN[0] in evidence)
     probability = float(1 / (1 + np.exp(-score(evidence, model))))
     # An alignment that another one equals is not accepted however well it fits: of both, one at most is right.
     unique = evidence["lead"] >= model["min_lead"] and evidence.get("repetition", 0.0) <= model["max_repetition"]
@@ -139,8 +140,9 @@ def error_measures(evidence: dict[str, float]) -> dict[str, float]:
 
 
 @cache
-def coefficients() -> dict[str, Any]:
-    return json.loads(files("xmatch").joinpath("verdict.json").read_text())
+def coefficients(*, drawn: bool) -> dict[str, Any]:
+    """Fitted on what the structural matcher finds, or on what `xmatch-fields` does with drawn fields as evidence."""
+    return json.loads(files("xmatch").joinpath("verdict-fields.json" if drawn else "verdict.json").read_text())
 
 
 def _chance_log10(agreeing: int, count: int) -> float:
@@ -194,6 +196,12 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "structure": ("edges of both images run alike", "edges of the two images do not run alike"),
     "structure_fine": ("fine edges run alike", "fine edges do not run alike"),
     "structure_z": ("the edges agree far better than chance would", "the edges agree hardly better than chance would"),
+    "drawn": ("what the network draws runs alike", "what the network draws does not run alike"),
+    "drawn_z": ("what it draws agrees far better than chance would", "what it draws agrees hardly better than chance"),
+    "drawn_gain": (
+        "what it draws falls apart when the image is shifted",
+        "shifted, what it draws fits as well",
+    ),
     "structure_gain": ("the fit falls off when the image is shifted", "shifted copies fit about as well"),
     "information": ("one image predicts the other's brightness", "neither image predicts the other's brightness"),
     "information_gain": (

@@ -1,7 +1,7 @@
-"""What a network that draws fields sees of an image: edges, their amount, brightness and texture, pooled into cells.
+"""What a network that draws fields sees of an image: edges, brightness and texture, pooled into cells.
 
-The first four planes are those that poses are searched by without a network (`xmatch.matchers.coarse`), in torch and with
-means over boxes where those have Gaussians.
+The first four planes are those that poses are searched by without a network (`xmatch.matchers.coarse`), in torch and
+with means over boxes where those have Gaussians.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AMOUNT = 0.8
 """Weight of the amount of edge against its direction."""
 MOST = 2.5
 NEAR, WIDE, WIDER = 7, 13, 17
-"""Sides of the windows, cells, whose mean an edge, the amount of fine edges and that of large ones are compared with."""
+"""Sides of windows, cells, whose mean an edge, the amount of fine edges and that of large ones are compared with."""
 
 
 def observed_cells(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,8 +38,8 @@ class FieldNetConfig:
 
     @property
     def orders(self) -> tuple[int, ...]:
-        """By how many times the image's turn each pair of planes turns: the image's edges, how much there is of them, the
-        maps, their edges."""
+        """By how many times the image's turn each pair of planes turns: the image's edges, how much there is of them,
+        the maps, their edges."""
         return (2, 0, *[0] * (self.maps // 2), *[2] * self.maps)
 
     @property

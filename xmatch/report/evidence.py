@@ -78,6 +78,18 @@ MEASURES: dict[str, Measure] = {
         "How far agreement falls, in the same unit, at the best of eight shifts.",
         at_least=11.0,
     ),
+    "drawn": Measure(
+        "Drawn structure agrees",
+        "How much better what the network draws of both images correlates here than at eight shifted places.",
+    ),
+    "drawn_z": Measure(
+        "Drawn structure against chance",
+        "The same in standard deviations of a chance alignment, up to a constant factor.",
+    ),
+    "drawn_gain": Measure(
+        "Drawn structure against the best shifted copy",
+        "How far agreement falls, in the same unit, at the best of eight shifts.",
+    ),
     "information": Measure(
         "Mutual information",
         "How well one image's brightness predicts the other's: 0 not at all, 1 fully.",
