@@ -23,6 +23,8 @@ class Drawn:
     @torch.inference_mode()
     def __call__(self, image: np.ndarray, valid: np.ndarray) -> Structure:
         """Fields of an image (h, w) float32 where `valid` (h, w) bool; (ceil(h / 3), ceil(w / 3)) cells."""
+        # The search and the judge describe images side by side, one a thread: each computes on its own alone.
+        torch.set_num_threads(1)
         height, width = image.shape
         pad = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
         there, shown = (
