@@ -11,8 +11,8 @@ from typing import Any
 
 from xmatch.correspondences import Correspondences
 from xmatch.matchers import Hypothesis, Matches, SearchRange, says_something
-from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.coarse import by_hand
+from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.search import distinct, search
 from xmatch.matchers.structure import Describe
 from xmatch.raster import View
@@ -44,7 +44,8 @@ class Structural:
             chosen = distinct(_in_turn(refined, nearby), moving, limit=REFINED, apart=0.0)
             refined = list(pool.map(fine, chosen))
         refined.sort(key=lambda pose: -pose.score)
-        kept = distinct(refined, moving, limit=KEPT, apart=0.04)
+        # Refined poses are scored by hand-made fields: they must not throw out what only the network sees.
+        kept = distinct(refined, moving, limit=KEPT if self._fields is None else REFINED, apart=0.04)
         return Matches(tuple(kept), Correspondences.empty(), self._fields)
 
 
