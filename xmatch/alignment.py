@@ -15,7 +15,7 @@ from xmatch.matchers.search import distinct
 from xmatch.matchers.ties import tie_points
 from xmatch.raster import View
 
-JUDGED = 12
+JUDGED = 18
 SHARPENED, CLOSE = 2, 4.0
 """Poses that are sharpened at most, and how near they must come to the best judged one."""
 TRUSTED_SHARE = 0.3

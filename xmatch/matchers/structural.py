@@ -1,6 +1,6 @@
 """Search every pose by structure, refine the best, keep what refines well.
 
-By hand-made fields, which need no weights, or by fields that a network draws, which hold the hand-made ones.
+With hand-made fields, which need no weights, and, where a network draws fields too, with both.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from typing import Any
 
 from xmatch.correspondences import Correspondences
 from xmatch.matchers import Hypothesis, Matches, SearchRange, says_something
-from xmatch.matchers.coarse import by_hand
 from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.search import distinct, search
 from xmatch.matchers.structure import Describe
 from xmatch.raster import View
 
-SEARCH: dict[str, Any] = {"side_px": 300, "angle_step_deg": 5.0, "scale_step": 1.12, "keep": 16}
-REFINED, KEPT = 8, 6
+BY_HAND: dict[str, Any] = {"side_px": 300, "angle_step_deg": 5.0, "scale_step": 1.12, "keep": 16}
+DRAWN: dict[str, Any] = {"side_px": 240, "angle_step_deg": 6.0, "scale_step": 1.15, "keep": 16}
+REFINED, KEPT = (8, 16), (6, 12)
+"""Of each search. Where moving shows a small part of fixed, the right pose is far down the drawn search's list."""
 
 
 class Structural:
     """
     Args:
         name: what it is called.
-        fields: draws the fields to search by; by hand if None.
+        fields: draws further fields to search by.
     """
 
     def __init__(self, name: str = "structural", fields: Describe | None = None) -> None:
@@ -35,18 +36,22 @@ class Structural:
         """Matches without correspondences: its evidence is the image as a whole. Nothing is drawn: no seed."""
         if not (says_something(fixed) and says_something(moving)):
             return Matches()
-        found = search(fixed, moving, within, threads=threads, describe=self._fields or by_hand, **SEARCH)
+        lists = [search(fixed, moving, within, threads=threads, **BY_HAND)]
+        if self._fields is not None:
+            lists.append(search(fixed, moving, within, threads=threads, describe=self._fields, **DRAWN))
         coarse, fine = Refiner(fixed, moving, LEVELS[:1]), Refiner(fixed, moving, LEVELS[1:])
+        kept = []
         with ThreadPoolExecutor(max(1, threads)) as pool:
-            nearby = list(pool.map(coarse, found))
-            # The search's own order and the refined one fail on different pairs: both have a say.
-            refined = sorted(nearby, key=lambda pose: -pose.score)
-            chosen = distinct(_in_turn(refined, nearby), moving, limit=REFINED, apart=0.0)
-            refined = list(pool.map(fine, chosen))
-        refined.sort(key=lambda pose: -pose.score)
-        # Refined poses are scored by hand-made fields: they must not throw out what only the network sees.
-        kept = distinct(refined, moving, limit=KEPT if self._fields is None else REFINED, apart=0.04)
-        return Matches(tuple(kept), Correspondences.empty(), self._fields)
+            for found, among, limit in zip(lists, REFINED, KEPT, strict=False):
+                nearby = list(pool.map(coarse, found))
+                # The search's own order and the refined one fail on different pairs: both have a say.
+                refined = sorted(nearby, key=lambda pose: -pose.score)
+                chosen = distinct(_in_turn(refined, nearby), moving, limit=among, apart=0.0)
+                refined = sorted(pool.map(fine, chosen), key=lambda pose: -pose.score)
+                kept.append(distinct(refined, moving, limit=limit, apart=0.04))
+        # What both searches find is measured once.
+        poses = distinct(list(chain(*kept)), moving, limit=sum(KEPT), apart=0.02)
+        return Matches(tuple(poses), Correspondences.empty(), self._fields)
 
 
 def _in_turn(one: list[Hypothesis], other: list[Hypothesis]) -> list[Hypothesis]:
