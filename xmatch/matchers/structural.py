@@ -5,6 +5,7 @@ With hand-made fields, which need no weights, and, where a network draws fields 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
@@ -45,13 +46,16 @@ class Structural:
             for found, among, limit in zip(lists, REFINED, KEPT, strict=False):
                 nearby = list(pool.map(coarse, found))
                 # The search's own order and the refined one fail on different pairs: both have a say.
-                refined = sorted(nearby, key=lambda pose: -pose.score)
-                chosen = distinct(_in_turn(refined, nearby), moving, limit=among, apart=0.0)
-                refined = sorted(pool.map(fine, chosen), key=lambda pose: -pose.score)
+                chosen = distinct(_in_turn(_by_score(nearby), nearby), moving, limit=among, apart=0.0)
+                refined = _by_score(pool.map(fine, chosen))
                 kept.append(distinct(refined, moving, limit=limit, apart=0.04))
         # What both searches find is measured once.
-        poses = distinct(list(chain(*kept)), moving, limit=sum(KEPT), apart=0.02)
+        poses = distinct(_by_score(chain(*kept)), moving, limit=sum(KEPT), apart=0.02)
         return Matches(tuple(poses), Correspondences.empty(), self._fields)
+
+
+def _by_score(poses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    return sorted(poses, key=lambda pose: -pose.score)
 
 
 def _in_turn(one: list[Hypothesis], other: list[Hypothesis]) -> list[Hypothesis]:
