@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from xmatch.errors import UsageError
 from xmatch.models.cells import STRIDE
 from xmatch.models.fieldnet import FieldNet, FieldNetConfig
 from xmatch.synth.pairs import TrainingPairs
@@ -80,3 +82,10 @@ def test_laying_without_motion_keeps_the_fields():
     poses = _true_poses(seen_twice(0, 1.0, (0, 0)))
     laid, shown = _lay(planes, torch.ones(1, 1, 16, 16), poses, (2, 0))
     assert torch.allclose(laid[..., 2:18, 2:18], planes, atol=1e-5) and shown.sum() == 256
+
+
+def test_a_size_that_the_network_cannot_take_is_named():
+    batch = seen_twice(0, 1.0, (0, 0))
+    cut = dataclasses.replace(batch, fixed=batch.fixed[..., :64, :64])
+    with pytest.raises(UsageError, match="64 px"):
+        Fields().step(FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4)), cut)

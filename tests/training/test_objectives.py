@@ -23,7 +23,7 @@ SMALL = {
 }
 
 
-def pairs(size: int = 64, count: int = 2, seed: int = 0) -> TrainingPairs:
+def pairs(size: int = 96, count: int = 2, seed: int = 0) -> TrainingPairs:
     mixture = Mixture([Shapes(Sensors(["visible"]))])
     return draw_pairs(mixture, count, size, device_rng("cpu", seed), Difficulty.EASY)
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xmatch.errors import UsageError
 from xmatch.models.cells import STRIDE
-from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+from xmatch.models.fieldnet import MULTIPLE, FieldNet, FieldNetConfig
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.objectives.shapes import built, chosen
 
@@ -83,7 +84,13 @@ class Poses:
 
 
 def _both(batch: TrainingPairs) -> tuple[Tensor, Tensor]:
-    """Fixed and moving as one batch: images and masks."""
+    """Fixed and moving as one batch: images and masks.
+
+    Raises:
+        UsageError: sides that the network cannot take.
+    """
+    if batch.fixed.shape[-1] % MULTIPLE:
+        raise UsageError(f"fields are not trained at {batch.fixed.shape[-1]} px", hint="96 and 192 px will do")
     return torch.cat([batch.fixed, batch.moving]), torch.cat([batch.fixed_valid, batch.moving_valid])
 
 
