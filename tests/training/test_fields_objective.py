@@ -86,6 +86,9 @@ def test_laying_without_motion_keeps_the_fields():
 
 def test_a_size_that_the_network_cannot_take_is_named():
     batch = seen_twice(0, 1.0, (0, 0))
-    cut = dataclasses.replace(batch, fixed=batch.fixed[..., :64, :64])
+    cut = {name: getattr(batch, name)[..., :64, :64] for name in ("fixed", "fixed_valid", "moving", "moving_valid")}
+    cut |= {"warp": batch.warp[:, :64, :64], "covisible": batch.covisible[:, :64, :64]}
     with pytest.raises(UsageError, match="64 px"):
-        Fields().step(FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4)), cut)
+        Fields().step(
+            FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4)), dataclasses.replace(batch, **cut)
+        )
