@@ -37,3 +37,12 @@ def test_inverted_contrast_hardly_changes_anything():
     image, valid = scene(90, 90), np.ones((90, 90), bool)
     one, two = (by_hand(x, valid).fields.ravel() for x in (image, inverted(image)))
     assert np.corrcoef(one, two)[0, 1] > 0.8
+
+
+def test_the_rim_of_what_is_valid_is_no_edge():
+    image, valid = scene(120, 120), np.ones((120, 120), bool)
+    whole = by_hand(image, valid)
+    valid[:, :45] = False
+    cut = by_hand(image, valid)
+    rim = np.s_[5:-5, 16:18, 3]  # the amount of large edges
+    assert cut.fields[rim].mean() < whole.fields[rim].mean() + 0.15

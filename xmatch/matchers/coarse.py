@@ -12,7 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from xmatch.matchers.structure import Structure, mean_around, structure
+from xmatch.matchers.structure import Structure, mean_around, rooted, structure
 
 CELL_PX = 3
 AMOUNT = 0.8
@@ -47,8 +47,7 @@ by_hand = _Coarse()
 
 def _large(image: np.ndarray, valid: np.ndarray, trusted: np.ndarray) -> np.ndarray:
     """(h, w) strength of large things' edges: the root of the gradient's length over its mean around, at most 2.5."""
-    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
-    root = cv2.GaussianBlur(root, (0, 0), LARGE_PX)
+    root = cv2.GaussianBlur(rooted(image, valid, 2 * LARGE_PX), (0, 0), LARGE_PX)
     length = np.hypot(cv2.Scharr(root, cv2.CV_32F, 1, 0), cv2.Scharr(root, cv2.CV_32F, 0, 1)) * trusted
     floor = length.sum() / max(float(trusted.sum()), 1.0)
     strength = length / (mean_around(length, trusted, AROUND_PX[1]) + 0.1 * floor + 1e-6)

@@ -43,11 +43,7 @@ def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structur
     What lies outside `valid` has no say: it is filled smoothly and an edge's breadth along it is dropped, so
     neither a black collar nor whatever stands in it leaves a trace.
     """
-    weight = valid.astype(np.float32)
-    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
-    if not valid.all():
-        root = np.where(valid, root, mean_around(root, weight, 4 * SMOOTHING_PX)).astype(np.float32)
-    root = cv2.GaussianBlur(root, (0, 0), SMOOTHING_PX)
+    root = cv2.GaussianBlur(rooted(image, valid, 4 * SMOOTHING_PX), (0, 0), SMOOTHING_PX)
     gx = cv2.Scharr(root, cv2.CV_32F, 1, 0, scale=1 / 32)
     gy = cv2.Scharr(root, cv2.CV_32F, 0, 1, scale=1 / 32)
     trusted = _shrunk(valid, int(np.ceil(2 * SMOOTHING_PX)) + 1).astype(np.float32)
@@ -65,6 +61,14 @@ def structure(image: np.ndarray, valid: np.ndarray, orders: int = 2) -> Structur
         weighted = strength * np.float32(np.sqrt(WEIGHTS[1]))
         parts += [weighted * (cos2 * cos2 - sin2 * sin2), weighted * (2 * cos2 * sin2)]
     return Structure(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
+
+
+def rooted(image: np.ndarray, valid: np.ndarray, reach_px: float) -> np.ndarray:
+    """Square root of `image` (h, w); what is not valid goes on smoothly from what is, over `reach_px`."""
+    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
+    if valid.all():
+        return root
+    return np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)).astype(np.float32)
 
 
 def centred(source: Structure) -> Structure:
