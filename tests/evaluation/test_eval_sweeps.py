@@ -14,8 +14,9 @@ from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_docume
 from xmatch.evaluation.changes import FACTORS, Aligned
 from xmatch.evaluation.curves import charts
 from xmatch.evaluation.plan import Task
-from xmatch.evaluation.recipe import SweepSpec
-from xmatch.evaluation.sweeps import aligned, swept
+from xmatch.evaluation.prepare import prepare
+from xmatch.evaluation.recipe import DatasetSpec, SweepSpec
+from xmatch.evaluation.sweeps import aligned, posed, swept
 from xmatch.evaluation.tables import tables
 
 HEIGHT, WIDTH = 60, 80
@@ -147,6 +148,51 @@ def test_a_sweep_has_a_table_and_a_curve_for_each_factor(tmp_path):
     assert table.heads == ("matcher", "0", "120") and noise.heads == ("matcher", "0.1")
     assert [c.title for c in charts(document) if "Robust" in c.title] == ["Robustness: rotation", "Robustness: noise"]
     assert list(document["matchers"]["truth"]["sets"]) == ["noise=0.1", "rotation=0", "rotation=120"]
+
+
+def write_aligned(folder, *names):
+    for number, name in enumerate(names):
+        for half in "ab":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / f"{name}_{half}.png"), np.moveaxis(smooth(number, 3), 0, -1))
+
+
+def test_aligned_pairs_are_posed_by_chance_and_strangers_alike(tmp_path):
+    write_aligned(tmp_path, "ct-mri/one", "ct-mri/two", "ct-mri/out", "sar/one")
+    spec = DatasetSpec("aligned", ".", repeats=False, without=("*/out",))
+    recipe = EvalRecipe(dataset=spec, matchers=("truth",), posed=1, unrelated=True)
+    tasks = {task.id: task for task in plan(recipe, tmp_path)}
+    assert {task.set for task in tasks.values()} == {"ct-mri", "sar"} and "aligned/ct-mri/out" not in tasks
+    related, stranger = tasks["aligned/ct-mri/two"], tasks["aligned/ct-mri/one x aligned/ct-mri/two"]
+    made = [tmp_path / "made" / name for name in ("related", "stranger")]
+    for folder in made:
+        folder.mkdir(parents=True)
+    seen, strange = (prepare(task, recipe, folder) for task, folder in zip((related, stranger), made, strict=True))
+    matrix = np.array(seen.truth)
+    assert 0.5 <= np.sqrt(np.linalg.det(matrix[:2, :2])) <= 2 and strange.truth is None
+    assert strange.fixed == stranger.fixed, "only moving is moved"
+    np.testing.assert_array_equal(*(cv2.imread(p.moving, cv2.IMREAD_UNCHANGED) for p in (seen, strange)))
+    other = prepare(related, EvalRecipe(dataset=spec, posed=1, seed=1), made[0])
+    assert other.truth == seen.truth, "the seed is in the plan"
+    drawn = next(t for t in plan(EvalRecipe(dataset=spec, posed=1, seed=1), tmp_path) if t.id == related.id)
+    assert prepare(drawn, recipe, made[0]).truth != seen.truth
+
+
+def test_a_black_background_of_aligned_pairs_is_content(tmp_path):
+    white = np.zeros((100, 120, 3), np.uint8)
+    white[20:70, 30:90] = 255
+    for half in "ab":
+        cv2.imwrite(str(tmp_path / f"head_{half}.png"), white)
+    pair = aligned(str(tmp_path / "head_a.png"), str(tmp_path / "head_b.png"), np.eye(3))
+    assert pair.fixed.shape == pair.moving.shape == (3, 100, 120)
+
+
+def test_poses_that_make_no_sense_are_refused():
+    for wrong in ({"posed": 2}, {"posed": 1, "sweep": ("noise",)}, {"posed": 1, "fill": "crop"}):
+        with pytest.raises(ValueError):
+            EvalRecipe(("x",), **wrong)
+    with pytest.raises(UsageError, match="leave out `posed`"):
+        posed([Task("x", "s", "a", "b", truth={}, kind="landmarks")], EvalRecipe(("x",), posed=1))
 
 
 def test_sweeps_that_make_no_sense_are_refused():

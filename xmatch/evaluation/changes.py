@@ -86,6 +86,12 @@ def _scale(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
     return moved(aligned, rng, scale=value)
 
 
+def _pose(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+    # Draws of their own: the shift by chance stays the same whatever the value.
+    turn, stretch = rng.spawn(1)[0].uniform(-1, 1, 2) * value
+    return moved(aligned, rng, angle_deg=180 * turn, scale=2**stretch)
+
+
 def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
     """A change of what moving looks like, before it is moved by chance. `look` takes (B, H, W) float32."""
 
@@ -156,6 +162,7 @@ def _as(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
 FACTORS: dict[str, Factor] = {
     "rotation": Factor("turn, degrees", (0, 15, 30, 45, 60, 90, 120, 150, 180), -180, 180, _rotation),
     "scale": Factor("scale of moving", (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4), 0.05, 20, _scale),
+    "pose": Factor("turn and scale by chance, share of 180 degrees and of 2 x", (0, 0.25, 0.5, 1), 0, 1, _pose),
     "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _seen(_noise)),
     "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _seen(_blur)),
     "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _seen(_contrast)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import glob
 import hashlib
 import json
@@ -15,7 +16,7 @@ from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.datasets import Warp, load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
 from xmatch.evaluation.recipe import Change, DatasetSpec, EvalRecipe, SetSpec
-from xmatch.evaluation.sweeps import swept
+from xmatch.evaluation.sweeps import posed, swept
 from xmatch.evaluation.truths import saved
 
 
@@ -39,7 +40,7 @@ class Task:
     warp: Warp | None = None
     """How moving is made of its file, where a data set says so."""
     change: Change | None = None
-    """Of a robustness sweep."""
+    """What is done to the pair first: of a robustness sweep, or of `posed`."""
     keeps_matches: bool = False
     """Its correspondences are wanted too: for matching accuracy, or because a pose is estimated from them."""
     filler: str | None = None
@@ -70,6 +71,8 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
                 # Every other stranger is of the same set, the rest of the next set: both kinds must be rejected.
                 abroad = (row % 2 or repeats) and len(sets) > 1
                 tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
+    if recipe.posed is not None:
+        return posed(tasks, recipe)
     return swept(tasks, recipe) if recipe.sweep else tasks
 
 
@@ -137,6 +140,8 @@ def _groups(spec: DatasetSpec, folder: str | os.PathLike, several: bool) -> list
     kind = "registration" if dataset.task == "homography" else dataset.task
     groups: dict[str, list[Task]] = {}
     for sample in dataset.read(Path(folder, os.path.expanduser(spec.folder))):
+        if any(fnmatch.fnmatchcase(sample.id, pattern) for pattern in spec.without):
+            continue
         name = f"{spec.name}/{sample.group}" if several else sample.group
         frames = None if sample.fixed_frame is None else (sample.group, sample.fixed_frame, sample.moving_frame)
         groups.setdefault(name, []).append(

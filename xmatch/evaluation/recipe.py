@@ -42,6 +42,8 @@ class DatasetSpec:
     """Where it lies; a relative path starts at the recipe's folder."""
     repeats: bool = True
     """As in `SetSpec`: images of one group may show the same place."""
+    without: tuple[str, ...] = ()
+    """Pairs left out: patterns of their names as the data set has them, such as "optical-sar/s2s1_*"."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ class EvalRecipe:
     peer_timeout_s: float = 300.0
     """After so long a peer's pair has failed."""
     fill: Fill = "none"
+    posed: float | None = None
+    """Aligned pairs: moving is turned, scaled and shifted by chance, drawn by `seed`, by up to 180 degrees and twice or
+    half its size at 1, by that share of it below; nothing of its new border tells how."""
     unrelated: bool = False
     """Also try as many pairs of unrelated images, which a verdict must reject."""
     sweep: tuple[str | SweepSpec, ...] = ()
@@ -143,11 +148,15 @@ class EvalRecipe:
             raise ValueError("want 0 < right_px <= wrong_px")
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit must be at least 1")
+        if self.posed is not None and not 0 <= self.posed <= 1:
+            raise ValueError("posed lies between 0 and 1")
         names = [SweepSpec(entry).factor if isinstance(entry, str) else entry.factor for entry in self.sweep]
         if len(set(names)) < len(names) or self.sweep_seeds < 1:
             raise ValueError("sweep wants each factor once, and sweep_seeds at least 1")
         if self.sweep and (self.unrelated or self.fill != "none"):
             raise ValueError("sweep goes neither with unrelated pairs nor with fill: it makes its own pairs")
+        if self.posed is not None and (self.sweep or self.fill != "none"):
+            raise ValueError("posed goes neither with sweep nor with fill: each makes its own pairs")
         odd = sorted(set(self.quirks) - set(SCORING_QUIRKS))
         if odd:
             raise ValueError(f"quirks {', '.join(odd)} are not known here; there are {', '.join(SCORING_QUIRKS)}")

@@ -28,8 +28,7 @@ def swept(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
     Raises:
         UsageError: the truth of a task is no map of the whole image.
     """
-    if any(task.kind != "registration" for task in tasks):
-        raise UsageError("sweeps change pairs whose truth is one map of the whole image", hint="leave out `sweep`")
+    _only_maps(tasks, "sweep")
     return [
         dataclasses.replace(
             task,
@@ -43,6 +42,29 @@ def swept(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
     ]
 
 
+def posed(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
+    """Every task with moving turned, scaled and shifted by chance; an image is moved alike wherever it is shown.
+
+    Raises:
+        UsageError: the truth of a task is no map of the whole image.
+    """
+    _only_maps(tasks, "posed")
+    return [
+        dataclasses.replace(
+            task,
+            change=Change(
+                "pose", float(recipe.posed or 0.0), (recipe.seed, zlib.crc32(task.id.split(" x ")[-1].encode()))
+            ),
+        )
+        for task in tasks
+    ]
+
+
+def _only_maps(tasks: list[Any], key: str) -> None:
+    if any(task.kind != "registration" for task in tasks):
+        raise UsageError(f"{key} wants pairs whose truth is one map of the whole image", hint=f"leave out `{key}`")
+
+
 def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
     for entry in recipe.sweep:
         spec = entry if isinstance(entry, SweepSpec) else SweepSpec(entry)
@@ -50,38 +72,52 @@ def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
             yield spec.factor, float(value)
 
 
-def write_changed(fixed: str, moving: str, truth: list, change: Change, folder: Path) -> tuple[str, str, list]:
-    """The changed pair as two files in `folder`, and its truth (3, 3), moving px -> fixed px.
+def write_changed(
+    fixed: str, moving: str, truth: list | None, change: Change, folder: Path
+) -> tuple[str, str, list | None]:
+    """The changed pair as two files in `folder`, and its truth (3, 3), moving px -> fixed px; None for unrelated ones,
+    of which moving is changed alone.
 
     Raises:
         InputError: an image cannot be read, or the two have hardly anything in common.
     """
-    pair = aligned(fixed, moving, np.array(truth))
+    pair = aligned(moving, moving, np.eye(3)) if truth is None else aligned(fixed, moving, np.array(truth))
     changed = FACTORS[change.factor].change(pair, change.value, np.random.default_rng(change.seed))
     paths = folder / "changed_fixed.tif", folder / "changed_moving.tif"
-    write_masked(paths[0], changed.fixed, np.ones(changed.fixed.shape[1:], bool))
     write_masked(paths[1], changed.moving, changed.moving_valid)
+    if truth is None:
+        return fixed, os.fspath(paths[1]), None
+    write_masked(paths[0], changed.fixed, np.ones(changed.fixed.shape[1:], bool))
     return os.fspath(paths[0]), os.fspath(paths[1]), changed.truth.matrix.tolist()
 
 
 def aligned(fixed: str, moving: str, truth: np.ndarray) -> Aligned:
-    """Moving on fixed's pixels, both cut to the largest upright rectangle that both show."""
+    """Moving on fixed's pixels, both cut to the largest upright rectangle that both show.
+
+    A black border is no part of it, unless the two lie on each other already: then it is what both show.
+    """
     import cv2
 
     with open_source(fixed) as source:
         here = source.read()
     with open_source(moving) as source:
         there = source.read()
+    if here.valid.shape == there.valid.shape and np.array_equal(truth, np.eye(3)):
+        return _cut(here.pixels, there.pixels, here.valid & there.valid, moving)
     height, width = here.valid.shape
     seen = (there.valid & ~black_border(there.pixels)).astype(np.uint8)
     matrix, size = to_centre_matrix(truth), (width, height)
     bands = [cv2.warpPerspective(_drawable(band), matrix, size, flags=cv2.INTER_CUBIC) for band in there.pixels]
     seen = cv2.warpPerspective(seen, matrix, size, flags=cv2.INTER_NEAREST).astype(bool)
-    x, y, w, h = largest_rectangle(here.valid & ~black_border(here.pixels) & seen)
+    return _cut(here.pixels, np.stack(bands), here.valid & ~black_border(here.pixels) & seen, moving)
+
+
+def _cut(fixed: np.ndarray, moving: np.ndarray, seen: np.ndarray, path: str) -> Aligned:
+    x, y, w, h = largest_rectangle(seen)
     if min(w, h) < 2 * LEAST_PX:
-        raise InputError(f"both images show only {w} x {h} px in common", path=moving)
+        raise InputError(f"both images show only {w} x {h} px in common", path=path)
     inside = np.s_[:, y : y + h, x : x + w]
-    return Aligned(here.pixels[inside], np.stack(bands)[inside])
+    return Aligned(fixed[inside], moving[inside])
 
 
 def _drawable(band: np.ndarray) -> np.ndarray:

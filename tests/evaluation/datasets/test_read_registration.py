@@ -145,6 +145,20 @@ def test_osdataset_patches_of_one_number_lie_on_one_grid(tmp_path):
     assert [s.id for s in load_dataset("osdataset").read(tmp_path / "512" / "test")] == ["patches/9", "patches/10"]
 
 
+def test_aligned_pairs_of_any_folders_are_halves_of_one_name(tmp_path):
+    touch(*(tmp_path / "ct-mri" / f"slice{n}_{half}.jpg" for n in (10, 9) for half in "ab"))
+    touch(tmp_path / "optical-sar" / "town_a.png", tmp_path / "optical-sar" / "town_b.tif")
+    touch(tmp_path / "alone_a.png", tmp_path / "alone_c.png")
+    samples = load_dataset("aligned").read(tmp_path)
+    assert [s.id for s in samples] == ["alone", "ct-mri/slice9", "ct-mri/slice10", "optical-sar/town"]
+    assert [s.group for s in samples] == ["pairs", "ct-mri", "ct-mri", "optical-sar"]
+    assert [(s.fixed.name, s.moving.name) for s in samples[::3]] == [
+        ("alone_a.png", "alone_b.png"),  # the half that lacks is still named
+        ("town_a.png", "town_b.tif"),
+    ]
+    np.testing.assert_array_equal(samples[0].truth.transform(FIRST), FIRST)
+
+
 def write_hpatches(root, *sequences):
     for name in sequences:
         touch(*(root / name / f"{k}.ppm" for k in range(1, 7)))
@@ -181,6 +195,7 @@ def test_hpatches_without_a_homography_names_it(tmp_path):
         ("srif-published", "Optical-SAR"),
         ("mmim", ".mat"),
         ("osdataset", "opt1.png"),
+        ("aligned", "NAME_a"),
         ("hpatches", "v_"),
         ("hpatches-108", "v_"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xmatch.errors import UsageError
 from xmatch.evaluation.datasets import (
+    aligned,
     anhir,
     fire,
     hpatches,
@@ -27,7 +28,7 @@ TASKS = ("registration", "homography", "landmarks", "pose", "semantic", "trackin
 DATASETS: dict[str, DataSet] = {
     dataset.name: dataset
     for dataset in (
-        *(manifest.DATASET, *srif.DATASETS, mmim.DATASET, osdataset.DATASET),
+        *(manifest.DATASET, aligned.DATASET, *srif.DATASETS, mmim.DATASET, osdataset.DATASET),
         matchanything.REGISTRATION,
         *(*hpatches.DATASETS, minima_pairs.DIODE, minima_pairs.DSEC),
         *(fire.DATASET, *anhir.DATASETS, matchanything.LANDMARKS),
