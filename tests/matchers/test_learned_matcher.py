@@ -12,10 +12,10 @@ from made_views import pose, scene, seen_from, view
 from tests.models.test_matcher import TINY
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
-from xmatch.matchers import Hypothesis, SearchRange
+from xmatch.matchers import Hypothesis, SearchRange, load_matcher
 from xmatch.matchers.learned import Learned, _laid, _small
 from xmatch.matchers.network import Network
-from xmatch.matchers.weights import open_network
+from xmatch.matchers.weights import matcher_of, open_network
 from xmatch.models import XMatch
 
 SIDE = 112
@@ -69,6 +69,26 @@ def test_saved_weights_match_as_they_did_before(network, image, tmp_path):
     one, other = (n.match(n.encode([image], [valid]), image.T, valid) for n in (network, again))
     np.testing.assert_array_equal(one.moving_xy, other.moving_xy)
     np.testing.assert_array_equal(one.certainty, other.certainty)
+
+
+def test_weights_choose_their_matcher(network, tmp_path):
+    path = str(tmp_path / "tiny.safetensors")
+    save_weights(path, network.model.state_dict(), metadata())
+    assert matcher_of(path) == "xmatch-small"
+    assert isinstance(load_matcher("xmatch-small", path, "cpu"), Learned)
+    with pytest.raises(ModelError, match="--weights PATH"):
+        load_matcher("xmatch-small")
+    save_weights(
+        path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"), overwrite=True
+    )
+    with pytest.raises(ModelError, match="loftr, which no matcher runs"):
+        matcher_of(path)
+
+
+@pytest.mark.parametrize("name", ["structural", "sift", "mi"])
+def test_weights_for_what_takes_none_are_not_passed_over(name):
+    with pytest.raises(UsageError, match=f"{name} takes no weights"):
+        load_matcher(name, "some.safetensors")
 
 
 def test_weights_of_something_else_are_refused_by_name(network, tmp_path):

@@ -146,10 +146,17 @@ class Matching:
     """How the moving image is found in the fixed one."""
 
     matcher: Annotated[
-        str, _option(_MATCHING, "--matcher", help="Name of the matcher, such as structural, xmatch-fields, sift or mi.")
-    ] = "structural"
+        str | None,
+        _option(
+            _MATCHING,
+            "--matcher",
+            help="structural, xmatch-fields, xmatch-small (with --weights), sift or mi; default structural.",
+            show_default=False,
+        ),
+    ] = None
     weights: Annotated[
-        str | None, _option(_MATCHING, "--weights", help="Weights for the matcher: a path or a hub name.")
+        str | None,
+        _option(_MATCHING, "--weights", help="File of weights; it chooses the matcher where --matcher does not."),
     ] = None
     transform: Annotated[
         TransformKind,
@@ -174,7 +181,7 @@ class Matching:
         from xmatch.registration import RegisterOptions
 
         return RegisterOptions(
-            matcher=self.matcher,
+            matcher=self.matcher or self._default(),
             weights=self.weights,
             transform=self.transform,
             use_georef=not reading.ignore_georef,
@@ -186,6 +193,15 @@ class Matching:
             threads=running.thread_count,
             device=parse_device(running.device),
         )
+
+    def _default(self) -> str:
+        from xmatch.registration import RegisterOptions
+
+        if self.weights is None:
+            return RegisterOptions.matcher
+        from xmatch.matchers.weights import matcher_of
+
+        return matcher_of(self.weights)
 
 
 @dataclass(frozen=True)

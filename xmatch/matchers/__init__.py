@@ -103,6 +103,7 @@ class Matcher(Protocol):
 def _structural(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.structural import Structural
 
+    _no_weights("structural", weights)
     return Structural()
 
 
@@ -113,21 +114,36 @@ def _fields(weights: str | None, device: str) -> Matcher:
     return Structural("xmatch-fields", open_fields("xmatch-fields", weights, device))
 
 
+def _dense(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.learned import Learned
+    from xmatch.matchers.weights import open_network
+
+    return Learned("xmatch-small", open_network("xmatch-small", weights, device))
+
+
 def _sift(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.sift import Sift
 
+    _no_weights("sift", weights)
     return Sift()
 
 
 def _mi(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.mi import MutualInformation
 
+    _no_weights("mi", weights)
     return MutualInformation()
+
+
+def _no_weights(name: str, weights: str | None) -> None:
+    if weights is not None:
+        raise UsageError(f"{name} takes no weights", hint="leave out --matcher: the weights choose theirs")
 
 
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
     "structural": _structural,
     "xmatch-fields": _fields,
+    "xmatch-small": _dense,
     "sift": _sift,
     "mi": _mi,
 }
@@ -138,7 +154,8 @@ def load_matcher(name: str, weights: str | None = None, device: str = "auto") ->
     """The matcher of that name, from `MATCHERS` or from an installed plug-in.
 
     Raises:
-        UsageError: no such matcher.
+        UsageError: no such matcher, or weights for one that takes none.
+        ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
     if name in MATCHERS:
         return MATCHERS[name](weights, device)

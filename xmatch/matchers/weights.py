@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Ready = TypeVar("Ready")
 
+RUNS = {"xmatch": "xmatch-small", "xmatch-fields": "xmatch-fields"}
+"""Architecture of weights -> the matcher that runs them."""
+
 
 def open_network(name: str, weights: str | None, device: str) -> Network:
     """The dense network of `name` with the weights that come with the package, or with those in the file `weights`.
@@ -40,6 +43,21 @@ def open_fields(name: str, weights: str | None, device: str) -> Drawn:
     from xmatch.models.fieldnet import FieldNet, FieldNetConfig
 
     return _opened(name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), Drawn)
+
+
+def matcher_of(weights: str | os.PathLike) -> str:
+    """Name of the matcher that a file of weights is for.
+
+    Raises:
+        ModelError: damaged, or of an architecture that no matcher here runs.
+    """
+    from xmatch.io.checkpoints import read_metadata
+
+    architecture = read_metadata(weights).architecture
+    if architecture not in RUNS:
+        found = architecture or "an unknown architecture"
+        raise ModelError(f"holds weights of {found}, which no matcher runs", hint="xmatch models info", path=weights)
+    return RUNS[architecture]
 
 
 def _opened(
