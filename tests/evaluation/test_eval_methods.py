@@ -23,6 +23,7 @@ from xmatch.evaluation import (
 )
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.predict import for_method, recipe_digest, refuse_unsupported
+from xmatch.matchers import MATCHERS
 
 SHIFT = (6.0, 4.0)
 
@@ -139,10 +140,11 @@ def test_a_matcher_may_join_later_without_the_others_running_again():
     assert recipe_digest(alone, other) != digests[0]
 
 
-def test_weights_that_changed_are_not_mixed(folder):
+def test_weights_that_changed_are_not_mixed(folder, monkeypatch):
+    monkeypatch.setitem(MATCHERS, "weighty", lambda weights, device: None)
     weights = folder / "w.bin"
     weights.write_bytes(b"one")
-    recipe = recipe_of(MatcherSpec("structural", weights=str(weights)), controls=False)
+    recipe = recipe_of(MatcherSpec("weighty", weights=str(weights)), controls=False)
     tasks = plan(recipe, folder)
     predict([], recipe, folder / "p.jsonl", certificate={}, data_sha256="d")
     weights.write_bytes(b"two")

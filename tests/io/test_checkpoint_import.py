@@ -28,6 +28,7 @@ NAMES = {
     "eloftr-hf": ("efficientloftr.backbone.stages.0.blocks.0.conv1.conv.weight",),
     "xoftr": (*LOFTR[:2], "fine_process.conv.weight", "coarse_matching.final_proj.weight"),
     "lightglue": ("posenc.Wr.weight", "log_assignment.0.matchability.weight", "self_attn.0.Wqkv.weight"),
+    "disk": ("unet.path_down.0.1.3.weight", "unet.path_up.3.conv.3.weight"),
     "superpoint": ("conv1a.weight", "convPa.weight", "convDb.weight"),
     "dinov2": ("cls_token", "patch_embed.proj.weight", "blocks.0.ls1.gamma"),
     "dinov2-hf": ("embeddings.patch_embeddings.projection.weight", "encoder.layer.0.layer_scale1.lambda1"),
@@ -64,6 +65,8 @@ def test_networks_that_can_be_built_here_are_recognised_whole():
 
     loftr = kornia.feature.LoFTR(pretrained=None).state_dict()
     assert recognise(loftr).name == "loftr" and len(loftr) == recognise(loftr).tensors
+    disk = kornia.feature.DISK().state_dict()
+    assert recognise(disk).name == "disk" and len(disk) == recognise(disk).tensors
     assert recognise(XMatch(SIZES["xmatch-small"]).state_dict()).name == "xmatch"
 
 

@@ -66,7 +66,11 @@ class MatcherSpec:
     direction: Literal["moving_to_fixed", "fixed_to_moving"] = "moving_to_fixed"
     """What the program's matrix maps."""
     python: str | None = None
-    """Of the peer `arosics`: the Python of the environment that has it."""
+    """Of the peers `arosics` and `vismatch`: the Python of the environment that has it."""
+    model: str | None = None
+    """Of the peer `vismatch`: the name of one of its matchers; of `kornia-loftr`: which training its weights are of."""
+    detector_weights: str | None = None
+    """Of the peer `kornia-disk-lightglue`: DISK's own, `weights` being LightGlue's."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from xmatch.io.checkpoints import WeightsMetadata, load_weights, refuse_nan
 if TYPE_CHECKING:
     from torch import Tensor
 
-WRAPPERS = ("state_dict", "model", "weights", "model_state_dict", "net")
+WRAPPERS = ("state_dict", "model", "weights", "model_state_dict", "net", "extractor")
 """Keys under which training code keeps the tensors, beside its optimiser and counters."""
 
 HARMLESS = re.compile(

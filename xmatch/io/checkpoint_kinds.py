@@ -33,6 +33,7 @@ FAMILIES = (
     Family("xoftr", "XoFTR", ("loftr_coarse.layers.0.q_proj.weight", "fine_process.", "coarse_matching."), 247),
     Family("loftr", "LoFTR", ("loftr_coarse.layers.0.q_proj.weight", "loftr_fine.layers.0.", "fine_preprocess."), 211),
     Family("lightglue", "LightGlue", ("posenc.Wr.weight", "log_assignment.0.matchability.weight")),
+    Family("disk", "DISK", ("unet.path_down.0.", "unet.path_up.3.conv.3.weight"), 26),
     Family("superpoint", "SuperPoint", ("conv1a.weight", "convPa.weight", "convDb.weight"), 24),
     Family("dinov2", "DINOv2", ("cls_token", "patch_embed.proj.weight", "blocks.0.ls1.gamma")),
     Family("dinov2-hf", "DINOv2, names of transformers", ("embeddings.patch_embeddings.projection.weight",

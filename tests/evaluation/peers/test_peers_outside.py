@@ -24,6 +24,10 @@ class Misbehaves:
     def __init__(self, name):
         self.name = name
 
+    def prepare(self):
+        if self.name == "import":
+            import no_such_module
+
     def __call__(self, fixed, moving, settings):
         print("about to", self.name, flush=True)
         if self.name == "exit":
@@ -165,10 +169,30 @@ def misbehaves(tmp_path, monkeypatch):
     return peers_that_fail.Misbehaves
 
 
+def test_what_a_peer_prepares_costs_it_no_time(pair, tmp_path, monkeypatch):
+    text = "import time\nfrom xmatch.evaluation.peers.controls import Identity\nclass Slow(Identity):\n"
+    (tmp_path / "slow_to_start.py").write_text(f"{text}    prepare = lambda self: time.sleep(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "slow_to_start", raising=False)
+    import slow_to_start
+
+    run = isolated(slow_to_start.Slow(), *pair, PeerSettings())
+    assert run.found.transform is not None and run.seconds < 1
+
+
 def test_a_peer_alone_answers_and_its_cost_is_known(pair):
     run = isolated(load_peer("identity"), *pair, PeerSettings())
     assert run.found.transform(POINT) == pytest.approx(POINT)
     assert 0 < run.seconds < 1 and run.peak_memory_mib > 10
+
+
+def test_a_program_finds_its_modules_where_it_would_without_us(pair, tmp_path, monkeypatch):
+    """Another environment's Python must not be led to the packages of this one."""
+    monkeypatch.setenv("PYTHONPATH", "/as/it/was")
+    (tmp_path / "tool.py").write_text("import os, sys\nsys.exit(os.environ['PYTHONPATH'])\n")
+    command = f"'{sys.executable}' -S '{tmp_path / 'tool.py'}' {{fixed}} {{moving}} {{output}}"
+    run = isolated(load_peer("program"), *pair, PeerSettings(command=command))
+    assert "exit code 1: /as/it/was" in run.found.reason
 
 
 @pytest.mark.parametrize(
@@ -178,6 +202,7 @@ def test_a_peer_alone_answers_and_its_cost_is_known(pair):
         ("segfault", "signal 11"),
         ("raise", "ZeroDivisionError: by hand"),
         ("answer 42", "int instead of Found"),
+        ("import", "no_such_module"),
     ],
 )
 def test_a_peer_that_crashes_is_a_reason(misbehaves, pair, what, reason):

@@ -29,7 +29,8 @@ class PeerSettings:
     tolerance_px: float = 3.0
     """Distance in fixed px up to which a correspondence counts as an inlier."""
     max_scale: float = 3.0
-    """Results beyond this scale, or below its inverse, are said to be failures, relative to equal widths."""
+    """Results beyond this scale, or below its inverse, are said to be failures; between pixels or relative to equal
+    widths, whichever is nearer to 1."""
     seed: int = 0
     threads: int = 1
     truth: Transform | None = None
@@ -37,7 +38,13 @@ class PeerSettings:
     matcher: str = "structural"
     """Of the peer `xmatch`: a name in `xmatch.matchers.MATCHERS`."""
     weights: str | None = None
-    """Of the peer `xmatch`."""
+    """Of the peers `xmatch`, `kornia-loftr` and `kornia-disk-lightglue`."""
+    detector_weights: str | None = None
+    """Of the peer `kornia-disk-lightglue`: DISK's own."""
+    model: str | None = None
+    """Of the peer `kornia-loftr`: which training the weights are of; of `vismatch`: the name of its matcher."""
+    device: str = "auto"
+    """Of kornia's peers and `vismatch`: "auto", "cpu", "cuda" or "cuda:N"."""
     command: str | None = None
     """Of the peer `program`: a template with {fixed}, {moving} and {output}. No shell reads it."""
     output_suffix: str = ".json"
@@ -47,7 +54,7 @@ class PeerSettings:
     direction: Literal["moving_to_fixed", "fixed_to_moving"] = "moving_to_fixed"
     """What the program's matrix maps."""
     python: str | None = None
-    """Of the peer `arosics`: the Python of an environment that AROSICS is installed in."""
+    """Of the peers `arosics` and `vismatch`: the Python of an environment that has it."""
 
     def __post_init__(self) -> None:
         if self.transform not in ("similarity", "homography"):
@@ -82,6 +89,9 @@ class Found:
 
 
 class Peer(Protocol):
+    """May also have `check(settings)`, which raises before any pair is run what `__call__` would raise of the settings,
+    and `prepare()`, whose time is not counted: for imports."""
+
     name: str
 
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
@@ -117,6 +127,12 @@ def _phase() -> Peer:
     return PhaseCorrelation()
 
 
+def _rift() -> Peer:
+    from xmatch.evaluation.peers.rift import Rift
+
+    return Rift()
+
+
 def _mutual_information() -> Peer:
     from xmatch.evaluation.peers.mutual_information import MutualInformation
 
@@ -141,6 +157,24 @@ def _arosics() -> Peer:
     return Arosics()
 
 
+def _kornia_loftr() -> Peer:
+    from xmatch.evaluation.peers.kornia_matchers import KorniaLoftr
+
+    return KorniaLoftr()
+
+
+def _kornia_disk_lightglue() -> Peer:
+    from xmatch.evaluation.peers.kornia_matchers import KorniaDiskLightGlue
+
+    return KorniaDiskLightGlue()
+
+
+def _vismatch() -> Peer:
+    from xmatch.evaluation.peers.vismatch_peer import Vismatch
+
+    return Vismatch()
+
+
 PEERS: dict[str, Callable[[], Peer]] = {
     "identity": _control("identity"),
     "centre": _control("centre"),
@@ -149,11 +183,15 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "sift": _keypoints("sift"),
     "akaze": _keypoints("akaze"),
     "orb": _keypoints("orb"),
+    "rift": _rift,
     "phase-correlation": _phase,
     "mutual-information": _mutual_information,
     "xmatch": _xmatch,
     "program": _program,
     "arosics": _arosics,
+    "kornia-loftr": _kornia_loftr,
+    "kornia-disk-lightglue": _kornia_disk_lightglue,
+    "vismatch": _vismatch,
 }
 """name -> builder."""
 

@@ -8,6 +8,7 @@ of memory must not be that of the pair before.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import resource
@@ -26,7 +27,7 @@ TIMEOUT_S = 300.0
 POLL_S = 0.02
 TAIL = 300
 """Characters of a failed program's talk that its reason repeats."""
-START = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
+START = f"import json, sys; sys.path = json.loads(sys.argv.pop(1)); from {__name__} import main; main(*sys.argv[1:])"
 """What the process of its own is told."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -37,7 +38,8 @@ class Run:
 
     found: Found
     seconds: float
-    """Wall time of the peer itself, without the start of its process; with it, when it did not live to tell."""
+    """Wall time of the peer itself, without the start of its process and, if it has such, its `prepare()`; with them,
+    when it did not live to tell."""
     peak_memory_mib: float | None
     """Of resident memory: the peer's process or the largest program it ran, whichever is more. None where the system
     does not say (only Linux does for a process that died)."""
@@ -56,16 +58,17 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
         order, answer, talk = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "talk.txt"))
         order.write_bytes(pickle.dumps((peer, Path(fixed), Path(moving), settings)))
         threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
-        # What a peer needs to be found by its name is found where this process would find it.
-        environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
+        # What a peer needs to be found by its name is found where this process would find it. Not by PYTHONPATH, which
+        # the Pythons of other environments that a peer runs would heed as well.
+        places = json.dumps([path or os.getcwd() for path in sys.path])
         start = time.perf_counter()
         with talk.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-c", START, os.fspath(order), os.fspath(answer)],
+                [sys.executable, "-c", START, places, os.fspath(order), os.fspath(answer)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=environment,
+                env={**os.environ, **threads},
                 start_new_session=True,
             )
         try:
@@ -120,6 +123,9 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:
     """In the process of its own."""
     start = time.perf_counter()
     try:
+        if hasattr(peer, "prepare"):
+            peer.prepare()
+            start = time.perf_counter()
         found = peer(fixed, moving, settings)
         if not isinstance(found, Found):
             found = Found(None, f"It answered with {type(found).__name__} instead of Found.", failed=True)

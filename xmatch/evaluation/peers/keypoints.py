@@ -14,9 +14,9 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.estimate import ESTIMATORS, estimate
 from xmatch.evaluation.peers import Found, PeerSettings
-from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
+from xmatch.evaluation.peers.fitting import explained
+from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 
 KEYPOINTS = 4000
 """At most so many per image; OpenCV's default for ORB is 500, which would be no fair comparison."""
@@ -67,18 +67,7 @@ class Keypoints:
         if reason := flat_reason(*seen):
             return Found(None, reason)
         pairs = _pairs(detector, norm, *seen)
-        fitted = estimate(
-            pairs,
-            settings.transform,
-            seed=settings.seed,
-            tolerance_px=settings.tolerance_px,
-            moving_size=(seen[1].width, seen[1].height),
-        )
-        count, inliers = len(pairs), int(fitted.inliers.sum())
-        if fitted.transform is None or inliers <= ESTIMATORS[settings.transform].minimum:
-            return Found(None, f"{count} keypoints matched, and no {settings.transform} explains them.", count, inliers)
-        reason = unlikely_scale(fitted.transform.matrix, seen[0].width, seen[1].width, settings.max_scale)
-        return Found(None if reason else fitted.transform, reason, count, inliers)
+        return explained(pairs, *seen, settings)
 
 
 def _pairs(detector: Any, norm: int, fixed: Grey, moving: Grey) -> Correspondences:

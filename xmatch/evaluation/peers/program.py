@@ -77,6 +77,28 @@ class Arosics:
 
 
 def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    answer = run_program(words, fixed, moving, settings)
+    if isinstance(answer, Found):
+        return answer
+    if isinstance(answer, Linear):
+        return Found(answer)
+    fitted = estimate(
+        answer,
+        settings.transform,
+        seed=settings.seed,
+        tolerance_px=settings.tolerance_px,
+        moving_size=size_of(moving),
+    )
+    count, inliers = len(answer), int(fitted.inliers.sum())
+    reason = None if fitted.transform else f"No {settings.transform} explains the program's {count} correspondences."
+    return Found(fitted.transform, reason, count, inliers)
+
+
+def run_program(
+    words: list[str], fixed: Path, moving: Path, settings: PeerSettings
+) -> Linear | Correspondences | Found:
+    """What the command `words`, whose `PLACES` are filled in, says of two files; a `Found` with the reason if it
+    fails."""
     with tempfile.TemporaryDirectory() as folder:
         output, talk = Path(folder) / f"found{settings.output_suffix}", Path(folder) / "talk.txt"
         filled = {"{fixed}": Path(fixed).absolute(), "{moving}": Path(moving).absolute(), "{output}": output}
@@ -94,22 +116,10 @@ def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings)
         if not output.is_file():
             return Found(None, f"The program ended well but wrote no output: {tail(talk)}", failed=True)
         try:
-            answer = read_answer(output, settings)
+            return read_answer(output, settings)
         except ValueError as error:
             reason = f"The program's output is no matrix and no list of correspondences: {error}."
             return Found(None, reason, failed=True)
-    if isinstance(answer, Linear):
-        return Found(answer)
-    fitted = estimate(
-        answer,
-        settings.transform,
-        seed=settings.seed,
-        tolerance_px=settings.tolerance_px,
-        moving_size=size_of(moving),
-    )
-    count, inliers = len(answer), int(fitted.inliers.sum())
-    reason = None if fitted.transform else f"No {settings.transform} explains the program's {count} correspondences."
-    return Found(fitted.transform, reason, count, inliers)
 
 
 def read_answer(path: Path, settings: PeerSettings) -> Linear | Correspondences:
