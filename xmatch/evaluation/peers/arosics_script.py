@@ -1,6 +1,7 @@
 """Runs in AROSICS' own environment, without xmatch: python arosics_script.py FIXED MOVING OUTPUT
 
 Writes the 3x3 matrix, moving px -> fixed px, that AROSICS' global shift amounts to; px corner-counted, as GDAL counts.
+An empty list where it finds none: to say so is no failure of the program.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ def main(fixed: str, moving: str, output: str) -> int:
     from arosics import COREG
     from osgeo import gdal
 
-    coreg = COREG(fixed, moving, q=True, progress=False)
+    coreg = COREG(fixed, moving, q=True, progress=False, ignore_errors=True)
     coreg.calculate_spatial_shifts()
     # It returns 'success' even after a failed match: only this says the truth.
     if not coreg.success:
-        print("AROSICS found no shift", file=sys.stderr)
-        return 1
+        with open(output, "w") as file:
+            json.dump([], file)
+        return 0
     shift = coreg.coreg_info["corrected_shifts_map"]
     to_crs = [matrix_3x3(gdal.Open(path).GetGeoTransform()) for path in (fixed, moving)]
     moved = np.array([[1.0, 0.0, shift["x"]], [0.0, 1.0, shift["y"]], [0.0, 0.0, 1.0]])
