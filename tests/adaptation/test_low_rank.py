@@ -8,7 +8,8 @@ from made_pairs import write_tiny
 from torch import nn
 
 from tests.models.test_matcher import TINY
-from xmatch.adaptation.low_rank import add_low_rank, additions, base_names, merged
+from xmatch.adaptation.low_rank import ARCHITECTURE, add_low_rank, added, additions, base_names, merged
+from xmatch.errors import ModelError
 from xmatch.models import XMatch
 
 
@@ -81,3 +82,19 @@ def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
     whole, _ = load_weights(adapted.weights)
     assert set(whole) == set(load_weights(tiny)[0])
     assert json.dumps(metadata.recipe["lora_rank"]) == "2"
+    again, told = added(tiny, small)
+    assert told.architecture == "xmatch" and told.name == metadata.name
+    for name, tensor in whole.items():
+        torch.testing.assert_close(again[name].to(tensor.dtype), tensor, rtol=2e-3, atol=1e-4)
+
+
+def test_additions_are_laid_on_no_other_weights(tiny, tmp_path):
+    from xmatch.io.checkpoints import WeightsMetadata, save_weights
+
+    small = tmp_path / "small.safetensors"
+    told = WeightsMetadata("a", ARCHITECTURE, "", sources=[{"file": "older.safetensors", "sha256": "0" * 64}])
+    save_weights(small, {"x.low_rank_up": torch.zeros(2, 1)}, told)
+    with pytest.raises(ModelError, match="is not older.safetensors"):
+        added(tiny, small)
+    with pytest.raises(ModelError, match="no low-rank additions"):
+        added(tiny, tiny)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,3 +165,17 @@ def test_weights_that_are_not_numbers_are_refused(cli, folder):
     torch.save({"w": torch.tensor([torch.nan])}, "nan.pth")
     result = cli("models", "convert", "nan.pth", "out.safetensors")
     assert result.code == 6 and "NaN in 1 of 1 tensors: w" in result.err
+
+
+def test_a_low_rank_adaptation_is_merged_into_its_base(cli, folder):
+    save_weights(Path("base.safetensors"), {"a.weight": torch.eye(2)}, WeightsMetadata("tiny", "xmatch", "Apache-2.0"))
+    base = hashlib.sha256(Path("base.safetensors").read_bytes()).hexdigest()
+    told = WeightsMetadata("mine", "xmatch-low-rank", "", sources=[{"file": "base.safetensors", "sha256": base}])
+    thin = {"a.low_rank_down": torch.tensor([[2.0, 0.0]]), "a.low_rank_up": torch.tensor([[0.0], [1.0]])}
+    save_weights(Path("thin.safetensors"), thin, told)
+    result = cli("models", "merge", "base.safetensors", "thin.safetensors", "whole.safetensors", "--json")
+    assert result.code == 0 and result.json["architecture"] == "xmatch"
+    tensors, metadata = load_weights(Path("whole.safetensors"))
+    assert metadata.name == "mine" and tensors["a.weight"].tolist() == [[1, 0], [2, 1]]
+    assert cli("models", "merge", "thin.safetensors", "thin.safetensors", "other.safetensors").code == 6
+    assert cli("models", "merge", "base.safetensors", "thin.safetensors", "whole.pt").code == 2

@@ -6,12 +6,18 @@ them is small, and names the weights that they belong to by checksum.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xmatch.errors import ModelError
+from xmatch.io.checkpoint_guard import sha256
+from xmatch.io.checkpoints import WeightsMetadata, load_weights
 
 DOWN, UP = "low_rank_down", "low_rank_up"
 ARCHITECTURE = "xmatch-low-rank"
@@ -54,6 +60,23 @@ def merged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             change = up.float() @ state[f"{layer}.{DOWN}"].float()
             out[f"{layer}.weight"] = (weight.float() + change.view(weight.shape)).to(weight.dtype)
     return out
+
+
+def added(base: str | os.PathLike, small: str | os.PathLike) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    """The weights in the file `base` with the additions in the file `small`, and what they say of themselves.
+
+    Raises:
+        ModelError: one of the files is damaged, `small` holds no additions, or they belong to other weights.
+    """
+    changes, told = load_weights(small)
+    if told.architecture != ARCHITECTURE or not changes:
+        raise ModelError("holds no low-rank additions", hint="xmatch models info", path=small)
+    belongs = told.sources[0] if told.sources else {}
+    if sha256(base) != belongs.get("sha256"):
+        raise ModelError(f"is not {belongs.get('file', 'the file')} that {small} was trained on", path=base)
+    tensors, of_base = load_weights(base)
+    whole = merged({**tensors, **changes})
+    return whole, replace(told, architecture=of_base.architecture)
 
 
 def _is_addition(name: str) -> bool:

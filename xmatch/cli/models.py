@@ -111,8 +111,7 @@ def convert_command(
     from xmatch.io.checkpoint_import import import_weights
     from xmatch.io.checkpoints import WeightsMetadata, save_weights
 
-    if target.suffix != ".safetensors":
-        raise UsageError("the target must end in .safetensors", hint=f"{target.stem}.safetensors")
+    _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
     known = _known(found.sha256)
@@ -135,6 +134,37 @@ def convert_command(
     say(talk, ["note: licence unknown; --licence records it"] if not told.licence else [])
     kind = f"{found.family.title}: " if found.family else ""
     say(talk, [f"{kind}{document['tensors']} tensors, {document['parameters']:,} parameters", f"wrote {target}"])
+
+
+@models_app.command("merge")
+@grouped
+def merge_command(
+    base: Annotated[Path, typer.Argument(help="The weights that were adapted.", show_default=False)],
+    additions: Annotated[Path, typer.Argument(help="What `xmatch adapt` wrote: .low-rank.safetensors.")],
+    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.", show_default=False)],
+    talk: Talk,
+    overwrite: Overwrite = False,
+) -> None:
+    """Add low-rank ADDITIONS to the BASE that they were trained on: weights for --weights.
+
+    Example: xmatch models merge small.safetensors adapted.low-rank.safetensors adapted.safetensors
+    """
+    from xmatch.adaptation.low_rank import added
+    from xmatch.io.atomic import check_target
+    from xmatch.io.checkpoints import save_weights
+
+    _check_suffix(target)
+    check_target(target, overwrite=overwrite, inputs=[base, additions])
+    tensors, told = added(base, additions)
+    save_weights(target, tensors, told, overwrite=overwrite)
+    if talk.json:
+        emit({"schema": MODEL_SCHEMA, "ok": True, **_file_document(target)})
+    say(talk, [f"wrote {target}"])
+
+
+def _check_suffix(target: Path) -> None:
+    if target.suffix != ".safetensors":
+        raise UsageError("the target must end in .safetensors", hint=f"{target.stem}.safetensors")
 
 
 def _known(sha256: str) -> Published | None:
