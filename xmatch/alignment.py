@@ -53,16 +53,16 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
     if not poses:
         return None
     judge = Judge(fixed, moving, matches.fields)
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
-    judged.sort(key=lambda candidate: -candidate.standing)
     polisher = None
     if polish:
         from xmatch.polish import Polisher
 
         polisher = Polisher(fixed, moving, seed=seed)
-    close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
-    finals = [_sharpened(fixed, moving, judge, candidate, polisher, seed) for candidate in close]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
+        judged.sort(key=lambda candidate: -candidate.standing)
+        close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
+        finals = list(pool.map(lambda start: _sharpened(fixed, moving, judge, start, polisher, seed), close))
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
     group = next(group for group in finals if any(c is best for c in group))
     outline = Hypothesis(best.matrix, 0.0)
