@@ -150,7 +150,7 @@ class Matching:
         _option(
             _MATCHING,
             "--matcher",
-            help="structural, xmatch-fields, xmatch-small (with --weights), sift or mi; default structural.",
+            help="structural, structural-fast, xmatch-fields, xmatch-small (with --weights), sift or mi; default structural.",
             show_default=False,
         ),
     ] = None

@@ -107,11 +107,18 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
+def _fast(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.structural import QUICK, Structural
+
+    _no_weights("structural-fast", weights)
+    return Structural("structural-fast", QUICK)
+
+
 def _fields(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.structural import Structural
     from xmatch.matchers.weights import open_fields
 
-    return Structural("xmatch-fields", open_fields("xmatch-fields", weights, device))
+    return Structural("xmatch-fields", fields=open_fields("xmatch-fields", weights, device))
 
 
 def _dense(weights: str | None, device: str) -> Matcher:
@@ -142,6 +149,7 @@ def _no_weights(name: str, weights: str | None) -> None:
 
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
     "structural": _structural,
+    "structural-fast": _fast,
     "xmatch-fields": _fields,
     "xmatch-small": _dense,
     "sift": _sift,
