@@ -150,7 +150,7 @@ class Matching:
         _option(
             _MATCHING,
             "--matcher",
-            help="structural, structural-fast, xmatch-fields, xmatch-small (with --weights), sift or mi; default structural.",
+            help="structural (the default), structural-fast, xmatch-fields, xmatch-small (with --weights), sift or mi.",
             show_default=False,
         ),
     ] = None
