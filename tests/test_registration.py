@@ -24,6 +24,8 @@ from scenes import (
 )
 
 from xmatch.io import ReadOptions, open_source
+from xmatch.matchers import MATCHERS, Hypothesis, Matches, load_matcher
+from xmatch.matchers.structural import Structural
 from xmatch.registration import RegisterOptions, register
 from xmatch.transforms import Linear
 
@@ -213,3 +215,38 @@ def test_a_crs_on_one_side_only_is_no_obstacle_when_georeferencing_is_left_out(f
     assert distance_px(found.transform, TRUE) < 1
     again = registered(fixed, moving, ReadOptions(ignore_georef=True))
     assert numbers(again) == numbers(found)
+
+
+class _Lost:
+    """Finds nothing right, and says whom to ask."""
+
+    name = "lost"
+
+    def __init__(self, otherwise):
+        self.otherwise = otherwise
+
+    def __call__(self, fixed, moving, within, *, seed, threads):
+        return Matches((Hypothesis(np.array([[1.0, 0.0, 60.0], [0.0, 1.0, -50.0], [0.0, 0.0, 1.0]]), 1.0),))
+
+
+def test_where_the_first_matcher_is_not_sure_a_second_one_is_asked(fixed, moving, plain, monkeypatch):
+    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: _Lost(Structural))
+    with open_source(fixed) as one, open_source(moving) as other:
+        found = register(one, other, RegisterOptions("lost", threads=1, max_angle_deg=12.0, max_scale=1.1))
+    assert found.verdict.accepted and any("structural found" in note for note in found.notes)
+    np.testing.assert_allclose(found.transform.matrix, plain.transform.matrix)
+
+
+def test_a_second_matcher_that_is_no_surer_changes_nothing(fixed, moving, monkeypatch):
+    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: _Lost(lambda: _Lost(None)))
+    with open_source(fixed) as one, open_source(moving) as other:
+        found = register(one, other, RegisterOptions("lost", threads=1))
+    assert not found.verdict.accepted and not any("found" in note for note in found.notes)
+
+
+def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypatch):
+    auto = load_matcher("auto")
+    assert plain.provenance["options"]["matcher"] == "auto"
+    assert not any("first matcher" in note for note in plain.notes)
+    monkeypatch.setitem(MATCHERS, "xmatch-fields", lambda weights, device: (weights, device))
+    assert auto.otherwise() == (None, "auto")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -21,8 +21,9 @@ GRID_NODES = 64
 
 @dataclass(frozen=True)
 class RegisterOptions:
-    matcher: str = "structural"
-    """A name in `xmatch.matchers.MATCHERS`."""
+    matcher: str = "auto"
+    """A name in `xmatch.matchers.MATCHERS`. "auto": the one that `weights` are for; without weights `structural`, and
+    where its result is not to be trusted `xmatch-fields` as well."""
     weights: str | None = None
     transform: str = "auto"
     """"auto" or a name in `xmatch.transforms.TRANSFORMS`."""
@@ -53,7 +54,7 @@ def register(
     """
     import cv2
 
-    from xmatch.framing import frame_pair, widened
+    from xmatch.framing import frame_pair
     from xmatch.matchers import load_matcher
     from xmatch.provenance import describe
 
@@ -61,12 +62,17 @@ def register(
     cv2.setNumThreads(options.threads)
     matcher = load_matcher(options.matcher, options.weights, options.device)
     clock.done("read", 0.1)
-    frame = frame_pair(fixed, moving, options)
-    attempt = _attempt(matcher, frame, options, clock)
-    if frame.within.near and not attempt.verdict.accepted:
-        wider = _attempt(matcher, widened(frame, options), options, clock)
-        if wider.verdict.probability > attempt.verdict.probability:
-            frame, attempt = widened(frame, options), wider
+    start = frame_pair(fixed, moving, options)
+    frame, attempt = _near_then_wide(matcher, start, options, clock)
+    otherwise = getattr(matcher, "otherwise", None)
+    # Without evidence there was nothing to match, for anyone.
+    if otherwise is not None and not attempt.verdict.accepted and attempt.verdict.evidence:
+        second = otherwise()
+        clock.done("read", 0.1)
+        other_frame, other = _near_then_wide(second, start, options, clock)
+        if other.verdict.probability > attempt.verdict.probability:
+            said = f"the first matcher was not sure: this is what {second.name} found"
+            frame, attempt = other_frame, replace(other, notes=(*other.notes, said))
     transform, correspondences, notes = attempt.transform, attempt.correspondences, frame.notes + attempt.notes
     verdict, px = attempt.verdict, attempt.px_per_view_px
     if transform is not None and verdict.accepted:
@@ -99,6 +105,18 @@ class _Attempt:
     verdict: Verdict
     px_per_view_px: float
     notes: tuple[str, ...] = ()
+
+
+def _near_then_wide(matcher, frame, options: RegisterOptions, clock: _Clock):
+    """The frame and the attempt in it: near what georeferencing says and, where that is not accepted, everywhere."""
+    from xmatch.framing import widened
+
+    attempt = _attempt(matcher, frame, options, clock)
+    if not frame.within.near or attempt.verdict.accepted:
+        return frame, attempt
+    wide = widened(frame, options)
+    wider = _attempt(matcher, wide, options, clock)
+    return (wide, wider) if wider.verdict.probability > attempt.verdict.probability else (frame, attempt)
 
 
 def _attempt(matcher, frame, options: RegisterOptions, clock: _Clock) -> _Attempt:

@@ -60,7 +60,7 @@ def measured(recipe, folder):
 def test_controls_join_after_what_was_asked_and_no_name_comes_twice():
     assert [m.name for m in methods(recipe_of("mi", "identity"))] == ["mi", "identity", "centre", "border-fit", "truth"]
     assert [m.name for m in methods(recipe_of("mi", controls=False))] == ["mi"]
-    assert [(m.name, m.kind) for m in methods(recipe_of())][0] == ("structural", "matcher")
+    assert [(m.name, m.kind) for m in methods(recipe_of())][0] == ("auto", "matcher")
 
 
 def test_a_name_is_a_matcher_before_it_is_a_peer_unless_marked():

@@ -14,8 +14,8 @@ NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
 SIDE = 112
 
 
-# xmatch-small comes without weights: tests/matchers/test_learned_matcher.py.
-@pytest.fixture(params=[name for name in MATCHERS if name != "xmatch-small"])
+# xmatch-small comes without weights (tests/matchers/test_learned_matcher.py), and auto is structural at first.
+@pytest.fixture(params=[name for name in MATCHERS if name not in ("auto", "xmatch-small")])
 def match(request):
     matcher = load_matcher(request.param)
     assert matcher.name == request.param

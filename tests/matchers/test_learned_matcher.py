@@ -76,6 +76,7 @@ def test_weights_choose_their_matcher(network, tmp_path):
     save_weights(path, network.model.state_dict(), metadata())
     assert matcher_of(path) == "xmatch-small"
     assert isinstance(load_matcher("xmatch-small", path, "cpu"), Learned)
+    assert isinstance(load_matcher("auto", path, "cpu"), Learned)
     with pytest.raises(ModelError, match="--weights PATH"):
         load_matcher("xmatch-small")
     save_weights(

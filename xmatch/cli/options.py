@@ -146,17 +146,17 @@ class Matching:
     """How the moving image is found in the fixed one."""
 
     matcher: Annotated[
-        str | None,
+        str,
         _option(
             _MATCHING,
             "--matcher",
-            help="structural (the default), structural-fast, xmatch-fields, xmatch-small (with --weights), sift or mi.",
-            show_default=False,
+            help="auto (structural, then xmatch-fields where it is not sure; or what --weights are for), structural, "
+            "structural-fast, xmatch-fields, xmatch-small, sift or mi.",
         ),
-    ] = None
+    ] = "auto"
     weights: Annotated[
         str | None,
-        _option(_MATCHING, "--weights", help="File of weights; it chooses the matcher where --matcher does not."),
+        _option(_MATCHING, "--weights", help="File of weights for the matcher."),
     ] = None
     transform: Annotated[
         TransformKind,
@@ -181,7 +181,7 @@ class Matching:
         from xmatch.registration import RegisterOptions
 
         return RegisterOptions(
-            matcher=self.matcher or self._default(),
+            matcher=self.matcher,
             weights=self.weights,
             transform=self.transform,
             use_georef=not reading.ignore_georef,
@@ -193,15 +193,6 @@ class Matching:
             threads=running.thread_count,
             device=parse_device(running.device),
         )
-
-    def _default(self) -> str:
-        from xmatch.registration import RegisterOptions
-
-        if self.weights is None:
-            return RegisterOptions.matcher
-        from xmatch.matchers.weights import matcher_of
-
-        return matcher_of(self.weights)
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,23 @@ def says_something(view: View) -> bool:
 
 
 class Matcher(Protocol):
+    """May also have `otherwise`, which builds the matcher to ask where a result of this one is not to be trusted."""
+
     name: str
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int, threads: int) -> Matches:
         """Match two views. Nothing to match is an empty result, not an error."""
+
+
+def _auto(weights: str | None, device: str) -> Matcher:
+    from xmatch.matchers.structural import Structural
+
+    if weights is not None:
+        from xmatch.matchers.weights import matcher_of
+
+        return load_matcher(matcher_of(weights), weights, device)
+    # The network is loaded where it is needed only: half of the time goes by without it.
+    return Structural("auto", otherwise=lambda: load_matcher("xmatch-fields", device=device))
 
 
 def _structural(weights: str | None, device: str) -> Matcher:
@@ -148,6 +161,7 @@ def _no_weights(name: str, weights: str | None) -> None:
 
 
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
+    "auto": _auto,
     "structural": _structural,
     "structural-fast": _fast,
     "xmatch-fields": _fields,

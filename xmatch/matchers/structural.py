@@ -5,13 +5,13 @@ With hand-made fields, which need no weights, and, where a network draws fields 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
 from xmatch.correspondences import Correspondences
-from xmatch.matchers import Hypothesis, Matches, SearchRange, says_something
+from xmatch.matchers import Hypothesis, Matcher, Matches, SearchRange, says_something
 from xmatch.matchers.coarse import by_hand as edges
 from xmatch.matchers.refine import LEVELS, Refiner
 from xmatch.matchers.search import distinct, search
@@ -58,10 +58,17 @@ class Structural:
         name: what it is called.
         by_hand: how hand-made fields are searched.
         fields: draws further fields to search by.
+        otherwise: as `Matcher.otherwise`.
     """
 
-    def __init__(self, name: str = "structural", by_hand: Pass = BY_HAND, fields: Describe | None = None) -> None:
-        self.name, self._fields = name, fields
+    def __init__(
+        self,
+        name: str = "structural",
+        by_hand: Pass = BY_HAND,
+        fields: Describe | None = None,
+        otherwise: Callable[[], Matcher] | None = None,
+    ) -> None:
+        self.name, self._fields, self.otherwise = name, fields, otherwise
         self._passes = [(by_hand, edges)] if fields is None else [(by_hand, edges), (DRAWN, fields)]
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:

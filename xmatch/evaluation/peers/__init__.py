@@ -35,7 +35,7 @@ class PeerSettings:
     threads: int = 1
     truth: Transform | None = None
     """Moving px -> fixed px, for the control `truth` alone: no other peer looks at it."""
-    matcher: str = "structural"
+    matcher: str = "auto"
     """Of the peer `xmatch`: a name in `xmatch.matchers.MATCHERS`."""
     weights: str | None = None
     """Of the peers `xmatch`, `kornia-loftr` and `kornia-disk-lightglue`."""
