@@ -26,8 +26,17 @@ Written by `make bench` from the files in [benchmarks/results](../benchmarks/res
 To add a result, run `xmatch eval` from a clean checkout, with paths that say nothing of your machine, and put the JSON
 into that folder.
 
-`samples` are the two pairs of this repository, drawn by programs: they show what a result looks like, not what to
-expect of real sensors. Where the load before a run was above the number of cores, its seconds are not to be quoted.
+- `srif-crop` is the one to look at: SRIF's validation pairs, cut so that no border tells the answer. `-default` is what
+  `xmatch register` does unless told otherwise, `-peers` what others do.
+- `srif-published`: the same pairs as they were published. Their black borders repeat the answer (`border-fit`), and the
+  truth of Optical-Map is that nothing moves (`identity`).
+- `aligned`: real pairs of other sensors, medical ones among them, turned by up to 180 degrees and scaled by up to 2 by
+  chance. Neither matchers nor verdicts were fitted to them. They lie on each other only as well as whoever aligned
+  them: 1 to 3 px of theirs, more at the corners of a turned canvas; for SPECT and MRI nobody knows.
+- `samples` are the two pairs of this repository, drawn by programs: they show what a result looks like, not what to
+  expect of real sensors.
+
+Pairs ran two at a time on two cores that often did other work as well: compare seconds within a table, and roughly.
 """
 
 
