@@ -180,7 +180,7 @@ def test_homographies_keep_correspondences_and_are_judged_by_matching_accuracy(t
     (method,) = methods(recipe)
     path = tmp_path / "p.jsonl"
     predict(plan(recipe, tmp_path), recipe, path, certificate={}, data_sha256="d", register=two_px_off)
-    found = results_document({method: path}, recipe)["matchers"]["structural"]["sets"]
+    found = results_document({method: path}, recipe)["matchers"]["auto"]["sets"]
     # 2 px off where nothing moved, 3 px off where it moved by 5.
     assert [found["illumination"]["mma"][t] for t in ("1", "2", "3")] == [0, 100, 100]
     assert [found["viewpoint"]["mma"][t] for t in ("1", "2", "3")] == [0, 0, 100]

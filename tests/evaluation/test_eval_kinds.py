@@ -63,7 +63,7 @@ def test_poses_come_from_saved_correspondences(tmp_path):
     write_scannet(tmp_path)
     recipe = EvalRecipe(dataset=DatasetSpec("scannet-1500", "."), controls=False)
     document = results(recipe, tmp_path, sees_points)
-    part = document["matchers"]["structural"]
+    part = document["matchers"]["auto"]
     errors = [pair["pose_error_deg"] for pair in part["pairs"]]
     assert document["kind"] == "pose" and errors[0] < 0.1 and errors[1] is None
     # One scene right, one without a pose: each weighs as much, and there is one pair of each.
@@ -125,7 +125,7 @@ def test_tracks_are_judged_as_tap_vid_does(tmp_path):
         )
 
     better = results(EvalRecipe(dataset=DatasetSpec("tapvid-davis", "."), controls=False), tmp_path, follows)
-    assert better["matchers"]["structural"]["sets"]["goat"]["average_jaccard"] == 100
+    assert better["matchers"]["auto"]["sets"]["goat"]["average_jaccard"] == 100
 
 
 def write_fire(folder, rows):
