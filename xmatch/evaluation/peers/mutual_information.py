@@ -16,13 +16,12 @@ from xmatch.transforms import Linear
 
 STARTS = 16
 BINS = 32
-SAMPLED = 0.25
-"""Share of the pixels that the metric draws."""
 ITERATIONS = 60
-COARSE, FINE = ((4, 2), (2.0, 1.0)), ((1,), (0.0,))
-"""Reductions, and smoothing in px of the full image: for all starts, then for the best."""
+COARSE, FINE = ((4,), (2.0,), (1.0,)), ((2, 1), (1.0, 0.0), (0.5, 0.25))
+"""Reductions, smoothing in px of the full image, and the share of pixels that the metric draws: for all starts, then
+for the best. Of a reduced image a share would be too few for `BINS` squared."""
 FINISHED = 3
-"""Starts whose climb is finished at full size."""
+"""Starts whose climb is finished up to full size."""
 MIN_SIDE_PX = 32
 
 
@@ -51,13 +50,11 @@ def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray |
     images = [sitk.Cast(sitk.GetImageFromArray(seen.image), sitk.sitkFloat32) for seen in (fixed, moving)]
     masks = [sitk.GetImageFromArray(seen.valid.astype(np.uint8)) for seen in (fixed, moving)]
     centres = [np.array([(seen.width - 1) / 2, (seen.height - 1) / 2]) for seen in (fixed, moving)]
-    # ITK's transforms look backwards, from fixed to moving.
-    scale = np.sqrt(moving.width * moving.height / (fixed.width * fixed.height))
     starts = []
     for start in range(STARTS):
         transform = sitk.Similarity2DTransform()
+        # The scale stays 1 at first, as SimpleITK's own initialisers have it: pixels are taken to be of one size.
         transform.SetCenter(centres[0].tolist())
-        transform.SetScale(float(scale))
         transform.SetAngle(2 * np.pi * start / STARTS)
         transform.SetTranslation((centres[1] - centres[0]).tolist())
         starts.append(transform)
@@ -91,7 +88,7 @@ def _method(sitk: Any, masks: list, pyramid: tuple, seed: int, threads: int) -> 
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
     # SimpleITK seeds by the clock unless told; 0 means the clock as well.
-    method.SetMetricSamplingPercentage(SAMPLED, seed + 1)
+    method.SetMetricSamplingPercentagePerLevel(pyramid[2], seed + 1)
     method.SetMetricFixedMask(masks[0])
     method.SetMetricMovingMask(masks[1])
     method.SetInterpolator(sitk.sitkLinear)
