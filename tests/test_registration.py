@@ -245,8 +245,12 @@ def test_a_second_matcher_that_is_no_surer_changes_nothing(fixed, moving, monkey
 
 
 def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypatch):
+    def never(*args):
+        raise AssertionError("loaded too early")
+
+    monkeypatch.setattr("xmatch.matchers.weights.open_fields", never)
     auto = load_matcher("auto")
     assert plain.provenance["options"]["matcher"] == "auto"
     assert not any("first matcher" in note for note in plain.notes)
-    monkeypatch.setitem(MATCHERS, "xmatch-fields", lambda weights, device: (weights, device))
-    assert auto.otherwise() == (None, "auto")
+    with pytest.raises(AssertionError, match="too early"):
+        auto.otherwise()

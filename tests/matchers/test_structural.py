@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
-from xmatch.matchers import SearchRange
+from xmatch.matchers import SearchRange, load_matcher, structural
 from xmatch.matchers.search import distinct, scales_within, search
 from xmatch.matchers.structural import Structural
 
@@ -102,3 +102,20 @@ def test_a_range_ofscales_within_without_one_in_it_is_covered_from_end_to_end(bo
     scales = scales_within(SearchRange(centre=np.diag([2.0, 2.0, 1.0]), min_scale=low, max_scale=high), 1.1)
     assert (scales.min(), scales.max()) == (pytest.approx(2 * low), pytest.approx(2 * high))
     assert (np.diff(np.log(np.sort(scales))) < np.log(1.1) + 1e-9).all()
+
+
+def test_a_second_matcher_does_not_look_again_at_what_the_first_has_looked_at(image, monkeypatch):
+    asked = []
+    monkeypatch.setattr(structural, "search", lambda *a, **k: asked.append(k["describe"]) or search(*a, **k))
+    first, moving = load_matcher("auto"), seen_from(inverted(image), pose(SIDE, SIDE, turn_deg=5))
+    views, within = (view(image), moving), SearchRange(**NARROW)
+    first(*views, within, threads=1)
+    second = first.otherwise()
+    found = second(*views, SearchRange(**NARROW), threads=1)
+    assert len(asked) == 2 and asked[0] is not asked[1], "by hand once, and drawn once"
+    alone = load_matcher("xmatch-fields")(*views, within, threads=1)
+    assert [p.matrix.tolist() for p in found.hypotheses] == [p.matrix.tolist() for p in alone.hypotheses]
+    asked.clear()
+    first(*views, SearchRange(**{**NARROW, "max_angle_deg": 6}), threads=1)
+    first(view(image), moving, within, threads=1)
+    assert len(asked) == 2, "another range, and other views"

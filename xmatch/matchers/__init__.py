@@ -50,6 +50,11 @@ class SearchRange:
     """The shift of `centre` is to be believed within `max_shift` of the fixed view's longest side."""
     max_shift: float = 0.35
 
+    @property
+    def key(self) -> tuple:
+        """Equal where the ranges are."""
+        return (self.centre.tobytes(), *(value for name, value in vars(self).items() if name != "centre"))
+
     def holds(self, turn_deg, scale, *, slack_deg: float = 0.0, slack_scale: float = 1.0):
         """Whether turns and scales (of moving as seen from the matched side) lie in the range, give or take a slack."""
         axis = self.centre[:2, 0]
@@ -103,14 +108,15 @@ class Matcher(Protocol):
 
 
 def _auto(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import Structural
+    from xmatch.matchers.structural import BY_HAND, Look, Structural
+    from xmatch.matchers.weights import matcher_of, open_fields
 
     if weights is not None:
-        from xmatch.matchers.weights import matcher_of
-
         return load_matcher(matcher_of(weights), weights, device)
-    # The network is loaded where it is needed only: half of the time goes by without it.
-    return Structural("auto", otherwise=lambda: load_matcher("xmatch-fields", device=device))
+    # What the first has looked at by hand, the second need not look at again.
+    by_hand, name = Look(BY_HAND), "xmatch-fields"
+    # The network is loaded only where it is asked.
+    return Structural("auto", by_hand, otherwise=lambda: Structural(name, by_hand, open_fields(name, None, device)))
 
 
 def _structural(weights: str | None, device: str) -> Matcher:
@@ -121,10 +127,10 @@ def _structural(weights: str | None, device: str) -> Matcher:
 
 
 def _fast(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import QUICK, Structural
+    from xmatch.matchers.structural import QUICK, Look, Structural
 
     _no_weights("structural-fast", weights)
-    return Structural("structural-fast", QUICK)
+    return Structural("structural-fast", Look(QUICK))
 
 
 def _fields(weights: str | None, device: str) -> Matcher:

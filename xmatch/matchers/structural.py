@@ -5,6 +5,7 @@ With hand-made fields, which need no weights, and, where a network draws fields 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,21 +31,6 @@ class Pass:
     refined: int
     kept: int
 
-    def __call__(
-        self, fixed: View, moving: View, within: SearchRange, threads: int, describe: Describe
-    ) -> list[Hypothesis]:
-        return search(
-            fixed,
-            moving,
-            within,
-            side_px=self.side_px,
-            angle_step_deg=self.angle_step_deg,
-            scale_step=self.scale_step,
-            keep=self.found,
-            threads=threads,
-            describe=describe,
-        )
-
 
 BY_HAND = Pass(side_px=300, angle_step_deg=5.0, scale_step=1.12, found=16, refined=8, kept=6)
 QUICK = Pass(side_px=200, angle_step_deg=6.0, scale_step=1.15, found=8, refined=4, kept=3)
@@ -52,11 +38,54 @@ DRAWN = Pass(side_px=240, angle_step_deg=6.0, scale_step=1.15, found=16, refined
 """Where moving shows a small part of fixed, the right pose is far down the drawn search's list."""
 
 
+class Look:
+    """A pass over the fields that `describe` makes.
+
+    It remembers its last answers: where a second matcher is asked about the same views, near and everywhere, it need
+    not look again.
+    """
+
+    def __init__(self, how: Pass, describe: Describe = edges) -> None:
+        self._how, self._describe = how, describe
+        self._answers: deque[tuple[View, View, tuple, list[Hypothesis]]] = deque(maxlen=2)
+
+    def __call__(self, fixed: View, moving: View, within: SearchRange, threads: int) -> list[Hypothesis]:
+        """The refined poses that are handed on, best first."""
+        where = within.key
+        for one, other, there, poses in self._answers:
+            if one is fixed and other is moving and there == where:
+                return poses
+        poses = self._found(fixed, moving, within, threads)
+        self._answers.append((fixed, moving, where, poses))
+        return poses
+
+    def _found(self, fixed: View, moving: View, within: SearchRange, threads: int) -> list[Hypothesis]:
+        how = self._how
+        found = search(
+            fixed,
+            moving,
+            within,
+            side_px=how.side_px,
+            angle_step_deg=how.angle_step_deg,
+            scale_step=how.scale_step,
+            keep=how.found,
+            threads=threads,
+            describe=self._describe,
+        )
+        coarse, fine = Refiner(fixed, moving, LEVELS[:1]), Refiner(fixed, moving, LEVELS[1:])
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            nearby = list(pool.map(coarse, found))
+            # The search's own order and the refined one fail on different pairs: both have a say.
+            chosen = distinct(_in_turn(_by_score(nearby), nearby), moving, limit=how.refined, apart=0.0)
+            refined = _by_score(pool.map(fine, chosen))
+        return distinct(refined, moving, limit=how.kept, apart=0.04)
+
+
 class Structural:
     """
     Args:
         name: what it is called.
-        by_hand: how hand-made fields are searched.
+        by_hand: the look at hand-made fields.
         fields: draws further fields to search by.
         otherwise: as `Matcher.otherwise`.
     """
@@ -64,27 +93,19 @@ class Structural:
     def __init__(
         self,
         name: str = "structural",
-        by_hand: Pass = BY_HAND,
+        by_hand: Look | None = None,
         fields: Describe | None = None,
         otherwise: Callable[[], Matcher] | None = None,
     ) -> None:
         self.name, self._fields, self.otherwise = name, fields, otherwise
-        self._passes = [(by_hand, edges)] if fields is None else [(by_hand, edges), (DRAWN, fields)]
+        self._looks = [by_hand or Look(BY_HAND)] + ([] if fields is None else [Look(DRAWN, fields)])
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
         """Matches without correspondences: its evidence is the image as a whole. Nothing is drawn: no seed."""
         if not (says_something(fixed) and says_something(moving)):
             return Matches()
-        coarse, fine = Refiner(fixed, moving, LEVELS[:1]), Refiner(fixed, moving, LEVELS[1:])
-        kept: list[Hypothesis] = []
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            for one, describe in self._passes:
-                nearby = list(pool.map(coarse, one(fixed, moving, within, threads, describe)))
-                # The search's own order and the refined one fail on different pairs: both have a say.
-                chosen = distinct(_in_turn(_by_score(nearby), nearby), moving, limit=one.refined, apart=0.0)
-                refined = _by_score(pool.map(fine, chosen))
-                kept += distinct(refined, moving, limit=one.kept, apart=0.04)
-        # What both searches find is measured once.
+        kept = [pose for look in self._looks for pose in look(fixed, moving, within, threads)]
+        # What both looks find is measured once.
         poses = distinct(_by_score(kept), moving, limit=len(kept), apart=0.02)
         return Matches(tuple(poses), Correspondences.empty(), self._fields)
 
