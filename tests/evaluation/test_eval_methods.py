@@ -185,6 +185,17 @@ def test_the_command_line_names_matchers_and_leaves_controls_out(eval_cli, folde
     }
 
 
+def test_a_name_that_the_recipe_describes_means_what_is_described(eval_cli, folder):
+    answer = "import json, sys; json.dump([[1, 0, 6], [0, 1, 4], [0, 0, 1]], open(sys.argv[1], 'w'))"
+    (folder / "answer.py").write_text(answer)
+    ours = f"{{matcher: program, name: ours, command: '{sys.executable} {folder}/answer.py {{output}} {{fixed}} {{moving}}'}}"
+    (folder / "r.yaml").write_text(f"manifest: [pairs.jsonl]\nmatchers: [mi, {ours}]\n")
+    assert eval_cli("--matchers", "ours", "--no-controls") == ExitCode.OK
+    results = json.loads((folder / "r.results.json").read_text())
+    assert list(results["matchers"]) == ["ours"]
+    assert results["matchers"]["ours"]["sets"]["pairs"]["success"]["3"]["value"] == 100
+
+
 def test_an_unknown_name_is_two_and_nothing_has_run(eval_cli, folder):
     assert eval_cli("--matchers", "identity,sitf") == ExitCode.USAGE
     assert eval_cli("--matchers", "identity", "--matcher", "centre") == ExitCode.USAGE

@@ -63,6 +63,13 @@ class Changes:
         if self.matcher:
             more["matchers"] = ()
         elif self.matchers:
-            more["matchers"] = tuple(name.strip() for name in self.matchers.split(",") if name.strip())
+            named = (name.strip() for name in self.matchers.split(","))
+            more["matchers"] = tuple(_as_described(name, recipe) for name in named if name)
         more = {name: value for name, value in more.items() if value is not None}
         return dataclasses.replace(recipe, register=register, **more)
+
+
+def _as_described(name: str, recipe: EvalRecipe):
+    """What the recipe says of the matcher that its tables call `name`; the name where it says nothing."""
+    described = (spec for spec in recipe.matchers if not isinstance(spec, str) and (spec.name or spec.matcher) == name)
+    return next(described, name)
