@@ -10,6 +10,7 @@ from xmatch.alignment import align, corner_distance, refit, similar
 from xmatch.correspondences import Correspondences
 from xmatch.framing import Frame
 from xmatch.matchers import Hypothesis, Matches, SearchRange
+from xmatch.matchers.ties import NARROW, WIDE
 from xmatch.modelling import model
 from xmatch.raster import View
 from xmatch.registration import RegisterOptions
@@ -79,6 +80,22 @@ def test_mirrored_guesses_stay_mirrored():
     found = align(FIXED, mirrored, guesses(AWAY.after(to_fixed(at))), polish=True, seed=0, threads=1)
     assert np.linalg.det(found.best.matrix[:2, :2]) < 0
     assert distance(found.best.matrix, to_fixed(at)) < 0.6
+
+
+def test_wide_windows_are_tried_where_narrow_ones_disagree_and_a_polish_last(monkeypatch):
+    asked = []
+
+    def wary(fixed, moving, matrix, seed, windows):
+        asked.append(windows)
+        tied, share = refit(fixed, moving, matrix, seed, windows)
+        return tied, share if windows in trusted else 0.1
+
+    monkeypatch.setattr("xmatch.alignment.refit", wary)
+    for trusted, wanted in (([NARROW, WIDE], [NARROW]), ([WIDE], [NARROW, WIDE]), ([], [NARROW, WIDE])):
+        found = align(FIXED, MOVING, guesses(AWAY.after(TRUE)), polish=True, seed=0, threads=1)
+        assert asked == wanted and distance(found.best.matrix) < 0.8
+        assert ("polish" in {found.best.made_by, *found.agreement}) == (not trusted)
+        asked.clear()
 
 
 def test_a_flat_moving_image_leaves_the_guess_and_no_tie_points():

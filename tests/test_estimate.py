@@ -124,7 +124,12 @@ def test_the_held_out_error_is_the_noise_of_the_points():
     found = estimate(points, moving_size=SIZE)
     assert found.heldout_px["similarity"] == pytest.approx(0.71, rel=0.1)
     assert found.heldout_px["translation"] > 3 * found.heldout_px["similarity"]
-    assert estimate(points, "affine", moving_size=SIZE).heldout_px.keys() == {"affine"}
+
+
+def test_where_there_is_one_kind_nothing_is_held_out():
+    points, _ = matches(KNOWN["similarity"], n=500, outliers=0.3, noise_px=0.5)
+    assert estimate(points, "affine", moving_size=SIZE).heldout_px == {}
+    assert estimate(points, "tps", moving_size=SIZE).heldout_px.keys() == {"tps"}
 
 
 def test_residuals_and_inliers_are_those_of_the_transform():

@@ -12,14 +12,15 @@ from xmatch.estimate import estimate
 from xmatch.matchers import Hypothesis, Matches
 from xmatch.matchers.measures import Judge
 from xmatch.matchers.search import distinct
-from xmatch.matchers.ties import tie_points
+from xmatch.matchers.ties import NARROW, WIDE, Windows, tie_points
 from xmatch.raster import View
 
 JUDGED = 18
 SHARPENED, CLOSE = 2, 4.0
 """Poses that are sharpened at most, and how near they must come to the best judged one."""
-TRUSTED_SHARE = 0.3
-"""Tie points that agree, of all; from here on their fit is taken as it is."""
+TRUSTED = ((NARROW, 0.3), (WIDE, 0.2))
+"""Windows of tie points, tried in this order, and the share of them that must agree for their fit to be taken as it is.
+Wide ones find each other where little runs alike, and say less exactly where."""
 TIE_TOLERANCE_PX = 2.0
 FORWARD_BACKWARD_PX = 1.5
 
@@ -119,19 +120,25 @@ def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, polish
 
     Tie points are the more exact (lab log), but need local structure in both images; a polish needs none.
     """
-    tied, share = refit(fixed, moving, start.matrix, seed)
-    if tied is not None and share >= TRUSTED_SHARE:
+    candidates = [start]
+    for windows, trusted_share in TRUSTED:
+        tied, share = refit(fixed, moving, start.matrix, seed, windows)
+        if tied is None:
+            continue
         candidate = _judged(judge, tied, "ties")
-        return [start, replace(candidate, standing=max(candidate.standing, start.standing + 1e-6))]
-    candidates = [start] if tied is None else [start, _judged(judge, tied, "ties")]
+        if share >= trusted_share:
+            return [start, replace(candidate, standing=max(candidate.standing, start.standing + 1e-6))]
+        candidates.append(candidate)
     if polisher is not None:
         candidates.append(_judged(judge, polisher(start.matrix)[0], "polish"))
     return candidates
 
 
-def refit(fixed: View, moving: View, matrix: np.ndarray, seed: int) -> tuple[np.ndarray | None, float]:
+def refit(
+    fixed: View, moving: View, matrix: np.ndarray, seed: int, windows: Windows = NARROW
+) -> tuple[np.ndarray | None, float]:
     """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
-    ties, there_and_back = tie_points(fixed, moving, matrix)
+    ties, there_and_back = tie_points(fixed, moving, matrix, windows)
     steady = ties[there_and_back < FORWARD_BACKWARD_PX]
     if len(steady) < 8:
         return None, 0.0

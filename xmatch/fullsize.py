@@ -11,12 +11,14 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.estimate import estimate
 from xmatch.io.source import Source
-from xmatch.matchers.ties import tie_points
+from xmatch.matchers.ties import Windows, tie_points
 from xmatch.transforms import Transform, compose
 from xmatch.views import framing, make_view, warped_view
 
 TILE_PX = 192
 TILES_ACROSS = 8
+FEW = Windows(48, 8, 3)
+"""Tie points of a tile."""
 STEP = 3.0
 """Ratio of neighbouring resolutions: ties reach 8 px, so that an error of 2 px stays within reach at the next one."""
 WORTH_IT = 1.4
@@ -107,7 +109,7 @@ def _tile(fixed: Source, moving: Source, transform: Transform, centre: np.ndarra
 
 def _match_tile(tile):
     here, laid = tile
-    ties, there_and_back = tie_points(here, laid, np.eye(3), window_px=48, reach_px=8, across=3)
+    ties, there_and_back = tie_points(here, laid, np.eye(3), FEW)
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
     kept = ties[steady]
 

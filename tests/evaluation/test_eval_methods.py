@@ -188,7 +188,8 @@ def test_the_command_line_names_matchers_and_leaves_controls_out(eval_cli, folde
 def test_a_name_that_the_recipe_describes_means_what_is_described(eval_cli, folder):
     answer = "import json, sys; json.dump([[1, 0, 6], [0, 1, 4], [0, 0, 1]], open(sys.argv[1], 'w'))"
     (folder / "answer.py").write_text(answer)
-    ours = f"{{matcher: program, name: ours, command: '{sys.executable} {folder}/answer.py {{output}} {{fixed}} {{moving}}'}}"
+    command = f"{sys.executable} {folder}/answer.py {{output}} {{fixed}} {{moving}}"
+    ours = f"{{matcher: program, name: ours, command: '{command}'}}"
     (folder / "r.yaml").write_text(f"manifest: [pairs.jsonl]\nmatchers: [mi, {ours}]\n")
     assert eval_cli("--matchers", "ours", "--no-controls") == ExitCode.OK
     results = json.loads((folder / "r.results.json").read_text())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_views import inverted, pose, scene, seen_from, view
 
-from xmatch.matchers.ties import tie_points
+from xmatch.matchers.ties import NARROW, WIDE, Windows, tie_points
 
 SIDE = 160
 
@@ -54,7 +54,7 @@ def test_ties_follow_a_bend_that_no_single_pose_can(image):
 
 
 def test_fixed_positions_are_pixel_centres_of_a_lattice_inside_the_view(image):
-    ties, _ = tie_points(view(image), view(image), np.eye(3), window_px=32, reach_px=4, across=5)
+    ties, _ = tie_points(view(image), view(image), np.eye(3), Windows(32, 4, 5))
     assert len(ties) == 25
     assert (ties.fixed_xy % 1 == 0.5).all()
     assert (ties.fixed_xy > 16).all() and (ties.fixed_xy < SIDE - 16).all()
@@ -63,7 +63,7 @@ def test_fixed_positions_are_pixel_centres_of_a_lattice_inside_the_view(image):
 def test_windows_lie_where_both_views_are_valid(image):
     left, top = np.zeros((2, SIDE, SIDE), bool)
     left[:, :110], top[:110] = True, True
-    ties, _ = tie_points(view(image, left), view(image, top), np.eye(3), window_px=32)
+    ties, _ = tie_points(view(image, left), view(image, top), np.eye(3), Windows(32, 8, 12))
     assert len(ties) > 10
     # At most 30 % of a window may be missing.
     assert (ties.fixed_xy < 110 + 0.3 * 32 - 16 + 1).all()
@@ -74,6 +74,17 @@ def test_ties_on_chance_are_less_sure_and_come_back_less_often(image):
     chance = tie_points(view(image), view(scene(SIDE, SIDE, seed=10)), np.eye(3))
     assert chance[0].certainty.mean() < 0.6 * right[0].certainty.mean()
     assert (chance[1] < 1.5).mean() < 0.8 < (right[1] < 1.5).mean()
+
+
+def test_wide_windows_find_each_other_in_noise_that_narrow_ones_drown_in(image):
+    wide_image = scene(2 * SIDE, 2 * SIDE, seed=9)
+    noise = 3 * wide_image.std() * np.random.default_rng(1).normal(size=wide_image.shape).astype(np.float32)
+    fixed, moving = view(wide_image), view(cv2.GaussianBlur(wide_image + noise, (0, 0), 1.0))
+    within = []
+    for windows in (NARROW, WIDE):
+        ties, _ = tie_points(fixed, moving, pose(2 * SIDE, 2 * SIDE, shift=(3, -2)), windows)
+        within.append((error_px(ties, np.eye(3)) < 2).mean())
+    assert within[1] > within[0] + 0.1
 
 
 @pytest.mark.parametrize("case", ["small", "apart", "invalid"])

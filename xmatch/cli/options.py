@@ -151,7 +151,7 @@ class Matching:
             _MATCHING,
             "--matcher",
             help="auto (structural, then xmatch-fields where it is not sure; or what --weights are for), structural, "
-            "structural-fast, xmatch-fields, xmatch-small, sift or mi.",
+            "xmatch-fields, xmatch-small, sift or mi.",
         ),
     ] = "auto"
     weights: Annotated[

@@ -55,7 +55,8 @@ class Estimate:
     kind: str
     """Kind of the transform; what was asked for when there is none."""
     heldout_px: dict[str, float] = field(default_factory=dict)
-    """kind -> error (root mean square, capped) at inliers that the fit did not see, fixed px, for each kind tried."""
+    """kind -> error (root mean square, capped) at inliers that the fit did not see, fixed px, for each kind that there
+    was to choose from; empty where there was no choice."""
 
 
 def estimate(
@@ -140,6 +141,8 @@ def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: flo
 
 def _choose(points: Points, kinds: list[str], tolerance_px: float, seed: int) -> tuple[str, Model, dict[str, float]]:
     """The stiffest kind that no freer one clearly beats on `points`, its model, and every kind's held-out error."""
+    if len(kinds) == 1 and kinds[0] != "tps":  # how smooth a spline is remains to be chosen
+        return kinds[0], ESTIMATORS[kinds[0]], {}
     if len(points) > JUDGES:
         points = points[np.sort(np.random.default_rng(seed).choice(len(points), JUDGES, replace=False))]
     block, fold = folds(points.moving_xy, seed)

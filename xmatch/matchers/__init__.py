@@ -126,13 +126,6 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
-def _fast(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import QUICK, Look, Structural
-
-    _no_weights("structural-fast", weights)
-    return Structural("structural-fast", Look(QUICK))
-
-
 def _fields(weights: str | None, device: str) -> Matcher:
     from xmatch.matchers.structural import Structural
     from xmatch.matchers.weights import open_fields
@@ -169,7 +162,6 @@ def _no_weights(name: str, weights: str | None) -> None:
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
     "auto": _auto,
     "structural": _structural,
-    "structural-fast": _fast,
     "xmatch-fields": _fields,
     "xmatch-small": _dense,
     "sift": _sift,

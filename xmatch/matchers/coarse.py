@@ -1,6 +1,6 @@
 """Fields that poses are searched by: where edges run and how much edge there is, fine detail pooled into cells.
 
-A search that takes turns of 5 degrees and scales of 12 % cannot use what moves by less than a cell, but an edge that is
+A search that takes turns of 6 degrees and scales of 15 % cannot use what moves by less than a cell, but an edge that is
 found in a small image is not the sum of the edges found in a large one: fine texture cancels out when an image is
 reduced, and does not when its fields are. So fields are made at three times the resolution that is correlated.
 """

@@ -27,7 +27,7 @@ class Level:
     steps: int
 
 
-LEVELS = (Level(120, 1.5, 6), Level(240, 1.0, 6))
+LEVELS = (Level(120, 2.5, 12), Level(240, 1.5, 12))
 
 
 class Refiner:

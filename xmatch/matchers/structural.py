@@ -32,8 +32,7 @@ class Pass:
     kept: int
 
 
-BY_HAND = Pass(side_px=300, angle_step_deg=5.0, scale_step=1.12, found=16, refined=8, kept=6)
-QUICK = Pass(side_px=200, angle_step_deg=6.0, scale_step=1.15, found=8, refined=4, kept=3)
+BY_HAND = Pass(side_px=200, angle_step_deg=6.0, scale_step=1.15, found=8, refined=4, kept=3)
 DRAWN = Pass(side_px=240, angle_step_deg=6.0, scale_step=1.15, found=16, refined=16, kept=12)
 """Where moving shows a small part of fixed, the right pose is far down the drawn search's list."""
 

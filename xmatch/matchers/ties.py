@@ -6,9 +6,10 @@ freer transform is called for.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-import scipy.fft
 
 from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
@@ -20,15 +21,27 @@ MIN_COVER = 0.7
 """Share of a window that must be valid in both images."""
 
 
+@dataclass(frozen=True)
+class Windows:
+    side_px: int
+    """Of fixed view px."""
+    reach_px: int
+    """How far each may move."""
+    across: int
+    """Windows along the longer side of the fixed view."""
+
+
+NARROW = Windows(48, 8, 12)
+WIDE = Windows(72, 10, 14)
+
+
 def tie_points(
-    fixed: View, moving: View, matrix: np.ndarray, *, window_px: int = 48, reach_px: int = 8, across: int = 12
+    fixed: View, moving: View, matrix: np.ndarray, windows: Windows = NARROW
 ) -> tuple[Correspondences, np.ndarray]:
     """Windows on a regular lattice, matched forward and backward around the pose `matrix`.
 
     Args:
-        matrix: (3, 3) moving view px -> fixed view px, corner-counted, right to within `reach_px`.
-        window_px: side of a window, fixed view px.
-        across: windows along the longer side of the fixed view.
+        matrix: (3, 3) moving view px -> fixed view px, corner-counted, right to within the windows' reach.
 
     Returns:
         Correspondences in view px, certainty in [0, 1] being the forward correlation's height above its surroundings,
@@ -40,59 +53,51 @@ def tie_points(
     pose = matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
     here = structure(fixed.image, fixed.valid)
     there = turned(structure(*small), to_centre_matrix(pose)[:2], size)
-    centres = _lattice(here.valid * there.valid, window_px, reach_px, across)
+    centres = _lattice(here.valid * there.valid, windows)
     if len(centres) == 0:
         return Correspondences.empty(), np.zeros(0)
-    forward, certainty = _displacements(here, there, centres, window_px, reach_px)
-    backward, _ = _displacements(there, here, centres, window_px, reach_px)
+    forward, certainty = _displacements(here, there, centres, windows)
+    backward, _ = _displacements(there, here, centres, windows)
     # Moving content at c + d looks like fixed content at c; the way back should undo it.
     fixed_xy = centres + 0.5
     moving_xy = _apply(np.linalg.inv(matrix), fixed_xy + forward)
     return Correspondences(fixed_xy, moving_xy, certainty), np.linalg.norm(forward + backward, axis=1)
 
 
-def _lattice(cover: np.ndarray, window_px: int, reach_px: int, across: int) -> np.ndarray:
+def _lattice(cover: np.ndarray, windows: Windows) -> np.ndarray:
     """(N, 2) centres (x, y) of windows that lie inside the image and are valid enough in both."""
     height, width = cover.shape
-    margin = window_px // 2 + reach_px
+    margin = windows.side_px // 2 + windows.reach_px
     if min(height, width) <= 2 * margin:
         return np.zeros((0, 2))
-    step = max(4.0, (max(height, width) - 2 * margin) / max(across - 1, 1))
+    step = max(4.0, (max(height, width) - 2 * margin) / max(windows.across - 1, 1))
     columns, rows = (int((n - 2 * margin) / step) + 1 for n in (width, height))
     xs = np.linspace(margin, width - margin, columns) if columns > 1 else np.array([width / 2])
     ys = np.linspace(margin, height - margin, rows) if rows > 1 else np.array([height / 2])
     centres = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).round().astype(int)
-    share = cv2.boxFilter(cover, cv2.CV_32F, (window_px, window_px))
+    share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
     return centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER].astype(np.float64)
 
 
 def _displacements(
-    fixed: Structure, moving: Structure, centres: np.ndarray, window_px: int, reach_px: int
+    fixed: Structure, moving: Structure, centres: np.ndarray, windows: Windows
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""
-    half, side = window_px // 2, window_px + 2 * reach_px
-    taper = np.outer(np.hanning(window_px + 2)[1:-1], np.hanning(window_px + 2)[1:-1]).astype(np.float32)[..., None]
-    template = np.zeros((len(centres), side, side, fixed.fields.shape[2]), np.float32)
-    region = np.zeros_like(template)
+    side, reach = windows.side_px, windows.reach_px
+    half = side // 2
+    taper = np.outer(np.hanning(side + 2)[1:-1], np.hanning(side + 2)[1:-1]).astype(np.float32)
+    # How much of moving lies under the taper, for every place at once.
+    square = np.einsum("hwc,hwc->hw", moving.fields, moving.fields)
+    energy = cv2.filter2D(square, cv2.CV_32F, taper, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
+    surface = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
     for i, (x, y) in enumerate(centres.astype(int)):
-        inner = fixed.fields[y - half : y - half + window_px, x - half : x - half + window_px] * taper
-        template[i, reach_px : reach_px + window_px, reach_px : reach_px + window_px] = inner
-        top, left = y - half - reach_px, x - half - reach_px
-        region[i] = moving.fields[top : top + side, left : left + side]
-    spectrum = scipy.fft.rfft2(region, axes=(1, 2)) * np.conj(scipy.fft.rfft2(template, axes=(1, 2)))
-    product = scipy.fft.irfft2(spectrum.sum(axis=3), (side, side), axes=(1, 2))
-    span = np.arange(-reach_px, reach_px + 1)
-    product = product[:, span[:, None], span[None, :]]
-    weight = np.zeros((side, side), np.float32)
-    weight[reach_px : reach_px + window_px, reach_px : reach_px + window_px] = taper[..., 0]
-    energy = scipy.fft.irfft2(
-        scipy.fft.rfft2((region**2).sum(axis=3), axes=(1, 2)) * np.conj(scipy.fft.rfft2(weight)),
-        (side, side),
-        axes=(1, 2),
-    )[:, span[:, None], span[None, :]]
-    own = np.sqrt((template**2).sum(axis=(1, 2, 3)))[:, None, None]
-    surface = product / (own * np.sqrt(np.maximum(energy, 1e-6)) + 1e-6)
-    return _peaks(surface, reach_px)
+        top, left = y - half, x - half
+        template = fixed.fields[top : top + side, left : left + side] * taper[..., None]
+        region = moving.fields[top - reach : top + side + reach, left - reach : left + side + reach]
+        product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
+        around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]
+        surface[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
+    return _peaks(surface, reach)
 
 
 def _peaks(surface: np.ndarray, reach_px: int) -> tuple[np.ndarray, np.ndarray]:
