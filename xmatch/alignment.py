@@ -116,10 +116,8 @@ def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
 
 
 def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, polisher, seed: int) -> list[Candidate]:
-    """The candidate, and what tie points or, where too few of them agree, mutual information makes of it.
-
-    Tie points are the more exact (lab log), but need local structure in both images; a polish needs none.
-    """
+    """The candidate, and what tie points or, where too few of them agree and it is wanted, mutual information makes of
+    it, which needs no local structure and is less exact (lab log)."""
     candidates = [start]
     for windows, trusted_share in TRUSTED:
         tied, share = refit(fixed, moving, start.matrix, seed, windows)

@@ -35,7 +35,8 @@ class RegisterOptions:
     """Scale changes tried: 1/this to this (on top of what georeferencing or spacing says)."""
     mirror: bool = False
     """Try mirrored images too."""
-    polish: bool = True
+    polish: bool = False
+    """Let mutual information have a try where tie points disagree; slower, and of SRIF's pairs none became better."""
     view_px: int = 640
     """Longest side of what the matcher sees."""
     seed: int = 0

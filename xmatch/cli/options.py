@@ -174,8 +174,9 @@ class Matching:
     ] = 2.0
     mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
     polish: Annotated[
-        bool, _option(_MATCHING, "--polish/--no-polish", help="Refine the estimate by mutual information.")
-    ] = True
+        bool,
+        _option(_MATCHING, "--polish/--no-polish", help="Also refine by mutual information where tie points disagree."),
+    ] = False
 
     def options(self, reading: Reading, running: Running) -> RegisterOptions:
         from xmatch.registration import RegisterOptions
