@@ -27,9 +27,9 @@ To add a result, run `xmatch eval` from a clean checkout, with paths that say no
 into that folder.
 
 - `srif-crop` is the one to look at: SRIF's validation pairs, cut so that no border tells the answer. `-default` is what
-  `xmatch register` does unless told otherwise, `-peers` what others do.
+  `xmatch register` does unless told otherwise, `-peers` and `-peers-intensity` what others do.
 - `srif-published`: the same pairs as they were published. Their black borders repeat the answer (`border-fit`), and the
-  truth of Optical-Map is that nothing moves (`identity`).
+  truth of Optical-Map is that nothing moves (`identity`). `-noise`: the border declared nodata and filled with noise.
 - `aligned`: real pairs of other sensors, medical ones among them, turned by up to 180 degrees and scaled by up to 2 by
   chance. Neither matchers nor verdicts were fitted to them. They lie on each other only as well as whoever aligned
   them: 1 to 3 px of theirs, more at the corners of a turned canvas; for SPECT and MRI nobody knows.
@@ -40,9 +40,43 @@ Pairs ran two at a time on two cores that often did other work as well: compare 
 """
 
 
+SUMMARISED = ("srif-crop", "srif-published", "aligned")
+"""Pairs whose results, files called so and so-and-so-much-more, are first shown side by side."""
+
+
 def page(results: dict[str, dict[str, Any]]) -> str:
     """docs/benchmarks.md of the results, by name."""
-    return "\n".join([HEAD, *(section(name, document) for name, document in results.items())])
+    overviews = [overview(pairs, results) for pairs in SUMMARISED]
+    return "\n".join([HEAD, *filter(None, overviews), *(section(name, part) for name, part in results.items())])
+
+
+def overview(pairs: str, results: dict[str, dict[str, Any]]) -> str:
+    """All that was measured on the same pairs, a line each, best first; controls once; "" where nothing was."""
+    names = [name for name in results if name == pairs or name.startswith(f"{pairs}-")]
+    if not names:
+        return ""
+    rows, sets = {}, sorted({s for name in names for part in results[name]["matchers"].values() for s in part["sets"]})
+    for name in names:
+        for matcher, part in results[name]["matchers"].items():
+            control = part["kind_of_method"] == "control"
+            rows.setdefault((matcher, "" if control else name), part)
+    order = sorted(rows, key=lambda row: -rows[row]["mean"]["success"]["10"]["value"])
+    lines = [
+        f"## {pairs}, side by side",
+        "",
+        "Below 10 px, %; the last columns are AUC@5 and seconds a pair, means over the sets.",
+        "",
+        f"| matcher | result | {' | '.join(sets)} | mean | AUC@5 | s/pair |",
+        f"| --- | --- |{' --- |' * (len(sets) + 3)}",
+    ]
+    for matcher, name in order:
+        part = rows[matcher, name]
+        shares = [part["sets"][s]["success"]["10"] if s in part["sets"] else None for s in sets]
+        cells = ["-" if share is None else f"{share['value']:.0f}" for share in shares]
+        mean, seconds = part["mean"], part["mean"]["seconds_per_pair"]
+        cells += [f"{mean['success']['10']['value']:.1f}", f"{mean['auc']['5']['value']:.1f}", f"{seconds:.3g}"]
+        lines.append(f"| {matcher} | {f'[{name}](#{name})' if name else 'control'} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
 
 
 def section(name: str, document: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import re
 import jsonschema
 import pytest
 
-from benchmarks.write_tables import PAGE, RESULTS, ROOT, page, read
+from benchmarks.write_tables import PAGE, RESULTS, ROOT, overview, page, read
 from xmatch.evaluation.datasets import DATASETS
 
 SCHEMA = json.loads((ROOT / "benchmarks" / "results.schema.json").read_text())
@@ -60,6 +60,16 @@ def test_a_result_of_code_that_nobody_can_get_is_noticed(key, value):
     document["certificate"]["runs"][0][key] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, SCHEMA)
+
+
+def test_results_on_the_same_pairs_stand_side_by_side_best_first_and_controls_once():
+    text = overview("srif-crop", COMMITTED)
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    names = [row[0].removeprefix("| ") for row in rows]
+    assert names.count("truth") == 1 and {"auto", "rift", "mutual-information"} <= set(names)
+    shares = [float(row[-3]) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert overview("no such pairs", COMMITTED) == ""
 
 
 def test_the_table_of_data_sets_names_all_that_can_be_read():
