@@ -13,7 +13,7 @@ READY := .venv/.ready
 PAIRS ?= pairs
 OUT ?= registered
 
-# measure, pretrain-small: the folder that relative paths of their recipes start from. adapt-tables: where srif-* are.
+# measure, pretrain-*: the folder that relative paths of their recipes start from. adapt-tables: where srif-* are.
 DATA ?= data
 # adapt-tables: the weights that are adapted, a path or the name of a model.
 WEIGHTS ?= xmatch-small
@@ -49,7 +49,10 @@ bench: $(READY)   ## write docs/benchmarks.md anew from benchmarks/results
 measure: $(READY) ## measure on the pairs of recipes/eval-srif-*.yaml, found under DATA
 	for recipe in recipes/eval-srif-*.yaml; do $(BIN)/xmatch eval $$recipe --data $(DATA) || [ $$? -eq 8 ] || exit 1; done
 
-pretrain-small: $(READY) ## train the small matcher on images found under DATA, into runs/; goes on where it stopped
+pretrain-fields: $(READY) ## train the network that comes with the package, as it was trained, into runs/; goes on where it stopped
+	$(BIN)/xmatch pretrain recipes/pretrain-fields.yaml --data $(DATA)
+
+pretrain-small: $(READY) ## train the small dense matcher on images found under DATA, into runs/; goes on where it stopped
 	$(BIN)/xmatch pretrain recipes/pretrain-small.yaml --data $(DATA)
 
 adapt-tables: $(READY) ## adapt on SRIF, found under DATA, as the few-shot paper's tables want; goes on where it stopped
@@ -67,4 +70,4 @@ clean:            ## remove what was made here
 	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench measure pretrain-small adapt-tables register-folder sample-data clean
+.PHONY: help venv demo test lint bench measure pretrain-fields pretrain-small adapt-tables register-folder sample-data clean
