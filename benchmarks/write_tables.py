@@ -27,12 +27,14 @@ To add a result, run `xmatch eval` from a clean checkout, with paths that say no
 into that folder.
 
 - `srif-crop` is the one to look at: SRIF's validation pairs, cut so that no border tells the answer. `-default` is what
-  `xmatch register` does unless told otherwise, `-peers` and `-peers-intensity` what others do.
+  `xmatch register` does unless told otherwise, `-settings` how exact and how fast the three ways to look are
+  (similarities, one thread, the first 20 pairs of each set), `-peers` and `-peers-intensity` what others do.
 - `srif-published`: the same pairs as they were published. Their black borders repeat the answer (`border-fit`), and the
   truth of Optical-Map is that nothing moves (`identity`). `-noise`: the border declared nodata and filled with noise.
 - `aligned`: real pairs of other sensors, medical ones among them, turned by up to 180 degrees and scaled by up to 2 by
   chance. Neither matchers nor verdicts were fitted to them. They lie on each other only as well as whoever aligned
   them: 1 to 3 px of theirs, more at the corners of a turned canvas; for SPECT and MRI nobody knows.
+  `-peers`: 8 of each kind.
 - `samples` are the two pairs of this repository, drawn by programs: they show what a result looks like, not what to
   expect of real sensors.
 
