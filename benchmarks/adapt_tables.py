@@ -6,6 +6,9 @@
 DATA holds srif-published/<set>/{train,val}/pairs.jsonl and srif-crop alike. Every job is one `xmatch adapt` and one
 measurement, saved as one JSON; jobs that are saved are not done again: the same command goes on. tables.json has
 the mean and the range over the draws. Corner error of moving as in `xmatch eval`; the truth is good to 1 to 2 px.
+
+Two errors are measured: of the network's own answer, which is what the paper measures, and of the registration that
+follows, in which candidates without a network have a say too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from xmatch.adaptation.poses import POSES
 from xmatch.alignment import align
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode, XmatchError
@@ -33,7 +38,7 @@ from xmatch.matchers import Matcher
 from xmatch.metrics import auc, corner_error_px
 from xmatch.modelling import model
 from xmatch.registration import RegisterOptions
-from xmatch.transforms import homography
+from xmatch.transforms import Linear, homography
 
 SETS = ("Optical-Infrared", "Optical-Map", "Optical-Depth", "Optical-SAR", "Optical-Optical", "Nighttime")
 FORMS = ("published", "crop")
@@ -49,8 +54,10 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "pl-ema-f": {"pseudo": "pl-ema-f"},
     "fixed": {"threshold": {"kind": "fixed"}},
     "freematch": {"threshold": {"kind": "freematch"}},
+    "verdicts": {"trust_verdicts": True},
 }
-"""Name -> keys of the recipe that are changed; "pl-f" is the paper's method."""
+"""Name -> keys of the recipe that are changed; "pl-f" is the paper's method; "verdicts" is ours."""
+MEASURED = ("own", "registered")
 STUDIED = ("pl-f", "sft")
 """Switches of the study of difficulty."""
 NOISE = (0.0, 0.08, 0.12, 0.18, 0.26, 0.38)
@@ -70,9 +77,14 @@ class Job:
     geometry: int = 0
 
     @property
-    def name(self) -> str:
+    def data(self) -> str:
+        """Which pairs."""
         hard = f"-noise{self.noise}-geometry{self.geometry}" if self.noise or self.geometry else ""
-        return f"{self.form}-{self.set}-{self.shots}shot-draw{self.draw}-{self.switch}{hard}"
+        return f"{self.form}-{self.set}{hard}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.data}-{self.shots}shot-draw{self.draw}-{self.switch}"
 
 
 def main() -> None:
@@ -103,7 +115,8 @@ def main() -> None:
     tables = summary(args.output)
     (args.output / "tables.json").write_text(json.dumps(tables, indent=1) + "\n")
     for row in tables:
-        print(f"{row['name']:60} " + "  ".join(f"@{t} {row['auc'][str(t)]['mean']:5.1f}" for t in THRESHOLDS_PX))
+        told = (f"{m} @{t} {row[f'{m}_auc'][str(t)]['mean']:5.1f}" for m in MEASURED for t in THRESHOLDS_PX)
+        print(f"{row['name']:50} " + "  ".join(told))
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
@@ -122,7 +135,7 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
-    """Adapt, then measure; of an adaptation that was refused, the untouched weights are what a user would keep."""
+    """Adapt, then measure what came of it, refused or not."""
     root = args.data / f"srif-{job.form}" / job.set
     with tempfile.TemporaryDirectory() as scratch:
         train, val = (root / part for part in ("train", "val"))
@@ -131,7 +144,12 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         recipe = Path(scratch) / "recipe.json"
         recipe.write_text(json.dumps(changed(args.recipe, SWITCHES[job.switch])))
         weights = args.output / "weights" / f"{job.name}.safetensors"
-        weights.parent.mkdir(exist_ok=True)
+        # Pairs lie as they lie, whatever is learned from them: they are registered once.
+        kept, here = args.output / "poses" / f"{job.data}.json", weights.with_suffix(".run") / POSES
+        for folder in (kept.parent, here.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        if kept.exists():
+            shutil.copy(kept, here)
         command = [sys.executable, "-m", "xmatch.cli", "adapt", train, "--labelled", job.shots, "-o", weights, "--json"]
         command += ["--weights", args.weights, "--recipe", recipe, "--seed", job.draw, "--device", args.device]
         command += ["--threads", args.threads, "--overwrite", "--quiet"]
@@ -139,10 +157,10 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         told = json.loads(done.stdout)
         if done.returncode not in (ExitCode.OK, ExitCode.UNTRUSTED):
             raise SystemExit(f"{job.name}: {told['error']['message']}")
+        if here.exists():
+            shutil.copy(here, kept)
         result = {"job": dataclasses.asdict(job), "adapted": told}
-        result["errors_px"] = measured(told["output"], val, args)
-        if not told["better"]:
-            result["kept_errors_px"] = measured(args.weights, val, args)
+        result |= measured(told["output"], val, args)
     return result
 
 
@@ -158,8 +176,8 @@ def changed(recipe: Path | None, changes: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def measured(weights: str, folder: Path, args: argparse.Namespace) -> list[float | None]:
-    """Corner error of every pair of a folder, fixed px; None where nothing was found."""
+def measured(weights: str, folder: Path, args: argparse.Namespace) -> dict[str, list[float | None]]:
+    """Corner errors of every pair of a folder, fixed px; None where nothing was found."""
     from xmatch.adaptation.base import open_base
     from xmatch.adaptation.pairs import find_pairs
     from xmatch.training.objectives import load_objective
@@ -171,17 +189,24 @@ def measured(weights: str, folder: Path, args: argparse.Namespace) -> list[float
     matcher = base.family.matcher(network, device)
     pairs = find_pairs(folder).labelled[: args.limit]
     options = RegisterOptions(threads=args.threads, device=device)
-    return [error_of(matcher, pair, options) for pair in pairs]
+    both = [errors_of(matcher, pair, options) for pair in pairs]
+    return {name: [errors[i] for errors in both] for i, name in enumerate(MEASURED)}
 
 
-def error_of(matcher: Matcher, pair, options: RegisterOptions) -> float | None:
+def errors_of(matcher: Matcher, pair, options: RegisterOptions) -> tuple[float | None, float | None]:
+    """Of the network's own answer, and of the registration."""
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
         size = moving.header.width, moving.header.height
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
-    aligned = align(frame.fixed, frame.moving, found, polish=True, seed=0, threads=options.threads)
-    transform = None if aligned is None else model(aligned, frame, options).transform
-    return None if transform is None else corner_error_px(transform, pair.truth, *size)
+    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
+    own = registered = None
+    if len(found.correspondences):
+        own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
+    if aligned is not None:
+        registered = model(aligned, frame, options).transform
+    transforms = (own, registered)
+    return tuple(None if t is None else corner_error_px(t, pair.truth, *size) for t in transforms)
 
 
 def untouched(args: argparse.Namespace) -> None:
@@ -192,7 +217,7 @@ def untouched(args: argparse.Namespace) -> None:
             if not saved.exists():
                 errors = measured(args.weights, args.data / f"srif-{form}" / name / "val", args)
                 job = {"form": form, "set": name, "shots": None, "draw": 0, "switch": "untouched"}
-                saved.write_text(json.dumps({"job": job, "errors_px": errors}, indent=1) + "\n")
+                saved.write_text(json.dumps({"job": job, **errors}, indent=1) + "\n")
 
 
 def harder(folder: Path, into: Path, job: Job) -> Path:
@@ -245,11 +270,11 @@ def summary(folder: Path) -> list[dict[str, Any]]:
     for key, results in groups.items():
         job = json.loads(key)
         name = " ".join(str(value) for value in job.values() if value not in (0, None))
-        rows.append({"name": name, **job, "draws": len(results), "auc": spread([r["errors_px"] for r in results])})
-        refused = [r for r in results if "kept_errors_px" in r]
-        rows[-1]["refused"] = len(refused)
-        if refused:
-            rows[-1]["auc_of_what_is_kept"] = spread([r.get("kept_errors_px", r["errors_px"]) for r in results])
+        rows.append({"name": name, **job, "draws": len(results)})
+        rows[-1] |= {f"{measure}_auc": spread([r[measure] for r in results]) for measure in MEASURED}
+        told = [r["adapted"] for r in results if "adapted" in r]
+        rows[-1]["refused"] = sum(not each["better"] for each in told)
+        rows[-1]["minutes"] = [each["minutes"] for each in told]
     return rows
 
 

@@ -239,7 +239,7 @@ def test_a_signal_during_the_search_ends_it_and_keeps_what_was_found(options, tm
         os.kill(os.getpid(), signal.SIGTERM)
         return [], []
 
-    monkeypatch.setattr("xmatch.adaptation.adapt.lay_pairs", signalled)
+    monkeypatch.setattr("xmatch.adaptation.material.lay_pairs", signalled)
     with pytest.raises(XmatchError, match="interrupted") as caught:
         adapt(options())
     assert caught.value.exit_code == ExitCode.TERMINATED and caught.value.code == "interrupted"

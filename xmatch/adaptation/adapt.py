@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,15 @@ from xmatch.adaptation.draws import Batches, held_batches
 from xmatch.adaptation.evidence import Row, labelled_score, unlabelled_score
 from xmatch.adaptation.guard import Guard
 from xmatch.adaptation.low_rank import additions, merged
+from xmatch.adaptation.material import Judges, Material, prepare
 from xmatch.adaptation.objective import FewShot
 from xmatch.adaptation.origin import Origin
 from xmatch.adaptation.outputs import LAST, Targets, write_weights
-from xmatch.adaptation.pairs import Pair, Unusable
-from xmatch.adaptation.poses import POSES, lay_pairs
+from xmatch.adaptation.poses import POSES
 from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
-from xmatch.adaptation.scenes import Scene, read_scenes
 from xmatch.adaptation.verdicts import accepted
-from xmatch.errors import ExitCode, InputError, UsageError, XmatchError
+from xmatch.errors import ExitCode, UsageError
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
@@ -65,6 +62,8 @@ class Adapted:
     """0: better; 4: not better; 130, 143: stopped before it was known."""
     outcome: Outcome
     collected: Collected
+    judges: Judges
+    """What the held-out pairs are."""
     base: Base
     untouched: list[Row]
     """Of the weights it began with; the first row has the score that counts."""
@@ -95,7 +94,7 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
     """
     begun = time.monotonic()
     recipe, targets = options.recipe, Targets.of(options.output)
-    if options.asked.labelled == 0 and recipe.pseudo == NONE:
+    if options.asked.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
         raise UsageError("without labelled pairs and pseudo-labels there is nothing to learn from")
     device = choose_device(options.device)
     base = open_base(options.matcher, options.weights)
@@ -133,72 +132,30 @@ class _Adaptation:
         if not self.options.resume:
             for path in (*checkpoints(self.folder), *(self.folder / n for n in (HISTORY, VALIDATION, POSES, LAST))):
                 path.unlink(missing_ok=True)
-        held, labelled, unlabelled = self._scenes(stop)
-        guard = Guard(self._measure(held), self.recipe.guard.gain)
+        material = prepare(
+            self.collected,
+            self.recipe,
+            self.folder,
+            threads=self.threads,
+            talk=self.talk,
+            stop=stop,
+            until=self.half_time,
+        )
+        self.collected = material.collected
+        guard = Guard(self._measure(material), self.recipe.guard.gain)
         parts = {"confidence": self.objective, "guard": guard, "origin": Origin(self.base, self.collected)}
         run = Run(self.recipe, self.objective, self.base.config, self.device, Processes(), parts)
         self._begin(run, guard)
         if self.recipe.pseudo in OF_A_TEACHER:
             teacher = run.averaged_model()
             self.objective.teacher = lambda: run.averaged_model(into=teacher)
-        feed = Inline(Batches(labelled, unlabelled, self.recipe, self.device), self.device)
+        batches = Batches(material.labelled, material.unlabelled, self.recipe, self.device)
+        feed = Inline(batches, self.device)
         course = Course(self._shown, self._export, guard.check, self.recipe.guard.every)
         outcome = train(run, feed, course, self.folder, stop=stop, deadline=self.deadline, talk=self.talk)
         if outcome.stopped == "time":
             guard.check(run)
-        return self._end(guard, outcome, held)
-
-    def _scenes(self, stop: StopRequest) -> tuple[list[Scene], list[Scene], list[Scene]]:
-        """Held-out, labelled and unlabelled scenes."""
-        collected, recipe = self.collected, self.recipe
-        held, labelled, bad = [], [], []
-        for pairs, into in ((collected.held_labelled, held), (collected.labelled, labelled)):
-            scenes, unusable = read_scenes([(pair, pair.truth) for pair in pairs], True, recipe)
-            into += scenes
-            bad += unusable
-        wanted = collected.held_unlabelled + (collected.unlabelled if recipe.pseudo != NONE else ())
-        laid, lost = self._laid(wanted, stop)
-        keys = {pair.key for pair in collected.held_unlabelled}
-        unlabelled: list[Scene] = []
-        for of_held, into in ((True, held), (False, unlabelled)):
-            chosen = [(pair, pose) for pair, pose in laid if (pair.key in keys) == of_held]
-            scenes, unusable = read_scenes(chosen, False, recipe)
-            into += scenes
-            bad += unusable
-        for row in (*lost, *bad):
-            self.talk.warn(f"passed over: {row.where}: {row.reason}")
-        self.collected = dataclasses.replace(collected, unusable=(*collected.unusable, *lost, *bad))
-        self._check_scenes(held, labelled, unlabelled, [*lost, *bad])
-        return held, labelled, unlabelled
-
-    def _check_scenes(self, held: list, labelled: list, unlabelled: list, bad: Sequence[Unusable]) -> None:
-        """Raise InputError when what can be read is less than what is needed."""
-        names = {scene.name for scene in labelled}
-        asked = len(self.collected.labelled)
-        told = f" ({bad[0].where}: {bad[0].reason})" if bad else ""
-        if len(names) < asked:
-            raise InputError(f"{len(names)} of {asked} labelled pairs can be read{told}")
-        if not labelled and not unlabelled:
-            raise InputError(f"no pair can be read{told}")
-        if not held:
-            raise InputError(f"none of the pairs that were held out can be read{told}")
-
-    def _laid(self, pairs: Sequence[Pair], stop: StopRequest) -> tuple[list, list[Unusable]]:
-        matcher = None
-        if self.recipe.pose == "search":
-            matcher = self._matcher(self.base.tensors)
-        laid = lay_pairs(
-            pairs,
-            matcher,
-            self.folder,
-            seed=self.recipe.seed,
-            threads=self.threads,
-            progress=lambda share: self.talk.progress("look for a start", share),
-            asked_to_stop=lambda: stop.exit_code is not None or time.monotonic() > self.half_time,
-        )
-        if stop.exit_code is not None:
-            raise _Interrupted(stop.exit_code)
-        return laid
+        return self._end(guard, outcome, material)
 
     def _matcher(self, tensors: dict[str, torch.Tensor]):
         """The matcher around a network without additions."""
@@ -206,19 +163,17 @@ class _Adaptation:
         network.load_state_dict(tensors)
         return self.base.family.matcher(network, str(self.device))
 
-    def _measure(self, held: Sequence[Scene]):
-        """What the guard asks: errors of held-out labelled pairs, else agreement of unlabelled ones."""
-        of_truth = held_batches(held, self.recipe) if held[0].labelled else ()
-        of_none = () if of_truth else held_batches(held, self.recipe)
-        known = [scene for scene in held if scene.places is not None]
-        shown: tuple[TrainingPairs, ...] = held_batches(known, self.recipe) if known else ()
+    def _measure(self, material: Material):
+        """What the guard asks: errors where there is a truth, if only of a registration; else agreement."""
+        held = held_batches(material.held, self.recipe)
+        shown: tuple[TrainingPairs, ...] = held_batches(material.known, self.recipe) if material.known else ()
 
         def measure(model: nn.Module) -> list[Row]:
-            if of_truth:
-                row = labelled_score(self.objective, model, of_truth, self.device)
-                return [{**row, "modalities": "held out, labelled"}]
-            row = unlabelled_score(model, of_none, self.device, self.recipe.finest)
-            rows = [{"modalities": "held out, unlabelled", **row}]
+            if material.judges == "unlabelled":
+                row = unlabelled_score(model, held, self.device, self.recipe.finest)
+            else:
+                row = labelled_score(self.objective, model, held, self.device)
+            rows = [{**row, "modalities": f"held out, {material.judges}"}]
             if shown:  # never asked by the guard: the truth of unlabelled pairs is for the report
                 told = labelled_score(self.objective, model, shown, self.device)
                 rows.append({**told, "modalities": "held out, truth known"})
@@ -251,12 +206,12 @@ class _Adaptation:
         write_weights(path, merged(run.average.values()), self, run.step, run.seconds, {}, warn)
         return path
 
-    def _end(self, guard: Guard, outcome: Outcome, held: Sequence[Scene]) -> Adapted:
-        common = (outcome, self.collected, self.base, guard.untouched, guard.best)
+    def _end(self, guard: Guard, outcome: Outcome, material: Material) -> Adapted:
+        common = (outcome, self.collected, material.judges, self.base, guard.untouched, guard.best)
         if outcome.stopped == "signal" or not guard.best:
             return Adapted(outcome.exit_code, *common, None, None, None)
         after = merged(guard.weights)
-        verdicts = self._verdicts(after) if self.recipe.guard.verdicts and not held[0].labelled else None
+        verdicts = self._verdicts(after) if self.recipe.guard.verdicts and material.judges != "labelled" else None
         better = guard.better and (verdicts is None or verdicts["after"] >= verdicts["before"])
         numbers = {"before": guard.before, "after": guard.best, "verdicts": verdicts, "better": better}
         paths = self.targets.of_weights(better, low_rank=bool(self.recipe.lora_rank))
@@ -266,7 +221,7 @@ class _Adaptation:
             write_weights(path, additions(guard.weights), *writing, overwrite=True, low_rank=True)
         from xmatch.adaptation.overlays import overlays
 
-        shown = overlays(held, self.base.tensors, after, self)
+        shown = overlays(material.held, self.base.tensors, after, self)
         code = ExitCode.OK if better else ExitCode.UNTRUSTED
         return Adapted(code, *common, verdicts, better, paths[0], shown)
 
@@ -282,13 +237,3 @@ class _Adaptation:
                 progress=lambda share, name=name: self.talk.progress(f"verdicts {name}", share),
             )
         return {**found, "of": len(pairs)}
-
-
-class _Interrupted(XmatchError):
-    """A signal came before there was anything to train."""
-
-    code = "interrupted"
-
-    def __init__(self, exit_code: ExitCode) -> None:
-        super().__init__("interrupted; starts that were found are kept", hint="the same command goes on")
-        self.exit_code = exit_code

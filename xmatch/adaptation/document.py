@@ -29,7 +29,7 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
         "reason": reason(adapted),
         "output": adapted.weights and str(adapted.weights),
         "run": str(Targets.of(options.output).run_folder),
-        "evidence": f"held-out {'labelled' if collected.held_labelled else 'unlabelled'} pairs",
+        "evidence": f"held-out {adapted.judges} pairs",
         "before": adapted.before,
         "best": adapted.best,
         "verdicts": adapted.verdicts,
@@ -58,8 +58,7 @@ def reason(adapted: Adapted) -> str:
     if adapted.better is None:
         return "It was stopped before the result could be judged; the same command goes on."
     before, after = (float(row["score"]) for row in (adapted.before, adapted.best))
-    what = "labelled" if adapted.collected.held_labelled else "unlabelled"
-    measured = f"Held-out {what} pairs score {after:.1f} instead of {before:.1f}"
+    measured = f"Held-out {adapted.judges} pairs score {after:.1f} instead of {before:.1f}"
     if adapted.verdicts is None:
         return measured + "."
     counts = adapted.verdicts

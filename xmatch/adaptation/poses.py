@@ -1,17 +1,21 @@
-"""Where moving roughly lies on fixed in unlabelled pairs, as the untouched matcher sees it. Found once and kept.
+"""Where moving lies on fixed in unlabelled pairs, as a registration sees it. Found once and kept.
 
 A matcher that tolerates any turn needs no such start; ours lives inside a search, and learns what the search leaves.
+What the verdict accepts is also a truth of a kind, which no weights had a say in.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xmatch.adaptation.pairs import Pair, Unusable
+from xmatch.adaptation.verdicts import placed
 from xmatch.errors import XmatchError
 from xmatch.framing import frame_pair
 from xmatch.io import open_source
@@ -21,10 +25,17 @@ from xmatch.registration import RegisterOptions
 from xmatch.transforms import Linear, Transform
 
 POSES = "poses.json"
-VIEW_PX = 400
-"""Longest side of what is searched: a rough place is enough."""
 
-Laid = tuple[Pair, Transform]
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A pair and a guess of how it lies."""
+
+    pair: Pair
+    transform: Transform
+    """Moving px -> fixed px."""
+    accepted: bool
+    """Whether the registration is to be trusted."""
 
 
 def lay_pairs(
@@ -37,12 +48,12 @@ def lay_pairs(
     progress: Callable[[float], object] = lambda share: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Laid], list[Unusable]]:
-    """Each pair with a guess of the map moving px -> fixed px, and those for which there is none.
+    """Each pair as it is registered, and those that nothing can be found for.
 
     Guesses are saved after each pair, so that a session that goes on does not search again.
 
     Args:
-        matcher: searches; None: centre on centre, at the scale that the files state.
+        matcher: registers; None: centre on centre, at the scale that the files state, and nothing is accepted.
         asked_to_stop: a search ends early when this is so, with what it has.
     """
     known = _read(folder / POSES)
@@ -59,34 +70,32 @@ def lay_pairs(
         if isinstance(answer, str):
             unusable.append(Unusable(pair.where, answer))
         else:
-            laid.append((pair, Linear(np.array(answer), "affine")))
+            laid.append(Laid(pair, Linear(np.array(answer["moving_to_fixed"]), "affine"), answer["accepted"]))
     return laid, unusable
 
 
-def _guess(pair: Pair, matcher: Matcher | None, seed: int, threads: int) -> list[list[float]] | str:
-    """A (3, 3) matrix, or why there is none."""
+def _guess(pair: Pair, matcher: Matcher | None, seed: int, threads: int) -> dict[str, Any] | str:
+    """A (3, 3) matrix of corner-counted px and whether it is accepted, or why there is none."""
     try:
-        with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-            frame = frame_pair(fixed, moving, RegisterOptions(view_px=VIEW_PX))
         if matcher is None:
-            pose = _centred(frame.within.centre, frame.fixed, frame.moving, frame.within.near)
-        else:
-            found = matcher(frame.fixed, frame.moving, frame.within, seed=seed, threads=threads).hypotheses
-            if not found:
-                return "the search finds nothing in common to start from"
-            pose = found[0].matrix
+            return {"moving_to_fixed": _centred(pair).tolist(), "accepted": False}
+        found = placed(matcher, pair, seed=seed, threads=threads)
     except XmatchError as error:
         return str(error)
-    return (frame.fixed.to_pixel @ pose @ np.linalg.inv(frame.moving.to_pixel)).tolist()
+    if found is None:
+        return "the search finds nothing in common to start from"
+    return {"moving_to_fixed": found.matrix.tolist(), "accepted": found.accepted}
 
 
-def _centred(centre: np.ndarray, fixed, moving, near: bool) -> np.ndarray:
+def _centred(pair: Pair) -> np.ndarray:
     """The middle of the search range; its shift means something only where georeferencing gave it."""
-    pose = np.array(centre)
-    if not near:
-        middle = np.array([moving.width / 2, moving.height / 2])
-        pose[:2, 2] = np.array([fixed.width / 2, fixed.height / 2]) - pose[:2, :2] @ middle
-    return pose
+    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
+        frame = frame_pair(fixed, moving, RegisterOptions())
+    pose = np.array(frame.within.centre)
+    if not frame.within.near:
+        middle = np.array([frame.moving.width / 2, frame.moving.height / 2])
+        pose[:2, 2] = np.array([frame.fixed.width / 2, frame.fixed.height / 2]) - pose[:2, :2] @ middle
+    return frame.fixed.to_pixel @ pose @ np.linalg.inv(frame.moving.to_pixel)
 
 
 def _read(path: Path) -> dict:

@@ -127,10 +127,12 @@ class AdaptRecipe:
     fitted: FittedKind = "homography"
     """Kind of map that pl-t fits."""
     pose: Literal["search", "centre"] = "search"
-    """How an unlabelled pair is laid before it is warped: as the untouched matcher's search finds it, or centre on
-    centre as it came, as in the paper."""
+    """How an unlabelled pair is laid before it is warped: as a registration by structure finds it, or centre on centre
+    as it came, as in the paper."""
     augment: dict[str, float] = field(default_factory=dict)
     """Fields of `AUGMENTATION` to be changed."""
+    trust_verdicts: bool = False
+    """Unlabelled pairs whose registration is accepted count as labelled by it; not in the paper. Needs pose: search."""
     flip: bool = True
     """Both images of a pair together."""
     swap: bool = True
@@ -170,6 +172,8 @@ class AdaptRecipe:
             raise ValueError("pl-t fits one transform to a pair: augment.elastic must be 0")
         if self.lora_rank and self.batch_norm == "trained":
             raise ValueError("low-rank additions do not hold statistics: batch_norm must be frozen with lora_rank")
+        if self.trust_verdicts and self.pose != "search":
+            raise ValueError("trust_verdicts needs registrations: pose must be search")
         self.stages[0]  # whose sizes are checked there
 
     @property

@@ -1,8 +1,11 @@
-"""How many held-out pairs register so well that the verdict accepts them: evidence that the matcher did not make."""
+"""Registrations of pairs without labels, and whether the verdict accepts them: evidence the network did not make."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from xmatch.adaptation.pairs import Pair
 from xmatch.alignment import align
@@ -14,6 +17,35 @@ from xmatch.registration import RegisterOptions
 from xmatch.verdict import gather, judge
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where a registration lays moving."""
+
+    matrix: np.ndarray
+    """(3, 3) moving px -> fixed px, a similarity."""
+    accepted: bool
+    """Whether it is to be trusted."""
+
+
+def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed | None:
+    """The registration of a pair at its views' resolution; None where nothing can be matched.
+
+    Raises:
+        XmatchError: the files cannot be read or registered.
+    """
+    options = RegisterOptions(seed=seed, threads=threads)
+    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
+        frame = frame_pair(fixed, moving, options)
+    matches = matcher(frame.fixed, frame.moving, frame.within, seed=seed, threads=threads)
+    alignment = align(frame.fixed, frame.moving, matches, polish=options.polish, seed=seed, threads=threads)
+    if alignment is None:
+        return None
+    evidence = gather(alignment, frame.fixed, frame.moving, seed)
+    verdict = judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None)
+    matrix = frame.fixed.to_pixel @ alignment.best.matrix @ np.linalg.inv(frame.moving.to_pixel)
+    return Placed(matrix, verdict.accepted)
+
+
 def accepted(
     matcher: Matcher,
     pairs: Sequence[Pair],
@@ -22,26 +54,13 @@ def accepted(
     threads: int,
     progress: Callable[[float], object] = lambda share: None,
 ) -> int:
-    """How many of `pairs` a registration with this matcher is trusted for, at the views' resolution."""
-    options = RegisterOptions(seed=seed, threads=threads)
+    """How many of `pairs` a registration with this matcher is trusted for."""
     count = 0
     for number, pair in enumerate(pairs):
-        count += _is_accepted(matcher, pair, options)
+        try:
+            found = placed(matcher, pair, seed=seed, threads=threads)
+        except XmatchError:
+            found = None
+        count += found is not None and found.accepted
         progress((number + 1) / len(pairs))
     return count
-
-
-def _is_accepted(matcher: Matcher, pair: Pair, options: RegisterOptions) -> bool:
-    try:
-        with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-            frame = frame_pair(fixed, moving, options)
-    except XmatchError:
-        return False
-    matches = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
-    alignment = align(
-        frame.fixed, frame.moving, matches, polish=options.polish, seed=options.seed, threads=options.threads
-    )
-    if alignment is None:
-        return False
-    evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
-    return judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted

@@ -1,4 +1,4 @@
-"""The learned matcher: poses that structure or learned fields propose, each matched densely, the surest one first.
+"""The learned matcher: poses that structure proposes, each matched densely, the surest one first.
 
 A pose is matched on moving as it would look under it, so that the network sees small motion only and no black corners
 that it would take for content: what is not valid is masked out.
@@ -6,8 +6,7 @@ that it would take for content: what is not valid is masked out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain, zip_longest
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,17 +15,15 @@ from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.matchers import MIN_SIDE_PX, Hypothesis, Matches, SearchRange, says_something
-from xmatch.matchers.fields import search_fields
 from xmatch.matchers.network import Network
-from xmatch.matchers.search import distinct, resized, search
+from xmatch.matchers.search import distinct, resized
+from xmatch.matchers.structural import BY_HAND, Look
 from xmatch.raster import View
 
-STRUCTURE = {"side_px": 140, "angle_step_deg": 4.0, "scale_step": 1.09, "keep": 24}
-FIELDS = {"side_px": 128, "angle_step_deg": 24.0, "scale_step": 1.42, "keep": 16}
 SIDE_PX = 256
 """Poses are matched on fixed views of about so many px squared."""
-MATCHED, KEPT = 12, 4
-"""Poses matched densely, and handed on."""
+PROPOSED = replace(BY_HAND, kept=4)
+"""The search that proposes poses."""
 MIN_CERTAINTY = 0.1
 TOLERANCE_PX = 4.0
 """Of working px: how far cells may lie from the pose that they agree on."""
@@ -48,24 +45,21 @@ class Learned:
 
     def __init__(self, name: str, network: Network) -> None:
         self.name, self.network = name, network
+        self._look = Look(PROPOSED)
 
     def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
         """Hypotheses by the certainty that agrees with them, and the dense correspondences of the best one."""
         if not (says_something(fixed) and says_something(moving)):
             return Matches()
+        proposed = self._look(fixed, moving, within, threads)
         with self.network.threads(threads):
-            lists = (
-                search(fixed, moving, within, threads=threads, **STRUCTURE),
-                search_fields(self.network, fixed, moving, within, **FIELDS),
-            )
-            proposed = [pose for pose in chain(*zip_longest(*lists)) if pose is not None]
-            proposed = distinct(proposed, moving, limit=MATCHED, apart=0.04)
             matched = self._matched(fixed, moving, proposed, within, seed)
         if not matched:
-            return Matches(tuple(proposed[:KEPT]))
+            return Matches(tuple(proposed))
         matched.sort(key=lambda found: -found[0].score)
-        kept = distinct([pose for pose, _ in matched], moving, limit=KEPT, apart=0.04)
-        return Matches(tuple(kept), matched[0][1])
+        better = distinct([pose for pose, _ in matched], moving, limit=len(matched), apart=0.02)
+        # What was proposed stays: where the network is wrong, the judge sees it.
+        return Matches((*better, *proposed), matched[0][1])
 
     def _matched(
         self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,22 +17,6 @@ from xmatch.models.matcher import MULTIPLE, Encoded
 
 FINEST = 2
 """Stride of the last refinement: half a view pixel is as exact as tie points can use."""
-
-
-MIN_COVER = 0.7
-"""Share of a cell that must be valid."""
-
-
-@dataclass(frozen=True, eq=False)
-class Fields:
-    """Descriptors whose products say how alike two cells are."""
-
-    values: Tensor
-    """(B, C, h, w), 0 where not covered."""
-    cover: Tensor
-    """(B, h, w), 1 where the cell shows something."""
-    stride: int
-    """Px a cell."""
 
 
 class Network:
@@ -58,16 +41,6 @@ class Network:
         """Features of images of one shape."""
         image, valid = self._batch(images, np.float32), self._batch(masks, bool)
         return self.model.encode(image, valid, finest=finest)
-
-    @torch.inference_mode()
-    def fields(self, images: list[np.ndarray], masks: list[np.ndarray]) -> Fields:
-        """What each cell of images of one shape looks like, by itself."""
-        encoded = self.encode(images, masks, finest=16)
-        values = F.normalize(self.model.descriptors.lateral(encoded.eighth).float(), dim=1)
-        cover = (F.avg_pool2d(encoded.valid.float(), 8) > MIN_COVER).float()
-        # Without the mean two images do not match for being made of the same stuff.
-        mean = (values * cover).sum((2, 3), keepdim=True) / cover.sum((2, 3), keepdim=True).clamp(min=1)
-        return Fields(((values - mean) * cover).cpu(), cover[:, 0].cpu(), 8)
 
     @torch.inference_mode()
     def match(self, fixed: Encoded, image: np.ndarray, mask: np.ndarray) -> Correspondences:

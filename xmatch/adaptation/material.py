@@ -1,0 +1,132 @@
+"""What an adaptation learns from, and what it is judged by: the scenes of all pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from xmatch.adaptation.collect import Collected
+from xmatch.adaptation.pairs import Unusable
+from xmatch.adaptation.poses import Laid, lay_pairs
+from xmatch.adaptation.pseudo import NONE
+from xmatch.adaptation.recipe import AdaptRecipe
+from xmatch.adaptation.scenes import Scene, read_scenes
+from xmatch.errors import ExitCode, InputError, XmatchError
+from xmatch.matchers import load_matcher
+from xmatch.training.loop import Talk
+from xmatch.training.signals import StopRequest
+
+LAID_BY = "structural"
+"""Matcher whose registrations lay pairs that have no truth; it has no weights."""
+LEAST_TRUSTED = 2
+"""Held-out pairs whose registration is accepted, for them to be judges."""
+
+Judges = Literal["labelled", "registered", "unlabelled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    labelled: tuple[Scene, ...]
+    unlabelled: tuple[Scene, ...]
+    held: tuple[Scene, ...]
+    """The guard's."""
+    judges: Judges
+    """What these are: labelled pairs; unlabelled ones as accepted registrations lay them; unlabelled ones."""
+    known: tuple[Scene, ...]
+    """Held-out unlabelled pairs whose truth is known: for the report alone."""
+    collected: Collected
+    """What was asked for, with what could not be used."""
+
+
+class Interrupted(XmatchError):
+    """A signal came before there was anything to train."""
+
+    code = "interrupted"
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__("interrupted; starts that were found are kept", hint="the same command goes on")
+        self.exit_code = exit_code
+
+
+def prepare(
+    collected: Collected,
+    recipe: AdaptRecipe,
+    folder: Path,
+    *,
+    threads: int,
+    talk: Talk,
+    stop: StopRequest,
+    until: float = float("inf"),
+) -> Material:
+    """Read all pairs; lay those without a truth as registrations do.
+
+    Args:
+        folder: of the run; registrations are kept there.
+        until: `time.monotonic()` at which the search for starts ends, with what it has.
+
+    Raises:
+        InputError: what can be read is less than what is needed.
+        Interrupted: `stop` was asked for.
+    """
+    unusable: list[Unusable] = []
+
+    def read(pairs: Sequence[tuple], labelled: bool) -> list[Scene]:
+        scenes, bad = read_scenes(pairs, labelled, recipe)
+        unusable.extend(bad)
+        return scenes
+
+    labelled = read([(pair, pair.truth) for pair in collected.labelled], True)
+    held = read([(pair, pair.truth) for pair in collected.held_labelled], True)
+    judges: Judges = "labelled"
+    learns = collected.unlabelled if recipe.pseudo != NONE or recipe.trust_verdicts else ()
+    laid, lost = lay_pairs(
+        (*collected.held_unlabelled, *learns),
+        load_matcher(LAID_BY) if recipe.pose == "search" else None,
+        folder,
+        seed=recipe.seed,
+        threads=threads,
+        progress=lambda share: talk.progress("look for a start", share),
+        asked_to_stop=lambda: stop.exit_code is not None or time.monotonic() > until,
+    )
+    if stop.exit_code is not None:
+        raise Interrupted(stop.exit_code)
+    unusable.extend(lost)
+    keys = {pair.key for pair in collected.held_unlabelled}
+    apart, rest = ([one for one in laid if (one.pair.key in keys) == of_held] for of_held in (True, False))
+    known: list[Scene] = []
+    if apart:
+        every = read(_guessed(apart), False)
+        known = [scene for scene in every if scene.places is not None]
+        trusted = [one for one in apart if one.accepted]
+        judges = "registered" if len(trusted) >= LEAST_TRUSTED else "unlabelled"
+        held = every if judges == "unlabelled" else read(_guessed(trusted), True)
+    if recipe.trust_verdicts:
+        labelled += read(_guessed([one for one in rest if one.accepted]), True)
+        rest = [one for one in rest if not one.accepted]
+    unlabelled = read(_guessed(rest), False) if recipe.pseudo != NONE else []
+    for row in unusable:
+        talk.warn(f"passed over: {row.where}: {row.reason}")
+    collected = replace(collected, unusable=(*collected.unusable, *unusable))
+    _check(collected, held, labelled, unlabelled, unusable)
+    return Material(tuple(labelled), tuple(unlabelled), tuple(held), judges, tuple(known), collected)
+
+
+def _guessed(laid: Sequence[Laid]) -> list[tuple]:
+    return [(one.pair, one.transform) for one in laid]
+
+
+def _check(collected: Collected, held: list, labelled: list, unlabelled: list, bad: Sequence[Unusable]) -> None:
+    """Raise InputError when what can be read is less than what is needed."""
+    names = {scene.name for scene in labelled}
+    read = sum(pair.name in names for pair in collected.labelled)
+    asked = len(collected.labelled)
+    told = f" ({bad[0].where}: {bad[0].reason})" if bad else ""
+    if read < asked:
+        raise InputError(f"{read} of {asked} labelled pairs can be read{told}")
+    if not labelled and not unlabelled:
+        raise InputError(f"no pair can be read{told}")
+    if not held:
+        raise InputError(f"none of the pairs that were held out can be read{told}")
