@@ -22,7 +22,7 @@ COUNT = 12
 
 @pytest.fixture
 def prepared(tmp_path, monkeypatch):
-    """Scenes of twelve pairs, two of them labelled; registrations are the truth, and accepted where `accept` says so."""
+    """Scenes of twelve pairs, two of them labelled; registrations are true, and accepted where `accept` says so."""
     pairs = write_pairs(tmp_path / "pairs", COUNT, COUNT)
 
     def make(accept, recipe: AdaptRecipe = RECIPE, labelled: int = 2) -> material.Material:

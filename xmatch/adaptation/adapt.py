@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from xmatch.adaptation.poses import POSES
 from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
-from xmatch.errors import ExitCode, UsageError
+from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
@@ -43,7 +43,8 @@ class Options:
 
     asked: Asked
     output: Path
-    recipe: AdaptRecipe = AdaptRecipe()
+    recipe: AdaptRecipe | None = None
+    """None: that of the family the weights belong to."""
     matcher: str = "xmatch-small"
     weights: str | None = None
     max_minutes: float | None = None
@@ -52,6 +53,8 @@ class Options:
     device: str = "auto"
     threads: int | None = None
     overwrite: bool = False
+    seed: int | None = None
+    """In place of the recipe's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,7 @@ class Adapted:
     exit_code: ExitCode
     """0: better; 4: not better; 130, 143: stopped before it was known."""
     outcome: Outcome
+    recipe: AdaptRecipe
     collected: Collected
     judges: Judges
     """What the held-out pairs are."""
@@ -93,24 +97,43 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         ResourceError: out of memory.
     """
     begun = time.monotonic()
-    recipe, targets = options.recipe, Targets.of(options.output)
-    if options.asked.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
-        raise UsageError("without labelled pairs and pseudo-labels there is nothing to learn from")
+    targets = Targets.of(options.output)
     device = choose_device(options.device)
     base = open_base(options.matcher, options.weights)
+    recipe = _recipe(options, base)
     targets.check(options.overwrite, [base.path])
     collected = collect(options.asked, recipe.guard, recipe.seed)
     for row in collected.unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
     with stop_on_signals() as stop, memory_told(recipe), held_folder(targets.run_folder, Processes()) as folder:
-        return _Adaptation(options, base, collected, folder, device, targets, talk, begun).run(stop)
+        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk, begun).run(stop)
+
+
+def _recipe(options: Options, base: Base) -> AdaptRecipe:
+    """The recipe that was asked for, or the family's own.
+
+    Raises:
+        UsageError: it is none for these weights and pairs.
+    """
+    recipe = options.recipe or base.family.recipe
+    if options.seed is not None:
+        recipe = replace(recipe, seed=options.seed)
+    if recipe.pseudo != NONE and not base.family.scales:
+        raise UsageError(
+            f"{base.metadata.architecture} predicts no warp, so it has no pseudo-labels",
+            hint=f"pseudo: {NONE}, with labelled pairs or trust_verdicts: true",
+        )
+    if options.asked.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
+        raise UsageError("without labelled pairs and pseudo-labels there is nothing to learn from")
+    return recipe
 
 
 class _Adaptation:
     def __init__(
         self,
         options: Options,
+        recipe: AdaptRecipe,
         base: Base,
         collected: Collected,
         folder: Path,
@@ -120,9 +143,9 @@ class _Adaptation:
         begun: float,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
-        self.recipe, self.targets, self.talk, self.collected = options.recipe, targets, talk, collected
+        self.recipe, self.targets, self.talk, self.collected = recipe, targets, talk, collected
         self.threads = options.threads or torch.get_num_threads()
-        self.objective = FewShot(load_objective(base.family.objective), options.recipe)
+        self.objective = FewShot(load_objective(base.family.objective), recipe, base.family.scales)
         limit = options.max_minutes
         self.deadline = None if limit is None else begun + 60 * limit
         # The search for a start may take half of the time; pairs that it does not come to are left out.
@@ -165,6 +188,12 @@ class _Adaptation:
 
     def _measure(self, material: Material):
         """What the guard asks: errors where there is a truth, if only of a registration; else agreement."""
+        if material.judges == "unlabelled" and not self.base.family.scales:
+            raise InputError(
+                "fewer than two of the held-out pairs register so that they can be trusted, and "
+                f"{self.base.metadata.architecture} cannot judge itself",
+                hint="give three labelled pairs",
+            )
         held = held_batches(material.held, self.recipe)
         shown: tuple[TrainingPairs, ...] = held_batches(material.known, self.recipe) if material.known else ()
 
@@ -207,7 +236,7 @@ class _Adaptation:
         return path
 
     def _end(self, guard: Guard, outcome: Outcome, material: Material) -> Adapted:
-        common = (outcome, self.collected, material.judges, self.base, guard.untouched, guard.best)
+        common = (outcome, self.recipe, self.collected, material.judges, self.base, guard.untouched, guard.best)
         if outcome.stopped == "signal" or not guard.best:
             return Adapted(outcome.exit_code, *common, None, None, None)
         after = merged(guard.weights)
@@ -219,9 +248,11 @@ class _Adaptation:
         write_weights(paths[0], after, *writing, overwrite=self.options.overwrite or not better)
         for path in paths[1:]:
             write_weights(path, additions(guard.weights), *writing, overwrite=True, low_rank=True)
-        from xmatch.adaptation.overlays import overlays
+        shown: tuple = ()
+        if self.base.family.scales:
+            from xmatch.adaptation.overlays import overlays
 
-        shown = overlays(material.held, self.base.tensors, after, self)
+            shown = overlays(material.held, self.base.tensors, after, self)
         code = ExitCode.OK if better else ExitCode.UNTRUSTED
         return Adapted(code, *common, verdicts, better, paths[0], shown)
 

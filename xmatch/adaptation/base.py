@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from xmatch.adaptation.pseudo import NONE
+from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoint_guard import sha256
 from xmatch.io.checkpoint_shelf import find_weights
@@ -24,17 +26,44 @@ def _learned(model: nn.Module, device: str) -> Matcher:
     return Learned("xmatch", Network(model, device))
 
 
+def _searching(model: nn.Module, device: str) -> Matcher:
+    from xmatch.matchers.describe import Drawn
+    from xmatch.matchers.structural import Structural
+
+    return Structural("xmatch-fields", fields=Drawn(model, device))
+
+
 @dataclass(frozen=True)
 class Family:
-    """An architecture that can be adapted: its network gives warp and certainty at several scales."""
+    """An architecture that can be adapted."""
 
     objective: str
     """Of its pretraining: a name in `xmatch.training.objectives.OBJECTIVES`."""
     matcher: Callable[[nn.Module, str], Matcher]
     """(network, device) -> the matcher around it."""
+    recipe: AdaptRecipe
+    """Of an adaptation for which none is given."""
+    scales: bool
+    """Whether it predicts warp and certainty at several scales, as pseudo-labels need. Others learn from labelled pairs
+    and from accepted registrations."""
 
 
-FAMILIES: dict[str, Family] = {"xmatch": Family("dense", _learned)}
+FIELDS = AdaptRecipe(
+    steps=400,
+    batch=8,
+    size=192,
+    pseudo=NONE,
+    trust_verdicts=True,
+    augment={"max_angle_deg": 180.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.03},
+    optimiser=AdaptOptimiser(lr=5e-4, encoder_lr=5e-4, warmup_steps=20, final_lr=0.05),
+    guard=GuardSpec(every=50),
+)
+"""The search takes any turn, so all are shown."""
+
+FAMILIES: dict[str, Family] = {
+    "xmatch": Family("dense", _learned, AdaptRecipe(), scales=True),
+    "xmatch-fields": Family("fields", _searching, FIELDS, scales=False),
+}
 """Architecture, as files of weights name it -> how it is adapted."""
 
 

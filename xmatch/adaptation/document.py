@@ -48,7 +48,7 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
             "path": str(adapted.base.path),
             "sha256": adapted.base.sha256,
         },
-        "recipe": options.recipe.as_dict(),
+        "recipe": adapted.recipe.as_dict(),
         "command": list(command),
     }
 

@@ -24,15 +24,17 @@ RIGHT_PX = 3.0
 
 
 class FewShot:
-    """An objective of `xmatch.training` whose network predicts warp and certainty at several scales, adapted.
+    """An objective of `xmatch.training`, adapted.
 
     Args:
         base: of the network's pretraining.
         recipe: of the adaptation.
+        scales: the network predicts warp and certainty at several scales; another one learns from labelled batches
+            alone, and by the loss of its pretraining.
     """
 
-    def __init__(self, base: Objective, recipe: AdaptRecipe) -> None:
-        self._base, self._recipe = base, recipe
+    def __init__(self, base: Objective, recipe: AdaptRecipe, scales: bool = True) -> None:
+        self._base, self._recipe, self._scales = base, recipe, scales
         self.architecture = base.architecture
         self.confidence = Confidence()
         self.teacher: Callable[[], nn.Module] | None = None
@@ -57,6 +59,8 @@ class FewShot:
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         if self._recipe.batch_norm == "frozen":
             _hold_statistics(model)
+        if not self._scales:
+            return self._base.step(model, batch, finest=finest)
         prediction = predicted(model, batch, finest)
         if isinstance(batch, Unlabelled):
             return self._unlabelled(prediction, batch, finest)

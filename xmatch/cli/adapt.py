@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,7 +81,7 @@ def adapt_command(
     chosen = Options(
         asked,
         output,
-        _recipe(recipe, seed),
+        _recipe(recipe),
         matcher,
         weights,
         max_minutes,
@@ -90,6 +89,7 @@ def adapt_command(
         parse_device(device),
         threads,
         overwrite,
+        seed,
     )
 
     def line(text: str) -> None:
@@ -128,12 +128,11 @@ def parse_labelled(text: str) -> int | Path:
     return path
 
 
-def _recipe(path: Path | None, seed: int | None) -> AdaptRecipe:
+def _recipe(path: Path | None) -> AdaptRecipe | None:
     from xmatch.adaptation.recipe import AdaptRecipe
     from xmatch.recipe import load_recipe
 
-    recipe = AdaptRecipe() if path is None else load_recipe(path, AdaptRecipe)
-    return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
+    return None if path is None else load_recipe(path, AdaptRecipe)
 
 
 def _stamp(better: bool | None) -> str:
