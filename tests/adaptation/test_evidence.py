@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from xmatch.adaptation.evidence import follow_distance_px, return_distance_px, turned, turns, unlabelled_score
+from xmatch.adaptation.evidence import (
+    fields_score,
+    follow_distance_px,
+    return_distance_px,
+    turned,
+    turns,
+    unlabelled_score,
+)
 from xmatch.adaptation.guard import Guard
 from xmatch.models import DenseWarp, Prediction
 from xmatch.models.geometry import cell_centres
@@ -110,3 +117,29 @@ def test_as_good_as_before_is_not_better_and_a_gain_may_be_asked_for():
         assert not guard.better
         guard.check(run)
         assert guard.better == better
+
+
+class Sure:
+    """An objective whose loss is known, and that draws numbers as `Fields` does."""
+
+    def __init__(self, loss: float) -> None:
+        self.loss = loss
+
+    def step(self, model, batch, *, finest=1):
+        return {"total": torch.tensor(self.loss) + 0 * torch.rand(1)[0]}
+
+    def errors(self, model, batch):
+        return tuple(torch.tensor([2.0]) for _ in range(len(batch)))
+
+
+def test_fields_are_judged_by_the_probability_of_the_truth_and_leave_chance_as_it_was():
+    square = torch.rand(2, 1, SIDE, SIDE)
+    valid = torch.ones(2, 1, SIDE, SIDE, dtype=torch.bool)
+    flow = cell_centres(SIDE, SIDE, torch.zeros(1))[None].expand(2, -1, -1, -1)
+    batch = TrainingPairs(square, valid, square, valid, flow, valid[:, 0], (("a", "b"),) * 2, ("x", "y"))
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    row = fields_score(Sure(0.5), nn.Identity(), [batch, batch], torch.device("cpu"))
+    assert row["score"] == pytest.approx(100 * 2.718281828**-0.5, abs=1e-2)
+    assert row["within_3px"] == 1.0 and row["within_1px"] == 0.0 and row["pairs"] == 4
+    assert torch.equal(before, torch.random.get_rng_state())

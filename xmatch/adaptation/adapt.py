@@ -13,7 +13,7 @@ from torch import nn
 from xmatch.adaptation.base import Base, open_base
 from xmatch.adaptation.collect import Asked, Collected, collect
 from xmatch.adaptation.draws import Batches, held_batches
-from xmatch.adaptation.evidence import Row, labelled_score, unlabelled_score
+from xmatch.adaptation.evidence import Row, fields_score, labelled_score, unlabelled_score
 from xmatch.adaptation.guard import Guard
 from xmatch.adaptation.low_rank import additions, merged
 from xmatch.adaptation.material import Judges, Material, prepare
@@ -198,7 +198,9 @@ class _Adaptation:
         shown: tuple[TrainingPairs, ...] = held_batches(material.known, self.recipe) if material.known else ()
 
         def measure(model: nn.Module) -> list[Row]:
-            if material.judges == "unlabelled":
+            if not self.base.family.scales:
+                row = fields_score(self.objective, model, held, self.device)
+            elif material.judges == "unlabelled":
                 row = unlabelled_score(model, held, self.device, self.recipe.finest)
             else:
                 row = labelled_score(self.objective, model, held, self.device)

@@ -1,4 +1,4 @@
-"""What pairs that are held out say of a network: errors where they are labelled, agreement with itself where not."""
+"""What pairs that are held out say of a network: errors where they are laid, agreement with itself where not."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def labelled_score(objective: Objective, model: nn.Module, held: Sequence[Traini
     row = measure(objective, model, held, device)[0]
     score = 100 * sum(float(row[f"within_{limit}px"]) for limit in WITHIN_PX) / len(WITHIN_PX)
     return {**row, "score": round(score, 4)}
+
+
+@torch.no_grad()
+def fields_score(objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device) -> Row:
+    """What pretraining asks of a network that draws fields, on held-out pairs that are laid by a truth; "score" is the
+    mean probability, percent, that it gives to the true place among all places, other turns and other images."""
+    row = measure(objective, model, held, device)[0]
+    right = []
+    for number, batch in enumerate(held):
+        with torch.random.fork_rng(devices=[]):  # the same wrong turns every time
+            torch.manual_seed(number)
+            right.append(float(torch.exp(-objective.step(model, batch.to(device))["total"])))
+    return {**row, "score": round(100 * sum(right) / len(right), 4)}
 
 
 @torch.no_grad()
