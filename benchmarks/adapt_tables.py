@@ -8,7 +8,8 @@ measurement, saved as one JSON; jobs that are saved are not done again: the same
 the mean and the range over the draws. Corner error of moving as in `xmatch eval`; the truth is good to 1 to 2 px.
 
 Two errors are measured: of the network's own answer, which is what the paper measures, and of the registration that
-follows, in which candidates without a network have a say too.
+follows, in which candidates without a network have a say too. A network that draws fields (--weights xmatch-fields) has
+no answer of its own, and of the switches sft and verdicts alone.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ DRAWS = (0, 1, 2)
 THRESHOLDS_PX = (3, 5, 10)
 SWITCHES: dict[str, dict[str, Any]] = {
     "pl-f": {},
-    "sft": {"pseudo": "none"},
+    "sft": {"pseudo": "none", "trust_verdicts": False},
     "pl": {"pseudo": "pl"},
     "pl-t": {"pseudo": "pl-t"},
     "pl-ema": {"pseudo": "pl-ema"},
@@ -115,7 +116,8 @@ def main() -> None:
     tables = summary(args.output)
     (args.output / "tables.json").write_text(json.dumps(tables, indent=1) + "\n")
     for row in tables:
-        told = (f"{m} @{t} {row[f'{m}_auc'][str(t)]['mean']:5.1f}" for m in MEASURED for t in THRESHOLDS_PX)
+        aucs = ((m, row[f"{m}_auc"]) for m in MEASURED if f"{m}_auc" in row)
+        told = (f"{m} @{t} {auc_[str(t)]['mean']:5.1f}" for m, auc_ in aucs for t in THRESHOLDS_PX)
         print(f"{row['name']:50} " + "  ".join(told))
 
 
@@ -124,7 +126,7 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
         for name in args.only:
             for shots in args.shots:
                 for switch in args.switches:
-                    if shots or SWITCHES[switch].get("pseudo") != "none":
+                    if shots or switch != "sft":
                         yield from (Job(form, name, shots, draw, switch) for draw in args.draws)
     if args.difficulty:
         for level in range(1, 6):
@@ -142,7 +144,7 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         if job.noise or job.geometry:
             train, val = (harder(folder, Path(scratch) / folder.name, job) for folder in (train, val))
         recipe = Path(scratch) / "recipe.json"
-        recipe.write_text(json.dumps(changed(args.recipe, SWITCHES[job.switch])))
+        recipe.write_text(json.dumps(changed(args, SWITCHES[job.switch])))
         weights = args.output / "weights" / f"{job.name}.safetensors"
         # Pairs lie as they lie, whatever is learned from them: they are registered once.
         kept, here = args.output / "poses" / f"{job.data}.json", weights.with_suffix(".run") / POSES
@@ -164,12 +166,14 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def changed(recipe: Path | None, changes: dict[str, Any]) -> dict[str, Any]:
+def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]:
     """A recipe with some keys changed, defaults written out."""
+    from xmatch.adaptation.base import open_base
     from xmatch.adaptation.recipe import AdaptRecipe
     from xmatch.recipe import load_recipe
 
-    values = (load_recipe(recipe, AdaptRecipe) if recipe else AdaptRecipe()).as_dict()
+    recipe = load_recipe(args.recipe, AdaptRecipe) if args.recipe else open_base("", args.weights).family.recipe
+    values = recipe.as_dict()
     values["ema_decay"] = None if changes.get("pseudo", values["pseudo"]) != values["pseudo"] else values["ema_decay"]
     for name, value in changes.items():
         values[name] = {**values[name], **value} if isinstance(value, dict) else value
@@ -271,7 +275,9 @@ def summary(folder: Path) -> list[dict[str, Any]]:
         job = json.loads(key)
         name = " ".join(str(value) for value in job.values() if value not in (0, None))
         rows.append({"name": name, **job, "draws": len(results)})
-        rows[-1] |= {f"{measure}_auc": spread([r[measure] for r in results]) for measure in MEASURED}
+        for measure in MEASURED:
+            if any(error is not None for result in results for error in result[measure]):
+                rows[-1][f"{measure}_auc"] = spread([result[measure] for result in results])
         told = [r["adapted"] for r in results if "adapted" in r]
         rows[-1]["refused"] = sum(not each["better"] for each in told)
         rows[-1]["minutes"] = [each["minutes"] for each in told]
