@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,12 +14,14 @@ from xmatch.adaptation import material
 from xmatch.adaptation.adapt import Options, adapt
 from xmatch.adaptation.base import FAMILIES, FIELDS, open_base
 from xmatch.adaptation.collect import Asked
+from xmatch.adaptation.document import document, write_reports
 from xmatch.adaptation.poses import Laid
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.io.checkpoints import WeightsMetadata, load_weights, save_weights
 from xmatch.matchers import load_matcher
 from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+from xmatch.recipe import load_recipe
 
 RECIPE = dataclasses.replace(
     FIELDS,
@@ -83,7 +86,18 @@ def test_without_any_label_accepted_registrations_teach_and_judge(options, tmp_p
     assert load_matcher("auto", str(adapted.weights), "cpu").name == "xmatch-fields"
 
 
+def test_the_report_shows_what_fields_have(options, tmp_path):
+    chosen = options()
+    adapted = adapt(chosen)
+    page, _ = write_reports(adapted, chosen, document(adapted, chosen))
+    text = page.read_text()
+    assert "true places that win" in text and "Threshold and pseudo-labels" not in text
+    assert "Held-out registered pairs score" in text
+
+
 def test_the_recipe_is_the_familys_when_none_is_given(options, tmp_path):
+    file = Path(__file__).parents[2] / "recipes" / "adapt-fields.yaml"
+    assert load_recipe(file, AdaptRecipe) == FIELDS  # the file says what happens without one
     assert open_base("xmatch-fields", None).family.recipe is FIELDS
     assert FAMILIES["xmatch"].recipe == AdaptRecipe()
     tiny = write_tiny(tmp_path / "dense.safetensors")

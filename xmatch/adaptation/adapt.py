@@ -45,7 +45,7 @@ class Options:
     output: Path
     recipe: AdaptRecipe | None = None
     """None: that of the family the weights belong to."""
-    matcher: str = "xmatch-small"
+    matcher: str = "xmatch-fields"
     weights: str | None = None
     max_minutes: float | None = None
     """Training ends after this long, set-up included, and what it has reached is judged."""

@@ -34,7 +34,7 @@ def adapt_command(
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the weights go.")] = Path("adapted.safetensors"),
     overwrite: Overwrite = False,
-    matcher: Annotated[str, typer.Option("--matcher", help="Model to start from.")] = "xmatch-small",
+    matcher: Annotated[str, typer.Option("--matcher", help="Model to start from.")] = "xmatch-fields",
     weights: Annotated[
         str | None, typer.Option("--weights", help="Weights to start from: a path or a name.", show_default=False)
     ] = None,

@@ -19,6 +19,7 @@ CHARTS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "tau": "threshold \u03c4", "positive_share": "share of cells that are positives",
         "positive_right": "positives that are right, where the truth is known",
     }),
+    ("Fields: true places that win", "history", {"right": "share of the pairs of a batch"}),
     ("Losses", "history", {"supervised": "labelled, equation (1)", "unsupervised": "unlabelled, equation (2)"}),
     ("Accuracy where the truth is known, share of cells", "known", {
         "within_3px": "within 3 px", "within_5px": "within 5 px",
