@@ -40,6 +40,7 @@ from xmatch.metrics import auc, corner_error_px
 from xmatch.modelling import model
 from xmatch.registration import RegisterOptions
 from xmatch.transforms import Linear, homography
+from xmatch.verdict import gather, judge
 
 SETS = ("Optical-Infrared", "Optical-Map", "Optical-Depth", "Optical-SAR", "Optical-Optical", "Nighttime")
 FORMS = ("published", "crop")
@@ -180,8 +181,8 @@ def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]
     return values
 
 
-def measured(weights: str, folder: Path, args: argparse.Namespace) -> dict[str, list[float | None]]:
-    """Corner errors of every pair of a folder, fixed px; None where nothing was found."""
+def measured(weights: str, folder: Path, args: argparse.Namespace) -> dict[str, list]:
+    """Corner errors of every pair of a folder, fixed px, None where nothing was found; and what verdicts say."""
     from xmatch.adaptation.base import open_base
     from xmatch.adaptation.pairs import find_pairs
     from xmatch.training.objectives import load_objective
@@ -193,24 +194,27 @@ def measured(weights: str, folder: Path, args: argparse.Namespace) -> dict[str, 
     matcher = base.family.matcher(network, device)
     pairs = find_pairs(folder).labelled[: args.limit]
     options = RegisterOptions(threads=args.threads, device=device)
-    both = [errors_of(matcher, pair, options) for pair in pairs]
-    return {name: [errors[i] for errors in both] for i, name in enumerate(MEASURED)}
+    every = [one_pair(matcher, pair, options) for pair in pairs]
+    return {name: list(column) for name, column in zip((*MEASURED, "accepted"), zip(*every, strict=True), strict=True)}
 
 
-def errors_of(matcher: Matcher, pair, options: RegisterOptions) -> tuple[float | None, float | None]:
-    """Of the network's own answer, and of the registration."""
+def one_pair(matcher: Matcher, pair, options: RegisterOptions) -> tuple[float | None, float | None, bool]:
+    """Errors of the network's own answer and of the registration, and whether that is accepted."""
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
         size = moving.header.width, moving.header.height
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
     aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
     own = registered = None
+    accepted = False
     if len(found.correspondences):
         own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
     if aligned is not None:
         registered = model(aligned, frame, options).transform
-    transforms = (own, registered)
-    return tuple(None if t is None else corner_error_px(t, pair.truth, *size) for t in transforms)
+        evidence = gather(aligned, frame.fixed, frame.moving, 0)
+        accepted = bool(judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted)
+    errors = (None if t is None else corner_error_px(t, pair.truth, *size) for t in (own, registered))
+    return *errors, accepted
 
 
 def untouched(args: argparse.Namespace) -> None:
