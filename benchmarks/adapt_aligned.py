@@ -81,7 +81,7 @@ def chance(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """(3, 3) a random similarity about the middle, of corner-counted px."""
     turn, stretch, *shift = rng.uniform(-1, 1, 4)
     middle = np.array(size) / 2
-    matrix = similarity(TURN_DEG * turn, SCALE**stretch, (0.0, 0.0)).matrix
+    matrix = similarity(TURN_DEG * turn, SCALE**stretch, (0.0, 0.0)).matrix.copy()
     matrix[:2, 2] = middle - matrix[:2, :2] @ middle + np.array(shift) * SHIFT * np.array(size)
     return matrix
 
