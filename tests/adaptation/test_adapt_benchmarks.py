@@ -1,0 +1,77 @@
+"""The scripts that measure adaptations: their pairs are what their manifests say, and their sums are sums."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_pairs import scene
+
+from xmatch.adaptation.base import FIELDS
+from xmatch.adaptation.pairs import find_pairs
+from xmatch.adaptation.recipe import AdaptRecipe
+from xmatch.coords import to_centre_matrix
+from xmatch.recipe import load_recipe
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import adapt_aligned
+    import adapt_tables
+
+    yield adapt_tables, adapt_aligned
+    for name in ("adapt_tables", "adapt_aligned"):
+        sys.modules.pop(name)
+
+
+def test_pairs_brought_out_of_line_come_back_by_their_truth(scripts, tmp_path):
+    source = tmp_path / "aligned"
+    source.mkdir()
+    for number in range(10):
+        for side in "ab":
+            cv2.imwrite(str(source / f"p{number}_{side}.jpg"), cv2.GaussianBlur(scene(number, 96), (0, 0), 2))
+    _, aligned = scripts
+    train, val = aligned.write_pairs(source, tmp_path / "out")
+    assert [len(find_pairs(part).labelled) for part in (train, val)] == [6, 3]
+    for pair in find_pairs(train).labelled:
+        fixed, moving = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in (pair.fixed, pair.moving))
+        matrix = to_centre_matrix(pair.truth.matrix)[:2]
+        back = cv2.warpAffine(moving, matrix, (96, 96))
+        seen = cv2.warpAffine(np.full((96, 96), 255, np.uint8), matrix, (96, 96)) == 255
+        seen &= back > 0
+        assert seen.mean() > 0.4 and np.abs(back[seen].astype(float) - fixed[seen]).mean() < 8
+
+
+@pytest.mark.parametrize(("weights", "own"), [("xmatch-fields", FIELDS), ("xmatch-small", AdaptRecipe())])
+def test_a_switch_changes_the_familys_recipe_and_nothing_else(scripts, weights, own, tmp_path):
+    tables, _ = scripts
+    args = argparse.Namespace(recipe=None, weights=weights)
+    read = {name: tables.changed(args, switch) for name, switch in tables.SWITCHES.items()}
+    assert {**read["sft"], "pseudo": own.pseudo, "trust_verdicts": own.trust_verdicts} == {
+        **own.as_dict(), "ema_decay": read["sft"]["ema_decay"]}  # fmt: skip
+    if weights == "xmatch-small":
+        assert read["pl-f"] == {**own.as_dict(), "ema_decay": read["pl-f"]["ema_decay"]}
+        assert read["fixed"]["threshold"] == {**own.as_dict()["threshold"], "kind": "fixed"}
+        for values in read.values():
+            (tmp_path / "r.json").write_text(json.dumps(values))
+            load_recipe(tmp_path / "r.json", AdaptRecipe)
+
+
+def test_tables_have_the_mean_and_the_range_of_the_draws(scripts, tmp_path):
+    tables, _ = scripts
+    for draw, error in enumerate([0.0, 5.0]):
+        job = {"form": "crop", "set": "S", "shots": 2, "draw": draw, "switch": "pl-f"}
+        result = {"job": job, "own": [None], "registered": [error], "adapted": {"better": bool(draw), "minutes": 3}}
+        (tmp_path / f"{draw}.json").write_text(json.dumps(result))
+    (row,) = tables.summary(tmp_path)
+    assert row["draws"] == 2 and row["refused"] == 1 and "own_auc" not in row
+    told = row["registered_auc"]["10"]  # recall is a line between errors: 5 px of 10 cost a quarter
+    assert [told[name] for name in ("mean", "least", "most")] == pytest.approx([87.5, 75, 100])
