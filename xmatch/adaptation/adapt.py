@@ -190,7 +190,7 @@ class _Adaptation:
         """What the guard asks: errors where there is a truth, if only of a registration; else agreement."""
         if material.judges == "unlabelled" and not self.base.family.scales:
             raise InputError(
-                "fewer than two of the held-out pairs register so that they can be trusted, and "
+                "none of the held-out pairs registers so that it can be trusted, and "
                 f"{self.base.metadata.architecture} cannot judge itself",
                 hint="give three labelled pairs",
             )

@@ -21,8 +21,6 @@ from xmatch.training.signals import StopRequest
 
 LAID_BY = "structural"
 """Matcher whose registrations lay pairs that have no truth; it has no weights."""
-LEAST_TRUSTED = 2
-"""Held-out pairs whose registration is accepted, for them to be judges."""
 
 Judges = Literal["labelled", "registered", "unlabelled"]
 
@@ -101,7 +99,7 @@ def prepare(
         every = read(_guessed(apart), False)
         known = [scene for scene in every if scene.places is not None]
         trusted = [one for one in apart if one.accepted]
-        judges = "registered" if len(trusted) >= LEAST_TRUSTED else "unlabelled"
+        judges = "registered" if trusted else "unlabelled"
         held = every if judges == "unlabelled" else read(_guessed(trusted), True)
     if recipe.trust_verdicts:
         labelled += read(_guessed([one for one in rest if one.accepted]), True)
