@@ -282,10 +282,15 @@ def summary(folder: Path) -> list[dict[str, Any]]:
         for measure in MEASURED:
             if any(error is not None for result in results for error in result[measure]):
                 rows[-1][f"{measure}_auc"] = spread([result[measure] for result in results])
+        rows[-1]["errors_px"] = {measure: [rounded(r[measure]) for r in results] for measure in MEASURED}
         told = [r["adapted"] for r in results if "adapted" in r]
         rows[-1]["refused"] = sum(not each["better"] for each in told)
         rows[-1]["minutes"] = [each["minutes"] for each in told]
     return rows
+
+
+def rounded(errors: Sequence[float | None]) -> list[float | None]:
+    return [None if error is None else round(error, 2) for error in errors]
 
 
 def spread(draws: Sequence[list[float | None]]) -> dict[str, dict[str, float]]:
