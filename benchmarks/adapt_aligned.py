@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from adapt_tables import measured
+from adapt_measure import measured
 
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    args.limit = None
     train, val = write_pairs(args.folder, args.output)
     adapted = args.output / f"{args.labelled}shot-seed{args.seed}.safetensors"
     command = [sys.executable, "-m", "xmatch.cli", "adapt", train, "--labelled", args.labelled, "-o", adapted, "--json"]
@@ -51,7 +50,7 @@ def main() -> None:
         raise SystemExit(told["error"]["message"])
     result = {"adapted": told}
     for name, weights in (("before", args.weights), ("after", told["output"])):
-        result[name] = measured(weights, val, args)
+        result[name] = measured(weights, val, device=args.device, threads=args.threads)
         print(f"{name:8}", line(result[name]))
     adapted.with_suffix(".result.json").write_text(json.dumps(result, indent=1) + "\n")
 

@@ -28,19 +28,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from adapt_measure import MEASURED, measured
 
 from xmatch.adaptation.poses import POSES
-from xmatch.alignment import align
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode, XmatchError
-from xmatch.framing import frame_pair
-from xmatch.io import open_source
-from xmatch.matchers import Matcher
-from xmatch.metrics import auc, corner_error_px
-from xmatch.modelling import model
-from xmatch.registration import RegisterOptions
-from xmatch.transforms import Linear, homography
-from xmatch.verdict import gather, judge
+from xmatch.metrics import auc
+from xmatch.transforms import homography
 
 SETS = ("Optical-Infrared", "Optical-Map", "Optical-Depth", "Optical-SAR", "Optical-Optical", "Nighttime")
 FORMS = ("published", "crop")
@@ -59,7 +53,6 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "verdicts": {"trust_verdicts": True},
 }
 """Name -> keys of the recipe that are changed; "pl-f" is the paper's method; "verdicts" is ours."""
-MEASURED = ("own", "registered")
 STUDIED = ("pl-f", "sft")
 """Switches of the study of difficulty."""
 NOISE = (0.0, 0.08, 0.12, 0.18, 0.26, 0.38)
@@ -163,7 +156,7 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         if here.exists():
             shutil.copy(here, kept)
         result = {"job": dataclasses.asdict(job), "adapted": told}
-        result |= measured(told["output"], val, args)
+        result |= measured(told["output"], val, **how(args))
     return result
 
 
@@ -181,40 +174,8 @@ def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]
     return values
 
 
-def measured(weights: str, folder: Path, args: argparse.Namespace) -> dict[str, list]:
-    """Corner errors of every pair of a folder, fixed px, None where nothing was found; and what verdicts say."""
-    from xmatch.adaptation.base import open_base
-    from xmatch.adaptation.pairs import find_pairs
-    from xmatch.training.objectives import load_objective
-
-    base = open_base(weights, weights)
-    network = load_objective(base.family.objective).build(base.config)
-    network.load_state_dict(base.tensors)
-    device = "cpu" if args.device == "auto" else args.device
-    matcher = base.family.matcher(network, device)
-    pairs = find_pairs(folder).labelled[: args.limit]
-    options = RegisterOptions(threads=args.threads, device=device)
-    every = [one_pair(matcher, pair, options) for pair in pairs]
-    return {name: list(column) for name, column in zip((*MEASURED, "accepted"), zip(*every, strict=True), strict=True)}
-
-
-def one_pair(matcher: Matcher, pair, options: RegisterOptions) -> tuple[float | None, float | None, bool]:
-    """Errors of the network's own answer and of the registration, and whether that is accepted."""
-    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-        frame = frame_pair(fixed, moving, options)
-        size = moving.header.width, moving.header.height
-    found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
-    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
-    own = registered = None
-    accepted = False
-    if len(found.correspondences):
-        own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
-    if aligned is not None:
-        registered = model(aligned, frame, options).transform
-        evidence = gather(aligned, frame.fixed, frame.moving, 0)
-        accepted = bool(judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted)
-    errors = (None if t is None else corner_error_px(t, pair.truth, *size) for t in (own, registered))
-    return *errors, accepted
+def how(args: argparse.Namespace) -> dict[str, Any]:
+    return {"device": args.device, "threads": args.threads, "limit": args.limit}
 
 
 def untouched(args: argparse.Namespace) -> None:
@@ -223,7 +184,7 @@ def untouched(args: argparse.Namespace) -> None:
         for name in args.only:
             saved = args.output / f"{form}-{name}-untouched.json"
             if not saved.exists():
-                errors = measured(args.weights, args.data / f"srif-{form}" / name / "val", args)
+                errors = measured(args.weights, args.data / f"srif-{form}" / name / "val", **how(args))
                 job = {"form": form, "set": name, "shots": None, "draw": 0, "switch": "untouched"}
                 saved.write_text(json.dumps({"job": job, **errors}, indent=1) + "\n")
 

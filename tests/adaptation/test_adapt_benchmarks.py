@@ -28,7 +28,7 @@ def scripts(monkeypatch):
     import adapt_tables
 
     yield adapt_tables, adapt_aligned
-    for name in ("adapt_tables", "adapt_aligned"):
+    for name in ("adapt_tables", "adapt_aligned", "adapt_measure"):
         sys.modules.pop(name)
 
 

@@ -1,0 +1,61 @@
+"""Weights measured on pairs with a known truth: what the network itself says, and the registration that follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from xmatch.adaptation.base import open_base
+from xmatch.adaptation.pairs import Pair, find_pairs
+from xmatch.alignment import align
+from xmatch.framing import frame_pair
+from xmatch.io import open_source
+from xmatch.matchers import Matcher
+from xmatch.metrics import corner_error_px
+from xmatch.modelling import model
+from xmatch.registration import RegisterOptions
+from xmatch.training.objectives import load_objective
+from xmatch.transforms import Linear
+from xmatch.verdict import gather, judge
+
+MEASURED = ("own", "registered")
+
+
+def measured(
+    weights: str, folder: Path, *, device: str = "auto", threads: int = 2, limit: int | None = None
+) -> dict[str, list]:
+    """Corner errors of every pair of a folder, fixed px, None where nothing was found; and what verdicts say.
+
+    Args:
+        weights: path, or name of a model.
+        limit: first so many pairs only.
+    """
+    base = open_base(weights, weights)
+    network = load_objective(base.family.objective).build(base.config)
+    network.load_state_dict(base.tensors)
+    device = "cpu" if device == "auto" else device
+    matcher = base.family.matcher(network, device)
+    pairs = find_pairs(folder).labelled[:limit]
+    options = RegisterOptions(threads=threads, device=device)
+    every = [one_pair(matcher, pair, options) for pair in pairs]
+    return {name: list(column) for name, column in zip((*MEASURED, "accepted"), zip(*every, strict=True), strict=True)}
+
+
+def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions) -> tuple[float | None, float | None, bool]:
+    """Errors of the network's own answer and of the registration, and whether that is accepted."""
+    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
+        frame = frame_pair(fixed, moving, options)
+        size = moving.header.width, moving.header.height
+    found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
+    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
+    own = registered = None
+    accepted = False
+    if len(found.correspondences):
+        own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
+    if aligned is not None:
+        registered = model(aligned, frame, options).transform
+        evidence = gather(aligned, frame.fixed, frame.moving, 0)
+        accepted = bool(judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted)
+    errors = (None if t is None else corner_error_px(t, pair.truth, *size) for t in (own, registered))
+    return *errors, accepted
