@@ -41,15 +41,16 @@ FORMS = ("published", "crop")
 SHOTS = (2, 10, 0)
 DRAWS = (0, 1, 2)
 THRESHOLDS_PX = (3, 5, 10)
+PAPER = {"trust_verdicts": False}
 SWITCHES: dict[str, dict[str, Any]] = {
-    "pl-f": {},
-    "sft": {"pseudo": "none", "trust_verdicts": False},
-    "pl": {"pseudo": "pl"},
-    "pl-t": {"pseudo": "pl-t"},
-    "pl-ema": {"pseudo": "pl-ema"},
-    "pl-ema-f": {"pseudo": "pl-ema-f"},
-    "fixed": {"threshold": {"kind": "fixed"}},
-    "freematch": {"threshold": {"kind": "freematch"}},
+    "pl-f": PAPER,
+    "sft": {**PAPER, "pseudo": "none"},
+    "pl": {**PAPER, "pseudo": "pl"},
+    "pl-t": {**PAPER, "pseudo": "pl-t"},
+    "pl-ema": {**PAPER, "pseudo": "pl-ema"},
+    "pl-ema-f": {**PAPER, "pseudo": "pl-ema-f"},
+    "fixed": {**PAPER, "threshold": {"kind": "fixed"}},
+    "freematch": {**PAPER, "threshold": {"kind": "freematch"}},
     "verdicts": {"trust_verdicts": True},
 }
 """Name -> keys of the recipe that are changed; "pl-f" is the paper's method; "verdicts" is ours."""

@@ -48,6 +48,13 @@ class Family:
     and from accepted registrations."""
 
 
+DENSE = AdaptRecipe(
+    steps=400,
+    trust_verdicts=True,
+    optimiser=AdaptOptimiser(final_lr=0.05),
+)
+"""PL-F, with what registrations are trusted for as further labels."""
+
 FIELDS = AdaptRecipe(
     steps=400,
     batch=8,
@@ -61,7 +68,7 @@ FIELDS = AdaptRecipe(
 """The search takes any turn, so all are shown."""
 
 FAMILIES: dict[str, Family] = {
-    "xmatch": Family("dense", _learned, AdaptRecipe(), scales=True),
+    "xmatch": Family("dense", _learned, DENSE, scales=True),
     "xmatch-fields": Family("fields", _searching, FIELDS, scales=False),
 }
 """Architecture, as files of weights name it -> how it is adapted."""
