@@ -23,13 +23,20 @@ MEASURED = ("own", "registered")
 
 
 def measured(
-    weights: str, folder: Path, *, device: str = "auto", threads: int = 2, limit: int | None = None
+    weights: str,
+    folder: Path,
+    *,
+    device: str = "auto",
+    threads: int = 2,
+    limit: int | None = None,
+    registered: bool = True,
 ) -> dict[str, list]:
     """Corner errors of every pair of a folder, fixed px, None where nothing was found; and what verdicts say.
 
     Args:
         weights: path, or name of a model.
         limit: first so many pairs only.
+        registered: False: the network's own answer alone, in half of the time.
     """
     base = open_base(weights, weights)
     network = load_objective(base.family.objective).build(base.config)
@@ -38,21 +45,24 @@ def measured(
     matcher = base.family.matcher(network, device)
     pairs = find_pairs(folder).labelled[:limit]
     options = RegisterOptions(threads=threads, device=device)
-    every = [one_pair(matcher, pair, options) for pair in pairs]
+    every = [one_pair(matcher, pair, options, registered) for pair in pairs]
     return {name: list(column) for name, column in zip((*MEASURED, "accepted"), zip(*every, strict=True), strict=True)}
 
 
-def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions) -> tuple[float | None, float | None, bool]:
+def one_pair(
+    matcher: Matcher, pair: Pair, options: RegisterOptions, register: bool
+) -> tuple[float | None, float | None, bool | None]:
     """Errors of the network's own answer and of the registration, and whether that is accepted."""
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
         size = moving.header.width, moving.header.height
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
-    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
-    own = registered = None
-    accepted = False
+    own = registered = accepted = aligned = None
     if len(found.correspondences):
         own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
+    if register:
+        aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
+        accepted = False
     if aligned is not None:
         registered = model(aligned, frame, options).transform
         evidence = gather(aligned, frame.fixed, frame.moving, 0)

@@ -4,7 +4,7 @@
     python benchmarks/adapt_tables.py DATA --weights model.safetensors -o adapt-tables --only Optical-Map --shots 2
 
 DATA holds srif-published/<set>/{train,val}/pairs.jsonl and srif-crop alike. Every job is one `xmatch adapt` and one
-measurement, saved as one JSON; jobs that are saved are not done again: the same command goes on. tables.json has
+measurement, saved as one JSON; what is saved is not done again: the same command goes on. tables.json has
 the mean and the range over the draws. Corner error of moving as in `xmatch eval`; the truth is good to 1 to 2 px.
 
 Two errors are measured: of the network's own answer, which is what the paper measures, and of the registration that
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--switches", nargs="+", choices=SWITCHES, default=tuple(SWITCHES))
     parser.add_argument("--difficulty", action="store_true", help="the study of noise and geometry on Optical-Map too")
     parser.add_argument("--limit", type=int, help="first so many pairs of val only")
+    parser.add_argument("--own", action="store_true", help="measure the network's own answer alone")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -132,33 +133,38 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
-    """Adapt, then measure what came of it, refused or not."""
+    """Adapt, unless that has been done, then measure what came of it, refused or not."""
     root = args.data / f"srif-{job.form}" / job.set
     with tempfile.TemporaryDirectory() as scratch:
         train, val = (root / part for part in ("train", "val"))
         if job.noise or job.geometry:
             train, val = (harder(folder, Path(scratch) / folder.name, job) for folder in (train, val))
-        recipe = Path(scratch) / "recipe.json"
-        recipe.write_text(json.dumps(changed(args, SWITCHES[job.switch])))
         weights = args.output / "weights" / f"{job.name}.safetensors"
-        # Pairs lie as they lie, whatever is learned from them: they are registered once.
-        kept, here = args.output / "poses" / f"{job.data}.json", weights.with_suffix(".run") / POSES
-        for folder in (kept.parent, here.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        if kept.exists():
-            shutil.copy(kept, here)
-        command = [sys.executable, "-m", "xmatch.cli", "adapt", train, "--labelled", job.shots, "-o", weights, "--json"]
-        command += ["--weights", args.weights, "--recipe", recipe, "--seed", job.draw, "--device", args.device]
-        command += ["--threads", args.threads, "--overwrite", "--quiet"]
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True)
-        told = json.loads(done.stdout)
-        if done.returncode not in (ExitCode.OK, ExitCode.UNTRUSTED):
-            raise SystemExit(f"{job.name}: {told['error']['message']}")
-        if here.exists():
-            shutil.copy(here, kept)
-        result = {"job": dataclasses.asdict(job), "adapted": told}
-        result |= measured(told["output"], val, **how(args))
-    return result
+        report = weights.with_suffix(".report.json")
+        told = json.loads(report.read_text()) if report.exists() else adapted(job, train, weights, args)
+        return {"job": dataclasses.asdict(job), "adapted": told, **measured(told["output"], val, **how(args))}
+
+
+def adapted(job: Job, train: Path, weights: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Run `xmatch adapt`; what it says."""
+    # Pairs lie as they lie, whatever is learned from them: they are registered once.
+    kept, here = args.output / "poses" / f"{job.data}.json", weights.with_suffix(".run") / POSES
+    for folder in (kept.parent, here.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    if kept.exists():
+        shutil.copy(kept, here)
+    recipe = here.with_name("asked.json")
+    recipe.write_text(json.dumps(changed(args, SWITCHES[job.switch])))
+    command = [sys.executable, "-m", "xmatch.cli", "adapt", train, "--labelled", job.shots, "-o", weights, "--json"]
+    command += ["--weights", args.weights, "--recipe", recipe, "--seed", job.draw, "--device", args.device]
+    command += ["--threads", args.threads, "--overwrite", "--quiet"]
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    told = json.loads(done.stdout)
+    if done.returncode not in (ExitCode.OK, ExitCode.UNTRUSTED):
+        raise SystemExit(f"{job.name}: {told['error']['message']}")
+    if here.exists():
+        shutil.copy(here, kept)
+    return told
 
 
 def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +182,7 @@ def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]
 
 
 def how(args: argparse.Namespace) -> dict[str, Any]:
-    return {"device": args.device, "threads": args.threads, "limit": args.limit}
+    return {"device": args.device, "threads": args.threads, "limit": args.limit, "registered": not args.own}
 
 
 def untouched(args: argparse.Namespace) -> None:

@@ -34,14 +34,6 @@ RECIPE = dataclasses.replace(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     """Twelve pairs without labels that `accepted` says something of, and a network that nobody trained."""

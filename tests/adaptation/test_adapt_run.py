@@ -40,14 +40,6 @@ RECIPE = AdaptRecipe(
 FAST = AdaptOptimiser(lr=3e-3, encoder_lr=3e-3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def options(tmp_path):
     """Options of a run in tmp_path/<name>: 4 labelled pairs of 7 are known, 3 are drawn."""

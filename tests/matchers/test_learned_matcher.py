@@ -10,10 +10,11 @@ import torch
 from made_views import pose, scene, seen_from, view
 
 from tests.models.test_matcher import TINY
+from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
 from xmatch.matchers import Hypothesis, SearchRange, load_matcher
-from xmatch.matchers.learned import Learned, _laid, _small
+from xmatch.matchers.learned import FINE_SIDE_PX, SIDE_PX, Learned, _laid, _small
 from xmatch.matchers.network import Network
 from xmatch.matchers.weights import matcher_of, open_network
 from xmatch.models import XMatch
@@ -56,6 +57,21 @@ def test_what_is_not_valid_is_neither_matched_nor_matched_to(network, image, siz
 def test_an_untrained_network_claims_nothing_absurd(network, image):
     matches = Learned("tiny", network)(view(image), view(image.T), SearchRange())
     assert all(SearchRange().allows(h.matrix, view(image), view(image)) for h in matches.hypotheses)
+
+
+def test_the_surest_pose_is_matched_once_more_and_finer(network, image, monkeypatch):
+    sides = []
+
+    def same_place(encoded, moving, valid):
+        sides.append(moving.shape[0])
+        xy = np.argwhere(valid)[::97, ::-1] + 0.5
+        return Correspondences(xy, xy, np.full(len(xy), 0.9, np.float32))
+
+    monkeypatch.setattr(network, "match", same_place)
+    matches = Learned("tiny", network)(view(image), view(image), SearchRange())
+    assert sides[-1] == FINE_SIDE_PX and set(sides[:-1]) == {SIDE_PX}
+    assert len(matches.correspondences) > 2 * SIDE_PX**2 / 97  # the finer ones
+    np.testing.assert_allclose(matches.hypotheses[0].matrix, np.eye(3), atol=0.02)
 
 
 def metadata(**changes) -> WeightsMetadata:

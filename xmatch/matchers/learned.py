@@ -22,6 +22,8 @@ from xmatch.raster import View
 
 SIDE_PX = 256
 """Poses are matched on fixed views of about so many px squared."""
+FINE_SIDE_PX = 384
+"""The surest pose is matched once more, on views of so many: the pose is what a cell can tell apart."""
 PROPOSED = replace(BY_HAND, kept=4)
 """The search that proposes poses."""
 MIN_CERTAINTY = 0.1
@@ -53,19 +55,21 @@ class Learned:
             return Matches()
         proposed = self._look(fixed, moving, within, threads)
         with self.network.threads(threads):
-            matched = self._matched(fixed, moving, proposed, within, seed)
+            matched = self._matched(fixed, moving, proposed, within, seed, SIDE_PX)
+            matched.sort(key=lambda found: -found[0].score)
+            surest = [pose for pose, _ in matched[:1]]
+            matched = self._matched(fixed, moving, surest, within, seed, FINE_SIDE_PX) + matched
         if not matched:
             return Matches(tuple(proposed))
-        matched.sort(key=lambda found: -found[0].score)
         better = distinct([pose for pose, _ in matched], moving, limit=len(matched), apart=0.02)
         # What was proposed stays: where the network is wrong, the judge sees it.
         return Matches((*better, *proposed), matched[0][1])
 
     def _matched(
-        self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int
+        self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int, side_px: int
     ) -> list[tuple[Hypothesis, Correspondences]]:
         """Each pose matched densely on moving laid onto fixed by it, and the better pose that follows."""
-        reduction = SIDE_PX / np.sqrt(fixed.width * fixed.height)
+        reduction = side_px / np.sqrt(fixed.width * fixed.height)
         here = _small(fixed, reduction)
         encoded = self.network.encode([here.image], [here.valid])
         found = []
