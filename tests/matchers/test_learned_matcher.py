@@ -14,7 +14,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.checkpoints import WeightsMetadata, save_weights
 from xmatch.matchers import Hypothesis, SearchRange, load_matcher
-from xmatch.matchers.learned import FINE_SIDE_PX, SIDE_PX, Learned, _laid, _small
+from xmatch.matchers.learned import FINER_PX, SIDE_PX, Learned, _laid, _small
 from xmatch.matchers.network import Network
 from xmatch.matchers.weights import matcher_of, open_network
 from xmatch.models import XMatch
@@ -59,18 +59,22 @@ def test_an_untrained_network_claims_nothing_absurd(network, image):
     assert all(SearchRange().allows(h.matrix, view(image), view(image)) for h in matches.hypotheses)
 
 
-def test_the_surest_pose_is_matched_once_more_and_finer(network, image, monkeypatch):
-    sides = []
+@pytest.mark.parametrize(("finer_certainty", "sides"), [(0.9, [384, 512]), (0.2, [384])])
+def test_the_surest_pose_is_matched_on_finer_views_while_more_agrees(
+    network, image, monkeypatch, finer_certainty, sides
+):
+    asked = []
 
     def same_place(encoded, moving, valid):
-        sides.append(moving.shape[0])
+        asked.append(moving.shape[0])
         xy = np.argwhere(valid)[::97, ::-1] + 0.5
-        return Correspondences(xy, xy, np.full(len(xy), 0.9, np.float32))
+        return Correspondences(xy, xy, np.full(len(xy), 0.9 if asked[-1] == SIDE_PX else finer_certainty, np.float32))
 
     monkeypatch.setattr(network, "match", same_place)
     matches = Learned("tiny", network)(view(image), view(image), SearchRange())
-    assert sides[-1] == FINE_SIDE_PX and set(sides[:-1]) == {SIDE_PX}
-    assert len(matches.correspondences) > 2 * SIDE_PX**2 / 97  # the finer ones
+    assert [side for side in asked if side != SIDE_PX] == sides
+    kept = FINER_PX[-1] if finer_certainty == 0.9 else SIDE_PX
+    assert 0.9 < len(matches.correspondences) / (kept**2 / 97) <= 1
     np.testing.assert_allclose(matches.hypotheses[0].matrix, np.eye(3), atol=0.02)
 
 

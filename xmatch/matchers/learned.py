@@ -22,8 +22,9 @@ from xmatch.raster import View
 
 SIDE_PX = 256
 """Poses are matched on fixed views of about so many px squared."""
-FINE_SIDE_PX = 384
-"""The surest pose is matched once more, on views of so many: the pose is what a cell can tell apart."""
+FINER_PX = (384, 512)
+"""The surest pose is matched again on views of so many, for as long as its score grows: a pose is about as exact as a
+cell over the root of the share that agrees, and the score, a sum over cells, is the inverse square of that."""
 PROPOSED = replace(BY_HAND, kept=4)
 """The search that proposes poses."""
 MIN_CERTAINTY = 0.1
@@ -57,8 +58,11 @@ class Learned:
         with self.network.threads(threads):
             matched = self._matched(fixed, moving, proposed, within, seed, SIDE_PX)
             matched.sort(key=lambda found: -found[0].score)
-            surest = [pose for pose, _ in matched[:1]]
-            matched = self._matched(fixed, moving, surest, within, seed, FINE_SIDE_PX) + matched
+            for side_px in FINER_PX if matched else ():
+                finer = self._matched(fixed, moving, [matched[0][0]], within, seed, side_px)
+                if not finer or finer[0][0].score <= matched[0][0].score:
+                    break
+                matched = finer + matched
         if not matched:
             return Matches(tuple(proposed))
         better = distinct([pose for pose, _ in matched], moving, limit=len(matched), apart=0.02)
