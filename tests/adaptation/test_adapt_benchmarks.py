@@ -76,3 +76,16 @@ def test_tables_have_the_mean_and_the_range_of_the_draws(scripts, tmp_path):
     assert row["draws"] == 2 and row["refused"] == 1 and "own_auc" not in row
     told = row["registered_auc"]["10"]  # recall is a line between errors: 5 px of 10 cost a quarter
     assert [told[name] for name in ("mean", "least", "most")] == pytest.approx([87.5, 75, 100])
+
+
+def test_what_is_adapted_already_is_only_measured(scripts, tmp_path, monkeypatch):
+    tables, _ = scripts
+    job = tables.Job("crop", "S", 2, 0, "pl-f")
+    report = tmp_path / "weights" / f"{job.name}.report.json"
+    report.parent.mkdir()
+    report.write_text(json.dumps({"output": "adapted.safetensors", "better": True}))
+    asked = []
+    monkeypatch.setattr(tables, "measured", lambda weights, folder, **how: asked.append(weights) or {"own": [1.0]})
+    args = argparse.Namespace(data=tmp_path, output=tmp_path, device="cpu", threads=1, limit=None, own=True)
+    result = tables.run(job, args)  # there are no pairs that anything could be adapted to
+    assert asked == ["adapted.safetensors"] and result["own"] == [1.0] and result["adapted"]["better"]
