@@ -81,7 +81,9 @@ def test_without_any_label_accepted_registrations_teach_and_judge(options, tmp_p
 def test_the_report_shows_what_fields_have(options, tmp_path):
     chosen = options()
     adapted = adapt(chosen)
-    page, _ = write_reports(adapted, chosen, document(adapted, chosen))
+    told = document(adapted, chosen)
+    assert (told["pairs"]["unlabelled"], told["pairs"]["registered"]) == (10, 10)
+    page, _ = write_reports(adapted, chosen, told)
     text = page.read_text()
     assert "true places that win" in text and "Threshold and pseudo-labels" not in text
     assert "Held-out registered pairs score" in text

@@ -58,7 +58,7 @@ def test_accepted_registrations_count_as_labels_when_asked_for(prepared):
     even = {f"{number:02d}" for number in range(0, COUNT, 2)}
     drawn = {pair.name[:2] for pair in found.collected.labelled}
     assert {scene.name[:2] for scene in found.labelled} == drawn | (even - {name[:2] for name in held})
-    assert len(found.labelled) + len(found.unlabelled) == COUNT - 2
+    assert len(found.labelled) + len(found.unlabelled) == COUNT - 2 and found.registered == len(found.labelled) - 2
     for scene in found.labelled:
         np.testing.assert_array_less(
             np.abs(255 - scene.moving.astype(float) - scene.fixed)[scene.moving_valid & scene.fixed_valid].mean(), 60

@@ -34,10 +34,10 @@ def told(better: bool = True) -> dict:
         "verdicts": {"before": 2, "after": 5, "of": 8},
         "steps": 20,
         "minutes": 1.5,
-        "pairs": {"labelled": ["a", "b"], "unlabelled": 12, "held_out": ["c"]},
+        "pairs": {"labelled": ["a", "b"], "unlabelled": 12, "registered": 5, "held_out": ["c"]},
         "skipped": [{"where": "pairs.jsonl row 7", "reason": "<script>alert(1)</script>"}],
         "base": {"name": "tiny", "path": "tiny.safetensors", "sha256": "ab" * 32},
-        "recipe": {"steps": 20, "pseudo": "pl-f"},
+        "recipe": {"steps": 20, "pseudo": "pl-f", "threshold": {"kind": "fixed", "momentum": 0.9}},
         "command": ["xmatch", "adapt", "pairs"],
     }
 
@@ -64,6 +64,14 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_is_given():
 def test_the_page_of_a_run_without_curves_or_pictures_has_its_numbers():
     page = render_adaptation({**told(), "verdicts": None})
     assert "70.5" in page and "The course of it" not in page and "Accepted registrations" not in page
+
+
+def test_the_page_says_what_was_learned_from():
+    page = render_adaptation(told())
+    assert "2 labelled and 12 unlabelled pairs, 5 of these by their registration" in page
+    assert "kind: fixed, momentum: 0.9" in page
+    none = {**told(), "pairs": {**told()["pairs"], "registered": 0}}
+    assert "registration" not in render_adaptation({**none, "verdicts": None})
 
 
 def test_a_curve_spans_steps_and_values():

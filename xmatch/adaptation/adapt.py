@@ -68,6 +68,8 @@ class Adapted:
     collected: Collected
     judges: Judges
     """What the held-out pairs are."""
+    registered: int
+    """Unlabelled pairs that counted as labelled."""
     base: Base
     untouched: list[Row]
     """Of the weights it began with; the first row has the score that counts."""
@@ -238,7 +240,8 @@ class _Adaptation:
         return path
 
     def _end(self, guard: Guard, outcome: Outcome, material: Material) -> Adapted:
-        common = (outcome, self.recipe, self.collected, material.judges, self.base, guard.untouched, guard.best)
+        of_pairs = self.collected, material.judges, material.registered
+        common = (outcome, self.recipe, *of_pairs, self.base, guard.untouched, guard.best)
         if outcome.stopped == "signal" or not guard.best:
             return Adapted(outcome.exit_code, *common, None, None, None)
         after = merged(guard.weights)

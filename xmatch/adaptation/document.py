@@ -40,6 +40,7 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
         "pairs": {
             "labelled": [pair.name for pair in collected.labelled],
             "unlabelled": len(collected.unlabelled),
+            "registered": adapted.registered,
             "held_out": [pair.name for pair in held],
         },
         "skipped": [{"where": row.where, "reason": row.reason} for row in collected.unusable],

@@ -33,6 +33,8 @@ class Material:
     """The guard's."""
     judges: Judges
     """What these are: labelled pairs; unlabelled ones as accepted registrations lay them; unlabelled ones."""
+    registered: int
+    """Unlabelled pairs among `labelled`: their registration is accepted, and trusted."""
     known: tuple[Scene, ...]
     """Held-out unlabelled pairs whose truth is known: for the report alone."""
     collected: Collected
@@ -101,15 +103,18 @@ def prepare(
         trusted = [one for one in apart if one.accepted]
         judges = "registered" if trusted else "unlabelled"
         held = every if judges == "unlabelled" else read(_guessed(trusted), True)
+    registered: list[Scene] = []
     if recipe.trust_verdicts:
-        labelled += read(_guessed([one for one in rest if one.accepted]), True)
+        registered = read(_guessed([one for one in rest if one.accepted]), True)
+        labelled += registered
         rest = [one for one in rest if not one.accepted]
     unlabelled = read(_guessed(rest), False) if recipe.pseudo != NONE else []
     for row in unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     collected = replace(collected, unusable=(*collected.unusable, *unusable))
     _check(collected, held, labelled, unlabelled, unusable)
-    return Material(tuple(labelled), tuple(unlabelled), tuple(held), judges, tuple(known), collected)
+    count = len({scene.name for scene in registered})
+    return Material(tuple(labelled), tuple(unlabelled), tuple(held), judges, count, tuple(known), collected)
 
 
 def _guessed(laid: Sequence[Laid]) -> list[tuple]:
