@@ -16,7 +16,7 @@ from xmatch.metrics import corner_error_px
 from xmatch.modelling import model
 from xmatch.registration import RegisterOptions
 from xmatch.training.objectives import load_objective
-from xmatch.transforms import Linear
+from xmatch.transforms import Linear, Transform
 from xmatch.verdict import gather, judge
 
 MEASURED = ("own", "registered")
@@ -31,12 +31,12 @@ def measured(
     limit: int | None = None,
     registered: bool = True,
 ) -> dict[str, list]:
-    """Corner errors of every pair of a folder, fixed px, None where nothing was found; and what verdicts say.
+    """Corner errors of every pair of a folder, fixed px, None where nothing was found; and whether it is "accepted".
 
     Args:
         weights: path, or name of a model.
         limit: first so many pairs only.
-        registered: False: the network's own answer alone, in half of the time.
+        registered: False: "own" alone, in half of the time.
     """
     base = open_base(weights, weights)
     network = load_objective(base.family.objective).build(base.config)
@@ -46,26 +46,29 @@ def measured(
     pairs = find_pairs(folder).labelled[:limit]
     options = RegisterOptions(threads=threads, device=device)
     every = [one_pair(matcher, pair, options, registered) for pair in pairs]
-    return {name: list(column) for name, column in zip((*MEASURED, "accepted"), zip(*every, strict=True), strict=True)}
+    columns = (*MEASURED, "accepted") if registered else MEASURED[:1]
+    return {name: list(column) for name, column in zip(columns, zip(*every, strict=True), strict=True)}
 
 
-def one_pair(
-    matcher: Matcher, pair: Pair, options: RegisterOptions, register: bool
-) -> tuple[float | None, float | None, bool | None]:
-    """Errors of the network's own answer and of the registration, and whether that is accepted."""
+def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: bool) -> tuple[float | None | bool, ...]:
+    """Errors of the network's own answer and, if asked for, of the registration, and whether that is accepted."""
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
         size = moving.header.width, moving.header.height
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
-    own = registered = accepted = aligned = None
+    own = registered = None
     if len(found.correspondences):
         own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
-    if register:
-        aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
-        accepted = False
+
+    def error(transform: Transform | None) -> float | None:
+        return None if transform is None else corner_error_px(transform, pair.truth, *size)
+
+    if not register:
+        return (error(own),)
+    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
+    accepted = False
     if aligned is not None:
         registered = model(aligned, frame, options).transform
         evidence = gather(aligned, frame.fixed, frame.moving, 0)
         accepted = bool(judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted)
-    errors = (None if t is None else corner_error_px(t, pair.truth, *size) for t in (own, registered))
-    return *errors, accepted
+    return error(own), error(registered), accepted

@@ -247,10 +247,11 @@ def summary(folder: Path) -> list[dict[str, Any]]:
         job = json.loads(key)
         name = " ".join(str(value) for value in job.values() if value not in (0, None))
         rows.append({"name": name, **job, "draws": len(results)})
-        for measure in MEASURED:
-            if any(error is not None for result in results for error in result[measure]):
-                rows[-1][f"{measure}_auc"] = spread([result[measure] for result in results])
-        rows[-1]["errors_px"] = {measure: [rounded(r[measure]) for r in results] for measure in MEASURED}
+        errors = {measure: [r[measure] for r in results if measure in r] for measure in MEASURED}
+        for measure, draws in errors.items():
+            if any(error is not None for draw in draws for error in draw):
+                rows[-1][f"{measure}_auc"] = spread(draws)
+        rows[-1]["errors_px"] = {measure: [rounded(draw) for draw in draws] for measure, draws in errors.items()}
         told = [r["adapted"] for r in results if "adapted" in r]
         rows[-1]["refused"] = sum(not each["better"] for each in told)
         rows[-1]["minutes"] = [each["minutes"] for each in told]

@@ -72,8 +72,10 @@ def test_tables_have_the_mean_and_the_range_of_the_draws(scripts, tmp_path):
         job = {"form": "crop", "set": "S", "shots": 2, "draw": draw, "switch": "pl-f"}
         result = {"job": job, "own": [None], "registered": [error], "adapted": {"better": bool(draw), "minutes": 3}}
         (tmp_path / f"{draw}.json").write_text(json.dumps(result))
+    alone = {"job": {**job, "draw": 2}, "own": [None], "adapted": {"better": True, "minutes": 3}}
+    (tmp_path / "2.json").write_text(json.dumps(alone))  # measured with --own
     (row,) = tables.summary(tmp_path)
-    assert row["draws"] == 2 and row["refused"] == 1 and "own_auc" not in row
+    assert row["draws"] == 3 and row["refused"] == 1 and "own_auc" not in row
     told = row["registered_auc"]["10"]  # recall is a line between errors: 5 px of 10 cost a quarter
     assert [told[name] for name in ("mean", "least", "most")] == pytest.approx([87.5, 75, 100])
 
