@@ -74,17 +74,6 @@ def test_correspondences_of_a_matcher_are_a_guess_of_their_own():
     assert distance(found.best.matrix) < 0.6
 
 
-def test_a_matcher_that_knows_itself_to_be_exact_has_a_say_in_the_last_pixels_and_no_more(alignment):
-    exact, off = TRUE, similarity(0.0, 1.0, (4.0, 0.0)).after(TRUE)
-    for pose, weight, wanted in ((off, 1.0, 2.0), (off, 1 / 3, 1.0), (off, 0.0, 0.0), (exact, 1.0, 0.0)):
-        matches = Matches((Hypothesis(pose.matrix, 1.0),), weight=weight)
-        found = align(FIXED, MOVING, matches, polish=False, seed=0, threads=1)
-        assert distance(found.best.matrix) == pytest.approx(wanted, abs=0.6)
-    far = Hypothesis(similarity(100, 0.9, (240, 30)).matrix, 2.0)
-    elsewhere = Matches((far, Hypothesis(TRUE.matrix, 1.0)), weight=1.0)
-    assert distance(align(FIXED, MOVING, elsewhere, polish=False, seed=0, threads=1).best.matrix) < 0.6
-
-
 def test_mirrored_guesses_stay_mirrored():
     at = placed(5, 1.0, (9, 4), mirror=True)
     mirrored = view(radar(seen(LAND, at)))

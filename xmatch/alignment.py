@@ -23,8 +23,6 @@ TRUSTED = ((NARROW, 0.3), (WIDE, 0.2))
 Wide ones find each other where little runs alike, and say less exactly where."""
 TIE_TOLERANCE_PX = 2.0
 FORWARD_BACKWARD_PX = 1.5
-SAME_PX = 8.0
-"""Of view px: corners of a matcher's own pose no further than this from the best candidate are the same alignment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +66,6 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
         finals = list(pool.map(lambda start: _sharpened(fixed, moving, judge, start, polisher, seed), close))
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
     group = next(group for group in finals if any(c is best for c in group))
-    judged_best, best = best, _averaged(best, matches, judge)
     outline = Hypothesis(best.matrix, 0.0)
     others = [
         c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2
@@ -79,7 +76,7 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
         rival=others[0] if others else None,
         ties=ties,
         forward_backward_px=there_and_back,
-        agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not judged_best},
+        agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
     )
 
 
@@ -116,17 +113,6 @@ def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
     matrix = similar(matrix, judge.moving)
     measures = judge(matrix)
     return Candidate(matrix, measures, judge.standing(measures), made_by)
-
-
-def _averaged(best: Candidate, matches: Matches, judge: Judge) -> Candidate:
-    """The best candidate and the matcher's own pose by their weights, where the two are one alignment."""
-    if not matches.weight:
-        return best
-    own = similar(matches.hypotheses[0].matrix, judge.moving)
-    if corner_distance(best.matrix, own, judge.moving) > SAME_PX:
-        return best
-    share = matches.weight / (1 + matches.weight)
-    return _judged(judge, share * own + (1 - share) * best.matrix, best.made_by)
 
 
 def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, polisher, seed: int) -> list[Candidate]:

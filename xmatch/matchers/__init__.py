@@ -87,8 +87,6 @@ class Matches:
     """In view px; matchers that find whole poses only leave it empty."""
     fields: Describe | None = None
     """Draws further fields by which the hypotheses can be told apart, if the matcher has such."""
-    weight: float = 0.0
-    """Of the first hypothesis in the last pixels, where tie points weigh 1: how exact the matcher knows it to be."""
 
 
 MIN_SIDE_PX = 24

@@ -27,8 +27,6 @@ FINER_PX = (384, 512)
 cell over the root of the share that agrees, and the score, a sum over cells, is the inverse square of that."""
 PROPOSED = replace(BY_HAND, kept=4)
 """The search that proposes poses."""
-AS_TIES = 4000.0
-"""Score with which a pose weighs as much as tie points do; none weighs more (lab log)."""
 MIN_CERTAINTY = 0.1
 TOLERANCE_PX = 4.0
 """Of working px: how far cells may lie from the pose that they agree on."""
@@ -69,8 +67,7 @@ class Learned:
             return Matches(tuple(proposed))
         better = distinct([pose for pose, _ in matched], moving, limit=len(matched), apart=0.02)
         # What was proposed stays: where the network is wrong, the judge sees it.
-        weight = min(1.0, better[0].score / AS_TIES)
-        return Matches((*better, *proposed), matched[0][1], weight=weight)
+        return Matches((*better, *proposed), matched[0][1])
 
     def _matched(
         self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int, side_px: int
