@@ -32,6 +32,7 @@ def told(better: bool = True) -> dict:
         "before": {"step": 0, "score": 60.0},
         "best": {"step": 20, "score": 70.5},
         "verdicts": {"before": 2, "after": 5, "of": 8},
+        "step": 20,
         "steps": 20,
         "minutes": 1.5,
         "pairs": {"labelled": ["a", "b"], "unlabelled": 12, "registered": 5, "held_out": ["c"]},
@@ -70,6 +71,7 @@ def test_the_page_says_what_was_learned_from():
     page = render_adaptation(told())
     assert "2 labelled and 12 unlabelled pairs, 5 of these by their registration" in page
     assert "kind: fixed, momentum: 0.9" in page
+    assert "stopped at" not in page and "stopped at step 12" in render_adaptation({**told(), "step": 12})
     none = {**told(), "pairs": {**told()["pairs"], "registered": 0}}
     assert "registration" not in render_adaptation({**none, "verdicts": None})
 
