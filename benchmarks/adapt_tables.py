@@ -141,7 +141,9 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
             train, val = (harder(folder, Path(scratch) / folder.name, job) for folder in (train, val))
         weights = args.output / "weights" / f"{job.name}.safetensors"
         report = weights.with_suffix(".report.json")
-        told = json.loads(report.read_text()) if report.exists() else adapted(job, train, weights, args)
+        told = json.loads(report.read_text()) if report.exists() else {}
+        if told.get("output") is None:  # nothing yet, or stopped before it was judged: it goes on
+            told = adapted(job, train, weights, args)
         return {"job": dataclasses.asdict(job), "adapted": told, **measured(told["output"], val, **how(args))}
 
 

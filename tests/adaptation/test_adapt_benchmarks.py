@@ -91,3 +91,7 @@ def test_what_is_adapted_already_is_only_measured(scripts, tmp_path, monkeypatch
     args = argparse.Namespace(data=tmp_path, output=tmp_path, device="cpu", threads=1, limit=None, own=True)
     result = tables.run(job, args)  # there are no pairs that anything could be adapted to
     assert asked == ["adapted.safetensors"] and result["own"] == [1.0] and result["adapted"]["better"]
+    report.write_text(json.dumps({"output": None, "better": None}))
+    monkeypatch.setattr(tables, "adapted", lambda *_: {"output": "gone-on.safetensors"})
+    tables.run(job, args)
+    assert asked[1:] == ["gone-on.safetensors"]  # one that was stopped is no result
