@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from xmatch.adaptation.base import open_base
 from xmatch.adaptation.pairs import Pair, find_pairs
 from xmatch.alignment import align
+from xmatch.evidence import followed_by, gather
 from xmatch.framing import frame_pair
 from xmatch.io import open_source
 from xmatch.matchers import Matcher
@@ -17,7 +16,7 @@ from xmatch.modelling import model
 from xmatch.registration import RegisterOptions
 from xmatch.training.objectives import load_objective
 from xmatch.transforms import Linear, Transform
-from xmatch.verdict import gather, judge
+from xmatch.verdict import judge
 
 MEASURED = ("own", "registered")
 
@@ -58,7 +57,7 @@ def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: b
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
     own = registered = None
     if len(found.correspondences):
-        own = Linear(frame.fixed.to_pixel @ found.hypotheses[0].matrix @ np.linalg.inv(frame.moving.to_pixel), "affine")
+        own = Linear(frame.matrix_between_files(found.hypotheses[0].matrix), "affine")
 
     def error(transform: Transform | None) -> float | None:
         return None if transform is None else corner_error_px(transform, pair.truth, *size)
@@ -70,5 +69,6 @@ def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: b
     if aligned is not None:
         registered = model(aligned, frame, options).transform
         evidence = gather(aligned, frame.fixed, frame.moving, 0)
-        accepted = bool(judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None).accepted)
+        verdict = judge(evidence, followed_by(aligned), px_per_matched_px=1.0, ground_per_px=None, unit=None)
+        accepted = bool(verdict.accepted)
     return error(own), error(registered), accepted

@@ -1,12 +1,19 @@
 """Fit the verdict on predictions that `xmatch eval` saved, and write xmatch/verdict.json.
 
     xmatch eval recipes/eval-srif-crop-train.yaml --no-controls --data DIR -o train.json
-    python benchmarks/fit_verdict.py train.structural.predictions.jsonl --check val.structural.predictions.jsonl
+    xmatch eval recipes/eval-verdict-medical.yaml --no-controls --data DIR -o medical.json
+    xmatch eval recipes/eval-verdict-bent.yaml --no-controls --data DIR -o bent.json
+    python benchmarks/fit_verdict.py {train,medical,bent}.structural.predictions.jsonl \
+        --check val.structural.predictions.jsonl
+
+Unrelated slices of different patients are among what must be rejected, and pairs that were bent, of which no similarity
+is right any more.
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than half a percent of wrong ones pass. The
 guard against repeated patterns gives up one right alignment in a hundred, each of its two limits. The expected error
-is the 90 % quantile of the error, by linear quantile regression (Koenker and Bassett, Econometrica 46, 1978).
+is the 90 % quantile over pairs of the 90 % quantile over the overlap, what tie points show of it taken off, by linear
+quantile regression (Koenker and Bassett, Econometrica 46, 1978).
 Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
@@ -16,15 +23,19 @@ import argparse
 import datetime
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linprog, minimize
 
 from xmatch import verdict
+from xmatch.coords import pixel_centres
+from xmatch.evaluation.truths import as_transform
+from xmatch.evidence import LIMITS, Following
 from xmatch.metrics import corner_error_px
 from xmatch.registration import RegisterOptions
-from xmatch.transforms import Linear
+from xmatch.transforms import transform_from_dict
 
 RIGHT_PX, WRONG_PX = 5.0, 10.0
 PENALTIES = (0.003, 0.01, 0.03, 0.1)
@@ -35,22 +46,23 @@ GUARD_SHARE = 0.01
 SEEN = (0.005, 0.995)
 """Quantiles of each measure between which the fit is believed."""
 COVERED = 0.9
-FALLING = ("chance_log10", "forward_backward_px", "halves_px", "scale_change", "sharpening_px")
+FALLING = ("chance_log10", "forward_backward_px", "halves_px", "regions_px", "scale_change", "sharpening_px")
 """Measures that speak against an alignment when they grow. Weights keep their sign: where measures repeat each other,
 a free fit would let one count backwards, which holds on no other sensor."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("predictions", type=Path)
+    parser.add_argument("predictions", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, default=Path(verdict.__file__).with_name("verdict.json"))
     parser.add_argument("--exclude", help="ids of pairs whose truth a look at them proved wrong, comma-separated")
     parser.add_argument("--check", type=Path, help="predictions of another split, judged by the new fit")
     args = parser.parse_args()
     excluded = args.exclude.split(",") if args.exclude else []
-    head, pairs = read(args.predictions, excluded)
+    heads, parts = zip(*(read(path, excluded) for path in args.predictions), strict=True)
+    pairs = [row for part in parts for row in part]
     names = weighed(pairs)
-    evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *verdict.LIMITS[n]) for n in names] for row in pairs])
+    evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *LIMITS[n]) for n in names] for row in pairs])
     low, high = np.quantile(evidence, SEEN, axis=0)
     values = np.clip(evidence, low, high)
     errors = np.array([error(row) for row in pairs])
@@ -80,11 +92,13 @@ def main() -> None:
         "max_repetition": round(float(np.quantile([e["repetition"] for e in right], 1 - GUARD_SHARE)), 3),
         "ce90": ce90,
         "certificate": {
-            "command": " ".join(["python benchmarks/fit_verdict.py", args.predictions.name, *exclusions(excluded)]),
+            "command": " ".join(
+                ["python benchmarks/fit_verdict.py", *(path.name for path in args.predictions), *exclusions(excluded)]
+            ),
             "date": datetime.date.today().isoformat(),
-            "recipe": head["recipe"]["manifest"],
-            "data_sha256": head["data_sha256"],
-            "predictions_sha256": hashlib.sha256(args.predictions.read_bytes()).hexdigest(),
+            "recipe": [{k: head["recipe"][k] for k in ("manifest", "dataset", "sweep", "posed")} for head in heads],
+            "data_sha256": [head["data_sha256"] for head in heads],
+            "predictions_sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in args.predictions],
             "excluded": excluded,
             "n": len(pairs),
             "right": int(y.sum()),
@@ -110,7 +124,7 @@ def main() -> None:
 
 def weighed(pairs: list[dict]) -> list[str]:
     """Measures that all alignments carry."""
-    return sorted(n for n in verdict.LIMITS if all(n in row["verdict"]["evidence"] for row in pairs))
+    return sorted(n for n in LIMITS if all(n in row["verdict"]["evidence"] for row in pairs))
 
 
 def read(path: Path, excluded: list[str]) -> tuple[dict, list[dict]]:
@@ -132,26 +146,27 @@ def view_error(row: dict, error_px: float) -> float:
 def expected_errors(pairs: list[dict], errors: np.ndarray, groups: np.ndarray) -> tuple[dict[str, float], float]:
     """Coefficients of the 90 % quantile of log errors of right alignments, and the share covered when left out."""
     right = np.flatnonzero(errors < WRONG_PX)
-    measures = [verdict.error_measures(pairs[i]["verdict"]["evidence"]) for i in right]
-    names = list(measures[0])
-    design = np.array([[1.0, *(m[n] for n in names)] for m in measures])
-    target = np.log([max(view_error(pairs[i], errors[i]), 0.05) for i in right])
+    evidence = [pairs[i]["verdict"]["evidence"] for i in right]
+    design = np.array([[1.0, e["inlier_share"]] for e in evidence])
+    spread = np.array([view_error(pairs[i], spread_error(pairs[i])) for i in right])
+    shown = np.array([e["bend_px"] for e in evidence])
+    target = np.log(np.sqrt(np.maximum(spread**2 - shown**2, 0.05**2)))
     fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups[right]] % FOLDS
     covered = np.zeros(len(right), bool)
     for part in range(FOLDS):
         out = fold == part
         covered[out] = target[out] <= design[out] @ quantile_fit(design[~out], target[~out])
     found = quantile_fit(design, target)
-    return dict(zip(["intercept", *names], np.round(found, 4).tolist(), strict=True)), float(covered.mean())
+    return dict(zip(["intercept", "inlier_share"], np.round(found, 4).tolist(), strict=True)), float(covered.mean())
 
 
 def quantile_fit(design: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(K,) weights of the COVERED quantile: a linear programme over the weights and the parts above and below. The
-    error grows with the halves' disagreement and falls with agreement, whatever a small sample says."""
+    """(2,) weights of the COVERED quantile: a linear programme over the weights and the parts above and below. The
+    error falls with agreement, whatever a small sample says."""
     count, width = design.shape
     cost = np.r_[np.zeros(width), np.full(count, COVERED), np.full(count, 1 - COVERED)]
     equal = np.hstack([design, np.eye(count), -np.eye(count)])
-    bounds = [(None, None), (0, None), (None, 0)] + [(0, None)] * (2 * count)
+    bounds = [(None, None), (None, 0)] + [(0, None)] * (2 * count)
     return linprog(cost, A_eq=equal, b_eq=target, bounds=bounds, method="highs").x[:width]
 
 
@@ -164,8 +179,8 @@ def checked(path: Path, model: dict) -> dict:
     unique = np.array([e["lead"] >= model["min_lead"] and e["repetition"] <= model["max_repetition"] for e in given])
     fits = scores >= np.log(model["threshold"] / (1 - model["threshold"]))
     accepted, right, wrong = unique & fits, errors < RIGHT_PX, errors > WRONG_PX
-    bound = np.array([verdict.expected_error(e, model) for e in given])
-    inside = np.array([view_error(row, e) for row, e in zip(pairs, errors, strict=True)]) <= bound
+    bound = np.array([verdict.expected_error(at_view(e), model) for e in given])
+    inside = np.array([view_error(row, spread_error(row)) for row in pairs]) <= bound
     sound = accepted & ~wrong
     return {
         "n": len(pairs),
@@ -180,16 +195,37 @@ def checked(path: Path, model: dict) -> dict:
 
 
 def error(row: dict) -> float:
-    """Corner error in px; infinite for unrelated images and where there is no transform."""
-    if not row["related"] or row["transform"] is None or row["transform"].get("matrix") is None:
+    """Corner error in px, or the error over the overlap where the truth bends; infinite for unrelated images and where
+    there is no transform."""
+    if not row["related"] or row["transform"] is None:
         return np.inf
-    found, truth = np.array(row["transform"]["matrix"]), np.array(row["truth"])
-    return corner_error_px(Linear(found), Linear(truth), *row["moving_size"])
+    truth = as_transform(row["truth"])
+    if truth.matrix is None:
+        return spread_error(row)
+    return corner_error_px(transform_from_dict(row["transform"]), truth, *row["moving_size"])
+
+
+def spread_error(row: dict) -> float:
+    """90th percentile of the error over the overlap, px: what the expected error is about."""
+    if not row["related"] or row["transform"] is None:
+        return np.inf
+    truth = as_transform(row["truth"])
+    places = pixel_centres(*row["moving_size"], step=8).reshape(-1, 2)
+    true_xy = truth(places)
+    inside = ((true_xy > 0) & (true_xy < row["fixed_size"])).all(axis=1)
+    off = np.linalg.norm(transform_from_dict(row["transform"])(places) - true_xy, axis=1)[inside]
+    return float(np.quantile(np.nan_to_num(off, nan=np.inf), COVERED)) if len(off) else np.inf
+
+
+def at_view(evidence: dict[str, float]) -> Following:
+    """What the evidence says of how tie points follow the map, at the resolution of the view."""
+    share, bend_px = evidence["inlier_share"], evidence["bend_px"]
+    return Following(1000, round(1000 * share), round(1000 * share), bend_px)
 
 
 def group_numbers(pairs: list[dict]) -> np.ndarray:
     """The same fixed image keeps to one fold."""
-    keys = [row["id"].split(" x ")[0] for row in pairs]
+    keys = [re.sub(r"^\w+=[^/]*/|#\d+$", "", row["id"].split(" x ")[0]) for row in pairs]
     order = {key: i for i, key in enumerate(sorted(set(keys)))}
     return np.array([order[key] for key in keys])
 

@@ -7,10 +7,9 @@ import pytest
 from scenes import FIXED_AT, SIDE, georeferenced, ground, optical, placed, seen, to_fixed, write
 
 from xmatch.errors import InputError
-from xmatch.framing import frame_pair, ground_size, widened
+from xmatch.framing import frame_pair, widened
 from xmatch.io import open_source
-from xmatch.io.source import Header
-from xmatch.raster import Georef, View
+from xmatch.raster import View
 from xmatch.registration import RegisterOptions, register
 from xmatch.transforms import Linear
 
@@ -66,7 +65,7 @@ def test_moving_of_any_grid_is_seen_on_fixeds_grid(fixed, tmp_path, turn):
     assert alike(frame.fixed, frame.moving, frame.within.centre) > 0.9
     # Both ways round, a position in the moving view is one and the same place.
     view_xy = np.array([[10.0, 20.0], [50.0, 31.0]])
-    by_moving = frame.prior(Linear(frame.moving.to_pixel, "affine")(view_xy))
+    by_moving = frame.prior(frame.moving_px(view_xy))
     by_fixed = Linear(frame.fixed.to_pixel @ frame.within.centre, "affine")(view_xy)
     np.testing.assert_allclose(by_moving, by_fixed, atol=1e-6)
 
@@ -159,25 +158,3 @@ def test_an_undeclared_collar_is_told_with_the_option_that_declares_it(tmp_path)
     collared, plain = write(tmp_path / "collared.tif", collared), write(tmp_path / "plain.tif", IMAGE)
     assert any("moving" in note and "--moving-nodata" in note for note in framed(plain, collared).notes)
     assert not framed(plain, plain).notes
-
-
-@pytest.mark.parametrize(
-    ("crs", "affine", "ground"),
-    [
-        ("EPSG:32632", (10.0, 0.0, 6e5, 0.0, -10.0, 5.2e6), 10.0),
-        ("EPSG:32632", (3.0, 4.0, 6e5, 4.0, -3.0, 5.2e6), 5.0),
-        ("EPSG:2263", (100.0, 0.0, 9.8e5, 0.0, -100.0, 2e5), 30.48),  # US survey feet
-        ("EPSG:4326", (1e-4, 0.0, 10.0, 0.0, -1e-4, 60.0), 11.132 * np.sqrt(0.5)),
-    ],
-)
-def test_a_px_has_its_size_on_the_ground_in_metres(crs, affine, ground):
-    from rasterio.crs import CRS
-
-    header = Header("a.tif", "GTiff", 20, 20, ("1",), "uint8", Georef(CRS.from_string(crs).to_wkt(), affine))
-    assert ground_size(header) == {"ground_per_px": pytest.approx(ground, rel=1e-3), "unit": "m"}
-
-
-def test_a_px_of_a_medical_image_has_its_size_in_micrometres():
-    header = Header("a.tif", "OME-TIFF", 20, 20, ("1",), "uint8", spacing_um=(0.5, 2.0))
-    assert ground_size(header) == {"ground_per_px": 1.0, "unit": "um"}
-    assert ground_size(Header("a.tif", "TIFF", 20, 20, ("1",), "uint8"))["ground_per_px"] is None

@@ -12,11 +12,12 @@ from scenes import FIXED_AT, SIDE, ground, optical, placed, radar, registered, s
 from benchmarks.fit_verdict import quantile_fit
 from xmatch.alignment import Alignment, Candidate
 from xmatch.correspondences import Correspondences
+from xmatch.evidence import LIMITS, Following, following, gather
 from xmatch.matchers.measures import DRAWN, NAMES
 from xmatch.raster import View
 from xmatch.report.evidence import MEASURES
 from xmatch.transforms import similarity
-from xmatch.verdict import AMBIGUOUS, LIMITS, SPOKEN, coefficients, expected_error, finer, gather, judge, score
+from xmatch.verdict import AMBIGUOUS, SPOKEN, coefficients, expected_error, judge, score
 
 LAND = ground(3)
 WIDE = {"max_angle_deg": 180.0, "max_scale": 1.2}
@@ -111,7 +112,8 @@ def an_alignment(shift_px: float, *, count: int = 100, mirror: bool = False) -> 
     best = Candidate(pose, dict.fromkeys(NAMES, 0.5), 3.0, "match")
     ties = Correspondences(fixed_xy, moving_xy, np.ones(count))
     view = View(np.zeros((200, 200), np.float32), np.ones((200, 200), bool), np.eye(3))
-    return Alignment(best, replace(best, standing=1.0), ties, np.full(count, 0.3)), view, view
+    steady = np.full(count, 0.3)
+    return Alignment(best, replace(best, standing=1.0), ties, steady, ties, steady), view, view
 
 
 def evidence_of(shift_px: float, **more) -> dict[str, float]:
@@ -119,7 +121,7 @@ def evidence_of(shift_px: float, **more) -> dict[str, float]:
 
 
 def test_evidence_is_what_is_weighed_and_the_number_of_inliers():
-    assert evidence_of(0.3).keys() == LIMITS.keys() - set(DRAWN) | {"inliers", "repetition"}
+    assert evidence_of(0.3).keys() == LIMITS.keys() - set(DRAWN) | {"inliers", "repetition", "bend_px"}
     assert all(isinstance(value, float) and np.isfinite(value) for value in evidence_of(0.3).values())
 
 
@@ -150,13 +152,25 @@ def model(request) -> dict:
     return coefficients(drawn=request.param)
 
 
+ALL_FOLLOW = Following(100, 100, 100, 0.0)
+
+
+def judged(evidence: dict[str, float], followed: Following = ALL_FOLLOW, px: float = 1.0, ground=None, **more):
+    evidence = {"lead": 12.0, "repetition": 0.2} | evidence
+    unit = None if ground is None else "m"
+    return judge(evidence, followed, px_per_matched_px=px, ground_per_px=ground, unit=unit, **more)
+
+
+def best_of(model: dict) -> dict[str, float]:
+    return {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
+
+
 def test_probability_rises_and_falls_with_the_score_across_the_threshold(model):
     evidence = {name: model["mean"][name] for name in model["weights"]}
-    at_mean = judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None)
+    at_mean = judged(evidence)
     assert at_mean.probability == pytest.approx(1 / (1 + np.exp(-model["intercept"])))
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
     worst = {name: LIMITS[name][int(model["weights"][name] <= 0)] for name in model["weights"]}
-    yes, no = (judge(e, px_per_view_px=1.0, ground_per_px=None, unit=None) for e in (best, worst))
+    yes, no = judged(best_of(model)), judged(worst | {"lead": 12.0})
     assert no.probability < at_mean.probability < yes.probability
     assert (no.accepted, yes.accepted) == (False, True)
     assert no.reason != yes.reason
@@ -164,10 +178,17 @@ def test_probability_rises_and_falls_with_the_score_across_the_threshold(model):
 
 @pytest.mark.parametrize("rival", [{"lead": 0.01}, {"repetition": 0.9}])
 def test_what_fits_as_well_in_another_way_is_not_accepted_however_well_it_fits(rival, model):
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]} | {"repetition": 0.2}
-    alone, doubtful = (judge(best | more, px_per_view_px=1.0, ground_per_px=None, unit=None) for more in ({}, rival))
+    alone, doubtful = (judged(best_of(model) | {"repetition": 0.2} | more) for more in ({}, rival))
     assert alone.accepted and not doubtful.accepted
     assert doubtful.probability <= 0.5 and doubtful.ce90_px is None and doubtful.reason == AMBIGUOUS
+
+
+@pytest.mark.parametrize(("kind", "advised"), [("homography", True), ("grid", False)])
+def test_a_map_that_few_tie_points_follow_is_not_accepted_when_a_bent_one_would_explain_them(kind, advised, model):
+    bent = judged(best_of(model), Following(100, 20, 80, 6.0), kind=kind)
+    assert not bent.accepted and bent.probability <= 0.5 and bent.ce90_px is None
+    assert "80 of 100" in bent.reason and f"20 with one {kind}" in bent.reason
+    assert ("--transform grid" in bent.reason) == advised
 
 
 def test_values_beyond_their_limits_weigh_no_more_than_the_limit(model):
@@ -176,14 +197,48 @@ def test_values_beyond_their_limits_weigh_no_more_than_the_limit(model):
 
 
 def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_matching(model):
-    best = {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
-    coarse = judge(best, px_per_view_px=4.0, ground_per_px=10.0, unit="m")
-    alone = judge(best, px_per_view_px=1.0, ground_per_px=None, unit=None)
+    coarse, alone = judged(best_of(model), px=4.0, ground=10.0), judged(best_of(model))
     assert coarse.ce90_px == pytest.approx(4 * alone.ce90_px)
     assert (coarse.ce90_ground, coarse.ground_unit) == (pytest.approx(10 * coarse.ce90_px), "m")
     assert (alone.ce90_ground, alone.ground_unit) == (None, None)
-    assert finer(coarse, 0.25).ce90_px == pytest.approx(alone.ce90_px)
-    assert finer(alone, 0.5).ce90_ground is None
+
+
+def test_the_expected_error_holds_what_tie_points_show_the_map_to_miss(model):
+    cases = ALL_FOLLOW, Following(100, 30, 50, 0.0), Following(100, 60, 90, 9.0)
+    sure, few, bent = (expected_error(followed, model) for followed in cases)
+    assert 0.05 < sure < few < 40
+    assert 9 < bent < 15
+
+
+# How tie points follow a map, and one another.
+
+PLACES = np.stack(np.meshgrid(np.arange(0.0, 240, 20), np.arange(0.0, 200, 20)), -1).reshape(-1, 2)
+STEADY = np.ones(len(PLACES), bool)
+
+
+def test_tie_points_on_the_map_follow_it_without_a_bend():
+    off = np.random.default_rng(0).normal(0, 0.5, PLACES.shape)
+    found = following(PLACES, PLACES + off, STEADY)
+    assert (found.count, found.agreeing, found.coherent) == (120, 120, 120)
+    assert found.bend_px < 0.7 and not found.is_bent
+
+
+def test_a_smooth_bend_is_told_with_its_size():
+    off = 8 * np.sin(2 * np.pi * PLACES / 240)
+    found = following(PLACES, PLACES + off, STEADY)
+    assert found.agreeing < 20 and found.coherent > 80 and found.is_bent
+    assert found.bend_px == pytest.approx(np.quantile(np.linalg.norm(off, axis=1), 0.9), rel=0.15)
+
+
+def test_tie_points_that_agree_with_nothing_are_no_bend():
+    off = np.random.default_rng(0).uniform(-8, 8, PLACES.shape)
+    found = following(PLACES, PLACES + off, STEADY)
+    assert found.coherent < 20 and not found.is_bent
+
+
+def test_few_tie_points_say_nothing_of_a_bend():
+    found = following(PLACES[:6], PLACES[:6] + 5.0, STEADY[:6])
+    assert (found.agreeing, found.bend_px, found.is_bent) == (0, 0.0, False)
 
 
 def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate(model):
@@ -198,7 +253,7 @@ def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate(mode
 
 def test_every_measure_can_be_said_in_words_and_is_explained_in_the_report():
     assert SPOKEN.keys() == LIMITS.keys()
-    assert set(MEASURES) == set(LIMITS) | {"inliers", "repetition"}
+    assert set(MEASURES) == set(LIMITS) | {"inliers", "repetition", "bend_px"}
     assert set(NAMES) < set(LIMITS)
     for measure in MEASURES.values():
         assert measure.label and measure.meaning.endswith(".") and "\n" not in measure.meaning
@@ -207,11 +262,6 @@ def test_every_measure_can_be_said_in_words_and_is_explained_in_the_report():
 def test_the_view_of_a_turned_copy_is_accepted_so_that_rejection_means_something(fixed, tmp_path):
     turned = write(tmp_path / "turned.tif", radar(seen(LAND, placed(100, 1.1, (5, 8)))))
     assert registered(fixed, turned, **WIDE).verdict.accepted
-
-
-def test_the_expected_error_grows_with_disagreement_and_falls_with_agreement(model):
-    sure, unsure = (expected_error({"halves_px": h, "inlier_share": s}, model) for h, s in ((0.1, 0.95), (8.0, 0.3)))
-    assert 0.05 < sure < unsure < 40
 
 
 def test_the_fit_of_the_expected_error_is_the_quantile_that_it_claims_to_be():

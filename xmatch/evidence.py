@@ -26,6 +26,9 @@ NEIGHBOURS = 8
 FEWEST = 12
 """Tie points below which nothing is said of how they follow each other."""
 
+Map = Callable[[np.ndarray], np.ndarray]
+"""(N, 2) moving view px -> fixed view px."""
+
 LIMITS: dict[str, tuple[float, float]] = {
     "structure": (-0.2, 0.8),
     "structure_fine": (-0.2, 0.8),
@@ -107,12 +110,19 @@ def _said_around(at: np.ndarray, others: np.ndarray, off: np.ndarray, skipped: i
     return np.median(off[around[:, skipped:]], axis=1)
 
 
+def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
+    """How the tie points of an alignment follow a map between the views, its pose unless another is given."""
+    ties = alignment.ties
+    landed = (mapped or Linear(alignment.best.matrix, "affine"))(ties.moving_xy)
+    return following(landed, ties.fixed_xy, alignment.forward_backward_px < FORWARD_BACKWARD_PX)
+
+
 def gather(
     alignment: Alignment,
     fixed: View,
     moving: View,
     seed: int,
-    mapped: Callable[[np.ndarray], np.ndarray] | None = None,
+    mapped: Map | None = None,
 ) -> dict[str, float]:
     """All measures of `LIMITS`, "inliers", "bend_px" and "repetition"; lengths in fixed view px.
 
@@ -131,7 +141,7 @@ def gather(
     near = steady & (residual < 2 * TIE_PX)
     regions_px = np.linalg.norm(to_fixed(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
     steady_px = regions_px[alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX]
-    followed = following(landed, ties.fixed_xy, steady)
+    followed = followed_by(alignment, mapped)
     return {
         **{name: float(np.clip(v, *LIMITS[name])) for name, v in best.measures.items() if name in LIMITS},
         "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,

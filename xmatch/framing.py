@@ -45,6 +45,8 @@ class Frame:
     """(3, 3) fixed px -> a plane on which a similarity of what is shown is a similarity: px of equal sides."""
     moving_plane: np.ndarray
     """The same for what `moving` leads to."""
+    prior_linear: np.ndarray | None = None
+    """(3, 3) affine that follows `prior` best."""
 
     @property
     def px_per_view_px(self) -> float:
@@ -76,6 +78,11 @@ class Frame:
         before = [] if np.array_equal(self.moving_plane, np.eye(3)) else [to_plane]
         after = [] if np.array_equal(self.fixed_plane, np.eye(3)) else [from_plane]
         return compose(*([] if self.prior is None else [self.prior]), *before, on_planes, *after)
+
+    def matrix_between_files(self, pose: np.ndarray) -> np.ndarray:
+        """(3, 3) moving px -> fixed px of the files for a pose of the views; a bent prior as the nearest affine map."""
+        matrix = self.fixed.to_pixel @ pose @ np.linalg.inv(self.moving.to_pixel)
+        return matrix if self.prior_linear is None else matrix @ self.prior_linear
 
     def between_views(self, transform: Transform, view_xy: np.ndarray) -> np.ndarray:
         """(N, 2) positions in the moving view -> where a map between the files puts them in the fixed view."""
@@ -168,7 +175,7 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
         # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
         notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
     planes = [_plane(shape)] * 2
-    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, *planes)
+    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, *planes, prior.linear)
 
 
 def _plane(shape: tuple[float, float]) -> np.ndarray:

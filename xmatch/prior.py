@@ -120,7 +120,8 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     transform: Transform = exact if is_bent else Linear(linear, "affine")
     fixed_window = _window(to_xy, fixed.width, fixed.height)
     reach = transform.inverse(_lattice(*fixed_window[2:]) + fixed_window[:2])
-    reach = np.vstack([reach[np.isfinite(reach).all(axis=1)], from_xy])
+    reach = reach[np.isfinite(reach).all(axis=1)]
+    reach = reach if len(reach) else from_xy
     return Prior(transform, linear, fixed_window, _window(reach, moving.width, moving.height, margin=0.0), tuple(notes))
 
 

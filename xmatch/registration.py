@@ -167,9 +167,7 @@ def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterO
     from xmatch.evidence import gather
     from xmatch.verdict import judge
 
-    evidence = gather(
-        alignment, frame.fixed, frame.moving, options.seed, partial(frame.between_views, level.transform)
-    )
+    evidence = gather(alignment, frame.fixed, frame.moving, options.seed, partial(frame.between_views, level.transform))
     return judge(evidence, level.followed(), px_per_matched_px=level.px, kind=level.transform.kind, **frame.ground)
 
 

@@ -95,7 +95,7 @@ def _centred(pair: Pair) -> np.ndarray:
     if not frame.within.near:
         middle = np.array([frame.moving.width / 2, frame.moving.height / 2])
         pose[:2, 2] = np.array([frame.fixed.width / 2, frame.fixed.height / 2]) - pose[:2, :2] @ middle
-    return frame.fixed.to_pixel @ pose @ np.linalg.inv(frame.moving.to_pixel)
+    return frame.matrix_between_files(pose)
 
 
 def _read(path: Path) -> dict:

@@ -10,11 +10,12 @@ import numpy as np
 from xmatch.adaptation.pairs import Pair
 from xmatch.alignment import align
 from xmatch.errors import XmatchError
+from xmatch.evidence import followed_by, gather
 from xmatch.framing import frame_pair
 from xmatch.io import open_source
 from xmatch.matchers import Matcher
 from xmatch.registration import RegisterOptions
-from xmatch.verdict import gather, judge
+from xmatch.verdict import judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,8 @@ def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed |
     if alignment is None:
         return None
     evidence = gather(alignment, frame.fixed, frame.moving, seed)
-    verdict = judge(evidence, px_per_view_px=1.0, ground_per_px=None, unit=None)
-    matrix = frame.fixed.to_pixel @ alignment.best.matrix @ np.linalg.inv(frame.moving.to_pixel)
+    verdict = judge(evidence, followed_by(alignment), px_per_matched_px=1.0, ground_per_px=None, unit=None)
+    matrix = frame.matrix_between_files(alignment.best.matrix)
     return Placed(matrix, verdict.accepted)
 
 

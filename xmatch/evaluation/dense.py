@@ -44,8 +44,7 @@ def dense_matches(fixed: Source, moving: Source, options: RegisterOptions) -> Co
     found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads).correspondences
     if not is_lattice(found.fixed_xy):
         return None
-    places = ((frame.fixed.to_pixel, found.fixed_xy), (frame.moving.to_pixel, found.moving_xy))
-    return Correspondences(*(xy @ matrix[:2, :2].T + matrix[:2, 2] for matrix, xy in places), found.certainty)
+    return frame.in_files(found)
 
 
 def is_lattice(xy: np.ndarray) -> bool:

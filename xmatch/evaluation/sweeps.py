@@ -73,9 +73,7 @@ def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
             yield spec.factor, float(value)
 
 
-def write_changed(
-    fixed: str, moving: str, truth: list | None, change: Change, folder: Path
-) -> tuple[str, str, Any]:
+def write_changed(fixed: str, moving: str, truth: list | None, change: Change, folder: Path) -> tuple[str, str, Any]:
     """The changed pair as two files in `folder`, and its truth, moving px -> fixed px, as `truths` saves it; None for
     unrelated ones, of which moving is changed alone.
 

@@ -27,6 +27,7 @@ OTHER_VIEW = "Try bands in which both sensors show the same structures (--band, 
 CUT = "Cut both images to the part that they share."
 NARROW = "Narrow the search to what you know of the pair: --max-angle, --max-scale."
 STIFFER = "Ask for a stiffer --transform: similarity needs the least evidence."
+FREER = "Images that bend against each other need a freer --transform: homography, grid."
 
 MEASURES: dict[str, Measure] = {
     "inliers": Measure(
@@ -132,6 +133,27 @@ MEASURES: dict[str, Measure] = {
         unit="px",
         at_most=5.0,
         advice=STIFFER,
+    ),
+    "regions_share": Measure(
+        "Regions that agree",
+        "Large parts of the overlap that find their place, each by itself, where the map puts them.",
+        unit="%",
+        at_least=0.4,
+        advice=FREER,
+    ),
+    "regions_px": Measure(
+        "Regions off",
+        "How far three in four of these parts lie from there at most.",
+        unit="px",
+        at_most=5.0,
+        advice=FREER,
+    ),
+    "bend_px": Measure(
+        "Bend",
+        "What neighbouring tie points agree on that the map leaves out (90 % are below).",
+        unit="px",
+        at_most=5.0,
+        advice=FREER,
     ),
     "chance_log10": Measure(
         "Chance level",
