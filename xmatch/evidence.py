@@ -117,6 +117,17 @@ def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
     return following(landed, ties.fixed_xy, alignment.forward_backward_px < FORWARD_BACKWARD_PX)
 
 
+def bending_px(mapped: Map, moving: View) -> float:
+    """How far a map between views leaves the affine map nearest to it, 90th percentile over moving, fixed view px."""
+    sides = (np.linspace(0, n, 17) for n in (moving.width, moving.height))
+    places = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+    landed = mapped(places)
+    known = np.isfinite(landed).all(axis=1)
+    design = np.column_stack([places, np.ones(len(places))])[known]
+    off = landed[known] - design @ np.linalg.lstsq(design, landed[known], rcond=None)[0]
+    return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
+
+
 def gather(
     alignment: Alignment,
     fixed: View,

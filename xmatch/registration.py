@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
 
+BENT_KINDS = ("tps", "grid")
+HELD_SHARE = 0.9
+"""Of the overlap must hold tie points that agree with a map that bends, or 90 % of it are not known to be right."""
 GRID_NODES = 64
 """Cells along the longer side when a map through two CRS is written as one displacement grid."""
 
@@ -164,11 +167,17 @@ def _attempt(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _C
 
 def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterOptions) -> Verdict:
     """The verdict on the map of a level."""
-    from xmatch.evidence import gather
+    from xmatch.evidence import bending_px, gather
     from xmatch.verdict import judge
 
-    evidence = gather(alignment, frame.fixed, frame.moving, options.seed, partial(frame.between_views, level.transform))
-    return judge(evidence, level.followed(), px_per_matched_px=level.px, kind=level.transform.kind, **frame.ground)
+    mapped = partial(frame.between_views, level.transform)
+    evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
+    followed, kind = level.followed(), level.transform.kind
+    if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
+        # What no tie point holds is continued, and may be wrong by as much as the map bends.
+        bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / level.px
+        followed = replace(followed, bend_px=max(followed.bend_px, bend))
+    return judge(evidence, followed, px_per_matched_px=level.px, kind=kind, **frame.ground)
 
 
 def _explained(
