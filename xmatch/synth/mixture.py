@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xmatch.synth.sources.aligned import Source
-from xmatch.synth.sources.worlds import Worlds
+from xmatch.synth.sources.worlds import SceneMaker, Worlds
 
 
 class Mixture:
@@ -35,6 +35,12 @@ class Mixture:
         for place, source in enumerate(self.sources):
             if isinstance(source, Worlds):
                 source.go_to(number, *seed, place)
+
+    def make_with(self, maker: SceneMaker) -> None:
+        """Let somebody else make the scenes that sources keep; they stay the same scenes."""
+        for source in self.sources:
+            if isinstance(source, Worlds):
+                source.maker = maker
 
     def allot(self, count: int, host: np.random.Generator) -> list[np.ndarray]:
         """For each source, which of `count` pairs it makes."""

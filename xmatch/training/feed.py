@@ -20,22 +20,35 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import ResourceError, XmatchError
+from xmatch.synth.makers import open_makers, spare_cores
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
+from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.schedule import difficulty_at
 
 Draw = Callable[[int], TrainingPairs]
 
 
-def batches(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device | str) -> Draw:
+def batches(
+    recipe: PretrainRecipe,
+    folder: str | os.PathLike,
+    rank: int,
+    device: torch.device | str,
+    maker: SceneMaker | None = None,
+) -> Draw:
     """A function from the number of a batch to that batch, on `device`.
+
+    Args:
+        maker: of the scenes of worlds; None: they are made when they are needed.
 
     Raises:
         InputError, UsageError: as `build_mixture`.
     """
     mixture = build_mixture(recipe.data, folder)
+    if maker is not None:
+        mixture.make_with(maker)
 
     def draw(number: int) -> TrainingPairs:
         stage = recipe.stage_at(number)
@@ -136,7 +149,12 @@ def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, devi
     """
     draw = batches(recipe, folder, rank, device)  # also tells at once what is wrong with the data
     if recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu"):
-        yield Inline(draw, device)
+        count = makers_of(recipe, device)
+        if not count:
+            yield Inline(draw, device)
+            return
+        with open_makers(count, pinned=device.type == "cuda") as maker:
+            yield Inline(batches(recipe, folder, rank, device, maker), device)
         return
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -149,6 +167,15 @@ def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, devi
         ours.close()
         process.terminate()
         process.join(10)
+
+
+def makers_of(recipe: PretrainRecipe, device: torch.device) -> int:
+    """Processes that make scenes for the one that trains: by default none on a CPU, whose cores are all at work."""
+    if not any(spec.kind == "worlds" for spec in recipe.data):
+        return 0
+    if recipe.makers is None:
+        return 0 if device.type == "cpu" else spare_cores()
+    return recipe.makers
 
 
 def _serve(connection: Connection, recipe: PretrainRecipe, folder: str, rank: int) -> None:

@@ -166,7 +166,8 @@ def _course(recipe: PretrainRecipe, options: Options, processes: Processes) -> C
         def validate(run: Run) -> list[Row]:
             return measure(run.objective, run.averaged_model(), held, run.device)
 
-    return Course(shown, export_weights, validate, recipe.validation.every)
+    state = Run.small_state_dict if recipe.small_checkpoints else Run.state_dict
+    return Course(shown, export_weights, validate, recipe.validation.every, state)
 
 
 def main(arguments: list[str] | None = None) -> int:
