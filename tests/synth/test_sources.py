@@ -16,10 +16,10 @@ from xmatch.synth.modalities import MODALITIES
 from xmatch.synth.recipe import SourceSpec, build_mixture, kind_of
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources import AlignedPairs, Images, Sensors, Shapes, Singles, Worlds
-from xmatch.synth.sources.worlds import MadeHere
 from xmatch.synth.sources.aligned_pairs import find_pairs
 from xmatch.synth.sources.files import LONGEST_SIDE_PX, decode, list_images, prepared
 from xmatch.synth.sources.sensors import draw_names, name_pairs
+from xmatch.synth.sources.worlds import MadeHere
 
 FULL, EASY = Difficulty.FULL, Difficulty.EASY
 HALF = Difficulty(gap=0.5)

@@ -86,7 +86,8 @@ def _striped(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.rando
 
     def stripes(part: Tensor, chosen: np.ndarray) -> Tensor:
         shape = (len(part), 1, part.shape[-2], 1) if host.random() < 0.5 else (len(part), 1, 1, part.shape[-1])
-        strength = _column(host.uniform(0.1, 0.35, len(part)), part) * spread[uploaded(chosen, part.device, torch.int64)]
+        there = uploaded(chosen, part.device, torch.int64)
+        strength = _column(host.uniform(0.1, 0.35, len(part)), part) * spread[there]
         return part + strength * torch.randn(shape, generator=rng, device=part.device)
 
     return _on_some(image, host.random(len(image)) < 0.15 * noise, stripes)

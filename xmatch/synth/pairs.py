@@ -139,9 +139,7 @@ def _filled(image: Tensor, valid: Tensor, rng: torch.Generator, host: np.random.
     kinds = host.choice(list(FILL_SHARES), len(image), p=list(FILL_SHARES.values()))
     if image.device.type == "cpu" and bool(valid.all()):  # a GPU would have to be waited for
         return image
-    wants_mean, wants_noise = (
-        uploaded(kinds == name, image.device)[:, None, None, None] for name in ("mean", "noise")
-    )
+    wants_mean, wants_noise = (uploaded(kinds == name, image.device)[:, None, None, None] for name in ("mean", "noise"))
     share = valid.float().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
     mean = (image * valid).mean((1, 2, 3), keepdim=True) / share
     noise = torch.rand((len(image), 1, *image.shape[-2:]), generator=rng, device=image.device)

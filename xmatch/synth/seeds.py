@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def host_rng(rng: torch.Generator) -> np.random.Generator:
-    """A generator on the host, seeded by the next number of `rng`; on a GPU by its place in the stream, without a wait."""
+    """A generator on the host, seeded by the next number of `rng`; on a GPU by its place in the stream: no wait."""
     if rng.device.type == "cuda":
         place = rng.get_offset()
         rng.set_offset(place + 4)  # in steps of four, as the generator counts

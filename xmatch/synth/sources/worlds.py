@@ -7,7 +7,6 @@ two oblique views, with parallax, and the flow between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,25 +104,23 @@ class Worlds:
         scenes = [pool[number] for number in host.integers(len(pool), size=count)]
         lifted = any(scene.offset is not None for scene in scenes)
         with_parallax = lifted and host.random() < PARALLAX_SHARE
-        chosen = [_two_of(len(scene.sensors), host, difficulty.gap) for scene in scenes]
-        names = tuple((s.sensors[a], s.sensors[b]) for s, (a, b) in zip(scenes, chosen, strict=True))
-        places = _places(count, size, self._side, host)
+        seen_by = _two_of(np.array([len(scene.sensors) for scene in scenes]), host, difficulty.gap)
+        names = tuple((s.sensors[a], s.sensors[b]) for s, (a, b) in zip(scenes, seen_by, strict=True))
         origins = tuple(scene.kind for scene in scenes)
+        places = _places(count, size, self._side, host)
         there = _looked_at(places, centres(size, rng.device))
-        step = np.abs(places[:, 0, :2]).sum(1) * self._side / size
         stack = []
-        for scene, pair in zip(scenes, chosen, strict=True):
+        for scene, pair in zip(scenes, seen_by, strict=True):
             aside = len(scene.sensors) if with_parallax and scene.offset is not None else 0
             stack += [scene.planes[aside + pair[0]], scene.planes[2 * aside + pair[1]]]
-        views = resampled(_stacked(stack, 2), there, step)
-        first, second = views[:, :1], views[:, 1:]
+        step = np.abs(places[:, 0, :2]).sum(1) * self._side / size
+        images = torch.stack(stack).view(count, 2, self._side, self._side)
+        first, second = resampled(images.float().div_(255.0), there, step).split(1, 1)
         if not with_parallax:
             valid = everywhere(first)
             return Aligned(first, second, valid, valid, names, origins)
-        whole, still = _nothing_hidden(self._side, rng.device)
-        masks = [mask for scene in scenes for mask in (whole if scene.offset is None else scene.planes[-3:])]
-        sure = bilinear(_stacked(masks, 3), there) > 0.999
-        offset = torch.stack([still if scene.offset is None else scene.offset for scene in scenes]).float()
+        masks, offset = _from_aside(scenes, self._side, rng.device)
+        sure = bilinear(masks, there) > 0.999
         moved = _turned_back(bilinear(offset, there), places)
         flow = (centres(size, rng.device) + moved).permute(0, 2, 3, 1)
         moves = np.array([scene.offset is not None for scene in scenes])
@@ -149,13 +146,12 @@ class Worlds:
         return SceneJob(self._kinds, self._side, (*self._seed, number))
 
 
-def _two_of(sensors: int, host: np.random.Generator, gap: float) -> tuple[int, int]:
-    """Two sensors in either order, or, with a share of 1 - gap, one twice."""
-    pairs = list(combinations(range(sensors), 2)) or [(0, 0)]
-    first, second = pairs[host.integers(len(pairs))]
-    if host.random() < 0.5:
-        first, second = second, first
-    return (first, second) if host.random() < gap else (first, first)
+def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:
+    """Of so many sensors each, two in either order or, with a share of 1 - gap, one twice."""
+    first = host.integers(sensors)
+    other = 1 + (host.random(len(sensors)) * (sensors - 1)).astype(int)
+    second = np.where(host.random(len(sensors)) < gap, (first + other) % sensors, first)
+    return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
 def _places(count: int, size: int, side: int, host: np.random.Generator) -> np.ndarray:
@@ -181,13 +177,10 @@ def _turned_back(offset: Tensor, places: np.ndarray) -> Tensor:
     return torch.einsum("bij,bjhw->bihw", uploaded(inverse, offset.device), offset)
 
 
-def _stacked(planes: list[Tensor], channels: int) -> Tensor:
-    """B * channels planes (S, S) of bytes -> (B, channels, S, S) in [0, 1]."""
-    stack = torch.stack(planes)
-    return stack.view(-1, channels, *stack.shape[1:]).float().div_(255.0)
-
-
-def _nothing_hidden(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Masks and offset of a flat scene."""
+def _from_aside(scenes: Sequence[StoredScene], side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(B, 3, S, S) masks in [0, 1] and (B, 2, S, S) offset of two oblique views; flat scenes hide and move nothing."""
     whole = torch.full((3, side, side), 255, dtype=torch.uint8, device=device)
-    return whole, torch.zeros((2, side, side), dtype=torch.float16, device=device)
+    still = torch.zeros((2, side, side), dtype=torch.float16, device=device)
+    masks = torch.stack([whole if scene.offset is None else scene.planes[-3:] for scene in scenes])
+    offset = torch.stack([still if scene.offset is None else scene.offset for scene in scenes])
+    return masks.float().div_(255.0), offset.float()
