@@ -12,7 +12,7 @@ from xmatch.synth.sources import Worlds
 
 def test_scenes_made_beside_are_the_same(tmp_path):
     def drawn(maker):
-        worlds = Worlds(["city", "drawn"], pool=8, fresh=1.0, side=64, maker=maker, ahead=3)
+        worlds = Worlds(["city", "drawn"], pool=8, fresh=1.0, side=64, maker=maker)
         found = []
         for number in range(3):
             worlds.go_to(number, 5, 0)

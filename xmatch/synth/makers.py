@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,9 @@ import torch
 from xmatch.errors import ResourceError
 from xmatch.synth.sources.scenes import SceneJob, StoredScene, make_scene
 
+AHEAD = 4
+"""Scenes asked for before they are needed, for each process."""
+COUNTED = 200
 SPARE_CORES = 2
 """For the process that trains and its backward pass."""
 
@@ -39,10 +43,12 @@ class Makers:
     """
 
     def __init__(self, count: int, folder: Path, pinned: bool) -> None:
+        self.ahead = AHEAD * count
         self._processes = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
         self._reader = ThreadPoolExecutor(1)
         self._folder, self._pinned = folder, pinned
         self._asked: dict[SceneJob, Future[StoredScene]] = {}
+        self._done_at: list[float] = []
 
     def ask(self, job: SceneJob) -> None:
         if job not in self._asked:
@@ -63,6 +69,12 @@ class Makers:
                 hint="free memory, or set makers: 0 in the recipe",
             ) from None
 
+    @property
+    def per_second(self) -> float:
+        """Scenes made, of the first `COUNTED`: later ones may have been waited for; 0 before the third."""
+        times = self._done_at[:COUNTED]
+        return (len(times) - 1) / max(times[-1] - times[0], 1e-9) if len(times) > 2 else 0.0
+
     def close(self) -> None:
         self._processes.shutdown(wait=True, cancel_futures=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
@@ -72,8 +84,9 @@ class Makers:
         with open(path, "rb") as file:
             planes, offset = (torch.from_numpy(np.load(file)) for _ in range(2))
         path.unlink()
+        self._done_at.append(time.monotonic())
         if self._pinned:
-            planes, offset = planes.pin_memory(), offset.pin_memory()
+            planes, offset = planes.pin_memory(), offset.pin_memory() if len(offset) else offset
         return StoredScene(kind, sensors, planes, offset if len(offset) else None)
 
 

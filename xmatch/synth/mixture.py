@@ -8,6 +8,7 @@ import numpy as np
 
 from xmatch.synth.sources.aligned import Source
 from xmatch.synth.sources.worlds import SceneMaker, Worlds
+from xmatch.synth.warps import base_side
 
 
 class Mixture:
@@ -41,6 +42,12 @@ class Mixture:
         for source in self.sources:
             if isinstance(source, Worlds):
                 source.maker = maker
+
+    def foresee(self, size: int) -> None:
+        """Ask for the scenes of the next draws, of pairs of `size` px."""
+        for source in self.sources:
+            if isinstance(source, Worlds):
+                source.foresee(base_side(size))
 
     def allot(self, count: int, host: np.random.Generator) -> list[np.ndarray]:
         """For each source, which of `count` pairs it makes."""

@@ -16,7 +16,7 @@ from xmatch.synth.modalities.filters import gray
 from xmatch.synth.resampling import all_valid_at, believed, bilinear, resampled, within
 from xmatch.synth.seeds import host_rng, uploaded
 from xmatch.synth.sources.aligned import Aligned, everywhere
-from xmatch.synth.warps import BASE_PER_SIDE, Warps, centres, draw_warps, steps_px
+from xmatch.synth.warps import Warps, base_side, centres, draw_warps, steps_px
 
 FILL_SHARES = {"zeros": 0.5, "mean": 0.25, "noise": 0.25}
 """How often px without content are filled with what."""
@@ -66,7 +66,7 @@ def draw_pairs(
         channels: 1 (luma) or 3 (grey sensors repeat theirs).
     """
     host = host_rng(rng)
-    base_size = 8 * round(BASE_PER_SIDE * size / 8)
+    base_size = base_side(size)
     parts, order = [], []
     for source, places in zip(mixture.sources, mixture.allot(count, host), strict=True):
         if len(places):

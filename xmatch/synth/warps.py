@@ -73,6 +73,11 @@ class Warps:
         return np.any([knots.any(axis=(1, 2, 3)) for knots in self.bend], axis=0)
 
 
+def base_side(size: int) -> int:
+    """Side of the base of pairs of `size` px."""
+    return 8 * round(BASE_PER_SIDE * size / 8)
+
+
 def centres(size: int, device: torch.device | str) -> Tensor:
     """(1, 2, size, size) normalised centres of an image's px, a view of two lines."""
     line = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2.0 / size) - 1.0

@@ -141,20 +141,42 @@ class Beside:
 
 
 @contextlib.contextmanager
-def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device) -> Iterator[Feed]:
+def open_maker(recipe: PretrainRecipe, device: torch.device, processes: int = 1) -> Iterator[SceneMaker | None]:
+    """The processes that a recipe wants its scenes made by; None: scenes are made where pairs are drawn.
+
+    Args:
+        processes: that train on this machine and share its cores.
+    """
+    count = 0
+    if _draws_inline(recipe, device) and any(spec.kind == "worlds" for spec in recipe.data):
+        on_gpu = max(1, spare_cores() // processes) if device.type == "cuda" else 0
+        count = on_gpu if recipe.makers is None else recipe.makers
+    if not count:
+        yield None
+        return
+    with open_makers(count, pinned=device.type == "cuda") as maker:
+        yield maker
+
+
+@contextlib.contextmanager
+def open_feed(
+    recipe: PretrainRecipe,
+    folder: str | os.PathLike,
+    rank: int,
+    device: torch.device,
+    maker: SceneMaker | None = None,
+) -> Iterator[Feed]:
     """The feed that a recipe asks for.
+
+    Args:
+        maker: as `batches`, of a feed that draws in this process.
 
     Raises:
         InputError, UsageError: the data cannot be used.
     """
-    draw = batches(recipe, folder, rank, device)  # also tells at once what is wrong with the data
-    if recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu"):
-        count = makers_of(recipe, device)
-        if not count:
-            yield Inline(draw, device)
-            return
-        with open_makers(count, pinned=device.type == "cuda") as maker:
-            yield Inline(batches(recipe, folder, rank, device, maker), device)
+    draw = batches(recipe, folder, rank, device, maker)  # also tells at once what is wrong with the data
+    if _draws_inline(recipe, device):
+        yield Inline(draw, device)
         return
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -169,13 +191,8 @@ def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, devi
         process.join(10)
 
 
-def makers_of(recipe: PretrainRecipe, device: torch.device) -> int:
-    """Processes that make scenes for the one that trains: by default none on a CPU, whose cores are all at work."""
-    if not any(spec.kind == "worlds" for spec in recipe.data):
-        return 0
-    if recipe.makers is None:
-        return 0 if device.type == "cpu" else spare_cores()
-    return recipe.makers
+def _draws_inline(recipe: PretrainRecipe, device: torch.device) -> bool:
+    return recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu")
 
 
 def _serve(connection: Connection, recipe: PretrainRecipe, folder: str, rank: int) -> None:

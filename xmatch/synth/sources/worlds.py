@@ -31,6 +31,9 @@ FIRST_SHARE = 4
 class SceneMaker(Protocol):
     """Where scenes come from."""
 
+    ahead: int
+    """Scenes that it wants to be asked for before they are needed."""
+
     def ask(self, job: SceneJob) -> None:
         """This scene will be taken later: time to make it."""
 
@@ -40,6 +43,8 @@ class SceneMaker(Protocol):
 
 class MadeHere:
     """Makes scenes when they are taken, in this process."""
+
+    ahead = 0
 
     def __init__(self, make: Callable[..., Any] | None = None) -> None:
         if make is None:
@@ -63,7 +68,7 @@ class Worlds:
         pool: scenes held; the pool fills by and by.
         fresh: new scenes a draw, each in place of the oldest.
         side: of the scenes, px, a multiple of 8; None: `SCENE_PER_SIDE` times that of what is drawn.
-        ahead: scenes that the maker is asked for before they are needed.
+        maker: of the scenes.
     """
 
     def __init__(
@@ -73,14 +78,12 @@ class Worlds:
         fresh: float = 1 / 3,
         side: int | None = None,
         maker: SceneMaker | None = None,
-        ahead: int = 64,
     ) -> None:
         self.maker = maker or MadeHere()
         self._kinds = tuple(kinds)
         self._pool_size = pool
         self._fresh = fresh
         self._fixed_side = side
-        self._ahead = ahead
         self._pool: dict[int, StoredScene] = {}
         self._side = 0
         self._asked = 0
@@ -93,6 +96,17 @@ class Worlds:
             self._pool.clear()
             self._asked = 0
         self._number, self._seed = number, seed
+
+    def foresee(self, size: int) -> None:
+        """Ask for the scenes of the next draw, of `size` px, and for those that follow."""
+        side = self._fixed_side or 8 * round(SCENE_PER_SIDE * size / 8)
+        if side != self._side:
+            self._pool.clear()
+            self._side, self._asked = side, 0
+        wanted = self._wanted()
+        for number in range(max(self._asked, wanted.start), wanted.stop + self.maker.ahead):
+            self.maker.ask(self._job(number))
+        self._asked = wanted.stop + self.maker.ahead
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         if self._seed is None:
@@ -128,19 +142,17 @@ class Worlds:
 
     def _renew(self, size: int, device: torch.device) -> None:
         """Let go of old scenes and take new ones, so that the pool is that of this draw."""
-        side = self._fixed_side or 8 * round(SCENE_PER_SIDE * size / 8)
-        if side != self._side:
-            self._pool.clear()
-            self._side, self._asked = side, 0
-        newest = max(1, self._pool_size // FIRST_SHARE) + int(self._number * self._fresh + 1e-6)
-        wanted = range(max(0, newest - self._pool_size), newest)
+        self.foresee(size)
+        wanted = self._wanted()
         self._pool = {number: scene for number, scene in self._pool.items() if number in wanted}
-        for number in range(max(self._asked, wanted.start), newest + self._ahead):
-            self.maker.ask(self._job(number))
-        self._asked = newest + self._ahead
         for number in wanted:
             if number not in self._pool:
                 self._pool[number] = self.maker.take(self._job(number)).to(device)
+
+    def _wanted(self) -> range:
+        """Numbers of the scenes of the next draw."""
+        newest = max(1, self._pool_size // FIRST_SHARE) + int(self._number * self._fresh + 1e-6)
+        return range(max(0, newest - self._pool_size), newest)
 
     def _job(self, number: int) -> SceneJob:
         return SceneJob(self._kinds, self._side, (*self._seed, number))
