@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -255,11 +256,25 @@ def stage_rates(session: Session, recipe: PretrainRecipe, stage: Stage) -> dict[
     same = draw(0)
     train_s = session.seconds(lambda: run.advance(same, phases), 1.0)
     draw_s = session.seconds(lambda: draw(1), 0.5)
-    row = {"size": stage.size, "batch": stage.batch, "finest": stage.finest, "steps_s": 1 / both_s}
-    row |= {"pairs_s": stage.batch / both_s, "train_ms": 1e3 * train_s, "draw_ms": 1e3 * draw_s}
+    row = {"size": stage.size, "batch": stage.batch, "finest": stage.finest, "steps_s": round(1 / both_s, 3)}
+    row |= {"pairs_s": round(stage.batch / both_s, 1)}
+    row |= {"train_ms": round(1e3 * train_s, 2), "draw_ms": round(1e3 * draw_s, 2)}
     if session.on_gpu:
-        row["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    return {name: round(value, 3) for name, value in row.items()}
+        row["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        row |= {"waits_train": waits(lambda: run.advance(same, phases)), "waits_draw": waits(lambda: draw(1))}
+    return row
+
+
+def waits(function: Callable[[], Any]) -> list[str]:
+    """Where the host waits for the GPU."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            function()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return [f"{Path(one.filename).name}:{one.lineno}" for one in caught]
 
 
 def scaled(session: Session) -> PretrainRecipe:
