@@ -57,8 +57,8 @@ CHECKS_S, CORRELATION_S = 60, 30
 LAST_S = 6.0
 """For the last save, and for processes to end."""
 USED_SHARE = 0.95
-"""Of the minutes that are left, for which steps are planned: validation, saving and waiting take the rest. A cosine that
-is cut a little short at its end has lost nothing."""
+"""Of the minutes that are left, for which steps are planned: validation, saving and waiting take the rest. A cosine cut
+a little short at its end has lost nothing."""
 FRESH_SHARE = 0.8
 """Of the scenes that the processes can make, that are asked for."""
 
