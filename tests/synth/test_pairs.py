@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from xmatch.synth.pairs import TrainingPairs, draw_pairs, look_twice
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources import Sensors, Shapes
 from xmatch.synth.sources.aligned import Aligned, everywhere
+from xmatch.synth.warps import centres
 
 EASY, FULL = Difficulty.EASY, Difficulty.FULL
 
@@ -45,6 +48,27 @@ def test_shapes_and_types():
     assert pairs.covisible.shape == (5, 48, 48) and pairs.covisible.dtype == torch.bool
     assert len(pairs.modalities) == len(pairs.origins) == len(pairs.matrices) == 5
     assert drawn(count=2, channels=3).fixed.shape == (2, 3, 48, 48)
+
+
+class Moving(Flat):
+    """Two views, everything a tenth of the side further right in the second."""
+
+    def draw(self, count, size, rng, difficulty):
+        still = super().draw(count, size, rng, difficulty)
+        flow = (centres(size, rng.device).permute(0, 2, 3, 1) + torch.tensor([0.2, 0.0])).expand(count, -1, -1, -1)
+        return dataclasses.replace(still, flow=flow, covisible=still.first_valid[:, 0])
+
+
+def test_a_flow_in_one_source_leaves_the_pairs_of_the_others_straight():
+    calm = dataclasses.replace(EASY, max_angle_deg=0.0, max_scale=1.0, max_shift=0.0, shear=0.0)
+    pairs = drawn(Mixture([Flat(0.5), Moving(0.5, "moving")]), difficulty=calm)
+    moves = np.array([name == "moving" for name, _ in pairs.modalities])
+    assert 2 < moves.sum() < 14
+    assert np.array_equal(np.isnan(pairs.matrices).all(axis=(1, 2)), moves)
+    own = centres(48, "cpu").permute(0, 2, 3, 1)
+    shift = torch.stack([(w - own[0])[seen].mean(0) for w, seen in zip(pairs.warp, pairs.covisible, strict=True)])
+    assert shift[~moves].abs().max() < 1e-4
+    assert (shift[moves].norm(dim=1) > 0.15).all()
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not():

@@ -1,5 +1,6 @@
 """Batches by their number."""
 
+import dataclasses
 import os
 import signal
 
@@ -8,7 +9,8 @@ import torch
 
 from xmatch.errors import InputError, ResourceError
 from xmatch.recipe import load_recipe
-from xmatch.training.feed import batches, open_feed
+from xmatch.synth.recipe import SourceSpec
+from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.recipe import PretrainRecipe
 
 CPU = torch.device("cpu")
@@ -47,6 +49,24 @@ def test_another_process_gives_the_same_batches_and_its_failures(loaded, tmp_pat
         with pytest.raises(ResourceError, match="ended at batch"):
             for number in range(5, 8):
                 feed.take(number)
+
+
+def test_scenes_made_by_other_processes_change_nothing(loaded, tmp_path):
+    worlds = SourceSpec("worlds", names=("cells", "drawn"), pool=4, fresh=1.0, side=72)
+    recipe = dataclasses.replace(loaded(), data=(worlds,), makers=1)
+    draw = batches(recipe, tmp_path, 0, CPU)
+    with open_maker(recipe, CPU) as maker, open_feed(recipe, tmp_path, 0, CPU, maker) as feed:
+        assert maker is not None
+        for number in (0, 3):
+            ours, theirs = draw(number), feed.take(number)
+            assert torch.equal(ours.moving, theirs.moving) and torch.equal(ours.warp, theirs.warp)
+
+
+def test_without_worlds_or_on_a_cpu_nobody_is_started_to_make_scenes(loaded, tmp_path):
+    worlds = dataclasses.replace(loaded(), data=(SourceSpec("worlds"),))
+    for recipe in (dataclasses.replace(loaded(), makers=2), worlds):
+        with open_maker(recipe, CPU) as maker:
+            assert maker is None
 
 
 def test_what_drawing_raises_there_is_raised_here(recipe, tmp_path):

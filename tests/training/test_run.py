@@ -88,6 +88,20 @@ def test_an_interrupted_run_is_the_uninterrupted_one_to_the_bit(recipe, session,
     assert_same(state(tmp_path / "parts"), state(tmp_path / "whole"))
 
 
+def test_a_run_goes_on_from_a_small_checkpoint_without_its_moments(recipe, session, tmp_path):
+    path = recipe(more="small_checkpoints: true")
+    first = session(path, max_minutes=0)
+    kept = state(tmp_path / "run")
+    session(recipe("whole.yaml"), run="whole", max_minutes=0)
+    whole = state(tmp_path / "whole")
+    assert kept["optimiser"] is None and kept["model"]["head.weight"].dtype == torch.float16
+    assert kept["model"]["body.1.num_batches_tracked"].dtype == torch.int64
+    averages = [found["average"]["values"]["head.weight"] for found in (kept, whole)]
+    assert torch.equal(averages[0], averages[1].half()) and averages[1].dtype == torch.float32
+    outcome = session(path)
+    assert (first.step, outcome.step, outcome.exit_code) == (1, 8, ExitCode.OK)
+
+
 def test_drawing_in_another_process_changes_nothing(recipe, session, tmp_path):
     session(recipe(), "here")
     session(recipe("other.yaml", feed="process"), "there", max_minutes=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +14,11 @@ def cell_centres(height: int, width: int, like: Tensor) -> Tensor:
     y = (2 * torch.arange(height, device=like.device, dtype=torch.float32) + 1) / height - 1
     x = (2 * torch.arange(width, device=like.device, dtype=torch.float32) + 1) / width - 1
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
+def numbers(values: Sequence[float], like: Tensor) -> Tensor:
+    """A few numbers of the type and on the device of `like`; on a GPU without the wait that `new_tensor` costs."""
+    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def doubled(field: Tensor) -> Tensor:
@@ -30,7 +37,7 @@ def jacobian(warp: Tensor, moving_shape: tuple[int, int]) -> Tensor:
         warp: (B, h, w, 2) normalised.
         moving_shape: cells of moving (height, width) at the same stride.
     """
-    cells = warp * warp.new_tensor([moving_shape[1] / 2, moving_shape[0] / 2])
+    cells = warp * numbers([moving_shape[1] / 2, moving_shape[0] / 2], warp)
     padded = F.pad(cells.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
     right = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     down = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.modalities.filters import blurred
+from xmatch.synth.seeds import uploaded
 
 BLUR_REACH_PX = 3
 FULL_RANGE_SHARE = 0.6
@@ -15,6 +16,8 @@ STRETCH_STRIDE = 4
 """Percentiles are taken from every fourth px in each direction."""
 PATCH_SHARE = (0.04, 0.2)
 """Sides of occluding patches, share of the image's."""
+PATCHES = 3
+"""In front of one image, at most."""
 
 
 def degraded(
@@ -83,7 +86,8 @@ def _striped(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.rando
 
     def stripes(part: Tensor, chosen: np.ndarray) -> Tensor:
         shape = (len(part), 1, part.shape[-2], 1) if host.random() < 0.5 else (len(part), 1, 1, part.shape[-1])
-        strength = _column(host.uniform(0.1, 0.35, len(part)), part) * spread[torch.as_tensor(chosen)]
+        there = uploaded(chosen, part.device, torch.int64)
+        strength = _column(host.uniform(0.1, 0.35, len(part)), part) * spread[there]
         return part + strength * torch.randn(shape, generator=rng, device=part.device)
 
     return _on_some(image, host.random(len(image)) < 0.15 * noise, stripes)
@@ -94,7 +98,7 @@ def _noisy(image: Tensor, spread: Tensor, rng: torch.Generator, host: np.random.
 
     def grain(part: Tensor, chosen: np.ndarray) -> Tensor:
         drawn = torch.randn((len(part), 1, *part.shape[-2:]), generator=rng, device=part.device)
-        return part + drawn.mul_(_column(sigma[chosen], part) * spread[torch.as_tensor(chosen)])
+        return part + drawn.mul_(_column(sigma[chosen], part) * spread[uploaded(chosen, part.device, torch.int64)])
 
     return _on_some(image, sigma > 0.02, grain)
 
@@ -107,19 +111,24 @@ def _patched(
     if not len(chosen):
         return image, None
     height, width = image.shape[-2:]
-    hidden = image.new_zeros((len(image), 1, height, width), dtype=torch.bool)
-    for number in chosen:
-        for _ in range(host.integers(1, 4)):
-            h, w = (max(1, int(host.uniform(*PATCH_SHARE) * side)) for side in (height, width))
-            y, x = host.integers(0, height - h + 1), host.integers(0, width - w + 1)
-            patch = image[number, :, y : y + h, x : x + w]
-            grey = float(host.random())
-            if host.random() < 0.5:
-                patch.fill_(grey)
-            else:
-                patch.copy_(grey + 0.2 * torch.randn(patch.shape, generator=rng, device=image.device))
-            hidden[number, :, y : y + h, x : x + w] = True
-    return image, hidden
+    count = host.integers(1, PATCHES + 1, len(chosen))
+    x, y = (np.arange(n) for n in (width, height))
+    where = uploaded(chosen, image.device, torch.int64)
+    part = image.index_select(0, where)
+    cover = torch.zeros_like(part[:, :1], dtype=torch.bool)
+    for number in range(PATCHES):
+        wide, high = (np.maximum(1, (host.uniform(*PATCH_SHARE, len(chosen)) * n).astype(int)) for n in (width, height))
+        left, top = (np.floor(host.random(len(chosen)) * (n - w + 1)) for n, w in ((width, wide), (height, high)))
+        across = (x >= left[:, None]) & (x < (left + wide)[:, None]) & (number < count)[:, None]
+        down = (y >= top[:, None]) & (y < (top + high)[:, None])
+        across, down = (uploaded(line, image.device, torch.bool) for line in (across, down))
+        patch = down[:, None, :, None] & across[:, None, None, :]
+        grain = torch.randn(part.shape, generator=rng, device=image.device)
+        rough = _column(0.2 * (host.random(len(chosen)) < 0.5), image)
+        part = torch.where(patch, _column(host.random(len(chosen)), image) + rough * grain, part)
+        cover = cover | patch
+    hidden = image.new_zeros((len(image), 1, height, width), dtype=torch.bool).index_copy_(0, where, cover)
+    return image.index_copy(0, where, part), hidden
 
 
 def _on_some(image: Tensor, wanted: np.ndarray, change) -> Tensor:
@@ -129,10 +138,10 @@ def _on_some(image: Tensor, wanted: np.ndarray, change) -> Tensor:
         return image
     if len(chosen) == len(image):
         return change(image, chosen)
-    where = torch.as_tensor(chosen, device=image.device)
+    where = uploaded(chosen, image.device, torch.int64)
     return image.index_copy(0, where, change(image.index_select(0, where), chosen))
 
 
 def _column(values: np.ndarray, like: Tensor) -> Tensor:
     """(B, 1, 1, 1)."""
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device)[:, None, None, None]
+    return uploaded(values, like.device, like.dtype)[:, None, None, None]

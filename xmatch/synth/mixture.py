@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from xmatch.synth.sources.aligned import Source
-from xmatch.synth.sources.worlds import Worlds
+from xmatch.synth.sources.worlds import SceneMaker, Worlds
+from xmatch.synth.warps import base_side
 
 
 class Mixture:
@@ -35,6 +36,18 @@ class Mixture:
         for place, source in enumerate(self.sources):
             if isinstance(source, Worlds):
                 source.go_to(number, *seed, place)
+
+    def make_with(self, maker: SceneMaker) -> None:
+        """Let somebody else make the scenes that sources keep; they stay the same scenes."""
+        for source in self.sources:
+            if isinstance(source, Worlds):
+                source.maker = maker
+
+    def foresee(self, size: int) -> None:
+        """Ask for the scenes of the next draws, of pairs of `size` px."""
+        for source in self.sources:
+            if isinstance(source, Worlds):
+                source.foresee(base_side(size))
 
     def allot(self, count: int, host: np.random.Generator) -> list[np.ndarray]:
         """For each source, which of `count` pairs it makes."""

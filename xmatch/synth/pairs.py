@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -13,9 +14,9 @@ from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.modalities.filters import gray
 from xmatch.synth.resampling import all_valid_at, believed, bilinear, resampled, within
-from xmatch.synth.seeds import host_rng
-from xmatch.synth.sources.aligned import Aligned
-from xmatch.synth.warps import BASE_PER_SIDE, Warps, centres, draw_warps, steps_px
+from xmatch.synth.seeds import host_rng, uploaded
+from xmatch.synth.sources.aligned import Aligned, everywhere
+from xmatch.synth.warps import Warps, base_side, centres, draw_warps, steps_px
 
 FILL_SHARES = {"zeros": 0.5, "mean": 0.25, "noise": 0.25}
 """How often px without content are filled with what."""
@@ -65,14 +66,13 @@ def draw_pairs(
         channels: 1 (luma) or 3 (grey sensors repeat theirs).
     """
     host = host_rng(rng)
-    base_size = 8 * round(BASE_PER_SIDE * size / 8)
+    base_size = base_side(size)
     parts, order = [], []
     for source, places in zip(mixture.sources, mixture.allot(count, host), strict=True):
         if len(places):
-            aligned = source.draw(len(places), base_size, rng, difficulty)
-            parts.append(look_twice(aligned, size, rng, host, difficulty, channels))
+            parts.append(source.draw(len(places), base_size, rng, difficulty))
             order.append(places)
-    return _joined(parts, np.concatenate(order))
+    return look_twice(_joined(parts, np.concatenate(order)), size, rng, host, difficulty, channels)
 
 
 def look_twice(
@@ -102,7 +102,7 @@ def look_twice(
     seen = seen & fixed_valid & within(partners) & all_valid_at(shown, partners)
     warp = partners.permute(0, 2, 3, 1).contiguous()
     matrices = warps.matrices
-    matrices[warps.is_bent | (aligned.flow is not None)] = np.nan
+    matrices[warps.is_bent | aligned.has_flow] = np.nan
     return TrainingPairs(
         both[:count],
         fixed_valid,
@@ -137,32 +137,50 @@ def _with_channels(image: Tensor, channels: int) -> Tensor:
 def _filled(image: Tensor, valid: Tensor, rng: torch.Generator, host: np.random.Generator) -> Tensor:
     """Px that are not valid, replaced by zeros, by the image's mean or by noise."""
     kinds = host.choice(list(FILL_SHARES), len(image), p=list(FILL_SHARES.values()))
-    if bool(valid.all()):
+    if image.device.type == "cpu" and bool(valid.all()):  # a GPU would have to be waited for
         return image
-    value = image.new_zeros((len(image), 1, 1, 1))
+    wants_mean, wants_noise = (uploaded(kinds == name, image.device)[:, None, None, None] for name in ("mean", "noise"))
     share = valid.float().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
     mean = (image * valid).mean((1, 2, 3), keepdim=True) / share
-    wants_mean = torch.as_tensor(kinds == "mean", device=image.device)[:, None, None, None]
-    out = torch.where(valid, image, torch.where(wants_mean, mean, value))
-    for number in np.flatnonzero(kinds == "noise"):
-        noise = torch.rand((1, *image.shape[-2:]), generator=rng, device=image.device)
-        out[number] = torch.where(valid[number], image[number], noise)
-    return out
+    noise = torch.rand((len(image), 1, *image.shape[-2:]), generator=rng, device=image.device)
+    return torch.where(valid, image, wants_mean * mean + wants_noise * noise)
 
 
-def _joined(parts: list[TrainingPairs], order: np.ndarray) -> TrainingPairs:
-    """Parts as one batch; the i-th pair of all parts goes to place order[i], so that no place belongs to a source."""
+def _joined(parts: list[Aligned], order: np.ndarray) -> Aligned:
+    """Parts as one batch; the i-th scene of all parts goes to place order[i], so that no place belongs to a source."""
     if len(parts) == 1:
         return parts[0]
     back = np.argsort(order)
-    values = {}
-    for field in fields(TrainingPairs):
-        columns = [getattr(part, field.name) for part in parts]
-        if isinstance(columns[0], Tensor):
-            values[field.name] = torch.cat(columns)[torch.as_tensor(back, device=columns[0].device)]
-        elif field.name == "matrices":
-            values[field.name] = np.concatenate(columns)[back]
-        else:
-            names = sum(columns, ())
-            values[field.name] = tuple(names[i] for i in back)
-    return TrainingPairs(**values)
+
+    def in_order(columns: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(columns))[uploaded(back, columns[0].device, torch.int64)]
+
+    def images(name: str) -> Tensor:
+        columns = [getattr(part, name) for part in parts]
+        channels = max(column.shape[1] for column in columns)
+        return in_order([_with_channels(column, channels) for column in columns])
+
+    names, origins = ([x for part in parts for x in getattr(part, name)] for name in ("names", "origins"))
+    with_flow = any(part.flow is not None for part in parts)
+    return Aligned(
+        images("first"),
+        images("second"),
+        in_order([part.first_valid for part in parts]),
+        in_order([part.second_valid for part in parts]),
+        tuple(names[i] for i in back),
+        tuple(origins[i] for i in back),
+        in_order([_flow(part) for part in parts]) if with_flow else None,
+        in_order([_covisible(part) for part in parts]) if any(part.covisible is not None for part in parts) else None,
+        np.concatenate([part.has_flow for part in parts])[back],
+    )
+
+
+def _flow(aligned: Aligned) -> Tensor:
+    if aligned.flow is not None:
+        return aligned.flow
+    still = centres(aligned.first.shape[-1], aligned.first.device).permute(0, 2, 3, 1)
+    return still.expand(len(aligned.first), -1, -1, -1)
+
+
+def _covisible(aligned: Aligned) -> Tensor:
+    return everywhere(aligned.first)[:, 0] if aligned.covisible is None else aligned.covisible

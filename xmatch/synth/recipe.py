@@ -42,7 +42,7 @@ class SourceSpec:
     """One source of the data mixture.
 
     Raises:
-        ValueError: a folder is missing or superfluous, or the weight is not positive.
+        ValueError: a folder is missing or superfluous, or a number is out of its range.
     """
 
     kind: SourceKind
@@ -53,10 +53,18 @@ class SourceSpec:
     """Modalities of shapes, singles, multiview and video; worlds of worlds; empty: all of them."""
     across: bool = False
     """Any two modalities make a pair; otherwise each is paired with `visible`."""
+    pool: int = 24
+    """Of worlds: scenes held at a time."""
+    fresh: float = 1 / 3
+    """Of worlds: new scenes a batch."""
+    side: int | None = None
+    """Of worlds: side of the scenes, px; by default it follows the size of the pairs, and a new size begins anew."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
             raise ValueError("weight must be above 0")
+        if self.pool < 1 or self.fresh < 0 or (self.side is not None and (self.side < 64 or self.side % 8)):
+            raise ValueError("want pool >= 1, fresh >= 0 and a side that is a multiple of 8, 64 at least")
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
@@ -175,7 +183,7 @@ def _worlds(spec: SourceSpec, folder: Path, images: Images) -> Source:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
-    return Worlds(spec.names or tuple(WORLDS))
+    return Worlds(spec.names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
 
 
 SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmatch.synth.seeds import uploaded
+
 
 def resampled(image: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
     """(B, C, H, W) at (B, 2, h, w) normalised places: bilinear, between the two nearest levels of a mean pyramid.
@@ -27,8 +29,8 @@ def resampled(image: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
             continue
         if len(chosen) == len(level) and weight.min() == 1:
             return bilinear(image, places)
-        where = torch.as_tensor(chosen, device=image.device)
-        share = torch.as_tensor(weight[chosen], dtype=image.dtype, device=image.device)[:, None, None, None]
+        where = uploaded(chosen, image.device, torch.int64)
+        share = uploaded(weight[chosen], image.device)[:, None, None, None]
         part = bilinear(image.index_select(0, where), places.index_select(0, where)) * share
         out = image.new_zeros((len(image), image.shape[1], *places.shape[-2:])) if out is None else out
         out.index_add_(0, where, part)
@@ -46,7 +48,7 @@ def believed(valid: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
 def within(places: Tensor, edge: np.ndarray | float = 1.0) -> Tensor:
     """(B, 1, h, w) bool: (B, 2, h, w) places lie in [-edge, edge], a number or (B, 2)."""
     if not isinstance(edge, float):
-        limit = torch.as_tensor(edge, dtype=places.dtype, device=places.device)[:, :, None, None]
+        limit = uploaded(edge, places.device)[:, :, None, None]
         return (places[:, :1].abs() <= limit[:, :1]) & (places[:, 1:].abs() <= limit[:, 1:])
     return (places[:, :1].abs() <= edge) & (places[:, 1:].abs() <= edge)
 
@@ -56,7 +58,7 @@ def all_valid_at(valid: Tensor, places: Tensor, pools: int = 0) -> Tensor:
 
     Beyond the border the border repeats.
     """
-    if bool(valid.all()):
+    if valid.device.type == "cpu" and bool(valid.all()):  # a GPU would have to be waited for
         return torch.ones((), dtype=torch.bool, device=valid.device).expand(len(places), 1, *places.shape[-2:])
     cover = valid.to(places.dtype)
     if pools:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.seeds import uploaded
 
 BASE_PER_SIDE = 1.5
 """Side of the base over that of a pair: turned views stay filled, and shifted ones still overlap."""
@@ -72,6 +73,11 @@ class Warps:
         return np.any([knots.any(axis=(1, 2, 3)) for knots in self.bend], axis=0)
 
 
+def base_side(size: int) -> int:
+    """Side of the base of pairs of `size` px."""
+    return 8 * round(BASE_PER_SIDE * size / 8)
+
+
 def centres(size: int, device: torch.device | str) -> Tensor:
     """(1, 2, size, size) normalised centres of an image's px, a view of two lines."""
     line = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2.0 / size) - 1.0
@@ -80,7 +86,7 @@ def centres(size: int, device: torch.device | str) -> Tensor:
 
 def mapped(matrices: np.ndarray, places: Tensor) -> Tensor:
     """(B, 3, 3) homographies applied to (B or 1, 2, H, W) places; those beyond the horizon become far ones."""
-    m = torch.as_tensor(matrices, dtype=torch.float32, device=places.device)[..., None, None]
+    m = uploaded(matrices, places.device)[..., None, None]
     x, y = places[:, 0], places[:, 1]
     u = (m[:, 0, 0] * x).addcmul_(m[:, 0, 1], y).add_(m[:, 0, 2])
     v = (m[:, 1, 0] * x).addcmul_(m[:, 1, 1], y).add_(m[:, 1, 2])
@@ -97,8 +103,8 @@ def _between_knots(knots: np.ndarray, size: int, device: torch.device | str) -> 
     count = knots.shape[-1]
     # Interpolation is linear in the knots: along a line of px it is this matrix.
     line = F.interpolate(torch.eye(count)[None, :, :, None], (size, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
-    line = line.to(device)
-    return line.T @ torch.as_tensor(knots, dtype=torch.float32, device=device) @ line
+    line = line.to(device, non_blocking=True)
+    return line.T @ uploaded(knots, device) @ line
 
 
 def draw_warps(count: int, size: int, base_size: int, host: np.random.Generator, difficulty: Difficulty) -> Warps:

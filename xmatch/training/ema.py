@@ -35,9 +35,9 @@ class Average:
         new = model.state_dict()
         names = [name for name, value in self._values.items() if value.is_floating_point()]
         torch._foreach_lerp_([self._values[n] for n in names], [new[n] for n in names], 1 - decay)
-        for name, value in self._values.items():
-            if not value.is_floating_point():
-                value.copy_(new[name])
+        whole = [name for name, value in self._values.items() if not value.is_floating_point()]
+        if whole:
+            torch._foreach_copy_([self._values[n] for n in whole], [new[n] for n in whole])
 
     def values(self) -> dict[str, Tensor]:
         """The averaged state dict; not a copy."""

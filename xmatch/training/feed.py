@@ -20,22 +20,35 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import ResourceError, XmatchError
+from xmatch.synth.makers import open_makers, spare_cores
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
+from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.schedule import difficulty_at
 
 Draw = Callable[[int], TrainingPairs]
 
 
-def batches(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device | str) -> Draw:
+def batches(
+    recipe: PretrainRecipe,
+    folder: str | os.PathLike,
+    rank: int,
+    device: torch.device | str,
+    maker: SceneMaker | None = None,
+) -> Draw:
     """A function from the number of a batch to that batch, on `device`.
+
+    Args:
+        maker: of the scenes of worlds; None: they are made when they are needed.
 
     Raises:
         InputError, UsageError: as `build_mixture`.
     """
     mixture = build_mixture(recipe.data, folder)
+    if maker is not None:
+        mixture.make_with(maker)
 
     def draw(number: int) -> TrainingPairs:
         stage = recipe.stage_at(number)
@@ -128,14 +141,41 @@ class Beside:
 
 
 @contextlib.contextmanager
-def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, device: torch.device) -> Iterator[Feed]:
+def open_maker(recipe: PretrainRecipe, device: torch.device, processes: int = 1) -> Iterator[SceneMaker | None]:
+    """The processes that a recipe wants its scenes made by; None: scenes are made where pairs are drawn.
+
+    Args:
+        processes: that train on this machine and share its cores.
+    """
+    count = 0
+    if _draws_inline(recipe, device) and any(spec.kind == "worlds" for spec in recipe.data):
+        on_gpu = max(1, spare_cores() // processes) if device.type == "cuda" else 0
+        count = on_gpu if recipe.makers is None else recipe.makers
+    if not count:
+        yield None
+        return
+    with open_makers(count, pinned=device.type == "cuda") as maker:
+        yield maker
+
+
+@contextlib.contextmanager
+def open_feed(
+    recipe: PretrainRecipe,
+    folder: str | os.PathLike,
+    rank: int,
+    device: torch.device,
+    maker: SceneMaker | None = None,
+) -> Iterator[Feed]:
     """The feed that a recipe asks for.
+
+    Args:
+        maker: as `batches`, of a feed that draws in this process.
 
     Raises:
         InputError, UsageError: the data cannot be used.
     """
-    draw = batches(recipe, folder, rank, device)  # also tells at once what is wrong with the data
-    if recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu"):
+    draw = batches(recipe, folder, rank, device, maker)  # also tells at once what is wrong with the data
+    if _draws_inline(recipe, device):
         yield Inline(draw, device)
         return
     context = multiprocessing.get_context("spawn")
@@ -149,6 +189,10 @@ def open_feed(recipe: PretrainRecipe, folder: str | os.PathLike, rank: int, devi
         ours.close()
         process.terminate()
         process.join(10)
+
+
+def _draws_inline(recipe: PretrainRecipe, device: torch.device) -> bool:
+    return recipe.feed == "inline" or (recipe.feed == "auto" and device.type != "cpu")
 
 
 def _serve(connection: Connection, recipe: PretrainRecipe, folder: str, rank: int) -> None:

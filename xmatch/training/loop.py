@@ -48,6 +48,8 @@ class Course:
     """Measurements; the first row speaks for all."""
     every: int = 0
     """Steps between two validations; the last step is followed by one too."""
+    state: Callable[[Run], dict[str, Any]] = Run.state_dict
+    """What goes into a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ class _Session:
     def _save(self) -> None:
         self._tick()
         if self.writes:
-            self.saved = save_checkpoint(self.folder, self.run.state_dict())
+            self.saved = save_checkpoint(self.folder, self.course.state(self.run))
             self.weights = self.course.export(self.folder, self.run, self.talk.warn)
         self.run.processes.wait()
         self.saved_at = self.ticked = self.clock()

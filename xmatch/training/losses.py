@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xmatch.models import DenseWarp, Prediction
+from xmatch.models.geometry import numbers
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def truth_at(warp: Tensor, covisible: Tensor, moving_shape: tuple[int, int], str
     finite = torch.where(covisible[..., None], warp, 0.0)
     pooled = F.avg_pool2d(finite.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
     share = F.avg_pool2d(covisible[:, None].float(), stride)[:, 0]
-    return Truth(pooled, share, warp.new_tensor([moving_shape[1], moving_shape[0]]))
+    return Truth(pooled, share, numbers([moving_shape[1], moving_shape[0]], warp))
 
 
 def distance_px(warp: Tensor, truth: Truth) -> Tensor:
@@ -64,14 +65,14 @@ def coarse_loss(scores: Tensor, truth: Truth, shape: tuple[int, int]) -> Tensor:
         shape: cells of moving (height, width), M in all.
     """
     height, width = shape
-    size = truth.warp.new_tensor([width, height])
+    size = numbers([width, height], truth.warp)
     place = ((truth.warp + 1) / 2 * size - 0.5).flatten(1, 2)
     low = place.floor()
     part = place - low
     total = scores.new_zeros(scores.shape[:2])
     for dy in (0, 1):
         for dx in (0, 1):
-            corner = low + low.new_tensor([dx, dy])
+            corner = low + numbers([dx, dy], low)
             share = (part[..., 0] if dx else 1 - part[..., 0]) * (part[..., 1] if dy else 1 - part[..., 1])
             x, y = (corner[..., i].long().clamp(0, n - 1) for i, n in ((0, width), (1, height)))
             total = total + share * scores.gather(2, (y * width + x)[..., None])[..., 0]

@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xmatch.recipe import load_recipe
+from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.distributed import Processes, choose_device, joined
 from xmatch.training.export import export_weights, told
-from xmatch.training.feed import batches, open_feed
+from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.history import Row
 from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
 from xmatch.training.objectives import load_objective
@@ -65,12 +67,13 @@ class Options:
         return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
 
 
-def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
+def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> Outcome:
     """Train as a recipe says, or go on with it.
 
     Args:
         options: of this session.
         talk: told of what happens.
+        maker: makes scenes already; None: the run has its own.
 
     Raises:
         UsageError: a wrong recipe or device, or the folder holds a run of another recipe.
@@ -89,15 +92,15 @@ def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
         talk = talk if processes.writes else Talk()
         # The data come first: nothing is made on the disk before they are found to be usable.
         with (
-            open_feed(recipe, options.data_folder, processes.rank, device) as feed,
+            open_maker(recipe, device, processes.count) if maker is None else nullcontext(maker) as maker,
+            open_feed(recipe, options.data_folder, processes.rank, device, maker) as feed,
             held_folder(options.run_folder, processes) as folder,
         ):
             run = Run(recipe, objective, config, device, processes)
             _begin(run, options, folder, talk)
             deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
-            return train(
-                run, feed, _course(recipe, options, processes), folder, stop=stop, deadline=deadline, talk=talk
-            )
+            course = _course(recipe, options, processes, maker)
+            return train(run, feed, course, folder, stop=stop, deadline=deadline, talk=talk)
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.average.restart(run.model)
 
 
-def _course(recipe: PretrainRecipe, options: Options, processes: Processes) -> Course:
+def _course(recipe: PretrainRecipe, options: Options, processes: Processes, maker: SceneMaker | None) -> Course:
     """Errors on a fixed set of pairs, and where learning rate and curriculum are."""
 
     def shown(step: int) -> dict[str, float]:
@@ -161,12 +164,13 @@ def _course(recipe: PretrainRecipe, options: Options, processes: Processes) -> C
 
     validate = None
     if recipe.validation.every and processes.writes:
-        held = validation_pairs(recipe, options.data_folder)
+        held = validation_pairs(recipe, options.data_folder, maker)
 
         def validate(run: Run) -> list[Row]:
             return measure(run.objective, run.averaged_model(), held, run.device)
 
-    return Course(shown, export_weights, validate, recipe.validation.every)
+    state = Run.small_state_dict if recipe.small_checkpoints else Run.state_dict
+    return Course(shown, export_weights, validate, recipe.validation.every, state)
 
 
 def main(arguments: list[str] | None = None) -> int:

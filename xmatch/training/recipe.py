@@ -24,6 +24,8 @@ BESIDE_THE_POINT = (
     "feed",
     "licence",
     "log_every",
+    "makers",
+    "small_checkpoints",
     "tensorboard",
     "validation",
 )
@@ -166,9 +168,13 @@ class PretrainRecipe:
     precision: Precision = "auto"
     """auto: bf16 on a GPU, fp32 on a CPU."""
     checkpoint_minutes: float = 10.0
+    small_checkpoints: bool = False
+    """A fourth of the size: weights in half precision, and the optimiser's moments begin anew when the run goes on."""
     log_every: int = 50
     feed: FeedKind = "auto"
     """Where pairs are drawn: in the training process, or in one of its own; auto: the latter on a CPU."""
+    makers: int | None = None
+    """Processes that make the scenes of worlds while an inline feed draws pairs; None: on a GPU, all cores but two."""
     tensorboard: bool = False
     licence: str | None = None
     """Of the weights, as the data allows; goes into their file."""
@@ -181,8 +187,8 @@ class PretrainRecipe:
             raise ValueError("data and stages need one entry at least")
         if not 0 <= self.ema_decay < 1:
             raise ValueError("ema_decay must lie in [0, 1)")
-        if self.checkpoint_minutes <= 0 or self.log_every < 1 or self.seed < 0:
-            raise ValueError("want checkpoint_minutes > 0, log_every >= 1 and seed >= 0")
+        if self.checkpoint_minutes <= 0 or self.log_every < 1 or min(self.seed, self.makers or 0) < 0:
+            raise ValueError("want checkpoint_minutes > 0, log_every >= 1, makers >= 0 and seed >= 0")
 
     @property
     def steps(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
+from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.objectives import Objective
 from xmatch.training.recipe import PretrainRecipe
 
@@ -21,14 +22,21 @@ _STREAM = 2**20
 """In place of a rank: no process draws this stream for its training."""
 
 
-def validation_pairs(recipe: PretrainRecipe, folder: str | os.PathLike) -> tuple[TrainingPairs, ...]:
+def validation_pairs(
+    recipe: PretrainRecipe, folder: str | os.PathLike, maker: SceneMaker | None = None
+) -> tuple[TrainingPairs, ...]:
     """The fixed set of a recipe: full difficulty, the size of the last stage; on the CPU, whatever trains.
+
+    Args:
+        maker: of the scenes of worlds; None: they are made here.
 
     Raises:
         InputError, UsageError: the data cannot be used.
     """
     spec, stage = recipe.validation, recipe.stages[-1]
     mixture = build_mixture(spec.data or recipe.data, folder)
+    if maker is not None:
+        mixture.make_with(maker)
     _, full = recipe.curriculum.bounds()
     counts = [min(stage.batch, spec.pairs - start) for start in range(0, spec.pairs, stage.batch)]
     return tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,13 @@ class Aligned:
     """(B, H, W, 2) position in `second` of every px of `first`, finite everywhere; None: the same position."""
     covisible: Tensor | None = None
     """(B, H, W) bool: px of `first` whose flow is to be believed; None: all of them."""
+    moves: np.ndarray | None = None
+    """(B,) bool: scenes whose flow is not the identity; None: all of them, where there is a flow."""
+
+    @property
+    def has_flow(self) -> np.ndarray:
+        """(B,) bool: scenes whose flow is not the identity."""
+        return np.full(len(self.first), self.flow is not None) if self.moves is None else self.moves
 
 
 class Source(Protocol):

@@ -30,6 +30,6 @@ def to_tensor(images: list[np.ndarray], device: torch.device) -> Tensor:
     """(S, S) and (S, S, 3) uint8 -> (B, C, S, S) float32 in [0, 1]; C = 3 as soon as one image has colours."""
     if len({image.ndim for image in images}) > 1:
         images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, -1) for image in images]
-    stack = torch.from_numpy(np.stack(images)).to(device)
+    stack = torch.from_numpy(np.stack(images)).to(device, non_blocking=True)
     stack = stack[:, None] if stack.dim() == 3 else stack.permute(0, 3, 1, 2).contiguous()
     return stack.float().div_(255.0)

@@ -1,4 +1,4 @@
-"""Procedural worlds: a pool of scenes, renewed one by one, so that making worlds does not hold up training.
+"""Procedural worlds: a pool of scenes, renewed by and by, so that making worlds does not hold up training.
 
 Scenes that know their heights (`scene.height`, (B, 1, S, S), px) are also seen from aside: half of the draws then show
 two oblique views, with parallax, and the flow between them.
@@ -7,81 +7,55 @@ two oblique views, with parallax, and the flow between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.modalities.filters import gray
-from xmatch.synth.seeds import device_rng, host_rng
+from xmatch.synth.resampling import bilinear, resampled
+from xmatch.synth.seeds import host_rng, uploaded
 from xmatch.synth.sources.aligned import Aligned, everywhere
-from xmatch.synth.sources.parallax import flow_between, look
+from xmatch.synth.sources.scenes import SceneJob, StoredScene, make_scene
 from xmatch.synth.warps import centres
 
 SCENE_PER_SIDE = 1.5
 """Side of a scene over that of what is drawn from it."""
 PARALLAX_SHARE = 0.5
 """Of draws from scenes with heights."""
-MOST_LEAN = 0.6
-"""Displacement per height of an oblique view: 31 degrees from the vertical."""
+FIRST_SHARE = 4
+"""One of so many scenes of a full pool is there for the first draw."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Oblique:
-    """Two oblique views of a scene."""
+class SceneMaker(Protocol):
+    """Where scenes come from."""
 
-    views: tuple[Tensor, Tensor]
-    """(1, K, S, S) each."""
-    valid: tuple[Tensor, Tensor]
-    """(1, 1, S, S) bool: the px looks at the scene, not past its border."""
-    flow: Tensor
-    """(1, S, S, 2) from the first to the second."""
-    seen: Tensor
-    """(1, S, S) bool."""
+    ahead: int
+    """Scenes that it wants to be asked for before they are needed."""
 
+    def ask(self, job: SceneJob) -> None:
+        """This scene will be taken later: time to make it."""
 
-@dataclass(frozen=True, eq=False)
-class _Held:
-    kind: str
-    sensors: tuple[str, ...]
-    views: Tensor
-    """(1, K, S, S), one per sensor, from straight above."""
-    oblique: _Oblique | None = None
-    """Where the scene knows its heights."""
+    def take(self, job: SceneJob) -> StoredScene:
+        """The scene, on any device."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A square of a scene, in px, and by how many quarter turns it is turned."""
+class MadeHere:
+    """Makes scenes when they are taken, in this process."""
 
-    x: int
-    y: int
-    side: int
-    turns: int
+    ahead = 0
 
-    def cut(self, image: Tensor, size: int) -> Tensor:
-        """(B, C, S, S) -> (B, C, size, size)."""
-        part = image[..., self.y : self.y + self.side, self.x : self.x + self.side]
-        if self.side != size:
-            shrinks = self.side > size
-            part = F.interpolate(part, (size, size), mode="bilinear", antialias=shrinks, align_corners=False)
-        return torch.rot90(part, self.turns, (2, 3))
+    def __init__(self, make: Callable[..., Any] | None = None) -> None:
+        if make is None:
+            from xmatch.synth.worlds import make_world as make
+        self._make = make
 
-    def cut_flow(self, flow: Tensor, seen: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """(1, S, S, 2) normalised in the scene and (1, S, S) bool -> the same in the cut, (size, size, 2) and bool."""
-        scene = flow.shape[1]
-        middle = flow.new_tensor([2 * self.x + self.side, 2 * self.y + self.side]) / scene - 1
-        inner = ((flow - middle) * (scene / self.side)).permute(0, 3, 1, 2)
-        sure = self.cut(seen[:, None].float(), size)[0, 0] > 0.999
-        inner = self.cut(inner, size)[0]
-        for _ in range(self.turns % 4):
-            inner = torch.stack([inner[1], -inner[0]])  # rot90 takes (x, y) to (y, -x)
-        return inner.permute(1, 2, 0), sure
+    def ask(self, job: SceneJob) -> None:
+        """Nothing."""
+
+    def take(self, job: SceneJob) -> StoredScene:
+        return make_scene(job, self._make)
 
 
 class Worlds:
@@ -90,23 +64,29 @@ class Worlds:
     The scenes at hand while draw k is made are a function of k and of a seed, whatever was drawn before.
 
     Args:
-        kinds: names of worlds (`xmatch.synth.worlds`), drawn evenly.
+        kinds: names of worlds (`xmatch.synth.worlds`), drawn evenly; one that is named twice comes twice as often.
         pool: scenes held; the pool fills by and by.
-        draws: until the oldest scene is replaced by a new one.
-        make: `xmatch.synth.worlds.make_world`, or one like it.
+        fresh: new scenes a draw, each in place of the oldest.
+        side: of the scenes, px, a multiple of 8; None: `SCENE_PER_SIDE` times that of what is drawn.
+        maker: of the scenes.
     """
 
     def __init__(
-        self, kinds: Sequence[str], pool: int = 24, draws: int = 3, make: Callable[..., Any] | None = None
+        self,
+        kinds: Sequence[str],
+        pool: int = 24,
+        fresh: float = 1 / 3,
+        side: int | None = None,
+        maker: SceneMaker | None = None,
     ) -> None:
-        if make is None:
-            from xmatch.synth.worlds import make_world as make
-        self._make = make
+        self.maker = maker or MadeHere()
         self._kinds = tuple(kinds)
         self._pool_size = pool
-        self._draws = draws
-        self._pool: dict[int, _Held] = {}
+        self._fresh = fresh
+        self._fixed_side = side
+        self._pool: dict[int, StoredScene] = {}
         self._side = 0
+        self._asked = 0
         self._number = 0
         self._seed: tuple[int, ...] | None = None
 
@@ -114,7 +94,19 @@ class Worlds:
         """The next draw is number `number` of those with this seed."""
         if seed != self._seed:
             self._pool.clear()
+            self._asked = 0
         self._number, self._seed = number, seed
+
+    def foresee(self, size: int) -> None:
+        """Ask for the scenes of the next draw, of `size` px, and for those that follow."""
+        side = self._fixed_side or 8 * round(SCENE_PER_SIDE * size / 8)
+        if side != self._side:
+            self._pool.clear()
+            self._side, self._asked = side, 0
+        wanted = self._wanted()
+        for number in range(max(self._asked, wanted.start), wanted.stop + self.maker.ahead):
+            self.maker.ask(self._job(number))
+        self._asked = wanted.stop + self.maker.ahead
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         if self._seed is None:
@@ -123,74 +115,84 @@ class Worlds:
         self._renew(size, rng.device)
         self._number += 1
         pool = list(self._pool.values())
-        held = [pool[host.integers(len(pool))] for _ in range(count)]
-        with_parallax = any(one.oblique for one in held) and host.random() < PARALLAX_SHARE
-        parts = [_pair(one, size, host, difficulty.gap, with_parallax) for one in held]
-        joined = {f.name: _joined([getattr(part, f.name) for part in parts]) for f in fields(Aligned)}
-        return Aligned(**joined)
+        scenes = [pool[number] for number in host.integers(len(pool), size=count)]
+        lifted = any(scene.offset is not None for scene in scenes)
+        with_parallax = lifted and host.random() < PARALLAX_SHARE
+        seen_by = _two_of(np.array([len(scene.sensors) for scene in scenes]), host, difficulty.gap)
+        names = tuple((s.sensors[a], s.sensors[b]) for s, (a, b) in zip(scenes, seen_by, strict=True))
+        origins = tuple(scene.kind for scene in scenes)
+        places = _places(count, size, self._side, host)
+        there = _looked_at(places, centres(size, rng.device))
+        stack = []
+        for scene, pair in zip(scenes, seen_by, strict=True):
+            aside = len(scene.sensors) if with_parallax and scene.offset is not None else 0
+            stack += [scene.planes[aside + pair[0]], scene.planes[2 * aside + pair[1]]]
+        step = np.abs(places[:, 0, :2]).sum(1) * self._side / size
+        images = torch.stack(stack).view(count, 2, self._side, self._side)
+        first, second = resampled(images.float().div_(255.0), there, step).split(1, 1)
+        if not with_parallax:
+            valid = everywhere(first)
+            return Aligned(first, second, valid, valid, names, origins)
+        masks, offset = _from_aside(scenes, self._side, rng.device)
+        sure = bilinear(masks, there) > 0.999
+        moved = _turned_back(bilinear(offset, there), places)
+        flow = (centres(size, rng.device) + moved).permute(0, 2, 3, 1)
+        moves = np.array([scene.offset is not None for scene in scenes])
+        return Aligned(first, second, sure[:, :1], sure[:, 1:2], names, origins, flow, sure[:, 2], moves)
 
     def _renew(self, size: int, device: torch.device) -> None:
-        """Let go of old scenes and make new ones, so that the pool is that of this draw."""
-        side = 8 * round(SCENE_PER_SIDE * size / 8)
-        if side != self._side:
-            self._pool.clear()
-            self._side = side
-        newest = max(1, self._pool_size // 4) + self._number // self._draws
-        wanted = range(max(0, newest - self._pool_size), newest)
-        self._pool = {number: held for number, held in self._pool.items() if number in wanted}
+        """Let go of old scenes and take new ones, so that the pool is that of this draw."""
+        self.foresee(size)
+        wanted = self._wanted()
+        self._pool = {number: scene for number, scene in self._pool.items() if number in wanted}
         for number in wanted:
             if number not in self._pool:
-                rng = device_rng(device, *self._seed, number)
-                host = host_rng(rng)
-                kind = self._kinds[host.integers(len(self._kinds))]
-                self._pool[number] = _held(self._make, kind, side, rng, host)
+                self._pool[number] = self.maker.take(self._job(number)).to(device)
+
+    def _wanted(self) -> range:
+        """Numbers of the scenes of the next draw."""
+        newest = max(1, self._pool_size // FIRST_SHARE) + int(self._number * self._fresh + 1e-6)
+        return range(max(0, newest - self._pool_size), newest)
+
+    def _job(self, number: int) -> SceneJob:
+        return SceneJob(self._kinds, self._side, (*self._seed, number))
 
 
-def _held(make: Callable[..., Any], kind: str, side: int, rng: torch.Generator, host: np.random.Generator) -> _Held:
-    scene = make(kind, 1, side, rng)
-    views = torch.cat([gray(scene.render(sensor, rng)) for sensor in scene.sensors], 1)
-    height = getattr(scene, "height", None)
-    oblique = _seen_from_aside(height, views, host) if height is not None and bool((height > 0).any()) else None
-    return _Held(kind, tuple(scene.sensors), views, oblique)
+def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:
+    """Of so many sensors each, two in either order or, with a share of 1 - gap, one twice."""
+    first = host.integers(sensors)
+    other = 1 + (host.random(len(sensors)) * (sensors - 1)).astype(int)
+    second = np.where(host.random(len(sensors)) < gap, (first + other) % sensors, first)
+    return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def _seen_from_aside(height: Tensor, views: Tensor, host: np.random.Generator) -> _Oblique:
-    angles, leans = host.uniform(0, 2 * np.pi, 2), MOST_LEAN * np.sqrt(host.random(2))
-    directions = np.stack([np.cos(angles), np.sin(angles)], 1) * leans[:, None]
-    lean = torch.as_tensor(directions, dtype=torch.float32, device=views.device)
-    first, second = (look(height, one[None]) for one in lean)
-    valid = tuple((camera.ground.abs() <= 1).all(1, keepdim=True) for camera in (first, second))
-    return _Oblique((first.image(views), second.image(views)), valid, *flow_between(first, second))
+def _places(count: int, size: int, side: int, host: np.random.Generator) -> np.ndarray:
+    """(B, 2, 3) from normalised coordinates of a cut-out of `size` px to those of its scene of `side` px: a square of
+    whole px, at least as large as the cut-out where the scene allows, and quarter-turned."""
+    wide = host.integers(min(size, side), side + 1, size=count)
+    corner = np.floor(host.random((count, 2)) * (side - wide + 1)[:, None])
+    middle = (2 * corner + wide[:, None]) / side - 1
+    turn = 0.5 * np.pi * host.integers(4, size=count)
+    cos, sin = np.cos(turn).round() * wide / side, np.sin(turn).round() * wide / side
+    return np.stack([np.stack([cos, -sin, middle[:, 0]], 1), np.stack([sin, cos, middle[:, 1]], 1)], 1)
 
 
-def _pair(held: _Held, size: int, host: np.random.Generator, gap: float, with_parallax: bool) -> Aligned:
-    """One pair; with a flow if any of the draw has one, the identity where the scene is flat."""
-    pairs = list(combinations(range(len(held.sensors)), 2)) or [(0, 0)]
-    first, second = pairs[host.integers(len(pairs))]
-    if host.random() < 0.5:
-        first, second = second, first
-    if host.random() >= gap:
-        second = first
-    side = held.views.shape[-1]
-    wide = int(host.integers(min(size, side), side + 1))
-    x, y = (int(host.integers(side - wide + 1)) for _ in range(2))
-    place = _Place(x, y, wide, int(host.integers(4)))
-    names = ((held.sensors[first], held.sensors[second]),)
-    oblique = held.oblique if with_parallax else None
-    views = (held.views, held.views) if oblique is None else oblique.views
-    cuts = [place.cut(v[:, number : number + 1], size) for v, number in zip(views, (first, second), strict=True)]
-    if oblique is not None:
-        valid = [place.cut(one.float(), size) > 0.999 for one in oblique.valid]
-        flow, seen = place.cut_flow(oblique.flow, oblique.seen, size)
-        return Aligned(*cuts, *valid, names, (held.kind,), flow[None], seen[None])
-    valid = [everywhere(cuts[0])] * 2
-    if not with_parallax:
-        return Aligned(*cuts, *valid, names, (held.kind,))
-    still = centres(size, cuts[0].device).permute(0, 2, 3, 1)
-    return Aligned(*cuts, *valid, names, (held.kind,), still, valid[0][:, 0])
+def _looked_at(places: np.ndarray, own: Tensor) -> Tensor:
+    """(B, 2, S, S) where in the scenes the (1, 2, S, S) px of the cut-outs lie."""
+    matrix = uploaded(places, own.device)
+    return torch.einsum("bij,zjhw->bihw", matrix[:, :, :2], own) + matrix[:, :, 2, None, None]
 
 
-def _joined(values: list) -> Any:
-    if values[0] is None:
-        return None
-    return torch.cat(values) if isinstance(values[0], Tensor) else sum(values, ())
+def _turned_back(offset: Tensor, places: np.ndarray) -> Tensor:
+    """(B, 2, S, S) differences between places of the scenes as differences in the cut-outs."""
+    inverse = np.linalg.inv(places[:, :, :2])
+    return torch.einsum("bij,bjhw->bihw", uploaded(inverse, offset.device), offset)
+
+
+def _from_aside(scenes: Sequence[StoredScene], side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """(B, 3, S, S) masks in [0, 1] and (B, 2, S, S) offset of two oblique views; flat scenes hide and move nothing."""
+    whole = torch.full((3, side, side), 255, dtype=torch.uint8, device=device)
+    still = torch.zeros((2, side, side), dtype=torch.float16, device=device)
+    masks = torch.stack([whole if scene.offset is None else scene.planes[-3:] for scene in scenes])
+    offset = torch.stack([still if scene.offset is None else scene.offset for scene in scenes])
+    return masks.float().div_(255.0), offset.float()

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import UsageError
-from xmatch.synth.worlds import cells, indoor, land, tissue
+from xmatch.synth.seeds import host_rng
+from xmatch.synth.worlds import cells, drawn, indoor, land, tissue
 
 Render = Callable[[Any, torch.Generator], Tensor]
 
@@ -72,6 +73,10 @@ def _indoor(count: int, size: int, rng: torch.Generator) -> Scene:
     return Scene("indoor", indoor.make_room(count, size, rng), indoor.SENSORS)
 
 
+def _drawn(count: int, size: int, rng: torch.Generator) -> Scene:
+    return Scene("drawn", drawn.make_drawing(count, size, rng, host_rng(rng)), drawn.SENSORS)
+
+
 WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
     "land": _land,
     "city": _city,
@@ -79,6 +84,7 @@ WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
     "tissue": _tissue,
     "cells": _cells,
     "indoor": _indoor,
+    "drawn": _drawn,
 }
 """kind -> builder(count, size, rng)."""
 

@@ -1,0 +1,51 @@
+"""`benchmarks/gpu_run.py`: the schedule fits the minutes, and what is written down is what was run."""
+
+from __future__ import annotations
+
+import argparse
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import gpu_run
+from xmatch.recipe import load_recipe
+from xmatch.training.recipe import PretrainRecipe
+
+
+@pytest.fixture
+def session(tmp_path):
+    recipe = load_recipe(gpu_run.TRAINED["xmatch-small"], PretrainRecipe)
+    rates = [{"size": s.size, "batch": s.batch, "steps_s": 10.0 * n} for n, s in enumerate(recipe.stages, 1)]
+    options = argparse.Namespace(output=tmp_path, resume_from=None, device="cpu", threads=1, data=tmp_path, init=None)
+    found = {"rates": {"stages": rates, "scenes_s": 20.0}}
+    return SimpleNamespace(recipe=recipe, options=options, found=found, left=406.0, maker=None)
+
+
+def test_steps_fill_the_minutes_that_are_left_in_the_shares_of_the_recipe(session):
+    found = gpu_run.scaled(session)
+    seconds = sum(stage.steps / (10.0 * n) for n, stage in enumerate(found.stages, 1))
+    assert seconds == pytest.approx(gpu_run.USED_SHARE * 400, rel=0.01)
+    ratios = [new.steps / old.steps for new, old in zip(found.stages, session.recipe.stages, strict=True)]
+    assert max(ratios) == pytest.approx(min(ratios), rel=0.01)
+    fastest = 10.0 * len(found.stages)
+    assert found.data[0].fresh == pytest.approx(gpu_run.FRESH_SHARE * 20 / fastest, abs=1e-3)
+
+
+def test_the_recipe_that_is_written_is_the_one_that_was_run(session, monkeypatch):
+    seen = []
+    monkeypatch.setattr(gpu_run, "pretrain", lambda options, talk, maker: seen.append(options.load()))
+    monkeypatch.setattr(gpu_run, "document", lambda outcome: {})
+    gpu_run.training(session)
+    assert seen[0].digest() == gpu_run.scaled(session).digest()
+
+
+def test_a_part_that_fails_is_told_and_the_next_one_begins(session, tmp_path):
+    session.found = {}
+
+    def broken(session):
+        raise RuntimeError("no kernel")
+
+    gpu_run.attempt(session, "checks", broken)
+    gpu_run.attempt(session, "inference", lambda session: [1])
+    text = (tmp_path / "gpu_run.json").read_text()
+    assert "no kernel" in text and session.found["inference"] == [1]

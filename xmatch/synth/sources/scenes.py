@@ -1,0 +1,81 @@
+"""Procedural scenes as they are kept: what every sensor sees, in eight bits, and two views from aside.
+
+A scene is a function of its seed and its kind alone, made on the CPU whatever draws from it, so that any process may
+make it, beside the training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmatch.synth.modalities.filters import gray
+from xmatch.synth.seeds import device_rng, host_rng
+from xmatch.synth.sources.parallax import flow_between, look
+from xmatch.synth.warps import centres
+
+MOST_LEAN = 0.6
+"""Displacement per height of an oblique view: 31 degrees from the vertical."""
+
+
+@dataclass(frozen=True)
+class SceneJob:
+    """All that says which scene it is."""
+
+    kinds: tuple[str, ...]
+    """Worlds it is drawn from, evenly."""
+    side: int
+    """Px."""
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScene:
+    """One scene of S x S px, seen by K sensors.
+
+    Planes: the K views from straight above; where the scene knows its heights also the K of the first oblique camera,
+    the K of the second, and three masks of 0 and 255: the first camera's px look at the scene, the second's do, the
+    second sees what the first sees there.
+    """
+
+    kind: str
+    sensors: tuple[str, ...]
+    planes: Tensor
+    """(K or 3 K + 3, S, S) uint8."""
+    offset: Tensor | None = None
+    """(2, S, S) float16: from a px of the first oblique view to the same point in the second, normalised."""
+
+    def to(self, device: torch.device | str) -> StoredScene:
+        """The same scene on another device."""
+        offset = None if self.offset is None else self.offset.to(device, non_blocking=True)
+        return StoredScene(self.kind, self.sensors, self.planes.to(device, non_blocking=True), offset)
+
+
+@torch.no_grad()
+def make_scene(job: SceneJob, make: Callable[..., Any]) -> StoredScene:
+    """Args: make `xmatch.synth.worlds.make_world`, or one like it."""
+    rng = device_rng("cpu", *job.seed)
+    host = host_rng(rng)
+    kind = job.kinds[host.integers(len(job.kinds))]
+    scene = make(kind, 1, job.side, rng)
+    views = torch.cat([gray(scene.render(sensor, rng)) for sensor in scene.sensors], 1)
+    height = getattr(scene, "height", None)
+    if height is None or not bool((height > 0).any()):
+        return StoredScene(kind, tuple(scene.sensors), _bytes(views[0]))
+    angles, leans = host.uniform(0, 2 * np.pi, 2), MOST_LEAN * np.sqrt(host.random(2))
+    lean = torch.as_tensor(np.stack([np.cos(angles), np.sin(angles)], 1) * leans[:, None], dtype=torch.float32)
+    first, second = (look(height, one[None]) for one in lean)
+    flow, seen = flow_between(first, second)
+    masks = [(camera.ground.abs() <= 1).all(1).float() for camera in (first, second)]
+    planes = [views[0], first.image(views)[0], second.image(views)[0], *masks, seen.float()]
+    offset = flow.permute(0, 3, 1, 2) - centres(job.side, "cpu")
+    return StoredScene(kind, tuple(scene.sensors), _bytes(torch.cat(planes)), offset[0].half())
+
+
+def _bytes(planes: Tensor) -> Tensor:
+    return (planes * 255).round_().clamp_(0, 255).byte()
