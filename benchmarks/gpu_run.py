@@ -292,7 +292,7 @@ def scaled(session: Session) -> PretrainRecipe:
         fresh = round(FRESH_SHARE * scenes_s / max(speeds), 3)
         data = tuple(dataclasses.replace(s, fresh=fresh) if s.kind == "worlds" else s for s in recipe.data)
         recipe = dataclasses.replace(recipe, data=data)
-    validation = dataclasses.replace(recipe.validation, every=max(1, steps // 12))
+    validation = dataclasses.replace(recipe.validation, every=max(1, steps // 5))
     return dataclasses.replace(recipe, stages=stages, validation=validation)
 
 
