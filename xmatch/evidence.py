@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -66,8 +66,8 @@ class Following:
     """Tie points that lie off the map by what their neighbours are off, to within `TIE_PX`: what a map that bends
     would explain."""
     bend_px: float
-    """Distance from the map of what coherent neighbours say, 90th percentile, matched px: the part of the map's error
-    that the images themselves show."""
+    """Distance from the map of what the tie points of a neighbourhood say together, 75th percentile, matched px: what
+    the images themselves show the map to miss by."""
 
     @property
     def share(self) -> float:
@@ -92,29 +92,31 @@ def following(mapped_xy: np.ndarray, fixed_xy: np.ndarray, steady: np.ndarray) -
     agreeing = int((distance < TIE_PX).sum())
     known = steady & np.isfinite(distance)
     if known.sum() < FEWEST:
-        return Following(len(off), agreeing, agreeing, 0.0)
+        return Following(len(off), agreeing, agreeing, REACH_PX)
     at, off = fixed_xy[known], off[known]
-    said = _said_around(at, at, off, 1)
-    coherent = np.linalg.norm(off - said, axis=1) < TIE_PX
-    if coherent.sum() < FEWEST:
-        return Following(len(distance), agreeing, int(coherent.sum()), 0.0)
-    # Once more among those: what agrees with its neighbours by chance is outvoted now.
-    bend = np.linalg.norm(_said_around(at, at[coherent], off[coherent], 0), axis=1)
-    return Following(len(distance), agreeing, int(coherent.sum()), float(np.quantile(bend, 0.9)))
-
-
-def _said_around(at: np.ndarray, others: np.ndarray, off: np.ndarray, skipped: int) -> np.ndarray:
-    """(N, 2) median of what the nearest tie points are off, around each place; `skipped`: 1 to leave out itself."""
-    count = min(NEIGHBOURS + skipped, len(others))
-    _, around = cKDTree(others).query(at, count)
-    return np.median(off[around[:, skipped:]], axis=1)
+    _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
+    said = np.median(off[around[:, 1:]], axis=1)
+    coherent = int((np.linalg.norm(off - said, axis=1) < TIE_PX).sum())
+    return Following(len(distance), agreeing, coherent, float(np.quantile(np.linalg.norm(said, axis=1), 0.75)))
 
 
 def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
-    """How the tie points of an alignment follow a map between the views, its pose unless another is given."""
+    """How the tie points and the regions of an alignment follow a map between the views, its pose unless another is
+    given."""
+    to_fixed = mapped or Linear(alignment.best.matrix, "affine")
     ties = alignment.ties
-    landed = (mapped or Linear(alignment.best.matrix, "affine"))(ties.moving_xy)
-    return following(landed, ties.fixed_xy, alignment.forward_backward_px < FORWARD_BACKWARD_PX)
+    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
+    found = following(to_fixed(ties.moving_xy), ties.fixed_xy, steady)
+    return replace(found, bend_px=_regions(alignment, to_fixed)[1])
+
+
+def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:
+    """Share of regions that lie where the map puts them, and how far three in four of the steady ones are off at most,
+    fixed view px."""
+    off_px = np.linalg.norm(mapped(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
+    steady_px = off_px[alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX]
+    share = float((off_px < TIE_PX).mean()) if len(off_px) else 0.0
+    return share, float(np.quantile(steady_px, 0.75)) if len(steady_px) else LIMITS["regions_px"][1]
 
 
 def bending_px(mapped: Map, moving: View) -> float:
@@ -135,7 +137,7 @@ def gather(
     seed: int,
     mapped: Map | None = None,
 ) -> dict[str, float]:
-    """All measures of `LIMITS`, "inliers", "bend_px" and "repetition"; lengths in fixed view px.
+    """All measures of `LIMITS`, "inliers" and "repetition"; lengths in fixed view px.
 
     Args:
         mapped: the map that is written, moving view px -> fixed view px; default the alignment's pose. What tie points
@@ -150,23 +152,20 @@ def gather(
     count = len(ties)
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     near = steady & (residual < 2 * TIE_PX)
-    regions_px = np.linalg.norm(to_fixed(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
-    steady_px = regions_px[alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX]
-    followed = followed_by(alignment, mapped)
+    regions_share, regions_px = _regions(alignment, to_fixed)
     return {
         **{name: float(np.clip(v, *LIMITS[name])) for name, v in best.measures.items() if name in LIMITS},
         "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
         "repetition": repetition(fixed, moving, best.matrix),
         "inliers": float(agrees.sum()),
-        "inlier_share": followed.share,
-        "bend_px": followed.bend_px,
+        "inlier_share": float(agrees.mean()) if count else 0.0,
         "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
         "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
         # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
         "chance_log10": _chance_log10(int(agrees.sum()) // 4, max(count // 4, 1)),
         "halves_px": _halves(Correspondences(ties.fixed_xy, landed, ties.certainty)[near], moving, best.matrix, seed),
-        "regions_share": float((regions_px < TIE_PX).mean()) if len(regions_px) else 0.0,
-        "regions_px": float(np.quantile(steady_px, 0.75)) if len(steady_px) else LIMITS["regions_px"][1],
+        "regions_share": regions_share,
+        "regions_px": regions_px,
         "sharpening_px": max(alignment.agreement.values(), default=0.0),
         "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
     }

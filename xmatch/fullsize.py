@@ -45,6 +45,8 @@ class Level:
     heldout_px: float = 0.0
     """As in `Model`."""
     notes: tuple[str, ...] = ()
+    is_finer: bool = True
+    """Than the views that were matched first."""
 
     @property
     def px(self) -> float:
@@ -55,8 +57,11 @@ class Level:
         """How the tie points follow the map."""
         to_matched = Linear(self.to_matched, "affine")
         landed = to_matched(self.transform(self.correspondences.moving_xy))
-        found = following(landed, to_matched(self.correspondences.fixed_xy), self.steady)
-        return replace(found, bend_px=max(found.bend_px, RAYLEIGH_90 * self.heldout_px / self.px))
+        return self.with_heldout(following(landed, to_matched(self.correspondences.fixed_xy), self.steady))
+
+    def with_heldout(self, followed: Following) -> Following:
+        """The same where a map that bends may have followed the errors of its own tie points."""
+        return replace(followed, bend_px=max(followed.bend_px, RAYLEIGH_90 * self.heldout_px / self.px))
 
 
 def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray, options) -> Level:

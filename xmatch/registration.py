@@ -159,7 +159,9 @@ def _attempt(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _C
         return _Attempt(frame, alignment, None, verdict, fitted.notes)
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     to_matched = np.linalg.inv(frame.fixed.to_pixel)
-    level = Level(fitted.transform, frame.in_files(alignment.ties), steady, to_matched, fitted.heldout_px)
+    level = Level(
+        fitted.transform, frame.in_files(alignment.ties), steady, to_matched, fitted.heldout_px, is_finer=False
+    )
     verdict = _judged(frame, alignment, level, options)
     clock.done("verify", 0.7)
     return _Attempt(frame, alignment, level, verdict, fitted.notes)
@@ -167,12 +169,13 @@ def _attempt(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _C
 
 def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterOptions) -> Verdict:
     """The verdict on the map of a level."""
-    from xmatch.evidence import bending_px, gather
+    from xmatch.evidence import bending_px, followed_by, gather
     from xmatch.verdict import judge
 
     mapped = partial(frame.between_views, level.transform)
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
-    followed, kind = level.followed(), level.transform.kind
+    kind = level.transform.kind
+    followed = level.followed() if level.is_finer else level.with_heldout(followed_by(alignment, mapped))
     if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / level.px

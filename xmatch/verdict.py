@@ -19,6 +19,9 @@ from xmatch.matchers.measures import DRAWN
 from xmatch.result import Verdict
 from xmatch.transforms.linear import LINEAR_KINDS
 
+LEAST_BEND_PX = 0.25
+"""Added to what tie points show: they are no more exact than this themselves."""
+
 
 def judge(
     evidence: dict[str, float],
@@ -77,14 +80,15 @@ def _parts(evidence: dict[str, float], model: dict[str, Any]) -> dict[str, float
 
 
 def expected_error(followed: Following, model: dict[str, Any]) -> float:
-    """90th percentile of the position error of a map, matched px.
-
-    What tie points show the map to miss by, and what they cannot show: the latter log-linear in the share of them that
-    agree with it (benchmarks/fit_verdict.py).
-    """
+    """90th percentile of the position error of a map, matched px: log-linear in how tie points follow it
+    (benchmarks/fit_verdict.py)."""
     weights = model["ce90"]
-    unseen = np.exp(weights["intercept"] + weights["inlier_share"] * followed.share)
-    return float(np.hypot(unseen, followed.bend_px))
+    return float(np.exp(weights["intercept"] + sum(weights[k] * v for k, v in error_measures(followed).items())))
+
+
+def error_measures(followed: Following) -> dict[str, float]:
+    """What the expected error is reckoned from."""
+    return {"inlier_share": followed.share, "log_bend_px": float(np.log(LEAST_BEND_PX + followed.bend_px))}
 
 
 @cache

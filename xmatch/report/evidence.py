@@ -148,13 +148,6 @@ MEASURES: dict[str, Measure] = {
         at_most=5.0,
         advice=FREER,
     ),
-    "bend_px": Measure(
-        "Bend",
-        "What neighbouring tie points agree on that the map leaves out (90 % are below).",
-        unit="px",
-        at_most=5.0,
-        advice=FREER,
-    ),
     "chance_log10": Measure(
         "Chance level",
         "Power of ten of the probability that chance makes so many tie points agree; far below 0 is good.",
