@@ -40,11 +40,13 @@ class Grid:
     spacing_um: tuple[float, float] | None = None
     medical: bool = False
     """Taken from a medical image: what lies on it then is written as OME-TIFF, which keeps the spacing."""
+    resolution: tuple[float, float, int] | None = None
+    """(x, y, unit) as TIFF tags it: px per inch (2), per centimetre (3) or per nothing in particular (1)."""
 
     @staticmethod
     def of(header) -> Grid:
         """The grid of an open file, from its `Header`."""
-        return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical)
+        return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical, header.resolution)
 
 
 @dataclass(frozen=True)

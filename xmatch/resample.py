@@ -111,7 +111,9 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
     """
     if isinstance(transform, Linear) and transform.kind != "homography":
         to_fixed = transform.matrix
-        return Grid(moving.width, moving.height, _shifted(fixed.georef, to_fixed), moving.spacing_um), _IDENTITY
+        place = _shifted(fixed.georef, to_fixed)
+        own = Grid(moving.width, moving.height, place, moving.spacing_um, resolution=moving.resolution)
+        return own, _IDENTITY
     ring = corners(moving.width, moving.height)
     edges = np.roll(ring, -1, axis=0) - ring
     outline = transform((ring + np.linspace(0, 1, 33)[:, None, None] * edges).reshape(-1, 2))
@@ -128,7 +130,8 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
         raise UsageError(f"the moved image would cover {times:,.0f} times its own pixels", hint="--grid fixed")
     to_fixed = Linear(np.array([[scale, 0, low[0]], [0, scale, low[1]], [0, 0, 1]]), "similarity")
     spacing = fixed.spacing_um and (fixed.spacing_um[0] * scale, fixed.spacing_um[1] * scale)
-    grid = Grid(int(width), int(height), _shifted(fixed.georef, to_fixed.matrix), spacing)
+    resolution = fixed.resolution and (fixed.resolution[0] / scale, fixed.resolution[1] / scale, fixed.resolution[2])
+    grid = Grid(int(width), int(height), _shifted(fixed.georef, to_fixed.matrix), spacing, resolution=resolution)
     return grid, compose(transform, to_fixed.inverse)
 
 

@@ -147,4 +147,11 @@ def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: s
         raise UsageError(f"{registration} does not say on which grid the result lies", hint="--fixed IMAGE")
     facts = document["fixed"]
     georef = facts.get("georef") and Georef(**facts["georef"])
-    return Grid(facts["width"], facts["height"], georef, facts.get("spacing_um"), bool(facts.get("medical")))
+    return Grid(
+        facts["width"],
+        facts["height"],
+        georef,
+        facts.get("spacing_um"),
+        bool(facts.get("medical")),
+        facts.get("resolution"),
+    )

@@ -43,7 +43,8 @@ def write_gcps(
     ground = fixed_xy @ georef.matrix[:2, :2].T + georef.matrix[:2, 2]
     gcps = tuple(map(tuple, np.column_stack([moving_xy, ground]).tolist()))
     place = Georef(georef.crs_wkt, georef.affine)
-    layout = layout_of(moving.header, Grid(moving.header.width, moving.header.height, place))
+    grid = Grid(moving.header.width, moving.header.height, place, resolution=moving.header.resolution)
+    layout = layout_of(moving.header, grid, resampled=False)
     write_cog(path, replace(layout, gcps=gcps), _blocks(moving), overwrite=overwrite)
 
 

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,20 @@ from xmatch.io.read_georef import read_georef
 from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_resolution import stated_resolution
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_spacing import is_medical, tagged_spacing
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import BLACK_AND_WHITE, Palette, expand, holds_data, nodata_notes, palette_table
-from xmatch.io.source import Header
+from xmatch.io.read_values import (
+    BLACK_AND_WHITE,
+    Palette,
+    expand,
+    holds_data,
+    nodata_notes,
+    orientation_notes,
+    palette_table,
+)
+from xmatch.io.source import BandDetails, Header, Resolution
 
 _CACHE_BYTES = 128 * 2**20
 _SEQUENTIAL = {"PNG", "JPEG"}
@@ -59,6 +68,8 @@ def open_raster(
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
             header = _header(dataset, path, layout, directory, georef, (*layout.notes, *notes))
+            if options.ignore_georef:
+                header = replace(header, georef_ignored=_ignored_georef(dataset, path, options))
             if fingerprint:
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
@@ -91,6 +102,7 @@ class _Layout:
     dtype: np.dtype
     palette: Palette | None
     nodata: float | None
+    orientation: int
     notes: tuple[str, ...]
 
     @classmethod
@@ -129,10 +141,9 @@ class _Layout:
             shown = tuple(colours[b - 1].name for b in bands)
         nodata = dataset.nodatavals[bands[0] - 1] if options.nodata is None else options.nodata
         notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
-        orientation = dataset.tags().get("EXIF_Orientation", "1")
-        if orientation not in ("", "1"):
-            notes.append(f"EXIF orientation {orientation} is not applied; pixels are as stored")
-        return cls(bands, alpha, names, shown, dtype, palette, nodata, tuple(notes))
+        orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
+        notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes))
 
 
 class RasterLevel:
@@ -217,9 +228,39 @@ def _header(
         palette=layout.palette,
         colours=layout.colours,
         medical=is_medical(spacing),
+        details=_details(dataset, layout.bands),
+        resolution=_resolution(dataset, path, directory),
+        orientation=layout.orientation,
         tags=dict(dataset.tags()),
         notes=notes,
     )
+
+
+def _details(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[BandDetails, ...]:
+    return tuple(
+        BandDetails(b, dataset.scales[b - 1], dataset.offsets[b - 1], dataset.units[b - 1] or "", dataset.tags(b))
+        for b in bands
+    )
+
+
+def _resolution(dataset: rasterio.DatasetReader, path: str, directory: Directory | None) -> Resolution | None:
+    if directory:
+        return directory.resolution and (directory.resolution if min(directory.resolution[:2]) > 0 else None)
+    return None if is_remote(path) else stated_resolution(path, dataset.driver, dataset.tags())
+
+
+def _exif_orientation(tags: dict[str, str]) -> int:
+    text = tags.get("EXIF_Orientation", "").strip()
+    return int(text) if text.isdecimal() else 1
+
+
+def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOptions) -> Any:
+    """What `--ignore-georef` leaves out of account; None also where it is broken, which is then nobody's concern."""
+    try:
+        with decoding(path):
+            return read_georef(dataset, replace(options, ignore_georef=False, assume_crs=None))[0]
+    except InputError:
+        return None
 
 
 def _refuse_unconverted(

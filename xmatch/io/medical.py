@@ -19,12 +19,13 @@ from xmatch.io.read_spacing import (
     aperio_spacing,
     imagej_spacing,
     is_medical,
+    ome_facts,
     ome_pixels,
     ome_planes,
     tagged_spacing,
 )
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import BLACK_AND_WHITE, nodata_notes
+from xmatch.io.read_values import BLACK_AND_WHITE, nodata_notes, orientation_notes
 from xmatch.io.source import Header
 
 MAX_PLANES = 1_000_000
@@ -166,6 +167,15 @@ def _describe(
         raise InputError("holds pixels of a kind that xmatch does not know; expected numbers", path=path)
     nodata = page.nodata if options.nodata is None and 42113 in page.tags else options.nodata
     notes += nodata_notes(nodata, dtype)
+    notes += orientation_notes(first.orientation, "TIFF orientation")
+    ome = ome_facts(tif.ome_metadata, number) if series.kind == "ome" else {}
+    if series.kind == "svs":
+        ome = {"Description": first.description}
+    channels = ome.pop("Channel", [])
+    if options.bands is not None and len(channels) >= max(options.bands):
+        channels = [channels[b - 1] for b in options.bands]
+    if channels and len(channels) == len(names) and not palette:
+        ome["Channel"] = channels
     header = Header(
         path=path,
         format=_FORMATS.get(series.kind, "TIFF"),
@@ -178,6 +188,9 @@ def _describe(
         palette=palette,
         colours=tuple(names) if tuple(names) == _RGB_NAMES else (),
         medical=series.kind in _FORMATS or is_medical(spacing),
+        resolution=first.resolution if first.resolution and min(first.resolution[:2]) > 0 else None,
+        orientation=first.orientation,
+        ome=ome,
         tags={"ImageDescription": first.description} if first.description else {},
         notes=tuple(notes),
     )

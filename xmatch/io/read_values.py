@@ -39,6 +39,11 @@ def nodata_notes(nodata: float | None, dtype: np.dtype) -> list[str]:
     return []
 
 
+def orientation_notes(orientation: int, name: str) -> list[str]:
+    """What to say of a tag that would have the image shown turned or mirrored."""
+    return [] if orientation in (0, 1) else [f"{name} {orientation} is not applied; pixels are as stored"]
+
+
 def palette_table(colours: Palette) -> Palette:
     """Plain ints from whatever a decoder delivers."""
     return {int(i): (int(r), int(g), int(b), int(a)) for i, (r, g, b, a) in colours.items()}

@@ -19,6 +19,7 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io import atomic
 from xmatch.io.layout import Layout
+from xmatch.io.source import BandDetails, Resolution
 
 TILE_PX = 512
 _CACHE_MIB = 128  # GDAL takes 5 % of all memory otherwise, which is no bound at all on a large machine
@@ -151,7 +152,9 @@ def _describe(file: Any, layout: Layout) -> None:
     from rasterio.enums import ColorInterp
 
     file.descriptions = [None if name.isdigit() else name for name in layout.bands]
-    file.update_tags(**layout.tags)
+    file.update_tags(**layout.tags, **_resolution_tags(layout.grid.resolution))
+    if layout.details:
+        _describe_bands(file, layout.details)
     if layout.palette:
         file.write_colormap(1, layout.palette)
     elif layout.colours:
@@ -159,6 +162,28 @@ def _describe(file: Any, layout: Layout) -> None:
     if layout.gcps:
         points = [GroundControlPoint(row=y, col=x, x=x_crs, y=y_crs) for x, y, x_crs, y_crs in layout.gcps]
         file.gcps = points, file.crs or file.gcps[1]
+
+
+def _describe_bands(file: Any, details: tuple[BandDetails, ...]) -> None:
+    if any((band.scale, band.offset) != (1.0, 0.0) for band in details):
+        file.scales = [band.scale for band in details]
+        file.offsets = [band.offset for band in details]
+    if any(band.unit for band in details):
+        file.units = [band.unit for band in details]
+    for number, band in enumerate(details, 1):
+        if band.tags:
+            file.update_tags(number, **band.tags)
+
+
+def _resolution_tags(resolution: Resolution | None) -> dict[str, str]:
+    if resolution is None:
+        return {}
+    x, y, unit = resolution
+    return {
+        "TIFFTAG_XRESOLUTION": repr(float(x)),
+        "TIFFTAG_YRESOLUTION": repr(float(y)),
+        "TIFFTAG_RESOLUTIONUNIT": str(unit),
+    }
 
 
 def _marked(pixels: np.ndarray, valid: np.ndarray, nodata: float) -> np.ndarray:

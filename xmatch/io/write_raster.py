@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,9 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
         if layout.grid.spacing_um:
             per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
             options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
+        elif layout.grid.resolution:
+            x, y, unit = layout.grid.resolution
+            options |= {"resolution": (x / 2**level, y / 2**level), "resolutionunit": unit}
         if level == 0:
             options |= {"subifds": levels, "metadata": _ome_metadata(layout, is_rgb)}
         else:
@@ -117,13 +121,31 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
 
 
 def _ome_metadata(layout: Layout, is_rgb: bool) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": "YXS" if is_rgb else "CYX"}
+    metadata: dict[str, Any] = {**layout.ome, "axes": "YXS" if is_rgb else "CYX"}
+    channels = metadata.pop("Channel", [])
     if layout.grid.spacing_um:
         x_um, y_um = layout.grid.spacing_um
         metadata |= {"PhysicalSizeX": x_um, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": y_um, "PhysicalSizeYUnit": "µm"}
     if not is_rgb:
-        metadata["Channel"] = {"Name": list(layout.bands)}
+        channels = channels if len(channels) == len(layout.bands) else [{}] * len(layout.bands)
+        metadata["Channel"] = [{**known, "Name": name} for known, name in zip(channels, layout.bands, strict=True)]
+    metadata["MapAnnotation"] = {"Namespace": "xmatch", "Value": _annotation(layout)}
     return metadata
+
+
+def _annotation(layout: Layout) -> dict[str, str]:
+    """Tags of the file, and scale, offset, unit and tags of its bands: OME has no place of their own for them."""
+    kept = {name: text for name, text in layout.tags.items() if name != "ImageDescription"}
+    for number, band in enumerate(layout.details, 1):
+        scaled = {"scale": band.scale, "offset": band.offset} if (band.scale, band.offset) != (1.0, 0.0) else {}
+        facts = {**scaled, **({"unit": band.unit} if band.unit else {}), **band.tags}
+        kept |= {f"band {number} {name}": str(value) for name, value in facts.items()}
+    return {_xml_text(name): _xml_text(text) for name, text in kept.items()}
+
+
+def _xml_text(text: str) -> str:
+    """`text` without the characters that no XML can hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _tiles(file: Any, is_rgb: bool) -> Iterator[np.ndarray]:

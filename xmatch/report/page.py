@@ -30,7 +30,7 @@ FACTS = {
 }
 """What the page calls a known fact of a file; other facts follow under their own names."""
 
-NOT_FOR_READING = ("georef", "bytes", "medical")
+NOT_FOR_READING = ("georef", "georef_ignored", "bytes", "medical", "resolution")
 """Facts for programs only."""
 
 REPLAY_OPTIONS = ("matcher", "weights", "transform", "device", "seed")
