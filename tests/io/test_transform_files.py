@@ -1,6 +1,7 @@
 """Transform files, judged by the programs that they are written for: GDAL and SimpleITK."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rasterio.warp import Resampling, reproject
 
 from xmatch.coords import pixel_centres
 from xmatch.errors import InputError, OutputError
+from xmatch.io import ReadOptions, open_source
 from xmatch.io.transform_files import TRANSFORM_WRITERS, read_transform
 from xmatch.raster import Georef, Grid
 from xmatch.resample import resample
@@ -38,12 +40,19 @@ def fixed_source(**header):
     return MemorySource(hills(pixel_centres(*FIXED_SIZE)), path="fixed.tif", **{"georef": UTM, **header})
 
 
-def moving_file(tmp_path, **header):
+def picture_file(path, size, **header):
     """The same picture in memory, as xmatch has it, and in a file, as other programs do."""
-    pixels = hills(pixel_centres(*MOVING_SIZE))
-    path = tmp_path / "moving.tif"
+    pixels = hills(pixel_centres(*size))
     tifffile.imwrite(path, pixels)
     return MemorySource(pixels, path=str(path), **header)
+
+
+def moving_file(tmp_path, **header):
+    return picture_file(tmp_path / "moving.tif", MOVING_SIZE, **header)
+
+
+def fixed_file(tmp_path, **header):
+    return picture_file(tmp_path / "fixed.tif", FIXED_SIZE, **header)
 
 
 def warped(moving, transform, kernel="bilinear"):
@@ -61,7 +70,7 @@ def inner(transform, margin=3):
 @pytest.mark.parametrize("transform", [translation(3.25, -2), TURN, *BENT], ids=lambda t: t.kind)
 def test_what_is_written_is_read(tmp_path, kind, transform):
     path = tmp_path / f"t.{'tfm' if kind == 'tfm' else 'tif'}"
-    TRANSFORM_WRITERS[kind](path, transform, fixed_source(), moving_file(tmp_path))
+    TRANSFORM_WRITERS[kind](path, transform, fixed_file(tmp_path), moving_file(tmp_path))
     read = read_transform(path)
     fixed_xy = pixel_centres(*FIXED_SIZE)[inner(transform)]
     # Near its control points a spline bends more sharply than any lattice follows.
@@ -71,22 +80,121 @@ def test_what_is_written_is_read(tmp_path, kind, transform):
     assert np.abs(read(moving_xy) - transform(moving_xy)).max() < 0.04
 
 
-@pytest.mark.parametrize("spacings", [(None, None), ((2.0, 2.5), (3.1, 3.1)), ((2.0, 2.0), None)])
-@pytest.mark.parametrize("transform", [TURN, *BENT], ids=lambda t: t.kind)
-def test_simpleitk_resamples_as_xmatch_does(tmp_path, transform, spacings):
-    """From files that SimpleITK opens itself, with whatever spacing it finds in them."""
-    sources = []
-    for name, size, spacing in zip(("fixed", "moving"), (FIXED_SIZE, MOVING_SIZE), spacings, strict=True):
-        options = {"resolution": [1e4 / um for um in spacing], "resolutionunit": "CENTIMETER"} if spacing else {}
-        pixels = hills(pixel_centres(*size))
-        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, **options)
-        sources.append(MemorySource(pixels, path=str(tmp_path / f"{name}.tif"), spacing_um=spacing))
-    TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", transform, *sources)
-    fixed, moving = (sitk.ReadImage(str(tmp_path / f"{name}.tif")) for name in ("fixed", "moving"))
+def geotiff(path, pixels, **tags):
+    profile = {"driver": "GTiff", "width": pixels.shape[1], "height": pixels.shape[0], "count": 1, "dtype": "float32"}
+    with rasterio.open(path, "w", crs=UTM.crs_wkt, transform=rasterio.Affine(*UTM.affine), **profile) as file:
+        file.write(pixels, 1)
+        file.update_tags(**tags)
+
+
+SAVED = {
+    "without any": tifffile.imwrite,
+    "per cm": lambda path, pixels: tifffile.imwrite(path, pixels, resolution=(4, 5), resolutionunit="CENTIMETER"),
+    "300 dpi": lambda path, pixels: tifffile.imwrite(path, pixels, resolution=(300, 300), resolutionunit="INCH"),
+    "no unit": lambda path, pixels: tifffile.imwrite(path, pixels, resolution=(72, 72), resolutionunit="NONE"),
+    "imagej": lambda path, pixels: tifffile.imwrite(
+        path, pixels, imagej=True, resolution=(2, 2), metadata={"unit": "um"}
+    ),
+    "ome": lambda path, pixels: tifffile.imwrite(
+        path, pixels, ome=True, metadata={"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    ),
+    "geotiff": geotiff,
+    "geotiff with dpi": lambda path, pixels: geotiff(
+        path, pixels, TIFFTAG_XRESOLUTION="150", TIFFTAG_YRESOLUTION="150", TIFFTAG_RESOLUTIONUNIT="2"
+    ),
+}
+"""Files whose pixels lie here and there in space, and there are programs that read each in another way."""
+
+
+def saved(path, how, size):
+    SAVED[how](path, hills(pixel_centres(*size)))
+    return open_source(path)
+
+
+@pytest.mark.parametrize("how", SAVED)
+@pytest.mark.parametrize("transform", [TURN, SPLINE], ids=lambda t: t.kind)
+def test_simpleitk_resamples_as_xmatch_does(tmp_path, transform, how):
+    """From files that SimpleITK opens itself, with whatever spacing it finds in them, and fixed's is another one."""
+    names = tmp_path / "fixed.tif", tmp_path / "moving.tif"
+    other = "without any" if how == "per cm" else "per cm"
+    with saved(names[0], other, FIXED_SIZE) as fixed, saved(names[1], how, MOVING_SIZE) as moving:
+        TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", transform, fixed, moving)
+        expected, _ = warped(moving, transform)
+    images = [sitk.ReadImage(str(name)) for name in names]
     itk = sitk.ReadTransform(str(tmp_path / "t.tfm"))
-    got = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, itk, sitk.sitkLinear, 0.0))
-    expected, _ = warped(sources[1], transform)
+    got = sitk.GetArrayFromImage(sitk.Resample(images[1], images[0], itk, sitk.sitkLinear, 0.0))
     assert np.abs(got - expected)[inner(transform)].max() < 4  # 0.02 px where a px makes up to 120
+
+
+def test_a_photograph_with_dpi_lands_in_its_place(tmp_path):
+    import cv2
+
+    pixels = hills(pixel_centres(*MOVING_SIZE)) / 6000 * 255
+    data = cv2.imencode(".jpg", pixels.astype(np.uint8))[1].tobytes()
+    jfif = struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x102, 1, 300, 300, 0, 0)
+    (tmp_path / "m.jpg").write_bytes(data[:2] + jfif + data[4 + struct.unpack(">H", data[4:6])[0] :])
+    with open_source(tmp_path / "m.jpg") as moving:
+        TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", TURN, fixed_file(tmp_path), moving)
+    image = sitk.ReadImage(str(tmp_path / "m.jpg"))
+    assert image.GetSpacing() == pytest.approx((25.4 / 300, 25.4 / 300))
+    point = sitk.ReadTransform(str(tmp_path / "t.tfm")).TransformPoint((50.0, 40.0))
+    index = image.TransformPhysicalPointToContinuousIndex(point)
+    assert np.allclose(np.array(index) + 0.5, TURN.inverse(np.array([50.5, 40.5])), atol=1e-4)
+
+
+def test_a_slice_of_a_volume_has_the_spacing_of_the_volume(tmp_path):
+    volume = np.stack([hills(pixel_centres(*MOVING_SIZE))] * 3)
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 2.0, "PhysicalSizeY": 2.0}
+    resolution = {"resolution": (5e3, 5e3), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "m.ome.tif", volume, metadata=metadata, **resolution)
+    with open_source(tmp_path / "m.ome.tif") as moving:
+        TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", TURN, fixed_file(tmp_path), moving)
+        expected, _ = warped(moving, TURN)
+    image, fixed = sitk.ReadImage(str(tmp_path / "m.ome.tif")), sitk.ReadImage(str(tmp_path / "fixed.tif"))
+    itk = sitk.ReadTransform(str(tmp_path / "t.tfm"))
+    plane = image[:, :, 0] if image.GetDimension() == 3 else image
+    got = sitk.GetArrayFromImage(sitk.Resample(plane, fixed, itk, sitk.sitkLinear, 0.0))
+    assert np.abs(got - expected)[inner(TURN)].max() < 4
+
+
+def test_an_itk_transform_says_what_it_counts_in(tmp_path):
+    with saved(tmp_path / "m.tif", "300 dpi", MOVING_SIZE) as moving:
+        TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", TURN, fixed_file(tmp_path), moving)
+    comment = (tmp_path / "t.tfm").read_text().splitlines()[1]
+    facts = json.loads(comment.removeprefix("# xmatch "))
+    assert "mm as SimpleITK reads" in facts["maps"]
+    assert facts["fixed"]["spacing"] == [1, 1] and facts["moving"]["spacing"] == pytest.approx([25.4 / 300] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"extratags": [(274, "H", 1, 3, True)]}, "orientation 3"),
+        ({"dtype": np.complex64}, "does not open"),
+        ({"page": 1}, "another page"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_no_itk_transform_for_a_file_that_simpleitk_reads_otherwise(tmp_path, options, message):
+    pixels = hills(pixel_centres(*MOVING_SIZE)).astype(options.pop("dtype", np.float32))
+    page = options.pop("page", 0)
+    with tifffile.TiffWriter(tmp_path / "m.tif") as tiff:
+        tiff.write(pixels, **options)
+        if page:
+            tiff.write(pixels[:50], **options)
+    with open_source(tmp_path / "m.tif", ReadOptions(series=page or None)) as moving:
+        with pytest.raises(OutputError, match=message) as caught:
+            TRANSFORM_WRITERS["tfm"](tmp_path / "t.tfm", TURN, fixed_file(tmp_path), moving)
+    assert caught.value.hint and not (tmp_path / "t.tfm").exists()
+
+
+def test_a_transform_of_another_program_counts_as_simpleitk_reads_the_images(tmp_path):
+    itk = sitk.TranslationTransform(2, (25.4, 0.0))  # mm
+    sitk.WriteTransform(itk, str(tmp_path / "t.tfm"))
+    names = tmp_path / "f.tif", tmp_path / "m.tif"
+    with saved(names[0], "300 dpi", FIXED_SIZE) as fixed, saved(names[1], "300 dpi", MOVING_SIZE) as moving:
+        read = read_transform(tmp_path / "t.tfm", fixed.header, moving.header)
+    assert np.allclose(read(np.array([[310.0, 7.0]])), [[10.0, 7.0]])
 
 
 def test_an_itk_transform_of_another_program_is_read(tmp_path):
@@ -111,7 +219,7 @@ def test_a_bent_itk_transform_needs_to_know_where_it_holds(tmp_path):
         read_transform(tmp_path / "t.tfm")
     fixed_xy = np.array([[50.5, 40.5]])
     expected = np.array([spline.TransformPoint((50.0, 40.0))]) + 0.5
-    assert np.allclose(read_transform(tmp_path / "t.tfm", FIXED_SIZE).inverse(fixed_xy), expected, atol=0.3)
+    assert np.allclose(read_transform(tmp_path / "t.tfm", fixed_source().header).inverse(fixed_xy), expected, atol=0.3)
 
 
 @pytest.mark.parametrize("transform", [TURN, *BENT], ids=lambda t: t.kind)

@@ -73,11 +73,11 @@ def apply_command(
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
-    transform = _transform_of(document, registration)
     grid = _grid_of(fixed, document, registration)
     with atomic_writes(targets, overwrite) as temporary, progress_bar(talk) as progress:
         for other, path in zip(others, targets, strict=True):
             with open_source(other, reading.of_moving()) as source:
+                transform = _transform_of(document, registration, fixed, source.header)
                 write_registered(
                     temporary[path],
                     source,
@@ -123,13 +123,15 @@ def onto_footprint(transform: Transform, moving: dict[str, Any] | None, other: H
     return rescaled(transform, (moving["width"], moving["height"]), (other.width, other.height))
 
 
-def _transform_of(document: dict[str, Any] | None, path: str) -> Transform:
+def _transform_of(document: dict[str, Any] | None, path: str, fixed: str | None, moving: Header) -> Transform:
     from xmatch.transforms import transform_from_dict
 
-    if document is None:
+    if document is None and fixed is not None:
+        from xmatch.io import open_source
         from xmatch.io.transform_files import read_transform
 
-        return read_transform(path)
+        with open_source(fixed) as source:
+            return read_transform(path, source.header, moving)
     try:
         return transform_from_dict(document["transform"])
     except ValueError as error:

@@ -77,8 +77,8 @@ def ome_pixels(xml: str, series: int) -> tuple[Spacing | None, tuple[str, ...]]:
 
 OME_CHANNEL = (
     "AcquisitionMode", "Color", "ContrastMethod", "EmissionWavelength", "EmissionWavelengthUnit",
-    "ExcitationWavelength", "ExcitationWavelengthUnit", "Fluor", "IlluminationType", "NDFilter", "PinholeSize", "PinholeSizeUnit",
-    "PockelCellSetting",
+    "ExcitationWavelength", "ExcitationWavelengthUnit", "Fluor", "IlluminationType", "NDFilter", "PinholeSize",
+    "PinholeSizeUnit", "PockelCellSetting",
 )  # fmt: skip
 """What an OME channel says besides its name, under OME's own names."""
 

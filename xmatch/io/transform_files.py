@@ -11,6 +11,7 @@ from xmatch.errors import InputError
 from xmatch.io.displacement import read_displacement, write_displacement
 from xmatch.io.gdal_files import write_gcps, write_vrt
 from xmatch.io.itk_files import read_tfm, write_tfm
+from xmatch.io.source import Header
 from xmatch.transforms import Transform, transform_from_dict
 
 TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
@@ -22,19 +23,19 @@ TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
 """kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files."""
 
 
-def read_transform(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None) -> Transform:
+def read_transform(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:
     """A transform, moving px -> fixed px, from the JSON of a registration, an ITK .tfm or a displacement grid (.tif).
 
     Args:
         path: the file; its suffix says which.
-        fixed_size: (width, height) px of the fixed image; only some bent ITK transforms of other programs need it.
+        fixed, moving: the two images; only ITK transforms of other programs need them (`read_tfm`).
 
     Raises:
         InputError: the file cannot be read, or holds no transform.
     """
     readers: dict[str, Callable[[], Transform]] = {
         ".json": lambda: _read_json(path),
-        ".tfm": lambda: read_tfm(path, fixed_size),
+        ".tfm": lambda: read_tfm(path, fixed, moving),
         ".tif": lambda: read_displacement(path),
         ".tiff": lambda: read_displacement(path),
     }
