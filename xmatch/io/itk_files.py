@@ -17,13 +17,11 @@ from xmatch.errors import InputError, OutputError
 from xmatch.io.atomic import atomic_write
 from xmatch.io.itk_space import PhysicalSpace, last_line, space_of
 from xmatch.io.source import Header, Source
-from xmatch.io.transform_lattice import backward_lattice
+from xmatch.io.transform_lattice import TOLERANCE_PX, backward_lattice
 from xmatch.raster import Grid
 from xmatch.transforms import DisplacementGrid, Linear, Transform
 
 _MARK = "# xmatch "
-TOLERANCE_PX = 0.02
-"""What a field may be off by without a word, moving px."""
 
 
 def write_tfm(
@@ -79,7 +77,7 @@ def write_tfm(
         temp.write_text(f"{first}\n{_MARK}{json.dumps(facts)}\n{rest}")
     if error_px <= TOLERANCE_PX:
         return ()
-    return (f"the field of the .tfm follows the map within {error_px:.2g} px of moving",)
+    return (f"--tfm follows the map within {error_px:.2g} px",)
 
 
 def read_tfm(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:

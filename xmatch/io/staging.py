@@ -152,7 +152,7 @@ def _describe(file: Any, layout: Layout) -> None:
     from rasterio.enums import ColorInterp
 
     file.descriptions = [None if name.isdigit() else name for name in layout.bands]
-    file.update_tags(**layout.tags, **_resolution_tags(layout.grid.resolution))
+    file.update_tags(**layout.tags, **resolution_tags(layout.grid.resolution))
     if layout.details:
         _describe_bands(file, layout.details)
     if layout.palette:
@@ -175,7 +175,7 @@ def _describe_bands(file: Any, details: tuple[BandDetails, ...]) -> None:
             file.update_tags(number, **band.tags)
 
 
-def _resolution_tags(resolution: Resolution | None) -> dict[str, str]:
+def resolution_tags(resolution: Resolution | None) -> dict[str, str]:
     if resolution is None:
         return {}
     x, y, unit = resolution

@@ -9,18 +9,20 @@ from pathlib import Path
 
 from xmatch.errors import InputError
 from xmatch.io.displacement import read_displacement, write_displacement
-from xmatch.io.gdal_files import write_gcps, write_vrt
+from xmatch.io.gcps import write_gcps
 from xmatch.io.itk_files import read_tfm, write_tfm
 from xmatch.io.source import Header
+from xmatch.io.vrt import write_vrt
 from xmatch.transforms import Transform, transform_from_dict
 
-TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
+TRANSFORM_WRITERS: dict[str, Callable[..., tuple[str, ...]]] = {
     "gcps": write_gcps,
     "vrt": write_vrt,
     "tfm": write_tfm,
     "displacement": write_displacement,
 }
-"""kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files."""
+"""kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files. It returns
+notes for the user."""
 
 
 def read_transform(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:
