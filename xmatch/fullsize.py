@@ -50,7 +50,7 @@ def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences
             notes = (f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands",)
             break
         transform, correspondences, reached = compose(transform, fitted.transform), ties, reduction
-        notes = (f"sharpened with {int(fitted.inliers.sum())} tie points at 1/{reduction:.3g} of the full resolution",)
+        notes = (f"sharpened by tie points at 1/{reduction:.3g} of the full resolution",)
         if moving_reduction / STEP < 0.3:
             break  # moving has no finer detail to offer
         moving_reduction /= STEP

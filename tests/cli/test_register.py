@@ -37,6 +37,16 @@ def test_json_on_stdout_is_the_report(cli, pair):
     assert result.out.count("\n") == 1
 
 
+@pytest.mark.parametrize("behaviour", ["trusted", "untrusted"])
+@pytest.mark.parametrize("options", [(), ("--keep-unreliable",)])
+def test_json_lists_every_file_that_was_written(cli, pair, behave, behaviour, options):
+    behave(behaviour)
+    before = set(names())
+    extra = ("--points", "p.csv", "--tfm", "t.tfm", "--vrt", "v.vrt", "--displacement", "d.tif")
+    listed = cli("register", *pair, "--json", *extra, *options).json["files"]
+    assert set(listed) == set(names()) - before and len(listed) == len(set(listed))
+
+
 def test_the_summary_says_the_verdict_first_and_the_motion_in_words(cli, pair):
     lines = cli("register", *pair).err.splitlines()
     assert lines[0].startswith("trusted")

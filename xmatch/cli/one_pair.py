@@ -94,9 +94,11 @@ def write_all(
         if raster:
             registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
         for kind, path in targets.extra.items() if keep else ():
-            write_extra(kind, temporary[final[path]], final[path], registration, fixed, moving)
+            place, resampling = temporary[final[path]], settings.writing.resampling
+            notes = write_extra(kind, place, final[path], registration, fixed, moving, resampling)
+            registration = dataclasses.replace(registration, notes=registration.notes + notes)
         previews = make_previews(fixed, moving, registration) if targets.html else None
-        document = registration_document(registration, output=raster, previews=previews)
+        document = registration_document(registration, output=raster, previews=previews, files=paths)
         if targets.html and targets.json:
             write_reports(document, previews, temporary[targets.json], temporary[targets.html], overwrite=True)
     return Outcome(document, tuple(paths))
