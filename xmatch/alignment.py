@@ -12,7 +12,7 @@ from xmatch.estimate import estimate
 from xmatch.matchers import Hypothesis, Matches
 from xmatch.matchers.measures import Judge
 from xmatch.matchers.search import distinct
-from xmatch.matchers.ties import NARROW, WIDE, Windows, tie_points
+from xmatch.matchers.ties import NARROW, WIDE, Windows, regional, tie_points
 from xmatch.raster import View
 
 JUDGED = 18
@@ -44,15 +44,35 @@ class Alignment:
     """Tie points around the best candidate, view px, both ways matched."""
     forward_backward_px: np.ndarray
     """(N,) for each tie point, fixed view px."""
+    regions: Correspondences
+    """The same of windows that are a good part of the overlap each: they find each other where smaller ones see little
+    that both images show, and say whether one map holds all over."""
+    regions_forward_backward_px: np.ndarray
+    """(R,) fixed view px."""
     agreement: dict[str, float] = field(default_factory=dict)
     """Distance between the best candidate and what other ways to sharpen it found, fixed view px."""
 
 
-def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: int, threads: int) -> Alignment | None:
-    """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none."""
+def align(
+    fixed: View,
+    moving: View,
+    matches: Matches,
+    *,
+    polish: bool,
+    seed: int,
+    threads: int,
+    given: np.ndarray | None = None,
+) -> Alignment | None:
+    """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none.
+
+    Args:
+        given: a pose that stands for election too, (3, 3) moving view px -> fixed view px: what georeferencing says.
+    """
     poses = _poses(matches, moving, seed)
     if not poses:
         return None
+    if given is not None:
+        poses.insert(0, Hypothesis(given, 0.0))
     judge = Judge(fixed, moving, matches.fields)
     polisher = None
     if polish:
@@ -71,11 +91,14 @@ def align(fixed: View, moving: View, matches: Matches, *, polish: bool, seed: in
         c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2
     ]
     ties, there_and_back = tie_points(fixed, moving, best.matrix)
+    regions, regions_there_and_back = tie_points(fixed, moving, best.matrix, regional(fixed))
     return Alignment(
         best=best,
         rival=others[0] if others else None,
         ties=ties,
         forward_backward_px=there_and_back,
+        regions=regions,
+        regions_forward_backward_px=regions_there_and_back,
         agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
     )
 

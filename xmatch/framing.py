@@ -7,21 +7,31 @@ from typing import Any
 
 import numpy as np
 
+from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
+from xmatch.ground import ground_size, pixel_shape
 from xmatch.io.source import Header, Source
 from xmatch.matchers import SearchRange
 from xmatch.prior import georef_prior
 from xmatch.raster import View
-from xmatch.transforms import Transform
-from xmatch.views import MIN_SIDE_PX, framing, make_view, warped_view
+from xmatch.transforms import DisplacementGrid, Linear, Transform, compose
+from xmatch.views import MIN_SIDE_PX, framing, make_view, remapped_view, warped_view
 
 PRIOR_ANGLE_DEG, PRIOR_SCALE = 15.0, 1.2
 """How wrong a georeferencing may be before the whole range is searched."""
 
 
+LAID_STEP_PX = 8
+"""A bent prior is followed exactly at every so many px of the view that it is laid on, and bilinearly in between."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Two views to match, and how they relate to the files."""
+    """Two views to match, and how they relate to the files.
+
+    With a prior, `moving` is seen as the georeferencing lays it on fixed, bends between the two CRS included: its
+    `to_pixel` leads to px of fixed, and whatever is found says how wrong the georeferencing is.
+    """
 
     fixed: View
     moving: View
@@ -31,8 +41,45 @@ class Frame:
     notes: tuple[str, ...]
     ground: dict[str, Any]
     """`ground_per_px` and `unit` of the fixed file's pixels, None when it has neither CRS nor spacing."""
-    prior_linear: np.ndarray | None = None
-    """(3, 3) affine that follows `prior` best."""
+    fixed_plane: np.ndarray
+    """(3, 3) fixed px -> a plane on which a similarity of what is shown is a similarity: px of equal sides."""
+    moving_plane: np.ndarray
+    """The same for what `moving` leads to."""
+
+    @property
+    def px_per_view_px(self) -> float:
+        """Side of a px of the fixed view, px of the fixed file; the root of its area where these are not square."""
+        return float(np.sqrt(abs(np.linalg.det(self.fixed.to_pixel[:2, :2]))))
+
+    def on_planes(self, points: Correspondences) -> Correspondences:
+        """Positions in the views -> positions on both planes."""
+        return Correspondences(
+            Linear(self.fixed_plane @ self.fixed.to_pixel, "affine")(points.fixed_xy),
+            Linear(self.moving_plane @ self.moving.to_pixel, "affine")(points.moving_xy),
+            points.certainty,
+        )
+
+    def in_files(self, points: Correspondences) -> Correspondences:
+        """Positions in the views -> px of the files."""
+        return Correspondences(
+            Linear(self.fixed.to_pixel, "affine")(points.fixed_xy), self.moving_px(points.moving_xy), points.certainty
+        )
+
+    def moving_px(self, view_xy: np.ndarray) -> np.ndarray:
+        """(N, 2) positions in the moving view -> px of the moving file."""
+        laid = Linear(self.moving.to_pixel, "affine")(view_xy)
+        return laid if self.prior is None else self.prior.inverse(laid)
+
+    def between_files(self, on_planes: Transform) -> Transform:
+        """A map from plane to plane as the map moving px -> fixed px of the files."""
+        to_plane, from_plane = Linear(self.moving_plane, "affine"), Linear(np.linalg.inv(self.fixed_plane), "affine")
+        before = [] if np.array_equal(self.moving_plane, np.eye(3)) else [to_plane]
+        after = [] if np.array_equal(self.fixed_plane, np.eye(3)) else [from_plane]
+        return compose(*([] if self.prior is None else [self.prior]), *before, on_planes, *after)
+
+    def between_views(self, transform: Transform, view_xy: np.ndarray) -> np.ndarray:
+        """(N, 2) positions in the moving view -> where a map between the files puts them in the fixed view."""
+        return Linear(np.linalg.inv(self.fixed.to_pixel), "affine")(transform(self.moving_px(view_xy)))
 
 
 def frame_pair(fixed: Source, moving: Source, options) -> Frame:
@@ -63,7 +110,8 @@ def frame_pair(fixed: Source, moving: Source, options) -> Frame:
         mirror=options.mirror,
     )
     notes += _collars(fixed_view, moving_view)
-    return Frame(fixed_view, moving_view, within, None, notes, ground_size(fixed.header))
+    planes = (_plane(shape) for shape in (fixed_shape, moving_shape))
+    return Frame(fixed_view, moving_view, within, None, notes, ground_size(fixed.header), *planes)
 
 
 def widened(frame: Frame, options) -> Frame:
@@ -80,22 +128,30 @@ def widened(frame: Frame, options) -> Frame:
 
 
 def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
-    fixed_view = make_view(fixed, framing(prior.fixed_window, options.view_px))
-    # Moving is seen on fixed's own view grid, so that pixel shapes, turns and mirrors of its grid are gone.
-    to_fixed_view = np.linalg.inv(fixed_view.to_pixel) @ prior.linear
-    stretch = np.sqrt(abs(np.linalg.det(to_fixed_view[:2, :2])))
+    x0, y0, width, height = prior.fixed_window
+    shape = pixel_shape(fixed.header, (x0 + width / 2, y0 + height / 2))
+    fixed_view = make_view(fixed, framing(prior.fixed_window, options.view_px, shape))
+    # Moving is seen on fixed's own view grid, so that pixel shapes, turns, mirrors and bends of its grid are gone.
+    to_fixed_view = np.linalg.inv(fixed_view.to_pixel)
+    stretch = np.sqrt(abs(np.linalg.det((to_fixed_view @ prior.linear)[:2, :2])))
     wanted = max(prior.moving_window[2:]) * min(1.0, 1.5 * stretch)
     seen = make_view(moving, framing(prior.moving_window, min(wanted, 4 * options.view_px)))
-    onto = to_fixed_view @ seen.to_pixel
-    outline = onto @ np.array([[0, seen.width, seen.width, 0], [0, 0, seen.height, seen.height], [1, 1, 1, 1]])
-    low = np.floor(outline[:2].min(axis=1))
-    high = np.ceil(outline[:2].max(axis=1))
+    onto = compose(Linear(seen.to_pixel, "affine"), prior.transform, Linear(to_fixed_view, "affine"))
+    sides = (np.linspace(0, n, 33) for n in (seen.width, seen.height))
+    outline = onto(np.stack(np.meshgrid(*sides), -1).reshape(-1, 2))
     # The part far outside the fixed view is of no use.
-    low = np.maximum(low, -0.3 * np.array([fixed_view.width, fixed_view.height])).astype(int)
-    high = np.minimum(high, 1.3 * np.array([fixed_view.width, fixed_view.height])).astype(int)
+    view_size = np.array([fixed_view.width, fixed_view.height])
+    low = np.maximum(np.floor(np.nanmin(outline, axis=0)), -0.3 * view_size).astype(int)
+    high = np.minimum(np.ceil(np.nanmax(outline, axis=0)), 1.3 * view_size).astype(int)
     size = (max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1])))
     shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
-    moving_view = warped_view(seen, shift @ onto, size)
+    to_pixel = fixed_view.to_pixel @ np.linalg.inv(shift)
+    if isinstance(onto, Linear):
+        laid = warped_view(seen, shift @ onto.matrix, size)
+    else:
+        back = compose(Linear(np.linalg.inv(shift), "affine"), onto.inverse)
+        laid = remapped_view(seen, DisplacementGrid.sampled(back, *size, LAID_STEP_PX), size)
+    moving_view = replace(laid, to_pixel=to_pixel)
     if not moving_view.valid.any():
         raise InputError("has no valid pixels where it overlaps the fixed image", path=moving.header.path)
     within = SearchRange(
@@ -111,7 +167,13 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
     if min(size) < MIN_SIDE_PX:
         # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
         notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
-    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, prior.linear)
+    planes = [_plane(shape)] * 2
+    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, *planes)
+
+
+def _plane(shape: tuple[float, float]) -> np.ndarray:
+    """(3, 3) px of these sides -> square ones, as long as the shorter side."""
+    return np.diag([shape[0] / min(shape), shape[1] / min(shape), 1.0])
 
 
 def _collars(fixed: View, moving: View) -> tuple[str, ...]:
@@ -133,21 +195,3 @@ def _spacing(fixed: Header, moving: Header):
         return *((x / min(x, y), y / min(x, y)) for x, y in shapes), ()
     ratio = min(shapes[1]) / min(shapes[0])
     return *shapes, (f"pixel sizes stated by both files: moving's is {ratio:.3g} times fixed's",)
-
-
-def ground_size(header: Header) -> dict[str, Any]:
-    """Size of a pixel on the ground (metres) or in the specimen (micrometres)."""
-    if header.spacing_um is not None:
-        return {"ground_per_px": float(np.sqrt(header.spacing_um[0] * header.spacing_um[1])), "unit": "um"}
-    if header.georef is None or header.georef.crs_wkt is None:
-        return {"ground_per_px": None, "unit": None}
-    from rasterio.crs import CRS
-
-    crs = CRS.from_wkt(header.georef.crs_wkt)
-    px = float(np.sqrt(abs(np.linalg.det(header.georef.matrix[:2, :2]))))
-    if crs.is_projected:
-        return {"ground_per_px": px * crs.linear_units_factor[1], "unit": "m"}
-    # Degrees: measured where the image lies, on a local plane.
-    middle = header.georef.matrix @ (header.width / 2, header.height / 2, 1.0)
-    length_m = 111_320.0 * np.sqrt(max(np.cos(np.radians(middle[1])), 1e-3))
-    return {"ground_per_px": px * float(length_m), "unit": "m"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from xmatch.alignment import FORWARD_BACKWARD_PX
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.estimate import estimate
+from xmatch.evidence import Following, following
 from xmatch.io.source import Source
 from xmatch.matchers.ties import Windows, tie_points
-from xmatch.transforms import Transform, compose
+from xmatch.transforms import Linear, Transform, compose
 from xmatch.views import framing, make_view, warped_view
 
 TILE_PX = 192
@@ -24,40 +26,81 @@ STEP = 3.0
 WORTH_IT = 1.4
 """View px must be larger than this many file px before full-size matching can add anything."""
 MIN_TIES = 12
+RAYLEIGH_90 = float(np.sqrt(np.log(10)))
+"""90th percentile of a distance over its root mean square, where both coordinates err alike."""
 
 
-def sharpen(fixed: Source, moving: Source, transform: Transform, correspondences: Correspondences, frame, options):
-    """(transform, correspondences, px, notes) after matching tiles at finer and finer resolution, up to the file's own.
+@dataclass(frozen=True, eq=False)
+class Level:
+    """A map between two files, and the tie points of the finest resolution that confirmed it."""
 
-    px is the size of a matched pixel in px of the fixed file at the finest resolution that agreed. Memory is bounded
-    by a tile. What a resolution cannot confirm is left as the coarser one found it.
-    """
-    reduction = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
-    moving_reduction = reduction / _local_scale(transform, moving)
+    transform: Transform
+    """moving px -> fixed px."""
+    correspondences: Correspondences
+    """px of the files."""
+    steady: np.ndarray
+    """(N,) bool: matching there and back returns to the start."""
+    to_matched: np.ndarray
+    """(3, 3) fixed px -> px at that resolution."""
+    heldout_px: float = 0.0
+    """As in `Model`."""
     notes: tuple[str, ...] = ()
-    reached = reduction
+
+    @property
+    def px(self) -> float:
+        """Side of a px at that resolution in px of the fixed file."""
+        return float(1 / np.sqrt(abs(np.linalg.det(self.to_matched[:2, :2]))))
+
+    def followed(self) -> Following:
+        """How the tie points follow the map."""
+        to_matched = Linear(self.to_matched, "affine")
+        landed = to_matched(self.transform(self.correspondences.moving_xy))
+        found = following(landed, to_matched(self.correspondences.fixed_xy), self.steady)
+        return replace(found, bend_px=max(found.bend_px, RAYLEIGH_90 * self.heldout_px / self.px))
+
+
+def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray, options) -> Level:
+    """A first alignment after matching tiles at finer and finer resolution, up to the file's own.
+
+    Memory is bounded by a tile. What a resolution cannot confirm is left as the coarser one found it.
+
+    Args:
+        fixed_plane: (3, 3) fixed px -> a plane on which a similarity of what is shown is one.
+    """
+    found, reduction = start, start.px
+    moving_reduction = reduction / _local_scale(start.transform, moving)
+    to_plane = Linear(fixed_plane, "affine")
+    is_square = np.array_equal(fixed_plane, np.eye(3))
+    span = {"stiffest": "translation", "freest": "homography"} if options.transform == "auto" else {}
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
-        ties = _tile_ties(fixed, moving, transform, reduction, options)
-        moved = Correspondences(ties.fixed_xy, transform(ties.moving_xy), ties.certainty)
-        if options.transform == "auto":
-            span = {"stiffest": "translation", "freest": "homography"}
-        else:
-            span = {}
-        kind = "auto" if options.transform == "auto" else options.transform
-        fitted = estimate(moved, kind, seed=options.seed, tolerance_px=2.0 * reduction, **span)
-        if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, 0.2 * len(ties)):
-            notes = (f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands",)
-            break
-        transform, correspondences, reached = compose(transform, fitted.transform), ties, reduction
-        notes = (f"sharpened by tie points at 1/{reduction:.3g} of the full resolution",)
+        ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options)
+        moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
+        kept = moved[steady]
+        fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, **span)
+        if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, 0.2 * len(kept)):
+            note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
+            return replace(found, notes=(note,))
+        step = fitted.transform if is_square else compose(to_plane, fitted.transform, to_plane.inverse)
+        note = f"sharpened by tie points at 1/{reduction:.3g} of the full resolution"
+        found = Level(
+            compose(found.transform, step),
+            ties,
+            steady,
+            np.diag([1 / reduction, 1 / reduction, 1.0]),
+            fitted.heldout_px.get("tps", 0.0),
+            (note,),
+        )
         if moving_reduction / STEP < 0.3:
             break  # moving has no finer detail to offer
         moving_reduction /= STEP
-    return transform, correspondences, reached, notes
+    return found
 
 
-def _tile_ties(fixed: Source, moving: Source, transform: Transform, reduction: float, options) -> Correspondences:
+def _tile_ties(
+    fixed: Source, moving: Source, transform: Transform, reduction: float, options
+) -> tuple[Correspondences, np.ndarray]:
+    """Tie points of all tiles, px of the files, and (N,) bool: which are steady."""
     side = TILE_PX * reduction
     lattice = [
         np.arange(max(1, min(TILES_ACROSS, int(n / side)))) + 0.5 for n in (fixed.header.width, fixed.header.height)
@@ -69,8 +112,9 @@ def _tile_ties(fixed: Source, moving: Source, transform: Transform, reduction: f
     with ThreadPoolExecutor(max(1, options.threads)) as pool:
         found = [ties for ties in pool.map(_match_tile, (tile for tile in tiles if tile is not None))]
     if not found:
-        return Correspondences.empty()
-    return Correspondences(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return Correspondences.empty(), np.zeros(0, bool)
+    fixed_xy, moving_xy, certainty, steady = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Correspondences(fixed_xy, moving_xy, certainty), steady
 
 
 def _tile(fixed: Source, moving: Source, transform: Transform, centre: np.ndarray, side: float, reduction: float):
@@ -111,12 +155,11 @@ def _match_tile(tile):
     here, laid = tile
     ties, there_and_back = tie_points(here, laid, np.eye(3), FEW)
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
-    kept = ties[steady]
 
     def in_file(view, xy):
         return xy @ view.to_pixel[:2, :2].T + view.to_pixel[:2, 2]
 
-    return in_file(here, kept.fixed_xy), in_file(laid, kept.moving_xy), kept.certainty
+    return in_file(here, ties.fixed_xy), in_file(laid, ties.moving_xy), ties.certainty, steady
 
 
 def _local_scale(transform: Transform, moving: Source) -> float:

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xmatch.coords import corners
 from xmatch.errors import InputError
+from xmatch.ground import full_turn, projected
 from xmatch.io.source import Header, Window
-from xmatch.transforms import DisplacementGrid, Linear, Transform
+from xmatch.transforms import Linear, Transform
 
 MARGIN = 0.15
 """Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off."""
-LATTICE = 17
+LATTICE = 33
 BEND_PX = 0.1
 """A prior that an affine map follows within this is taken as affine."""
+RETURN_PX = 0.5
+"""A position that does not come back to within this lies beyond what a projection can show."""
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughCrs:
+    """Px of one georeferenced file -> px of another, exactly, both ways; NaN where a projection does not reach."""
+
+    source: Header
+    target: Header
+    kind: str = field(default="grid", init=False)
+    matrix: None = field(default=None, init=False)
+
+    @property
+    def inverse(self) -> ThroughCrs:
+        return ThroughCrs(self.target, self.source)
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        xy = np.asarray(xy, dtype=np.float64)
+        flat = xy.reshape(-1, 2)
+        landed = self._onto(flat)
+        # Some projections answer far outside of what they can show, and wrongly.
+        off = self.inverse._onto(landed) - flat
+        turn = _turn_px(self.source)
+        if turn is not None:
+            off -= turn * np.round(np.nan_to_num(off @ turn / (turn @ turn)))[:, None]
+        returns = np.isfinite(landed).all(axis=1) & (np.abs(off) < RETURN_PX).all(axis=1)
+        return np.where(returns[:, None], landed, np.nan).reshape(xy.shape)
+
+    def _onto(self, xy: np.ndarray) -> np.ndarray:
+        source, target = self.source.georef, self.target.georef
+        ground = projected(xy @ source.matrix[:2, :2].T + source.matrix[:2, 2], source.crs_wkt, target.crs_wkt)
+        turn = full_turn(target.crs_wkt)
+        if turn:
+            # Longitude 181 is -179: the one nearer to the target's middle is meant.
+            middle = (target.matrix @ (self.target.width / 2, self.target.height / 2, 1.0))[0]
+            reached = np.isfinite(ground[:, 0])
+            ground = ground.copy()
+            ground[reached, 0] += turn * np.round((middle - ground[reached, 0]) / turn)
+        ground = np.where(np.isfinite(ground).all(axis=1, keepdims=True), ground, np.nan)
+        back = np.linalg.inv(target.matrix)
+        return ground @ back[:2, :2].T + back[:2, 2]
+
+    def as_dict(self):
+        raise TypeError("sample a map through two CRS before it is written")
 
 
 @dataclass(frozen=True)
@@ -25,7 +70,7 @@ class Prior:
     transform: Transform
     """moving px -> fixed px."""
     linear: np.ndarray
-    """(3, 3) affine that follows `transform` best over the overlap."""
+    """(3, 3) affine that follows `transform` best over the overlap: how large things are, not where."""
     fixed_window: Window
     moving_window: Window
     notes: tuple[str, ...] = ()
@@ -48,37 +93,34 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
             hint=f"give it with {option}, or register by content alone with --ignore-georef",
             path=without.path,
         )
+    exact = ThroughCrs(moving, fixed)
     nodes = _lattice(moving.width, moving.height)
-    landed = _to_fixed(nodes, moving, fixed)
-    finite = np.isfinite(landed).all(axis=1)
-    inside = finite & (landed >= 0).all(axis=1) & (landed <= (fixed.width, fixed.height)).all(axis=1)
-    outline = _box(landed[finite], fixed.width, fixed.height) if finite.sum() >= 3 else None
+    landed = exact(nodes)
+    # A fixed image inside a much larger moving one holds none of these nodes: look the other way as well.
+    fixed_nodes = _lattice(fixed.width, fixed.height)
+    back = exact.inverse(fixed_nodes)
+    finite, hit = np.isfinite(landed).all(axis=1), _within(back, moving)
+    inside = _within(landed, fixed)
+    outline = _box(np.vstack([landed[finite], fixed_nodes[hit]]), fixed.width, fixed.height)
     if outline is None:
         raise InputError(
             _apart(fixed, moving, landed[finite]), hint="--ignore-georef registers by content alone", path=moving.path
         )
-    # A fixed image inside a much larger moving one holds none of the nodes: look the other way for the region.
-    fixed_nodes = _lattice(fixed.width, fixed.height)
-    back = _to_fixed(fixed_nodes, fixed, moving)
-    hit = np.isfinite(back).all(axis=1) & (back >= 0).all(axis=1) & (back <= (moving.width, moving.height)).all(axis=1)
-    from_xy = np.vstack([nodes[inside], back[hit]]) if inside.sum() + hit.sum() >= 6 else nodes[finite]
-    to_xy = np.vstack([landed[inside], fixed_nodes[hit]]) if inside.sum() + hit.sum() >= 6 else landed[finite]
+    overlaps = inside.sum() + hit.sum() >= 6
+    from_xy = np.vstack([nodes[inside], back[hit]]) if overlaps else nodes[finite]
+    to_xy = np.vstack([landed[inside], fixed_nodes[hit]]) if overlaps else landed[finite]
     design = np.column_stack([from_xy, np.ones(len(from_xy))])
     solution, *_ = np.linalg.lstsq(design, to_xy, rcond=None)
     linear = np.vstack([solution.T, (0.0, 0.0, 1.0)])
     bend = float(np.abs(design @ solution - to_xy).max())
-    notes = [
-        f"both files are georeferenced: the search starts there{'' if bend <= BEND_PX else ', bent between their CRS'}"
-    ]
+    is_bent = bend > BEND_PX or not finite.all()
+    notes = [f"both files are georeferenced: the search starts there{', bent between their CRS' if is_bent else ''}"]
     if moving.georef.gcps or fixed.georef.gcps:
         notes.append("georeferenced by ground control points only: a first guess")
-    if bend <= BEND_PX or not finite.all():
-        transform: Transform = Linear(linear, "affine")
-    else:
-        step = max(moving.width, moving.height) / 64
-        transform = DisplacementGrid.sampled(lambda xy: _to_fixed(xy, moving, fixed), moving.width, moving.height, step)
+    transform: Transform = exact if is_bent else Linear(linear, "affine")
     fixed_window = _window(to_xy, fixed.width, fixed.height)
-    reach = Linear(linear, "affine").inverse(corners(*fixed_window[2:]) + fixed_window[:2])
+    reach = transform.inverse(_lattice(*fixed_window[2:]) + fixed_window[:2])
+    reach = np.vstack([reach[np.isfinite(reach).all(axis=1)], from_xy])
     return Prior(transform, linear, fixed_window, _window(reach, moving.width, moving.height, margin=0.0), tuple(notes))
 
 
@@ -86,32 +128,21 @@ def _lattice(width: int, height: int) -> np.ndarray:
     return np.stack(np.meshgrid(np.linspace(0, width, LATTICE), np.linspace(0, height, LATTICE)), -1).reshape(-1, 2)
 
 
-def _to_fixed(xy: np.ndarray, moving: Header, fixed: Header) -> np.ndarray:
-    """(N, 2) px of `moving` -> px of `fixed` through both CRS; infinite where a projection does not reach."""
-    from rasterio.warp import transform
-
-    ground = np.column_stack([xy, np.ones(len(xy))]) @ moving.georef.matrix.T
-    if moving.georef.crs_wkt != fixed.georef.crs_wkt:
-        x, y = transform(moving.georef.crs_wkt, fixed.georef.crs_wkt, ground[:, 0], ground[:, 1])
-        ground = np.column_stack([x, y, np.ones(len(xy))])
-    turn = _full_turn(fixed.georef.crs_wkt)
-    if turn:
-        # Longitude 181 is -179: the one nearer to the fixed image's middle is meant.
-        middle = (fixed.georef.matrix @ (fixed.width / 2, fixed.height / 2, 1.0))[0]
-        ground[:, 0] += turn * np.round((middle - np.where(np.isfinite(ground[:, 0]), ground[:, 0], middle)) / turn)
-    return (ground @ np.linalg.inv(fixed.georef.matrix).T)[:, :2]
+def _within(xy: np.ndarray, header: Header) -> np.ndarray:
+    """(N,) bool: positions inside an image."""
+    return ((xy >= 0) & (xy <= (header.width, header.height))).all(axis=1)
 
 
-def _full_turn(crs_wkt: str) -> float | None:
-    """A full circle of longitude in the units of a geographic CRS; None for projected ones."""
-    from rasterio.crs import CRS
-
-    crs = CRS.from_wkt(crs_wkt)
-    return 2 * np.pi / crs.units_factor[1] if crs.is_geographic else None
+def _turn_px(header: Header) -> np.ndarray | None:
+    """(2,) px for once around the Earth, in a file whose CRS counts degrees; None in others."""
+    turn = full_turn(header.georef.crs_wkt)
+    return None if turn is None else np.linalg.inv(header.georef.matrix)[:2, 0] * turn
 
 
 def _box(xy: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The part of the frame that the bounding box of `xy` covers, or None."""
+    if len(xy) < 3:
+        return None
     low, high = np.maximum(xy.min(axis=0), 0), np.minimum(xy.max(axis=0), (width, height))
     return (low, high) if (high > low).all() else None
 
@@ -140,10 +171,7 @@ def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
 
 def landed_swapped(fixed: Header, moving: Header) -> bool:
     """Whether the moving image would overlap if its x and y ground coordinates were interchanged."""
-    from dataclasses import replace
-
     a, b, c, d, e, f = moving.georef.affine
     swapped = replace(moving, georef=replace(moving.georef, affine=(d, e, f, a, b, c)))
-    landed = _to_fixed(_lattice(moving.width, moving.height), swapped, fixed)
-    landed = landed[np.isfinite(landed).all(axis=1)]
-    return len(landed) >= 3 and _box(landed, fixed.width, fixed.height) is not None
+    landed = ThroughCrs(swapped, fixed)(_lattice(moving.width, moving.height))
+    return _box(landed[np.isfinite(landed).all(axis=1)], fixed.width, fixed.height) is not None

@@ -5,12 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmatch.correspondences import Correspondences
 from xmatch.io.source import Source
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import Chain, DisplacementGrid, Transform
+from xmatch.transforms import DisplacementGrid, Linear, ThinPlateSpline, Transform
+
+if TYPE_CHECKING:
+    from xmatch.alignment import Alignment
+    from xmatch.framing import Frame
+    from xmatch.fullsize import Level
+    from xmatch.matchers import Matcher
 
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
@@ -56,6 +65,7 @@ def register(
     import cv2
 
     from xmatch.framing import frame_pair
+    from xmatch.fullsize import sharpen
     from xmatch.matchers import load_matcher
     from xmatch.provenance import describe
 
@@ -64,27 +74,24 @@ def register(
     matcher = load_matcher(options.matcher, options.weights, options.device)
     clock.done("read", 0.1)
     start = frame_pair(fixed, moving, options)
-    frame, attempt = _near_then_wide(matcher, start, options, clock)
+    attempt = _near_then_wide(matcher, start, options, clock)
     otherwise = getattr(matcher, "otherwise", None)
     # Without evidence there was nothing to match, for anyone.
     if otherwise is not None and not attempt.verdict.accepted and attempt.verdict.evidence:
         second = otherwise()
         clock.done("read", 0.1)
-        other_frame, other = _near_then_wide(second, start, options, clock)
+        other = _near_then_wide(second, start, options, clock)
         if other.verdict.probability > attempt.verdict.probability:
             said = f"the first matcher was not sure: this is what {second.name} found"
-            frame, attempt = other_frame, replace(other, notes=(*other.notes, said))
-    transform, correspondences, notes = attempt.transform, attempt.correspondences, frame.notes + attempt.notes
-    verdict, px = attempt.verdict, attempt.px_per_view_px
-    if transform is not None and verdict.accepted:
-        from xmatch.fullsize import sharpen
-        from xmatch.verdict import finer
-
-        transform, correspondences, px, more = sharpen(fixed, moving, transform, correspondences, frame, options)
-        verdict, notes = finer(verdict, px / attempt.px_per_view_px), notes + more
+            attempt = replace(other, notes=(*other.notes, said))
+    level, verdict, notes = attempt.level, attempt.verdict, attempt.frame.notes + attempt.notes
+    if verdict.accepted:
+        level = sharpen(fixed, moving, level, attempt.frame.fixed_plane, options)
+        verdict, notes = _judged(attempt.frame, attempt.alignment, level, options), notes + level.notes
         clock.done("full size", 0.9)
-    residual, inliers = _explained(transform, correspondences, px)
-    transform = _written_as_one(transform, moving)
+    transform = None if level is None else _written_as_one(level.transform, moving)
+    correspondences = Correspondences.empty() if level is None else level.correspondences
+    residual, inliers = _explained(transform, correspondences, 1.0 if level is None else level.px)
     return Registration(
         fixed=describe(fixed),
         moving=describe(moving),
@@ -101,53 +108,72 @@ def register(
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
-    transform: Transform | None
-    correspondences: object
+    frame: Frame
+    alignment: Alignment | None
+    level: Level | None
+    """None where no map of the kind asked for was found."""
     verdict: Verdict
-    px_per_view_px: float
     notes: tuple[str, ...] = ()
 
 
-def _near_then_wide(matcher, frame, options: RegisterOptions, clock: _Clock):
-    """The frame and the attempt in it: near what georeferencing says and, where that is not accepted, everywhere."""
+def _near_then_wide(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
+    """The attempt near what georeferencing says and, where that is not accepted, everywhere."""
     from xmatch.framing import widened
 
     attempt = _attempt(matcher, frame, options, clock)
     if not frame.within.near or attempt.verdict.accepted:
-        return frame, attempt
-    wide = widened(frame, options)
-    wider = _attempt(matcher, wide, options, clock)
-    return (wide, wider) if wider.verdict.probability > attempt.verdict.probability else (frame, attempt)
+        return attempt
+    wider = _attempt(matcher, widened(frame, options), options, clock)
+    return wider if wider.verdict.probability > attempt.verdict.probability else attempt
 
 
-def _attempt(matcher, frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
+def _attempt(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
     """Match the two views once and weigh the result."""
-    from xmatch.alignment import align
-    from xmatch.correspondences import Correspondences
+    from xmatch.alignment import FORWARD_BACKWARD_PX, align
+    from xmatch.evidence import gather
+    from xmatch.fullsize import Level
     from xmatch.modelling import model
-    from xmatch.verdict import gather, judge
 
     matches = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
     clock.done("match", 0.4)
     alignment = align(
-        frame.fixed, frame.moving, matches, polish=options.polish, seed=options.seed, threads=options.threads
+        frame.fixed,
+        frame.moving,
+        matches,
+        polish=options.polish,
+        seed=options.seed,
+        threads=options.threads,
+        given=frame.within.centre if frame.within.near else None,
     )
     clock.done("sharpen", 0.6)
-    px = float(np.sqrt(abs(np.linalg.det(frame.fixed.to_pixel[:2, :2]))))
     if alignment is None:
         reason = "Nothing in the images could be matched (no texture, or nothing in common)."
-        return _Attempt(None, Correspondences.empty(), Verdict(False, 0.0, reason), px)
+        return _Attempt(frame, None, None, Verdict(False, 0.0, reason))
     fitted = model(alignment, frame, options)
-    evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
-    verdict = judge(evidence, px_per_view_px=px, **frame.ground)
     if fitted.transform is None:
-        reason = f"No {options.transform} explains the tie points."
-        verdict = Verdict(False, 0.0, reason, evidence=evidence)
+        evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
+        verdict = Verdict(False, 0.0, f"No {options.transform} explains the tie points.", evidence=evidence)
+        return _Attempt(frame, alignment, None, verdict, fitted.notes)
+    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
+    to_matched = np.linalg.inv(frame.fixed.to_pixel)
+    level = Level(fitted.transform, frame.in_files(alignment.ties), steady, to_matched, fitted.heldout_px)
+    verdict = _judged(frame, alignment, level, options)
     clock.done("verify", 0.7)
-    return _Attempt(fitted.transform, fitted.correspondences, verdict, px, fitted.notes)
+    return _Attempt(frame, alignment, level, verdict, fitted.notes)
 
 
-def _explained(transform: Transform | None, correspondences, px: float) -> tuple[np.ndarray, np.ndarray]:
+def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterOptions) -> Verdict:
+    """The verdict on the map of a level."""
+    from xmatch.evidence import gather
+    from xmatch.verdict import judge
+
+    evidence = gather(alignment, frame.fixed, frame.moving, options.seed, partial(frame.between_views, level.transform))
+    return judge(evidence, level.followed(), px_per_matched_px=level.px, kind=level.transform.kind, **frame.ground)
+
+
+def _explained(
+    transform: Transform | None, correspondences: Correspondences, px: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (fixed px) and which correspondences lie within two matched px."""
     if transform is None:
         return np.full(len(correspondences), np.inf), np.zeros(len(correspondences), bool)
@@ -157,7 +183,7 @@ def _explained(transform: Transform | None, correspondences, px: float) -> tuple
 
 def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
     """A map of several steps as one displacement grid, which files can hold; any other as it is."""
-    if not isinstance(transform, Chain):
+    if isinstance(transform, (Linear, ThinPlateSpline, DisplacementGrid)):
         return transform
     width, height = moving.header.width, moving.header.height
     return DisplacementGrid.sampled(transform, width, height, max(width, height) / GRID_NODES)

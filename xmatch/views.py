@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from xmatch.collar import collar
-from xmatch.coords import to_centre_matrix
+from xmatch.coords import pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.errors import InputError
 from xmatch.io.source import Source, Window
 from xmatch.raster import Raster, View
+from xmatch.transforms import Transform
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of 8-bit red, green and blue (ITU-R BT.601)."""
@@ -100,6 +101,24 @@ def warped_view(view: View, to_grid: np.ndarray, size: tuple[int, int]) -> View:
     onto = to_centre_matrix(to_grid)[:2]
     cover = cv2.warpAffine(view.valid.astype(np.float32), onto, size)
     image = cv2.warpAffine(view.image * view.valid, onto, size)
+    return _where_covered(image, cover, replace(view, to_pixel=view.to_pixel @ np.linalg.inv(to_grid)))
+
+
+def remapped_view(view: View, backward: Transform, size: tuple[int, int]) -> View:
+    """The view laid onto another grid of (width, height) px by a map of any kind, grid px -> view px.
+
+    Where the map is not finite nothing is valid. `to_pixel` still leads from the view that was given: the caller knows
+    what the grid's own is.
+    """
+    at = to_centre_xy(backward(pixel_centres(*size)))
+    # OpenCV takes positions far outside for nothing, but not those that are no number.
+    x, y = np.nan_to_num(at, nan=-1e4).astype(np.float32).transpose(2, 0, 1)
+    cover = cv2.remap(view.valid.astype(np.float32), x, y, cv2.INTER_LINEAR)
+    image = cv2.remap(view.image * view.valid, x, y, cv2.INTER_LINEAR)
+    return _where_covered(image, cover, view)
+
+
+def _where_covered(image: np.ndarray, cover: np.ndarray, view: View) -> View:
+    """An interpolated image that was 0 where nothing is valid, freed of the share that came from there."""
     valid = cover > 0.5
-    image = np.where(valid, image / np.maximum(cover, 1e-3), 0.0).astype(np.float32)
-    return View(image, valid, view.to_pixel @ np.linalg.inv(to_grid), view.collar)
+    return replace(view, image=np.where(valid, image / np.maximum(cover, 1e-3), 0.0).astype(np.float32), valid=valid)

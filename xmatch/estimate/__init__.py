@@ -111,6 +111,17 @@ def estimate(
     return replace(found, inliers=inliers, residual_px=residual, kind=chosen)
 
 
+def explains_better(freer: Transform, stiffer: Transform, ties: Correspondences, tolerance_px: float) -> bool:
+    """Whether `freer` lies clearly nearer to the correspondences than `stiffer`, each part of the image having one
+    voice; False where there are too few of them to tell."""
+    points = Points.of(ties)
+    if len(points) < ESTIMATORS["similarity"].wanted:
+        return False
+    block, _ = folds(points.moving_xy, seed=0)
+    losses = (score(points.residual_px(transform), tolerance_px) for transform in (freer, stiffer))
+    return beats(*losses, block)
+
+
 def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: float, seed: int) -> Estimate:
     """The best of `kinds` for finite `points`; `kind` and shapes are those of `points`."""
     nothing = Estimate(None, np.zeros(len(points), bool), np.full(len(points), np.inf), kinds[0])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xmatch.coords import corners, to_centre_matrix
-from xmatch.transforms import Linear, similarity, translation
+from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
+from xmatch.transforms import DisplacementGrid, Transform, similarity, translation
 
 TURN_DEG, STRETCH, SHIFT = 15.0, 1.1, 0.05
 """A pair that stands still would make "nothing moves" the right answer: whatever is swept, moving is also turned by up
 to so many degrees, scaled by up to so much, and shifted by up to this share of its sides, by the seed."""
+
+BEND_STEP_PX = 8
+"""Between the nodes of a truth that bends; its waves are a hundred px and more long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Changed:
     moving: np.ndarray
     moving_valid: np.ndarray
     """(h, w) bool."""
-    truth: Linear
+    truth: Transform
     """Moving px -> fixed px."""
 
 
@@ -90,6 +93,37 @@ def _pose(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
     # Draws of their own: the shift by chance stays the same whatever the value.
     turn, stretch = rng.spawn(1)[0].uniform(-1, 1, 2) * value
     return moved(aligned, rng, angle_deg=180 * turn, scale=2**stretch)
+
+
+def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+    """Moving bent by a smooth field of up to `value` px each way, of 0.75 to 1.5 waves over its longer side."""
+    import cv2
+
+    if not value:
+        return moved(aligned, rng)
+    # Draws of their own: the pose by chance stays the same whatever the value.
+    own = rng.spawn(1)[0]
+    height, width = aligned.moving.shape[1:]
+    waves = 2 * np.pi * own.uniform(0.75, 1.5, (2, 2)) / max(width, height)
+    phases = own.uniform(0, 2 * np.pi, (2, 2))
+
+    def straight(xy: np.ndarray) -> np.ndarray:
+        """Where the content of a bent px lay."""
+        turns = xy[..., None, :] * waves + phases
+        return xy + value * np.sin(turns[..., 0]) * np.cos(turns[..., 1])
+
+    x, y = to_centre_xy(straight(pixel_centres(width, height))).astype(np.float32).transpose(2, 0, 1)
+    bands = [
+        cv2.remap(band.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        for band in aligned.moving
+    ]
+    changed = moved(Aligned(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
+    size = changed.moving_valid.shape[::-1]
+
+    def truth(xy: np.ndarray) -> np.ndarray:
+        return straight(changed.truth(xy))
+
+    return replace(changed, truth=DisplacementGrid.sampled(truth, *size, BEND_STEP_PX))
 
 
 def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
@@ -167,6 +201,7 @@ FACTORS: dict[str, Factor] = {
     "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _seen(_blur)),
     "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _seen(_contrast)),
     "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _seen(_resolution)),
+    "bend": Factor("smooth bend, px", (0, 2, 4, 8), 0, 100, _bend),
     "overlap": Factor("overlap, %", (100, 80, 60, 40, 30, 20, 10), 1, 100, _overlap),
 }
 """Name in recipes -> what it does."""

@@ -19,6 +19,7 @@ from xmatch.evaluation.changes import FACTORS, Aligned
 from xmatch.evaluation.cropping import LEAST_PX, largest_rectangle
 from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec
 from xmatch.evaluation.scores import KINDS
+from xmatch.evaluation.truths import saved_map
 from xmatch.io import open_source
 
 
@@ -72,11 +73,9 @@ def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
             yield spec.factor, float(value)
 
 
-def write_changed(
-    fixed: str, moving: str, truth: list | None, change: Change, folder: Path
-) -> tuple[str, str, list | None]:
-    """The changed pair as two files in `folder`, and its truth (3, 3), moving px -> fixed px; None for unrelated ones,
-    of which moving is changed alone.
+def write_changed(fixed: str, moving: str, truth: list | None, change: Change, folder: Path) -> tuple[str, str, Any]:
+    """The changed pair as two files in `folder`, and its truth, moving px -> fixed px, as `truths` saves it; None for
+    unrelated ones, of which moving is changed alone.
 
     Raises:
         InputError: an image cannot be read, or the two have hardly anything in common.
@@ -88,7 +87,7 @@ def write_changed(
     if truth is None:
         return fixed, os.fspath(paths[1]), None
     write_masked(paths[0], changed.fixed, np.ones(changed.fixed.shape[1:], bool))
-    return os.fspath(paths[0]), os.fspath(paths[1]), changed.truth.matrix.tolist()
+    return os.fspath(paths[0]), os.fspath(paths[1]), saved_map(changed.truth)
 
 
 def aligned(fixed: str, moving: str, truth: np.ndarray) -> Aligned:

@@ -1,6 +1,7 @@
 """Truths as they are saved beside predictions, so that metrics need nothing but the file.
 
-A map of the whole image is its matrix, rows of a list; any other truth is a dict of lists under its fields' names.
+A map of the whole image is its matrix, rows of a list, or what it says of itself where it bends; any other truth is a
+dict of lists under its fields' names.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
-from xmatch.transforms import Linear, ThinPlateSpline, Transform, homography, translation
+from xmatch.transforms import ThinPlateSpline, Transform, homography, transform_from_dict, translation
 
 
 def saved(truth: Truth | None) -> Any:
@@ -19,13 +20,20 @@ def saved(truth: Truth | None) -> Any:
     if truth is None:
         return None
     if isinstance(truth, TransformTruth):
-        return truth.transform.matrix.tolist()
+        return saved_map(truth.transform)
     values = {field.name: getattr(truth, field.name) for field in fields(truth)}
     return {name: None if value is None else np.asarray(value).tolist() for name, value in values.items()}
 
 
-def as_transform(truth: Any) -> Linear | None:
+def saved_map(transform: Transform) -> Any:
+    """JSON-ready."""
+    return transform.as_dict() if transform.matrix is None else transform.matrix.tolist()
+
+
+def as_transform(truth: Any) -> Transform | None:
     """The saved map; None when the truth is none."""
+    if isinstance(truth, dict) and "kind" in truth:
+        return transform_from_dict(truth)
     return homography(np.array(truth)) if isinstance(truth, list) else None
 
 
@@ -35,7 +43,7 @@ def as_map(truth: Any) -> Transform | None:
     None where the truth says no such thing: poses, tracks, and points that are fewer than three or on one line. Of
     points that were marked twice in moving the first counts.
     """
-    if not isinstance(truth, dict) or "fixed_xy" not in truth or "visible" in truth:
+    if not isinstance(truth, dict) or "kind" in truth or "fixed_xy" not in truth or "visible" in truth:
         return as_transform(truth)
     moving_xy, first = np.unique(_points(truth["moving_xy"]), axis=0, return_index=True)
     if len(first) < 3:

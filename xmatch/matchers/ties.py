@@ -33,6 +33,15 @@ class Windows:
 
 NARROW = Windows(48, 8, 12)
 WIDE = Windows(72, 10, 14)
+REGION_SHARE, REGION_PX, REGION_REACH_PX = 0.35, 128, 16
+"""Side of a region, share of the shorter side of the fixed view and px at most, and how far it may move."""
+
+
+def regional(fixed: View) -> Windows:
+    """Windows that are a good part of the image each."""
+    shorter = min(fixed.width, fixed.height)
+    side = 2 * (min(round(REGION_SHARE * shorter), REGION_PX) // 2)
+    return Windows(side, min(REGION_REACH_PX, side // 4), 6)
 
 
 def tie_points(

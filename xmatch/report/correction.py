@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from xmatch.ground import LONGITUDE_LATITUDE, full_turn, projected
 from xmatch.raster import Georef
 from xmatch.result import Registration
 
 LATTICE = 17
 """Points along each side of either image; those that lie in the other one too are looked at."""
-GEOGRAPHIC = "EPSG:4326"
-
-ToMetres = Callable[[np.ndarray], np.ndarray]
-"""(N, 2) coordinates in the CRS of the fixed image -> metres east and north of some point."""
 
 
 def correction(registration: Registration) -> dict[str, Any] | None:
@@ -31,18 +27,12 @@ def correction(registration: Registration) -> dict[str, Any] | None:
         ignored: whether the georeferencing of moving had been left out of account (`--ignore-georef`).
         None where a file has no place on the ground, or the two do not meet there.
     """
-    from rasterio._err import CPLE_BaseError  # where PROJ finds no operation it is raised bare
-    from rasterio.errors import RasterioError
-
     fixed, given = _georef(registration.fixed, "georef"), _georef(registration.moving, "georef")
     ignored = given is None
     given = given or _georef(registration.moving, "georef_ignored")
     if registration.transform is None or fixed is None or given is None:
         return None
-    try:
-        ways = _ways(registration, fixed, given)
-    except (RasterioError, CPLE_BaseError, ValueError):  # there is no way from one CRS to the other, or to the Earth
-        return None
+    ways = _ways(registration, fixed, given)
     return None if ways is None else {**ways, "ignored": ignored}
 
 
@@ -69,9 +59,12 @@ def _ways(registration: Registration, fixed: Georef, given: Georef) -> dict[str,
     moving_xy, fixed_xy = _overlap(registration)
     if not len(moving_xy):
         return None
-    was, found = _onto(moving_xy, given, fixed), fixed_xy @ fixed.matrix[:2, :2].T + fixed.matrix[:2, 2]
-    to_metres = _metres(fixed.crs_wkt, found.mean(axis=0))
-    was_m, found_m = to_metres(was), to_metres(found)
+    was = projected(_ground(moving_xy, given), given.crs_wkt, fixed.crs_wkt)
+    found = _ground(fixed_xy, fixed)
+    plane = _plane(fixed.crs_wkt, found.mean(axis=0))
+    if plane is None:
+        return None
+    was_m, found_m = projected(was, fixed.crs_wkt, plane), projected(found, fixed.crs_wkt, plane)
     seen = np.isfinite(was_m).all(axis=1) & np.isfinite(found_m).all(axis=1)
     if seen.sum() < 3:
         return None
@@ -107,39 +100,23 @@ def _within(xy: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.isfinite(xy).all(axis=1) & (xy >= 0).all(axis=1) & (xy <= size).all(axis=1)
 
 
-def _short_way(shift: np.ndarray, crs_wkt: str) -> np.ndarray:
+def _ground(xy: np.ndarray, georef: Georef) -> np.ndarray:
+    return xy @ georef.matrix[:2, :2].T + georef.matrix[:2, 2]
+
+
+def _short_way(shift: np.ndarray, crs: str) -> np.ndarray:
     """`shift` without full turns of longitude."""
-    from rasterio.crs import CRS
-
-    crs = CRS.from_wkt(crs_wkt)
-    if crs.is_geographic:
-        turn = 2 * np.pi / crs.units_factor[1]
-        shift = shift - (turn * np.round(shift[0] / turn), 0.0)
-    return shift
+    turn = full_turn(crs)
+    return shift if turn is None else shift - (turn * np.round(shift[0] / turn), 0.0)
 
 
-def _onto(xy: np.ndarray, given: Georef, fixed: Georef) -> np.ndarray:
-    """px of the moving image -> coordinates of the fixed image's CRS, as the file says."""
-    from rasterio.warp import transform
-
-    ground = xy @ given.matrix[:2, :2].T + given.matrix[:2, 2]
-    if given.crs_wkt == fixed.crs_wkt:
-        return ground
-    return np.column_stack(transform(given.crs_wkt, fixed.crs_wkt, ground[:, 0], ground[:, 1])[:2])
-
-
-def _metres(crs_wkt: str, middle: np.ndarray) -> ToMetres:
-    """Metres on the ground around `middle`: a plane that touches the Earth there, so that neither the scale nor the
-    grid north of a projection shows."""
-    from rasterio.crs import CRS
-    from rasterio.warp import transform
-
-    crs = CRS.from_wkt(crs_wkt)
-    [longitude], [latitude] = transform(crs, GEOGRAPHIC, middle[:1], middle[1:])[:2]
+def _plane(crs: str, middle: np.ndarray) -> str | None:
+    """The CRS of a plane that touches the Earth at `middle`, in metres: neither the scale nor the grid north of a
+    projection shows in it. None for places that are not on the Earth."""
+    [[longitude, latitude]] = projected(middle[None], crs, LONGITUDE_LATITUDE)
     if not np.isfinite([longitude, latitude]).all():
-        raise ValueError("the middle of the overlap lies beyond the Earth")
-    plane = CRS.from_proj4(f"+proj=aeqd +lat_0={latitude} +lon_0={longitude} +ellps=WGS84 +units=m")
-    return lambda xy: np.column_stack(transform(crs, plane, xy[:, 0], xy[:, 1])[:2])
+        return None
+    return f"+proj=aeqd +lat_0={latitude} +lon_0={longitude} +ellps=WGS84 +units=m +type=crs"
 
 
 def _turn_and_scale(was: np.ndarray, found: np.ndarray) -> tuple[float, float]:

@@ -43,7 +43,7 @@ class ThinPlateSpline:
 
     @cached_property
     def inverse(self) -> Inverse:
-        return Inverse(self, _affine_fit(self.fixed_xy, self.moving_xy))
+        return Inverse(self, self.moving_xy, self.fixed_xy)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -67,7 +67,7 @@ class DisplacementGrid:
     step_xy: tuple[float, float]
     """Distance of nodes, moving px."""
     target_xy: np.ndarray
-    """(h, w, 2) fixed px of each node, h, w >= 2."""
+    """(h, w, 2) fixed px of each node, h, w >= 2; NaN where moving shows what fixed cannot, as beyond a horizon."""
     kind: str = field(default="grid", init=False)
     matrix: None = field(default=None, init=False)
 
@@ -97,7 +97,7 @@ class DisplacementGrid:
 
     @cached_property
     def inverse(self) -> Inverse:
-        return Inverse(self, _affine_fit(self.target_xy.reshape(-1, 2), self.nodes_xy.reshape(-1, 2)))
+        return Inverse(self, self.nodes_xy.reshape(-1, 2), self.target_xy.reshape(-1, 2))
 
     @staticmethod
     def sampled(transform, width: int, height: int, step_px: float) -> DisplacementGrid:
@@ -112,7 +112,8 @@ class DisplacementGrid:
             "kind": self.kind,
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
-            "target_xy": self.target_xy.tolist(),
+            # JSON has no NaN.
+            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, None).tolist(),
         }
 
     @staticmethod
@@ -122,11 +123,14 @@ class DisplacementGrid:
 
 @dataclass(frozen=True, eq=False)
 class Inverse:
-    """A bent map read backwards, by quasi-Newton steps from its affine part."""
+    """A bent map read backwards: by quasi-Newton steps from its affine part and, where these do not converge, by
+    Newton's from the nearest known point."""
 
     inverse: ThinPlateSpline | DisplacementGrid
-    start: np.ndarray
-    """(3, 3) affine guess of the inverse; its linear part also serves as the constant Jacobian of the steps."""
+    moving_xy: np.ndarray
+    """(N, 2) px: points whose image is known."""
+    fixed_xy: np.ndarray
+    """(N, 2) px: where they land; NaN for those that do not."""
     matrix: None = field(default=None, init=False)
     tolerance_px: float = 1e-4
     max_steps: int = 50
@@ -135,17 +139,54 @@ class Inverse:
     def kind(self) -> str:
         return self.inverse.kind
 
+    @cached_property
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        lands = np.isfinite(self.fixed_xy).all(axis=1)
+        return self.moving_xy[lands], self.fixed_xy[lands]
+
+    @cached_property
+    def _affine(self) -> np.ndarray:
+        moving_xy, fixed_xy = self._known
+        return _affine_fit(fixed_xy, moving_xy)
+
+    @cached_property
+    def _tree(self):
+        from scipy.spatial import cKDTree
+
+        return cKDTree(self._known[1])
+
     def __call__(self, xy: np.ndarray) -> np.ndarray:
-        """NaN where the steps do not converge (the map folds there)."""
-        target = np.asarray(xy, dtype=np.float64)
-        guess = target @ self.start[:2, :2].T + self.start[:2, 2]
-        miss = np.zeros_like(target)
+        """NaN where the steps do not converge (the map folds there, or nothing lands there)."""
+        xy = np.asarray(xy, dtype=np.float64)
+        target = xy.reshape(-1, 2)
+        linear = self._affine[:2, :2].T
+        guess = target @ linear + self._affine[:2, 2]
         for _ in range(self.max_steps):
             miss = target - self.inverse(guess)
             if not (np.abs(miss) > self.tolerance_px).any():
-                return guess
-            guess = guess + miss @ self.start[:2, :2].T
-        return np.where((np.abs(miss) <= 100 * self.tolerance_px).all(axis=-1, keepdims=True), guess, np.nan)
+                break
+            guess = guess + miss @ linear
+        lost = ~self._hits(target, guess) & np.isfinite(target).all(axis=1)
+        if lost.any():
+            guess[lost] = self._newton(target[lost])
+        return np.where(self._hits(target, guess)[:, None], guess, np.nan).reshape(xy.shape)
+
+    def _hits(self, target: np.ndarray, guess: np.ndarray) -> np.ndarray:
+        return (np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1)
+
+    def _newton(self, target: np.ndarray) -> np.ndarray:
+        """(N, 2) by the map's own slope, from the point that lands nearest."""
+        guess = self._known[0][self._tree.query(target)[1]].astype(np.float64)
+        for _ in range(self.max_steps):
+            miss = target - self.inverse(guess)
+            if not (np.abs(miss) > self.tolerance_px).any():
+                break
+            slope = np.stack([self.inverse(guess + axis) - self.inverse(guess - axis) for axis in np.eye(2)], -1) / 2
+            steep = np.isfinite(slope).all(axis=(1, 2)) & (np.abs(np.linalg.det(np.nan_to_num(slope))) > 1e-9)
+            guess[steep] += np.linalg.solve(slope[steep], miss[steep, :, None])[..., 0]
+            if not steep.any():
+                break
+        return guess
 
     def as_dict(self) -> dict[str, Any]:
         raise TypeError("write the forward transform and ask it for its inverse")
