@@ -43,10 +43,10 @@ class Writing:
         typer.Option("--report", help="The HTML report; a JSON of the same name beside it.", metavar="PATH"),
     ] = None
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False
-    gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points; where the map bends: gdalwarp -tps.")] = None
+    gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points, for gdalwarp -tps.")] = None
     points: Annotated[str | None, _path_option("--points", "Points: .csv, .json, .npz or QGIS .points.")] = None
     vrt: Annotated[str | None, _path_option("--vrt", "VRT that warps MOVING onto FIXED's grid on the fly.")] = None
-    tfm: Annotated[str | None, _path_option("--tfm", "ITK transform, FIXED to MOVING, in the units (mm or px) in which SimpleITK reads these files.")] = None
+    tfm: Annotated[str | None, _path_option("--tfm", "ITK transform, in the mm or px of SimpleITK's reading.")] = None
     displacement: Annotated[str | None, _path_option("--displacement", "Displacement grid, GeoTIFF.")] = None
 
 
