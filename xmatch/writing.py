@@ -46,7 +46,8 @@ def write_registered(
 
     Returns:
         JSON-ready facts: `format`, `width`, `height`, `bands`, `dtype`, `nodata`, `resampling`, `clipped` (values cut
-        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image).
+        to the dtype's range), `unmarked` (values without data that had to be written as 0), `valid_fraction` (share of
+        output pixels that show the moving image in any band).
 
     Raises:
         OutputError: the file cannot be written, or does not read back as written.
@@ -69,6 +70,7 @@ def write_registered(
         "nodata": None if layout.nodata is None or np.isnan(layout.nodata) else layout.nodata,
         "resampling": kernel,
         "clipped": written.clipped,
+        "unmarked": written.unmarked,
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
 
@@ -77,6 +79,6 @@ def _counted(blocks: Iterator[Block], grid: Grid, progress: Callable[[str, float
     done, total = 0, grid.width * grid.height
     for block in blocks:
         yield block
-        done += block.valid.size
+        done += block.valid[0].size
         if progress:
             progress("resample", done / total)

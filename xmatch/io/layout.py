@@ -24,7 +24,7 @@ class Layout:
     bands: tuple[str, ...]
     """One name a band; names that are only numbers are not written."""
     nodata: float | None = None
-    """Value of invalid pixels; None writes an internal mask instead."""
+    """Value of invalid pixels, in any band; None writes an internal mask instead, one for all bands."""
     palette: dict[int, tuple[int, int, int, int]] | None = None
     colours: tuple[str, ...] = ()
     """GDAL's colour interpretation of each band, lower case ("red", "gray", ...); empty leaves it to GDAL."""
@@ -43,7 +43,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
     """How a file on `grid` with the moving image's values is laid out."""
     dtype = output_dtype(moving)
     nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
-    if nodata is None and dtype.kind == "f":
+    if nodata is None and dtype.kind in "fc":
         nodata = np.nan
     tags = {
         key: str(value)
@@ -83,8 +83,9 @@ def _colours(moving: Header) -> tuple[str, ...]:
 
 
 def _holds(dtype: np.dtype, value: float) -> bool:
-    """Whether a nodata value exists in the dtype; -9999 in a file of bytes does not."""
+    """Whether a file of the dtype can declare a nodata value: -9999 is no byte, rasterio writes no more than 53 bits of
+    an integer, and GDAL looks at the real part only of complex pixels."""
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return float(value).is_integer() and limits.min <= value <= limits.max
+        low, high = (int(end) for end in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        return float(value).is_integer() and max(low, -(2**53)) <= value <= min(high, 2**53)
     return dtype.kind == "f"

@@ -165,7 +165,7 @@ def _describe(
     if dtype.kind not in "iufc":
         raise InputError("holds pixels of a kind that xmatch does not know; expected numbers", path=path)
     nodata = page.nodata if options.nodata is None and 42113 in page.tags else options.nodata
-    notes += nodata_notes(nodata, dtype)
+    notes += nodata_notes([nodata], dtype)
     header = Header(
         path=path,
         format=_FORMATS.get(series.kind, "TIFF"),
