@@ -20,7 +20,7 @@ LAYERS = (
     {"evaluation"},
     {"registration"},
     {"fullsize", "modelling", "verdict"},
-    {"alignment", "framing"},
+    {"alignment", "footprint", "framing"},
     {"polish"},
     {"training"},
     {"matchers"},

@@ -81,7 +81,7 @@ def test_a_hole_of_one_band_is_that_bands_nodata_and_no_others(tmp_path, dtype, 
     assert np.array_equal(found[:, :57, 5:], masks[:, 3:, :75])
     assert not found[:, 57:].any() and not found[:, :, :5].any()
     assert np.array_equal(pixels[found], np.roll(moving.pixels, (-3, 5), (1, 2))[found])
-    assert facts["unmarked"] == 0
+    assert facts["notes"] == ()
 
 
 def test_a_hole_of_one_band_without_any_nodata_value_is_counted(tmp_path):
@@ -89,7 +89,7 @@ def test_a_hole_of_one_band_without_any_nodata_value_is_counted(tmp_path):
     masks[0, 10:30, 20:50] = False
     moving = MemorySource(scene(bands=2), masks)
     facts = write_registered(tmp_path / "out.tif", moving, translation(0, 0), Grid(80, 60, UTM))
-    assert facts["unmarked"] == 20 * 30
+    assert [note.split()[0] for note in facts["notes"]] == [str(20 * 30)]
     with rasterio.open(tmp_path / "out.tif") as file:
         assert (file.dataset_mask() > 0).all() and (file.read(1)[~masks[0]] == 0).all()
 
