@@ -22,7 +22,7 @@ LAYERS = (
     {"fullsize", "identical", "modelling"},
     {"verdict"},
     {"evidence"},
-    {"alignment", "framing"},
+    {"alignment", "footprint", "framing"},
     {"polish"},
     {"training"},
     {"matchers"},

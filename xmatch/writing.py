@@ -11,6 +11,7 @@ import numpy as np
 from xmatch.io.atomic import check_target
 from xmatch.io.layout import layout_of
 from xmatch.io.source import Source
+from xmatch.io.staging import Written
 from xmatch.io.write_raster import write_cog, write_ome_tiff
 from xmatch.raster import Grid
 from xmatch.resample import Block, resample, resolve_resampling
@@ -46,7 +47,8 @@ def write_registered(
 
     Returns:
         JSON-ready facts: `format`, `width`, `height`, `bands`, `dtype`, `nodata`, `resampling`, `clipped` (values cut
-        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image).
+        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image in any band), and
+        `notes` (what the user should know).
 
     Raises:
         OutputError: the file cannot be written, or does not read back as written.
@@ -69,14 +71,27 @@ def write_registered(
         "nodata": None if layout.nodata is None or np.isnan(layout.nodata) else layout.nodata,
         "resampling": kernel,
         "clipped": written.clipped,
+        "notes": _notes(written),
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
+
+
+def _notes(written: Written) -> tuple[str, ...]:
+    notes = []
+    if written.clipped:
+        notes.append(f"{written.clipped} pixels were clipped to the data type")
+    if written.unmarked:
+        notes.append(
+            f"{written.unmarked} values are 0 where their band holds no data and another one does: without a nodata "
+            "value one mask speaks for all bands (--moving-nodata declares one)"
+        )
+    return tuple(notes)
 
 
 def _counted(blocks: Iterator[Block], grid: Grid, progress: Callable[[str, float], None] | None) -> Iterator[Block]:
     done, total = 0, grid.width * grid.height
     for block in blocks:
         yield block
-        done += block.valid.size
+        done += block.valid[0].size
         if progress:
             progress("resample", done / total)

@@ -157,5 +157,4 @@ def _write_raster(
         max_memory_bytes=settings.reading.max_memory_bytes,
         progress=progress,
     )
-    notes = (f"{facts['clipped']} pixels were clipped to the data type",) if facts.get("clipped") else ()
-    return dataclasses.replace(registration, notes=registration.notes + notes)
+    return dataclasses.replace(registration, notes=registration.notes + facts["notes"])

@@ -97,4 +97,4 @@ def _blocks(moving: Source) -> Iterator[Block]:
         for x in range(0, width, _BLOCK_PX):
             window = (x, y, min(_BLOCK_PX, width - x), min(_BLOCK_PX, height - y))
             raster = moving.read(window, native=native)
-            yield Block(x, y, np.where(raster.valid, raster.pixels, 0).astype(dtype), raster.valid)
+            yield Block(x, y, np.where(raster.masks, raster.pixels, 0).astype(dtype), raster.masks)

@@ -101,7 +101,8 @@ class _Layout:
     colours: tuple[str, ...]
     dtype: np.dtype
     palette: Palette | None
-    nodata: float | None
+    nodata: tuple[float | None, ...]
+    """Value of pixels without data, of each band."""
     orientation: int
     notes: tuple[str, ...]
 
@@ -139,7 +140,8 @@ class _Layout:
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
             shown = tuple(colours[b - 1].name for b in bands)
-        nodata = dataset.nodatavals[bands[0] - 1] if options.nodata is None else options.nodata
+        declared = (dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in bands)
+        nodata = tuple(declared)
         notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
         orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
         notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
@@ -173,12 +175,12 @@ class RasterLevel:
             self._dataset = self._opener()
         with _gdal(self._options), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
-            masks = [self._dataset.read_masks(b, window=window) for b in self._masked(indexes)]
+            masks = self._masks(indexes, window)
             if layout.alpha:
                 masks.append(self._dataset.read(layout.alpha, window=window))
-        valid = holds_data(pixels, layout.nodata)
+        valid = holds_data(pixels, self._compared(bands))
         for mask in masks:
-            valid &= mask != 0
+            valid = valid & (mask != 0)
         if layout.palette and not native:
             pixels, opaque = expand(pixels[0], layout.palette)
             return pixels[list(bands)], valid & opaque
@@ -194,13 +196,30 @@ class RasterLevel:
                 self._dataset.close()
             raise
 
-    def _masked(self, indexes: list[int]) -> list[int]:
-        """Bands whose mask says more than nodata and alpha do: an internal mask or a .msk file."""
-        own = [
-            b for b in indexes if not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & set(self._flags[b - 1])
-        ]
-        shared = own and MaskFlags.per_dataset in self._flags[own[0] - 1]
-        return own[:1] if shared else own
+    @property
+    def _gdal_compares(self) -> bool:
+        """A nodata value of 64 bits, which rasterio rounds to a float."""
+        return self._layout.dtype.name in ("int64", "uint64") and self._options.nodata is None
+
+    def _compared(self, bands: Sequence[int]) -> list[float | None]:
+        """The nodata value that pixels of each band are to be compared with."""
+        nodata = self._layout.nodata
+        return [None if self._gdal_compares else nodata[b] for b in ([0] if self._layout.palette else bands)]
+
+    def _masks(self, indexes: list[int], window: Window) -> list[np.ndarray]:
+        """GDAL's masks (C or 1, h, w), 0 where invalid, when they say more than nodata and alpha do: an internal mask
+        or a .msk file."""
+        told = {MaskFlags.all_valid, MaskFlags.alpha} | (set() if self._gdal_compares else {MaskFlags.nodata})
+        silent = [bool(told & set(self._flags[b - 1])) for b in indexes]
+        if all(silent):
+            return []
+        if MaskFlags.per_dataset in self._flags[indexes[0] - 1]:
+            return [self._dataset.read_masks(indexes[:1], window=window)]
+        masks = np.full((len(indexes), int(window.height), int(window.width)), 255, np.uint8)
+        for mask, band, skipped in zip(masks, indexes, silent, strict=True):
+            if not skipped:
+                mask[:] = self._dataset.read_masks(band, window=window)
+        return [masks]
 
 
 def _header(
@@ -224,7 +243,7 @@ def _header(
         dtype=layout.dtype.name,
         georef=georef,
         spacing_um=spacing,
-        nodata=layout.nodata,
+        nodata=next((value for value in layout.nodata if value is not None), None),
         palette=layout.palette,
         colours=layout.colours,
         medical=is_medical(spacing),

@@ -28,7 +28,7 @@ class Layout:
     bands: tuple[str, ...]
     """One name a band; names that are only numbers are not written."""
     nodata: float | None = None
-    """Value of invalid pixels; None writes an internal mask instead."""
+    """Value of invalid pixels, in any band; None writes an internal mask instead, one for all bands."""
     palette: dict[int, tuple[int, int, int, int]] | None = None
     colours: tuple[str, ...] = ()
     """GDAL's colour interpretation of each band, lower case ("red", "gray", ...); empty leaves it to GDAL."""
@@ -51,7 +51,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool
     """How a file on `grid` with the moving image's values is laid out; `resampled` False: its own pixels."""
     dtype = output_dtype(moving)
     nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
-    if nodata is None and dtype.kind == "f":
+    if nodata is None and dtype.kind in "fc":
         nodata = np.nan
     outdated = (*_PLACE_TAGS, *((*_PIXEL_TAGS, *_EXIF_RESOLUTION) if resampled else ()))
     tags = {
@@ -98,8 +98,9 @@ def _colours(moving: Header) -> tuple[str, ...]:
 
 
 def _holds(dtype: np.dtype, value: float) -> bool:
-    """Whether a nodata value exists in the dtype; -9999 in a file of bytes does not."""
+    """Whether a file of the dtype can declare a nodata value: -9999 is no byte, rasterio writes no more than 53 bits of
+    an integer, and GDAL looks at the real part only of complex pixels."""
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return float(value).is_integer() and limits.min <= value <= limits.max
+        low, high = (int(end) for end in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        return float(value).is_integer() and max(low, -(2**53)) <= value <= min(high, 2**53)
     return dtype.kind == "f"

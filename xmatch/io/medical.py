@@ -166,7 +166,7 @@ def _describe(
     if dtype.kind not in "iufc":
         raise InputError("holds pixels of a kind that xmatch does not know; expected numbers", path=path)
     nodata = page.nodata if options.nodata is None and 42113 in page.tags else options.nodata
-    notes += nodata_notes(nodata, dtype)
+    notes += nodata_notes([nodata], dtype)
     notes += orientation_notes(first.orientation, "TIFF orientation")
     ome = ome_facts(tif.ome_metadata, number) if series.kind == "ome" else {}
     if series.kind == "svs":

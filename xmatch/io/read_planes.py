@@ -12,6 +12,7 @@ from xmatch.errors import InputError
 from xmatch.io.read_guard import decoding
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_values import Palette, expand, holds_data
+from xmatch.raster import one_mask
 
 _JPEG = {6, 7, 34892, 33007}
 _ROW_BYTES = 256 * 1024
@@ -34,6 +35,7 @@ class Planes:
     """Sample that holds transparency."""
     palette: Palette | None
     nodata: float | None
+    """Value of pixels without data, in each band."""
 
 
 class PlaneLevel:
@@ -66,20 +68,17 @@ class PlaneLevel:
         """See `Level.load`."""
         planes = self._planes
         wanted = planes.bands if planes.palette else [planes.bands[b] for b in bands]
-        height, width = box[3] - box[1], box[2] - box[0]
-        valid = np.ones((height, width), bool)
-        layers = {}
+        layers, seen = {}, {}
         with decoding(self._path):
             for number in {plane.page for plane in wanted}:
-                layers[number], present = self._decode(number, box)
-                valid &= present
+                layers[number], seen[number] = self._decode(number, box)
+                if planes.alpha is not None:
+                    seen[number] &= layers[number][planes.alpha] != 0
         pixels = np.stack([layers[plane.page][plane.sample] for plane in wanted])
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8)
-        valid &= holds_data(pixels, planes.nodata)
-        if planes.alpha is not None:
-            for layer in layers.values():
-                valid &= layer[planes.alpha] != 0
+        pages = [plane.page for plane in wanted] if len(seen) > 1 else list(seen)
+        valid = one_mask(np.stack([seen[page] for page in pages])) & holds_data(pixels, [planes.nodata] * len(pixels))
         if planes.palette and not native:
             pixels, opaque = expand(pixels[0], planes.palette)
             return pixels[list(bands)], valid & opaque

@@ -34,7 +34,7 @@ class Block:
     pixels: np.ndarray
     """(C, h, w) in the layout's dtype."""
     valid: np.ndarray
-    """(h, w) bool."""
+    """(C, h, w) bool, or (1, h, w) where all bands share their holes."""
     clipped: int = 0
     """Values that lay out of the dtype's range and were cut back to it."""
 
@@ -46,7 +46,10 @@ class Written:
     checksums: dict[tuple[int, int, int, int], tuple[int, int]] = field(default_factory=dict)
     """(x0, y0, width, height) -> CRC-32 of the pixels and of the mask."""
     valid_px: int = 0
+    """Pixels that hold data in any band."""
     clipped: int = 0
+    unmarked: int = 0
+    """Values without data that the file shows as 0: a mask knows no bands."""
 
 
 def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
@@ -62,15 +65,17 @@ def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
         _describe(file, layout)
         for block in blocks:
             atomic.step("block")
-            height, width = block.valid.shape
+            height, width = block.valid.shape[1:]
             window = (block.x0, block.y0, width, height)
             pixels = block.pixels if layout.nodata is None else _marked(block.pixels, block.valid, layout.nodata)
             box = rasterio.windows.Window(*window)
             file.write(pixels, window=box)
+            mask = block.valid.any(axis=0)
             if layout.nodata is None:
-                file.write_mask(block.valid, window=box)
-            written.checksums[window] = _checksums(pixels, block.valid)
-            written.valid_px += int(np.count_nonzero(block.valid))
+                file.write_mask(mask, window=box)
+                written.unmarked += int(np.count_nonzero(mask & ~block.valid)) if len(block.valid) > 1 else 0
+            written.checksums[window] = _checksums(pixels, mask)
+            written.valid_px += int(np.count_nonzero(mask))
             written.clipped += block.clipped
     return written
 
@@ -188,6 +193,8 @@ def resolution_tags(resolution: Resolution | None) -> dict[str, str]:
 
 def _marked(pixels: np.ndarray, valid: np.ndarray, nodata: float) -> np.ndarray:
     """Pixels with `nodata` where invalid; a valid value that happens to equal it moves to its neighbour."""
+    if np.isnan(nodata):
+        return np.where(valid, pixels, pixels.dtype.type(nodata))
     nodata = pixels.dtype.type(nodata)
     if pixels.dtype.kind in "iu":
         neighbour = nodata - 1 if nodata == np.iinfo(pixels.dtype).max else nodata + 1

@@ -65,7 +65,8 @@ def write_vrt(
         transformer, error_px = _transformer(transform, header)
         layout = layout_of(header, Grid.of(fixed.header))
         root = _dataset(fixed.header, layout, error_px)
-        options = _bands(root, bands, listed, header, layout)
+        nodata = _nodata(bands, listed, header)
+        options = _bands(root, bands, listed, nodata, layout)
         is_indexed = header.palette is not None or np.dtype(header.dtype).kind == "c"
         _texts(
             options,
@@ -74,7 +75,7 @@ def write_vrt(
         )
         _source(options, header.path, Path(path).absolute().parent)
         options.append(transformer)
-        _mappings(options, bands, listed, header)
+        _mappings(options, bands, nodata)
         xml.indent(root)
         xml.ElementTree(root).write(temp, encoding="utf-8")
     if is_affine(transform):
@@ -110,26 +111,24 @@ def _dataset(fixed: Header, layout: Layout, error_px: float) -> xml.Element:
 
 
 def _bands(
-    root: xml.Element, bands: list[int], listed: dict[int, xml.Element], moving: Header, layout: Layout
+    root: xml.Element, bands: list[int], listed: dict[int, xml.Element], nodata: list[str | None], layout: Layout
 ) -> xml.Element:
     """The bands of the dataset, an alpha one where none has a nodata value, and the options of the warp, begun."""
     for i, band in enumerate(bands, 1):
         element = _band(root, i, listed[band].get("dataType", ""))
         element.extend(child for child in listed[band] if child.tag in _KEPT)
-        nodata = _nodata(listed[band], moving)
-        if nodata is not None:
-            _texts(element, NoDataValue=nodata)
+        if nodata[i - 1] is not None:
+            _texts(element, NoDataValue=nodata[i - 1])
         for details in layout.details[i - 1 : i]:
             scaled = (details.scale, details.offset) != (1.0, 0.0)
             _texts(element, **({"Offset": repr(details.offset), "Scale": repr(details.scale)} if scaled else {}))
             _texts(element, **({"UnitType": details.unit} if details.unit else {}))
             _metadata(element, details.tags)
-    masked = any(_nodata(listed[band], moving) is not None for band in bands)
-    if not masked:
+    if not any(nodata):
         alpha = _band(root, len(bands) + 1, listed[bands[0]].get("dataType", ""))
         _texts(alpha, ColorInterp="Alpha")
     options = xml.SubElement(root, "GDALWarpOptions")
-    if masked:
+    if any(nodata):
         xml.SubElement(options, "Option", name="INIT_DEST").text = "NO_DATA"
     return options
 
@@ -140,14 +139,12 @@ def _band(root: xml.Element, number: int, data_type: str) -> xml.Element:
     return element
 
 
-def _nodata(listed: xml.Element, moving: Header) -> str | None:
-    """What the file says of a band, unless the user said another value for all."""
-    own = listed.findtext("NoDataValue")
-    if moving.nodata is None:
+def _nodata(bands: list[int], listed: dict[int, xml.Element], moving: Header) -> list[str | None]:
+    """What the file says of each band, unless the user named another value for all."""
+    own = [listed[band].findtext("NoDataValue") for band in bands]
+    if moving.nodata is None or any(text is not None and float(text) == moving.nodata for text in own):
         return own
-    if own is not None and float(own) == moving.nodata:
-        return own
-    return None if np.isnan(moving.nodata) and own is None else repr(moving.nodata)
+    return [None if np.isnan(moving.nodata) and text is None else repr(moving.nodata) for text in own]
 
 
 def _source(options: xml.Element, path: str, folder: Path) -> None:
@@ -180,16 +177,13 @@ def _transformer(transform: Transform, moving: Header) -> tuple[xml.Element, flo
     return root, error_px
 
 
-def _mappings(options: xml.Element, bands: list[int], listed: dict[int, xml.Element], moving: Header) -> None:
+def _mappings(options: xml.Element, bands: list[int], nodata: list[str | None]) -> None:
     mappings = xml.SubElement(options, "BandList")
-    masked = False
-    for i, band in enumerate(bands, 1):
+    for i, (band, value) in enumerate(zip(bands, nodata, strict=True), 1):
         mapping = xml.SubElement(mappings, "BandMapping", src=str(band), dst=str(i))
-        nodata = _nodata(listed[band], moving)
-        if nodata is not None:
-            masked = True
-            _texts(mapping, SrcNoDataReal=nodata, SrcNoDataImag="0", DstNoDataReal=nodata, DstNoDataImag="0")
-    if not masked:
+        if value is not None:
+            _texts(mapping, SrcNoDataReal=value, SrcNoDataImag="0", DstNoDataReal=value, DstNoDataImag="0")
+    if not any(nodata):
         _texts(options, DstAlphaBand=str(len(bands) + 1))
 
 
