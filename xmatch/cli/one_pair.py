@@ -67,6 +67,7 @@ def register_pair(
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
+        targets.check_files(fixed_source, moving_source)
         registration = register(fixed_source, moving_source, options, progress)
         provenance = {**registration.provenance, **record(options=settings.as_options())}
         registration = dataclasses.replace(registration, provenance=provenance)

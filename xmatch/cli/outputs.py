@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmatch.cli.extra_outputs import points_format
 from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
 from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.io.source import Source
 
 _RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 _WRITING, _EXTRA = "Writing", "Further outputs"
@@ -100,6 +103,14 @@ class Targets:
 
         for path in {*self.paths(True), *self.paths(False, writing.keep_unreliable)}:
             check_target(path, writing.overwrite, list(inputs))
+
+    def check_files(self, fixed: Source, moving: Source) -> None:
+        """Raise OutputError, before any work, when a further output cannot be made of these two files."""
+        from xmatch.io.transform_files import TRANSFORM_CHECKS
+
+        for kind, path in self.extra.items():
+            if kind in TRANSFORM_CHECKS:
+                TRANSFORM_CHECKS[kind](path, fixed, moving)
 
     @property
     def done(self) -> Path:

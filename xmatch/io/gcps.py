@@ -36,10 +36,8 @@ def write_gcps(
     Raises:
         OutputError: see `atomic_write`; or the fixed image has no CRS.
     """
+    check_gcps(path, fixed, moving)
     georef = fixed.header.georef
-    if georef is None or georef.crs_wkt is None:
-        hint = "--points or --displacement say it in px"
-        raise OutputError("ground control points need a fixed image with a CRS", hint=hint, path=path)
     width, height = moving.header.width, moving.header.height
     notes: tuple[str, ...] = ()
     tags = {}
@@ -56,6 +54,16 @@ def write_gcps(
     layout = layout_of(moving.header, Grid(width, height, place, resolution=moving.header.resolution), resampled=False)
     write_cog(path, replace(layout, gcps=gcps, tags=layout.tags | tags), _blocks(moving), overwrite=overwrite)
     return notes
+
+
+def check_gcps(path: str | os.PathLike, fixed: Source, moving: Source) -> None:
+    """
+    Raises:
+        OutputError: the fixed image has no CRS.
+    """
+    if fixed.header.georef is None or fixed.header.georef.crs_wkt is None:
+        hint = "--assume-crs names it where the file lacks it; --points and --displacement say it in px"
+        raise OutputError("ground control points need a fixed image with a CRS", hint=hint, path=path)
 
 
 def spline_points(transform: Transform, width: int, height: int) -> tuple[np.ndarray, np.ndarray, float]:

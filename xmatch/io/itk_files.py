@@ -38,9 +38,7 @@ def write_tfm(
     """
     import SimpleITK as sitk
 
-    if Path(path).suffix != ".tfm":
-        raise OutputError("SimpleITK knows its transform files by the suffix", hint="name it *.tfm", path=path)
-    spaces = space_of(fixed.header), space_of(moving.header)
+    spaces = check_tfm(path, fixed, moving)
     if isinstance(transform, Linear) and transform.kind != "homography":
         backward, error_px = transform.inverse, 0.0
         itk = sitk.AffineTransform(2)
@@ -78,6 +76,17 @@ def write_tfm(
     if error_px <= TOLERANCE_PX:
         return ()
     return (f"--tfm follows the map within {error_px:.2g} px",)
+
+
+def check_tfm(path: str | os.PathLike, fixed: Source, moving: Source) -> tuple[PhysicalSpace, PhysicalSpace]:
+    """Where SimpleITK takes the pixels of both to lie.
+
+    Raises:
+        OutputError: see `space_of`; or the name does not end in .tfm.
+    """
+    if Path(path).suffix != ".tfm":
+        raise OutputError("SimpleITK knows its transform files by the suffix", hint="name it *.tfm", path=path)
+    return space_of(fixed.header), space_of(moving.header)
 
 
 def read_tfm(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from xmatch.errors import InputError
 from xmatch.io.displacement import read_displacement, write_displacement
-from xmatch.io.gcps import write_gcps
-from xmatch.io.itk_files import read_tfm, write_tfm
+from xmatch.io.gcps import check_gcps, write_gcps
+from xmatch.io.itk_files import check_tfm, read_tfm, write_tfm
 from xmatch.io.source import Header
-from xmatch.io.vrt import write_vrt
+from xmatch.io.vrt import check_vrt, write_vrt
 from xmatch.transforms import Transform, transform_from_dict
 
 TRANSFORM_WRITERS: dict[str, Callable[..., tuple[str, ...]]] = {
@@ -23,6 +23,9 @@ TRANSFORM_WRITERS: dict[str, Callable[..., tuple[str, ...]]] = {
 }
 """kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files. It returns
 notes for the user."""
+
+TRANSFORM_CHECKS: dict[str, Callable[..., object]] = {"gcps": check_gcps, "vrt": check_vrt, "tfm": check_tfm}
+"""kind -> check(path, fixed, moving): raises what its writer would raise for these files, whatever the transform."""
 
 
 def read_transform(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:

@@ -46,19 +46,11 @@ def write_vrt(
     Raises:
         OutputError: see `atomic_write`; or GDAL does not see the moving file as xmatch does.
     """
-    import rasterio
     from rasterio.shutil import copy
 
     header = moving.header
     with atomic_write(path, overwrite, lambda temp: _open_once(temp)) as temp, gdal_session(temp):
-        with rasterio.open(header.path) as file:
-            if (file.width, file.height) != (header.width, header.height):
-                raise OutputError("GDAL opens another page of the moving file; no VRT can name this one", path=path)
-            bands = [band.index for band in header.details] or [
-                index for index, colour in zip(file.indexes, file.colorinterp, strict=True) if colour.name != "alpha"
-            ]
-            if not _looks_alike(file, bands, moving):
-                raise OutputError("GDAL reads other pixels from the moving file: no VRT can show these", path=path)
+        bands = check_vrt(path, fixed, moving)
         copy(header.path, temp, driver="VRT", strict=False)
         plain = xml.parse(temp).getroot()
         listed = {int(element.get("band", 0)): element for element in plain.findall("VRTRasterBand")}
@@ -81,6 +73,26 @@ def write_vrt(
     if is_affine(transform):
         return ()
     return (f"--vrt approximates a map that is not affine, by a spline: within {error_px:.2g} px of it",)
+
+
+def check_vrt(path: str | os.PathLike, fixed: Source, moving: Source) -> list[int]:
+    """The numbers of the moving file's bands as GDAL counts them.
+
+    Raises:
+        OutputError: GDAL does not see the moving file as xmatch does.
+    """
+    import rasterio
+
+    header = moving.header
+    with gdal_session(Path(path)), rasterio.open(header.path) as file:
+        if (file.width, file.height) != (header.width, header.height):
+            raise OutputError("GDAL opens another page of the moving file; no VRT can name this one", path=path)
+        bands = [band.index for band in header.details] or [
+            index for index, colour in zip(file.indexes, file.colorinterp, strict=True) if colour.name != "alpha"
+        ]
+        if not _looks_alike(file, bands, moving):
+            raise OutputError("GDAL reads other pixels from the moving file: no VRT can show these", path=path)
+    return bands
 
 
 def _looks_alike(file: Any, bands: list[int], moving: Source) -> bool:
