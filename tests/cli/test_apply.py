@@ -38,6 +38,21 @@ def test_several_files_move_at_once(cli, registered):
     assert Path("a.registered.tif").exists() and Path("b.registered.tif").exists()
 
 
+def test_scale_and_resolution_come_through_the_report(cli, pair):
+    """Scale is that of the file that moves, resolution that of the grid, which only the report knows here."""
+    with rasterio.open("optical.tif", "r+") as file:
+        file.update_tags(TIFFTAG_XRESOLUTION="300", TIFFTAG_YRESOLUTION="300", TIFFTAG_RESOLUTIONUNIT="2")
+    assert cli("register", *pair).code == 0
+    Path("optical.tif").unlink()
+    write_image(Path("a.tif"))
+    with rasterio.open("a.tif", "r+") as file:
+        file.scales, file.offsets = (0.5,), (-3.0,)
+    assert cli("apply", REPORT, "a.tif").code == 0
+    with rasterio.open("a.registered.tif") as file:
+        assert (file.scales, file.offsets) == ((0.5,), (-3.0,))
+        assert float(file.tags()["TIFFTAG_XRESOLUTION"]) == 300
+
+
 def test_when_one_of_several_fails_none_is_written(cli, registered):
     write_image(Path("a.tif"))
     assert cli("apply", REPORT, "a.tif", "none.tif").code == 3

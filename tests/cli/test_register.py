@@ -72,7 +72,7 @@ def test_quiet_says_nothing(cli, pair):
 @pytest.mark.parametrize("behaviour", ["untrusted", "lost"])
 def test_an_untrusted_pair_leaves_its_report_and_no_raster(cli, pair, behave, behaviour):
     behave(behaviour)
-    result = cli("register", *pair, "--json", "--points", "p.csv")
+    result = cli("register", *pair, "--json", "--displacement", "shifts.tif")
     assert result.code == 4
     assert (result.json["ok"], result.json["output"]) == (False, None)
     assert names() == ["optical.tif", "sar.registered.report.html", "sar.registered.report.json", "sar.tif"]

@@ -14,7 +14,16 @@ from xmatch.raster import Grid
 
 _PLACE_TAGS = ("AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
 """Tags that `Grid` speaks for."""
-_PIXEL_TAGS = ("STATISTICS_", "EXIF_Orientation", "EXIF_Pixel", "EXIF_Thumbnail", "EXIF_ImageWidth", "EXIF_ImageLength")
+_PIXEL_TAGS = (
+    "STATISTICS_",
+    "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE",
+    "EXIF_Orientation",
+    "EXIF_Pixel",
+    "EXIF_Thumbnail",
+    "EXIF_ImageWidth",
+    "EXIF_ImageLength",
+)
 """Tags (or starts of them) that hold for the moving image's own pixels and for no resampled ones."""
 _EXIF_RESOLUTION = ("EXIF_XResolution", "EXIF_YResolution", "EXIF_ResolutionUnit")
 
