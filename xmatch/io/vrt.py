@@ -68,6 +68,9 @@ def write_vrt(
         _source(options, header.path, Path(path).absolute().parent)
         options.append(transformer)
         _mappings(options, bands, nodata)
+        for number, element in listed.items():
+            if element.findtext("ColorInterp") == "Alpha" and number not in bands:
+                _texts(options, SrcAlphaBand=str(number))
         xml.indent(root)
         xml.ElementTree(root).write(temp, encoding="utf-8")
     if is_affine(transform):
@@ -152,11 +155,12 @@ def _band(root: xml.Element, number: int, data_type: str) -> xml.Element:
 
 
 def _nodata(bands: list[int], listed: dict[int, xml.Element], moving: Header) -> list[str | None]:
-    """What the file says of each band, unless the user named another value for all."""
-    own = [listed[band].findtext("NoDataValue") for band in bands]
+    """What the file says of each band, unless the user named another value for all; NaN is no data in any case."""
+    never = "nan" if np.dtype(moving.dtype).kind == "f" else None
+    own = [listed[band].findtext("NoDataValue") or never for band in bands]
     if moving.nodata is None or any(text is not None and float(text) == moving.nodata for text in own):
         return own
-    return [None if np.isnan(moving.nodata) and text is None else repr(moving.nodata) for text in own]
+    return [never if np.isnan(moving.nodata) else repr(moving.nodata)] * len(bands)
 
 
 def _source(options: xml.Element, path: str, folder: Path) -> None:
