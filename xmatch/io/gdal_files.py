@@ -12,6 +12,7 @@ import numpy as np
 
 from xmatch.errors import OutputError
 from xmatch.io.atomic import atomic_write
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import layout_of, output_dtype
 from xmatch.io.source import Header, Source
 from xmatch.io.staging import Block, gdal_session
@@ -43,7 +44,8 @@ def write_gcps(
     ground = fixed_xy @ georef.matrix[:2, :2].T + georef.matrix[:2, 2]
     gcps = tuple(map(tuple, np.column_stack([moving_xy, ground]).tolist()))
     place = Georef(georef.crs_wkt, georef.affine)
-    layout = layout_of(moving.header, Grid(moving.header.width, moving.header.height, place))
+    averaged = moving.header.palette is None and not holds_labels(moving)
+    layout = layout_of(moving.header, Grid(moving.header.width, moving.header.height, place), averaged)
     write_cog(path, replace(layout, gcps=gcps), _blocks(moving), overwrite=overwrite)
 
 
@@ -70,7 +72,7 @@ def write_vrt(
         if _is_affine(transform):
             root = _corrected(xml.parse(temp).getroot(), transform, fixed.header)
         else:
-            root = _warped(xml.parse(temp).getroot(), transform, fixed.header, moving.header, bands, temp.parent)
+            root = _warped(xml.parse(temp).getroot(), transform, fixed.header, moving, bands, temp.parent)
         xml.indent(root)
         xml.ElementTree(root).write(temp, encoding="utf-8")
 
@@ -90,12 +92,13 @@ def _corrected(root: xml.Element, transform: Transform, fixed: Header) -> xml.El
 
 
 def _warped(
-    plain: xml.Element, transform: Transform, fixed: Header, moving: Header, bands: list[int], directory: Path
+    plain: xml.Element, transform: Transform, fixed: Header, source: Source, bands: list[int], directory: Path
 ) -> xml.Element:
     """A warped VRT (gdal.org/drivers/raster/vrt.html#warped-vrt) of the bands that `plain` lists.
 
     Its control points lead into px of the fixed image, so that it works without any CRS.
     """
+    moving = source.header
     root = xml.Element("VRTDataset", rasterXSize=str(fixed.width), rasterYSize=str(fixed.height))
     root.set("subClass", "VRTWarpedDataset")
     if fixed.georef:
@@ -108,10 +111,10 @@ def _warped(
             child for child in listed[band] if child.tag in ("Description", "NoDataValue", "ColorInterp", "ColorTable")
         )
     options = xml.SubElement(root, "GDALWarpOptions")
-    is_indexed = moving.palette is not None or np.dtype(moving.dtype).kind == "c"
+    has_no_mean = moving.palette is not None or np.dtype(moving.dtype).kind == "c" or holds_labels(source)
     _texts(
         options,
-        ResampleAlg="NearestNeighbour" if is_indexed else "Cubic",
+        ResampleAlg="NearestNeighbour" if has_no_mean else "Cubic",
         WorkingDataType=listed[bands[0]].get("dataType"),
     )
     source = xml.SubElement(options, "SourceDataset", relativeToVRT="0")

@@ -76,7 +76,8 @@ def write_ome_tiff(
         factors = _pyramid(layout.grid.width, layout.grid.height)
         with gdal_session(temp), rasterio.open(staged, "r+") as file:
             if factors:
-                file.build_overviews(factors, rasterio.enums.Resampling.average)
+                kernel = rasterio.enums.Resampling
+                file.build_overviews(factors, kernel.average if layout.averaged else kernel.nearest)
         big = layout.nbytes > 2 << 30  # compressed or not, pyramid included, it then stays under the 4 GiB of TIFF
         with tifffile.TiffWriter(temp, ome=True, bigtiff=big) as tiff:
             for level in range(len(factors) + 1):
