@@ -16,6 +16,7 @@ import numpy as np
 from xmatch.backward_map import TILE_PX, BackwardMap
 from xmatch.coords import corners
 from xmatch.errors import UsageError
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import output_dtype
 from xmatch.io.read_sampling import Masks
 from xmatch.io.source import Header, Source
@@ -25,7 +26,7 @@ from xmatch.sampling import KERNELS, sample
 from xmatch.transforms import Linear, Transform, compose
 
 RESAMPLINGS = ("auto", *KERNELS)
-"""Choices of `--resampling`. "auto": nearest for palettes, complex and boolean images, cubic for the others."""
+"""Choices of `--resampling`. "auto": nearest for palettes, labels, complex and boolean images, cubic for the others."""
 
 _SMALLEST_BLOCK_PX = 64
 _LARGEST_GROWTH = 16  # of the pixel count under `--grid moving`; only a footprint close to the horizon needs more
@@ -60,7 +61,7 @@ def resample(
         UsageError: values of this kind cannot be averaged, or the resampling is unknown.
         InputError, ResourceError: from reading `moving`.
     """
-    job = _Job(moving, transform, grid, resolve_resampling(resampling, moving.header), threads, max_memory_bytes)
+    job = _Job(moving, transform, grid, resolve_resampling(resampling, moving), threads, max_memory_bytes)
     side = block_px or job.block_side(max_memory_bytes, threads)
     windows = _windows(grid, side)
     if threads <= 1:
@@ -79,18 +80,20 @@ def resample(
             pool.shutdown(cancel_futures=True)
 
 
-def resolve_resampling(resampling: str, header: Header) -> str:
-    """The kernel that `resampling` means for this file.
+def resolve_resampling(resampling: str, moving: Source) -> str:
+    """The kernel that `resampling` means for this file; "auto" looks at its pixels (`xmatch.io.labels`).
 
     Raises:
         UsageError: it is unknown, or would average values that have no mean.
+        InputError, ResourceError: from reading `moving`.
     """
+    header = moving.header
     if resampling not in RESAMPLINGS:
         raise UsageError(f"resampling {resampling!r} is not one of {', '.join(RESAMPLINGS)}", hint="see --resampling")
     labels = {"palette indices": bool(header.palette), "complex values": np.dtype(header.dtype).kind == "c"}
     reason = next((what for what, applies in labels.items() if applies), None)
     if resampling == "auto":
-        return "nearest" if reason or header.dtype == "bool" else "cubic"
+        return "nearest" if reason or header.dtype == "bool" or holds_labels(moving) else "cubic"
     if reason and resampling != "nearest":
         raise UsageError(f"{reason} cannot be averaged", hint="--resampling nearest", path=header.path)
     return resampling

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.io.atomic import check_target
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import layout_of
 from xmatch.io.source import Source
 from xmatch.io.staging import Written
@@ -55,7 +56,7 @@ def write_registered(
         UsageError: the resampling does not suit the values.
         InputError, ResourceError: from reading `moving`.
     """
-    kernel = resolve_resampling(resampling, moving.header)
+    kernel = resolve_resampling(resampling, moving)
     medical = grid.georef is None and (moving.header.medical or grid.medical)
     layout = layout_of(moving.header, grid, averaged=kernel != "nearest")
     check_target(path, overwrite, [moving.header.path], need_bytes=2 * layout.nbytes)
@@ -71,9 +72,19 @@ def write_registered(
         "nodata": None if layout.nodata is None or np.isnan(layout.nodata) else layout.nodata,
         "resampling": kernel,
         "clipped": written.clipped,
-        "notes": _notes(written),
+        "notes": (*_notes_on_labels(moving, resampling, kernel), *_notes(written)),
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
+
+
+def _notes_on_labels(moving: Source, resampling: str, kernel: str) -> tuple[str, ...]:
+    if resampling == "auto":
+        is_number = moving.header.palette is None and np.dtype(moving.header.dtype).kind in "iu"
+        told = "its values look like labels and are taken as they are: --resampling cubic would average them"
+        return (told,) if kernel == "nearest" and is_number else ()
+    if kernel == "nearest" or not holds_labels(moving):
+        return ()
+    return (f"its values look like labels, and {kernel} makes new ones of them: --resampling nearest keeps them",)
 
 
 def _notes(written: Written) -> tuple[str, ...]:

@@ -44,9 +44,5 @@ def write_extra(
         return ()
     from xmatch.io.transform_files import TRANSFORM_WRITERS
 
-    more = {}
-    if kind == "vrt":
-        from xmatch.resample import resolve_resampling
-
-        more["resampling"] = resolve_resampling(resampling, moving.header)
+    more = {"resampling": resampling} if kind == "vrt" else {}
     return TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving, overwrite=True, **more)

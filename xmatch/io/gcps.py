@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from xmatch.errors import OutputError
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import layout_of, output_dtype
 from xmatch.io.source import Source
 from xmatch.io.staging import Block
@@ -51,7 +52,9 @@ def write_gcps(
     ground = fixed_xy @ georef.matrix[:2, :2].T + georef.matrix[:2, 2]
     gcps = tuple(map(tuple, np.column_stack([moving_xy, ground]).tolist()))
     place = Georef(georef.crs_wkt, georef.affine)
-    layout = layout_of(moving.header, Grid(width, height, place, resolution=moving.header.resolution), resampled=False)
+    averaged = moving.header.palette is None and not holds_labels(moving)
+    grid = Grid(width, height, place, resolution=moving.header.resolution)
+    layout = layout_of(moving.header, grid, averaged, resampled=False)
     write_cog(path, replace(layout, gcps=gcps, tags=layout.tags | tags), _blocks(moving), overwrite=overwrite)
     return notes
 

@@ -22,19 +22,12 @@ from xmatch.io.read_georef import read_georef
 from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
 from xmatch.io.read_resolution import stated_resolution
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_spacing import is_medical, tagged_spacing
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import (
-    BLACK_AND_WHITE,
-    Palette,
-    expand,
-    holds_data,
-    nodata_notes,
-    orientation_notes,
-    palette_table,
-)
+from xmatch.io.read_values import holds_data, nodata_notes, orientation_notes
 from xmatch.io.source import BandDetails, Header, Resolution
 
 _CACHE_BYTES = 128 * 2**20
@@ -100,7 +93,7 @@ class _Layout:
     names: tuple[str, ...]
     colours: tuple[str, ...]
     dtype: np.dtype
-    palette: Palette | None
+    palette: Indexed | None
     nodata: tuple[float | None, ...]
     """Value of pixels without data, of each band."""
     orientation: int
@@ -127,25 +120,34 @@ class _Layout:
             alpha = None
 
         dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
-        palette = None
-        if bands == (1,) and colours[0] == ColorInterp.palette:
-            palette = palette_table(dataset.colormap(1))
-        if dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1" and bands == (1,):
-            palette = palette or BLACK_AND_WHITE
-            notes.append("1-bit image: 0 and 1 taken as black and white")
+        palette = _palette(dataset, structure, dtype) if bands == (1,) else None
+        index_dtype = dtype
+        if structure.get("MINISWHITE") == "YES" and not palette:
+            notes.append(WHITE_FIRST_NOTE)
         if palette:
-            names: tuple[str, ...] = ("red", "green", "blue")
-            shown = names
-            dtype = np.dtype(np.uint8)
+            notes += palette.notes
+            names = palette.bands
+            shown = names if len(names) == 3 else ("gray",)
+            dtype = palette.dtype
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
             shown = tuple(colours[b - 1].name for b in bands)
         declared = (dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in bands)
         nodata = tuple(declared)
-        notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
+        notes += nodata_notes(nodata, index_dtype)
         orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
         notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
         return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes))
+
+
+def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: np.dtype) -> Indexed | None:
+    """What the values of a single band are numbers of, if they are."""
+    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") or 8 * dtype.itemsize)
+    if structure.get("MINISWHITE") == "YES" and dtype.kind == "u" and bits <= 16:
+        return white_first(bits)
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        return indexed(dataset.colormap(1), dtype)
+    return black_and_white() if bits == 1 else None
 
 
 class RasterLevel:
@@ -181,9 +183,9 @@ class RasterLevel:
         valid = holds_data(pixels, self._compared(bands))
         for mask in masks:
             valid = valid & (mask != 0)
-        if layout.palette and not native:
-            pixels, opaque = expand(pixels[0], layout.palette)
-            return pixels[list(bands)], valid & opaque
+        if layout.palette:
+            valid = valid & layout.palette.opaque(pixels[0])
+            pixels = pixels if native else layout.palette.shown(pixels[0], bands)
         return pixels, valid
 
     @contextmanager
@@ -244,7 +246,8 @@ def _header(
         georef=georef,
         spacing_um=spacing,
         nodata=next((value for value in layout.nodata if value is not None), None),
-        palette=layout.palette,
+        palette=layout.palette and layout.palette.palette,
+        index_dtype=layout.palette.index_dtype.name if layout.palette else "uint8",
         colours=layout.colours,
         medical=is_medical(spacing),
         details=_details(dataset, layout.bands),

@@ -90,7 +90,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool
 def output_dtype(header: Header) -> np.dtype:
     """dtype of the written pixels: the file's own, save those that TIFF writers do not know."""
     replaced = {"bool": "uint8", "float16": "float32", "complex_int16": "complex64"}
-    return np.dtype(replaced.get(header.dtype, header.dtype))
+    return np.dtype(header.index_dtype if header.palette else replaced.get(header.dtype, header.dtype))
 
 
 def _readable(name: str) -> str:

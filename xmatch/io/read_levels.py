@@ -97,7 +97,7 @@ class PyramidSource:
         if not chosen or any(not 0 <= b < len(header.bands) for b in chosen):
             raise ValueError(f"bands {chosen} are not all in 0..{len(header.bands) - 1}")
 
-        dtype = np.dtype(header.dtype)
+        dtype = np.dtype(header.index_dtype if native else header.dtype)
         channels = 1 if native else len(chosen)
         # The mean of an area needs sums beside what is delivered: of values, and of weights where masks differ.
         work = 1 + dtype.itemsize + (0 if size == (width, height) or native else 16 if channels > 1 else 8)
@@ -176,7 +176,8 @@ class PyramidSource:
             if not self._allow_damaged:
                 raise located(error, level, index, box, load) from error
         channels = 1 if native else len(bands)
-        pixels = np.zeros((channels, box[3] - box[1], box[2] - box[0]), self.header.dtype)
+        dtype = self.header.index_dtype if native else self.header.dtype
+        pixels = np.zeros((channels, box[3] - box[1], box[2] - box[0]), dtype)
         masks = Masks(*pixels.shape[1:])
         for part, found in salvage(level, box, load):
             if found is None:

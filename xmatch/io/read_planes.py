@@ -10,8 +10,9 @@ import numpy as np
 
 from xmatch.errors import InputError
 from xmatch.io.read_guard import decoding
+from xmatch.io.read_palette import Indexed
 from xmatch.io.read_sampling import Box
-from xmatch.io.read_values import Palette, expand, holds_data
+from xmatch.io.read_values import holds_data
 from xmatch.raster import one_mask
 
 _JPEG = {6, 7, 34892, 33007}
@@ -33,7 +34,7 @@ class Planes:
     bands: tuple[Plane, ...]
     alpha: int | None
     """Sample that holds transparency."""
-    palette: Palette | None
+    palette: Indexed | None
     nodata: float | None
     """Value of pixels without data, in each band."""
 
@@ -79,9 +80,9 @@ class PlaneLevel:
             pixels = pixels.astype(np.uint8)
         pages = [plane.page for plane in wanted] if len(seen) > 1 else list(seen)
         valid = one_mask(np.stack([seen[page] for page in pages])) & holds_data(pixels, [planes.nodata] * len(pixels))
-        if planes.palette and not native:
-            pixels, opaque = expand(pixels[0], planes.palette)
-            return pixels[list(bands)], valid & opaque
+        if planes.palette:
+            valid = valid & planes.palette.opaque(pixels[0])
+            pixels = pixels if native else planes.palette.shown(pixels[0], bands)
         return pixels, valid
 
     def _page(self, number: int) -> Any:

@@ -1,4 +1,4 @@
-"""What stored pixel values mean: no data, colours of a palette."""
+"""Which stored pixel values hold data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from xmatch.raster import one_mask
-
-Palette = dict[int, tuple[int, int, int, int]]
-"""Index -> red, green, blue, alpha, each 0..255."""
-
-BLACK_AND_WHITE: Palette = {0: (0, 0, 0, 255), 1: (255, 255, 255, 255)}
 
 
 def holds_data(pixels: np.ndarray, nodata: Sequence[float | None]) -> np.ndarray:
@@ -47,21 +42,6 @@ def nodata_notes(nodata: Sequence[float | None], dtype: np.dtype) -> list[str]:
 def orientation_notes(orientation: int, name: str) -> list[str]:
     """What to say of a tag that would have the image shown turned or mirrored."""
     return [] if orientation in (0, 1) else [f"{name} {orientation} is not applied; pixels are as stored"]
-
-
-def palette_table(colours: Palette) -> Palette:
-    """Plain ints from whatever a decoder delivers."""
-    return {int(i): (int(r), int(g), int(b), int(a)) for i, (r, g, b, a) in colours.items()}
-
-
-def expand(index: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) indices to (3, H, W) uint8 colours, and where they are not fully transparent; indices without an entry
-    are black and invalid."""
-    table = np.zeros((max(max(palette), int(index.max(initial=0))) + 1, 4), np.uint8)
-    for i, colour in palette.items():
-        table[i] = colour
-    rgba = table[index]
-    return np.moveaxis(rgba[..., :3], -1, 0), rgba[..., 3] > 0
 
 
 def _fits(value: float, dtype: np.dtype) -> bool:

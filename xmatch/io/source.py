@@ -46,6 +46,8 @@ class Header:
     nodata: float | None = None
     palette: dict[int, tuple[int, int, int, int]] | None = None
     """Colour table, when the pixels on disk are indices into one."""
+    index_dtype: str = "uint8"
+    """numpy name of such indices, as `read(native=True)` delivers them."""
     colours: tuple[str, ...] = ()
     """What each band shows, in GDAL's words ("red", "gray", "undefined", ...); empty when the file does not say."""
     medical: bool = False

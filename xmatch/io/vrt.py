@@ -12,6 +12,7 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io.atomic import atomic_write
 from xmatch.io.gcps import is_affine, spline_points
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import Layout, layout_of
 from xmatch.io.source import Header, Source
 from xmatch.io.staging import gdal_session, resolution_tags
@@ -31,14 +32,15 @@ def write_vrt(
     fixed: Source,
     moving: Source,
     *,
-    resampling: str = "cubic",
+    resampling: str = "auto",
     overwrite: bool = False,
 ) -> tuple[str, ...]:
     """A VRT on the fixed image's grid, into which GDAL warps the moving file when it is read: exactly where the
     transform is affine, by a thin-plate spline through `spline_points` otherwise.
 
     Args:
-        resampling: a key of `_ALGORITHMS`; nearest is taken for palettes and complex values in any case.
+        resampling: a key of `_ALGORITHMS`, or "auto": nearest for labels, else cubic. Palettes and complex values get
+            nearest in any case.
 
     Returns:
         What the user should know of it: how far from the map the spline is.
@@ -59,10 +61,12 @@ def write_vrt(
         root = _dataset(fixed.header, layout, error_px)
         nodata = _nodata(bands, listed, header)
         options = _bands(root, bands, listed, nodata, layout)
-        is_indexed = header.palette is not None or np.dtype(header.dtype).kind == "c"
+        has_no_mean = header.palette is not None or np.dtype(header.dtype).kind == "c"
+        if resampling == "auto":
+            resampling = "nearest" if has_no_mean or holds_labels(moving) else "cubic"
         _texts(
             options,
-            ResampleAlg=_ALGORITHMS["nearest" if is_indexed else resampling],
+            ResampleAlg=_ALGORITHMS["nearest" if has_no_mean else resampling],
             WorkingDataType=listed[bands[0]].get("dataType"),
         )
         _source(options, header.path, Path(path).absolute().parent)

@@ -54,7 +54,8 @@ def write_ome_tiff(
 ) -> Written:
     """A tiled OME-TIFF with a pyramid in sub-IFDs, pixel size in micrometres and channel names.
 
-    OME-TIFF knows neither masks nor nodata values: invalid pixels are 0, or `layout.nodata` where there is one.
+    OME-TIFF knows neither masks nor nodata values: invalid pixels are 0, or `layout.nodata` where there is one. A
+    colour table goes along as TIFF has it.
 
     Raises:
         OutputError: as `write_cog`; or the dtype has no name in OME.
@@ -77,7 +78,8 @@ def write_ome_tiff(
         factors = _pyramid(layout.grid.width, layout.grid.height)
         with gdal_session(temp), rasterio.open(staged, "r+") as file:
             if factors:
-                file.build_overviews(factors, rasterio.enums.Resampling.average)
+                kernel = rasterio.enums.Resampling
+                file.build_overviews(factors, kernel.average if layout.averaged else kernel.nearest)
         big = layout.nbytes > 2 << 30  # compressed or not, pyramid included, it then stays under the 4 GiB of TIFF
         with tifffile.TiffWriter(temp, ome=True, bigtiff=big) as tiff:
             for level in range(len(factors) + 1):
@@ -100,13 +102,15 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
     with gdal_session(staged), rasterio.open(staged, **kwargs) as file:
         shape = (file.height, file.width, 3) if is_rgb else (file.count, file.height, file.width)
         options: dict[str, Any] = {
-            "photometric": "rgb" if is_rgb else "minisblack",
+            "photometric": "rgb" if is_rgb else "palette" if layout.palette else "minisblack",
             "planarconfig": "contig" if is_rgb else None,
             "tile": (TILE_PX, TILE_PX),
             "compression": "zlib",
             "predictor": layout.dtype.kind != "c",
             "maxworkers": threads,
         }
+        if layout.palette:
+            options["colormap"] = _colormap(layout)
         if layout.grid.spacing_um:
             per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
             options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
@@ -118,6 +122,13 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
         else:
             options |= {"subfiletype": 1, "metadata": None}
         tiff.write(_tiles(file, is_rgb), shape=shape, dtype=layout.dtype, **options)
+
+
+def _colormap(layout: Layout) -> np.ndarray:
+    """(3, 256) or (3, 65536) uint16: an entry for every index there is room for, as TIFF wants it."""
+    table = np.zeros((2 ** (8 * layout.dtype.itemsize), 3), np.uint16)
+    table[list(layout.palette)] = np.array(list(layout.palette.values()), np.uint16)[:, :3]
+    return table.T * 257
 
 
 def _ome_metadata(layout: Layout, is_rgb: bool) -> dict[str, Any]:
