@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from scenes import (
     FIXED_AT,
     SIDE,
@@ -23,11 +25,12 @@ from scenes import (
     write,
 )
 
+from xmatch.identical import same_image
 from xmatch.io import ReadOptions, open_source
 from xmatch.matchers import MATCHERS, Hypothesis, Matches, load_matcher
 from xmatch.matchers.structural import Structural
 from xmatch.registration import RegisterOptions, register
-from xmatch.transforms import Linear
+from xmatch.transforms import TRANSFORMS, Linear
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 LAND = ground(3)
@@ -146,10 +149,41 @@ def test_turning_contrast_over_changes_neither_verdict_nor_place(plain, fixed, m
     assert distance_px(found.transform, plain.transform) < 0.5
 
 
-def test_identical_images_are_the_identity(fixed):
-    found = registered(fixed, fixed)
-    assert found.verdict.accepted
-    assert distance_px(found.transform, Linear(np.eye(3), "translation")) < 0.1
+@pytest.mark.parametrize("kind", ["auto", *TRANSFORMS])
+def test_identical_files_are_the_identity_to_the_last_digit(fixed, folder, kind):
+    copy = Path(shutil.copy(fixed, folder / "copy.tif"))
+    found = registered(fixed, copy, transform=kind)
+    assert found.verdict.accepted and (found.verdict.probability, found.verdict.ce90_px) == (1.0, 0.0)
+    corners = np.array([[0.0, 0], [SIDE, 0], [0, SIDE], [SIDE, SIDE], [7.3, 11.9]])
+    # What is solved for or interpolated is rounded.
+    np.testing.assert_allclose(found.transform(corners), corners, rtol=0, atol=1e-9 if kind in ("tps", "grid") else 0)
+    assert found.transform.kind == (kind if kind != "auto" else "translation")
+    assert found.inliers.all() and len(found.inliers) > 100
+
+
+def test_two_bands_or_pages_of_one_file_are_not_identical(folder):
+    both = np.stack([optical(seen(LAND, FIXED_AT)), radar(seen(LAND, MOVING_AT))])
+    path = write(folder / "both.tif", both)
+    with open_source(path, ReadOptions(bands=(1,))) as one, open_source(path, ReadOptions(bands=(2,))) as other:
+        assert not same_image(one, other) and same_image(one, one)
+    tifffile.imwrite(folder / "pages.tif", both, photometric="minisblack")
+    pages = [ReadOptions(page=0), ReadOptions(page=1)]
+    with open_source(folder / "pages.tif", pages[0]) as one, open_source(folder / "pages.tif", pages[1]) as other:
+        assert not same_image(one, other)
+
+
+def test_identical_files_that_show_nothing_are_not_trusted(folder):
+    path = write(folder / "blank.tif", np.full((SIDE, SIDE), 7, np.uint8))
+    assert not registered(path, path).verdict.accepted
+
+
+def test_a_copy_that_claims_to_lie_elsewhere_is_no_identity(folder):
+    """Other bytes: what is found is up to the pixels, which say that the claim is wrong."""
+    image = optical(seen(LAND, FIXED_AT))
+    fixed = write(folder / "here.tif", image, **georeferenced(FIXED_AT))
+    moving = write(folder / "there.tif", image, **georeferenced(placed(0, 1, (5, 0))))
+    with open_source(fixed) as one, open_source(moving) as other:
+        assert not same_image(one, other)
 
 
 @pytest.mark.parametrize("angle_deg", [90, 180])

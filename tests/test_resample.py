@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,18 +34,19 @@ def image(function, width=80, height=60, dtype=np.float64):
 
 
 def whole(source, transform, grid, **options):
-    """All blocks put together: pixels (C, H, W), valid (H, W), clipped."""
+    """All blocks put together: pixels (C, H, W), valid (H, W) or, where bands differ, (C, H, W), clipped."""
     blocks = list(resample(source, transform, grid, **options))
     pixels = np.zeros((len(blocks[0].pixels), grid.height, grid.width), blocks[0].pixels.dtype)
-    valid = np.zeros((grid.height, grid.width), bool)
-    seen = np.zeros_like(valid, int)
+    valid = np.zeros(pixels.shape, bool)
+    seen = np.zeros(pixels.shape[1:], int)
     for block in blocks:
-        height, width = block.valid.shape
+        height, width = block.valid.shape[1:]
         place = slice(block.y0, block.y0 + height), slice(block.x0, block.x0 + width)
-        pixels[(slice(None), *place)], valid[place] = block.pixels, block.valid
+        pixels[(slice(None), *place)], valid[(slice(None), *place)] = block.pixels, block.valid
         seen[place] += 1
     assert (seen == 1).all()
-    return pixels, valid, sum(block.clipped for block in blocks)
+    shared = (valid == valid[0]).all()
+    return pixels, valid[0] if shared else valid, sum(block.clipped for block in blocks)
 
 
 def bend(width=80, height=60):
@@ -108,6 +110,21 @@ def test_no_data_never_leaks(kernel):
     values, inside, _ = whole(MemorySource(pixels, valid), TURN, Grid(80, 60), resampling=kernel)
     assert set(np.unique(values[0][inside])) == {100}
     assert (values[0][~inside] == 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": 2, "block_px": 128}, {"max_memory_bytes": 200_000}])
+@pytest.mark.parametrize("shrink", [1.0, 0.45])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_band_of_a_stack_comes_out_as_it_does_alone(kernel, shrink, options):
+    """Its own holes are its own: neither wider nor narrower for those of its neighbours."""
+    rng = np.random.default_rng(3)
+    stack = rng.integers(0, 60000, (3, 300, 400), dtype=np.uint16)
+    masks = np.stack([cv2.blur(rng.random((300, 400)), (25, 25)) > 0.5 - share for share in (0.0, 0.02, 0.04)])
+    transform, grid = similarity(17.0, shrink, (12.0, -7.0)), Grid(330, 300)
+    together, valid, _ = whole(MemorySource(stack, masks), transform, grid, resampling=kernel, **options)
+    for band, mask in enumerate(masks):
+        alone = whole(MemorySource(stack[band], mask), transform, grid, resampling=kernel)
+        assert np.array_equal(together[band], alone[0][0]) and np.array_equal(valid[band], alone[1])
 
 
 def test_values_beyond_the_dtype_are_cut_and_counted():

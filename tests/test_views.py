@@ -11,7 +11,7 @@ from xmatch.errors import InputError
 from xmatch.io import open_source
 from xmatch.raster import Raster, View
 from xmatch.transforms import Linear, similarity
-from xmatch.views import channel, framing, make_view, warped_view
+from xmatch.views import channel, framing, make_view, warped_view, where_seen
 
 IMAGE = optical(seen(ground(3), FIXED_AT))
 HOLE = np.zeros(IMAGE.shape, bool)
@@ -52,6 +52,38 @@ def test_a_spot_in_the_view_leads_back_to_its_place_in_the_file(tmp_path, window
     view = view_of(write(tmp_path / "spot.tif", blob_at(70.3, 41.8)), window, view_px, shape)
     assert np.hypot(*(brightest_px(view) - (70.3, 41.8))) < 0.3
     assert max(view.width, view.height) <= max(view_px, 120)
+
+
+def stack(*holes: slice) -> Raster:
+    """Bands of one scene with holes in other columns each."""
+    masks = np.ones((len(holes), *IMAGE.shape), bool)
+    for mask, hole in zip(masks, holes, strict=True):
+        mask[:, hole] = False
+    pixels = np.stack([IMAGE.astype(np.int16) * (k + 1) for k in range(len(holes))])
+    return Raster(np.where(masks, pixels, -999), masks.any(axis=0), band_valid=masks)
+
+
+def test_bands_with_much_in_common_are_seen_where_all_of_them_are():
+    raster = stack(slice(20, 40), slice(60, 70))
+    assert np.array_equal(where_seen(raster), raster.band_valid.all(axis=0))
+
+
+def test_bands_with_little_in_common_stand_in_for_each_other():
+    """Thirds of three bands are missing: what is left shows the scene, but for the lines where the choice changes."""
+    width = IMAGE.shape[1]
+    third = width // 3
+    raster = stack(slice(0, third), slice(third, 2 * third), slice(2 * third, width))
+    where = where_seen(raster)
+    assert set(np.flatnonzero(~where.all(axis=0))) == {third - 1, third, 2 * third - 1, 2 * third}
+    whole = channel(Raster(IMAGE[None].astype(np.int16), np.ones(IMAGE.shape, bool)))
+    assert np.corrcoef(channel(raster)[where], whole[where])[0, 1] > 0.98
+
+
+def test_one_band_without_data_is_a_colour_where_bands_are_colours():
+    pixels = np.full((3, 20, 30), 200, np.uint8)
+    pixels[1:, :, :25] = 0  # pure red
+    raster = Raster(pixels, np.ones((20, 30), bool), band_valid=pixels > 0)
+    assert where_seen(raster).all() and np.ptp(channel(raster)) > 0
 
 
 def test_a_view_is_never_larger_than_its_window():

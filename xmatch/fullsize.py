@@ -87,7 +87,7 @@ def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray
             note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
             return replace(found, notes=(note,))
         step = fitted.transform if is_square else compose(to_plane, fitted.transform, to_plane.inverse)
-        note = f"sharpened with {int(fitted.inliers.sum())} tie points at 1/{reduction:.3g} of the full resolution"
+        note = f"sharpened by tie points at 1/{reduction:.3g} of the full resolution"
         found = Level(
             compose(found.transform, step),
             ties,

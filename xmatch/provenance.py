@@ -87,7 +87,9 @@ def describe(source: Source) -> dict[str, Any]:
         "crs": None if header.georef is None else crs_name(header.georef.crs_wkt),
         "gsd": None if header.georef is None else _gsd(header.georef),
         "spacing_um": header.spacing_um,
+        "resolution": header.resolution,
         "georef": None if header.georef is None else asdict(header.georef),
+        "georef_ignored": None if header.georef_ignored is None else asdict(header.georef_ignored),
     }
 
 

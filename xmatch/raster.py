@@ -40,11 +40,13 @@ class Grid:
     spacing_um: tuple[float, float] | None = None
     medical: bool = False
     """Taken from a medical image: what lies on it then is written as OME-TIFF, which keeps the spacing."""
+    resolution: tuple[float, float, int] | None = None
+    """(x, y, unit) as TIFF tags it: px per inch (2), per centimetre (3) or per nothing in particular (1)."""
 
     @staticmethod
     def of(header) -> Grid:
         """The grid of an open file, from its `Header`."""
-        return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical)
+        return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical, header.resolution)
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,27 @@ class Raster:
     pixels: np.ndarray
     """(C, H, W) in the file's own dtype (complex SAR stays complex, palettes are expanded to RGB)."""
     valid: np.ndarray
-    """(H, W) bool; False where nodata, alpha 0, masked, NaN or infinite."""
+    """(H, W) bool; False where no band holds data: nodata, alpha 0, masked, NaN or infinite."""
     georef: Georef | None = None
     spacing_um: tuple[float, float] | None = None
     """Pixel size (x, y) in micrometres, for medical images."""
     bands: tuple[str, ...] = ()
     modality: str | None = None
     name: str = ""
+    band_valid: np.ndarray | None = None
+    """(C, H, W) bool where bands have holes of their own; None where `valid` holds for each of them."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or self.valid.shape != self.pixels.shape[1:] or self.valid.dtype != bool:
             found = f"{self.pixels.shape}, {self.valid.shape}"
             raise ValueError(f"want pixels (C, H, W) and valid (H, W) bool; got {found}")
+        if self.band_valid is not None and self.band_valid.shape != self.pixels.shape:
+            raise ValueError(f"want a mask for each band; got {self.band_valid.shape} for {self.pixels.shape}")
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(C, H, W) or, where all bands share one, (1, H, W) bool."""
+        return self.valid[None] if self.band_valid is None else self.band_valid
 
     @property
     def width(self) -> int:
@@ -74,6 +85,11 @@ class Raster:
     @property
     def height(self) -> int:
         return self.pixels.shape[1]
+
+
+def one_mask(masks: np.ndarray) -> np.ndarray:
+    """(C, H, W) bool as (1, H, W) when all bands have their holes in the same places, else as they are."""
+    return masks[:1] if len(masks) == 1 or (masks[1:] == masks[:1]).all() else masks
 
 
 @dataclass(frozen=True)

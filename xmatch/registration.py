@@ -69,6 +69,7 @@ def register(
 
     from xmatch.framing import frame_pair
     from xmatch.fullsize import sharpen
+    from xmatch.identical import identity, same_image
     from xmatch.matchers import load_matcher
     from xmatch.provenance import describe
 
@@ -77,6 +78,20 @@ def register(
     matcher = load_matcher(options.matcher, options.weights, options.device)
     clock.done("read", 0.1)
     start = frame_pair(fixed, moving, options)
+    if same_image(fixed, moving):
+        transform, correspondences, verdict = identity(fixed, options.transform)
+        return Registration(
+            fixed=describe(fixed),
+            moving=describe(moving),
+            transform=transform,
+            correspondences=correspondences,
+            inliers=np.ones(len(correspondences), bool),
+            residual_px=np.zeros(len(correspondences)),
+            verdict=verdict,
+            seconds=clock.seconds(),
+            notes=fixed.header.notes + moving.header.notes,
+            provenance={"options": asdict(options)},
+        )
     attempt = _near_then_wide(matcher, start, options, clock)
     otherwise = getattr(matcher, "otherwise", None)
     # Without evidence there was nothing to match, for anyone.

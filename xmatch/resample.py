@@ -16,15 +16,17 @@ import numpy as np
 from xmatch.backward_map import TILE_PX, BackwardMap
 from xmatch.coords import corners
 from xmatch.errors import UsageError
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import output_dtype
+from xmatch.io.read_sampling import Masks
 from xmatch.io.source import Header, Source
 from xmatch.io.staging import Block
-from xmatch.raster import Georef, Grid
+from xmatch.raster import Georef, Grid, one_mask
 from xmatch.sampling import KERNELS, sample
 from xmatch.transforms import Linear, Transform, compose
 
 RESAMPLINGS = ("auto", *KERNELS)
-"""Choices of `--resampling`. "auto": nearest for palettes, complex and boolean images, cubic for the others."""
+"""Choices of `--resampling`. "auto": nearest for palettes, labels, complex and boolean images, cubic for the others."""
 
 _SMALLEST_BLOCK_PX = 64
 _LARGEST_GROWTH = 16  # of the pixel count under `--grid moving`; only a footprint close to the horizon needs more
@@ -42,7 +44,8 @@ def resample(
 ) -> Iterator[Block]:
     """The moving image on `grid`, as blocks that cover it once, in a fixed order.
 
-    An output pixel is valid where the moving pixel under its centre is; see `xmatch.sampling`. Where one grid pixel
+    An output pixel is valid where the moving pixel under its centre is, in each band by itself where bands have holes
+    of their own; see `xmatch.sampling`. Where one grid pixel
     spans several moving pixels, these are averaged first (nearest excepted).
 
     Args:
@@ -58,7 +61,7 @@ def resample(
         UsageError: values of this kind cannot be averaged, or the resampling is unknown.
         InputError, ResourceError: from reading `moving`.
     """
-    job = _Job(moving, transform, grid, resolve_resampling(resampling, moving.header), threads, max_memory_bytes)
+    job = _Job(moving, transform, grid, resolve_resampling(resampling, moving), threads, max_memory_bytes)
     side = block_px or job.block_side(max_memory_bytes, threads)
     windows = _windows(grid, side)
     if threads <= 1:
@@ -77,18 +80,20 @@ def resample(
             pool.shutdown(cancel_futures=True)
 
 
-def resolve_resampling(resampling: str, header: Header) -> str:
-    """The kernel that `resampling` means for this file.
+def resolve_resampling(resampling: str, moving: Source) -> str:
+    """The kernel that `resampling` means for this file; "auto" looks at its pixels (`xmatch.io.labels`).
 
     Raises:
         UsageError: it is unknown, or would average values that have no mean.
+        InputError, ResourceError: from reading `moving`.
     """
+    header = moving.header
     if resampling not in RESAMPLINGS:
         raise UsageError(f"resampling {resampling!r} is not one of {', '.join(RESAMPLINGS)}", hint="see --resampling")
     labels = {"palette indices": bool(header.palette), "complex values": np.dtype(header.dtype).kind == "c"}
     reason = next((what for what, applies in labels.items() if applies), None)
     if resampling == "auto":
-        return "nearest" if reason or header.dtype == "bool" else "cubic"
+        return "nearest" if reason or header.dtype == "bool" or holds_labels(moving) else "cubic"
     if reason and resampling != "nearest":
         raise UsageError(f"{reason} cannot be averaged", hint="--resampling nearest", path=header.path)
     return resampling
@@ -111,7 +116,9 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
     """
     if isinstance(transform, Linear) and transform.kind != "homography":
         to_fixed = transform.matrix
-        return Grid(moving.width, moving.height, _shifted(fixed.georef, to_fixed), moving.spacing_um), _IDENTITY
+        place = _shifted(fixed.georef, to_fixed)
+        own = Grid(moving.width, moving.height, place, moving.spacing_um, resolution=moving.resolution)
+        return own, _IDENTITY
     ring = corners(moving.width, moving.height)
     edges = np.roll(ring, -1, axis=0) - ring
     outline = transform((ring + np.linspace(0, 1, 33)[:, None, None] * edges).reshape(-1, 2))
@@ -128,7 +135,8 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
         raise UsageError(f"the moved image would cover {times:,.0f} times its own pixels", hint="--grid fixed")
     to_fixed = Linear(np.array([[scale, 0, low[0]], [0, scale, low[1]], [0, 0, 1]]), "similarity")
     spacing = fixed.spacing_um and (fixed.spacing_um[0] * scale, fixed.spacing_um[1] * scale)
-    grid = Grid(int(width), int(height), _shifted(fixed.georef, to_fixed.matrix), spacing)
+    resolution = fixed.resolution and (fixed.resolution[0] / scale, fixed.resolution[1] / scale, fixed.resolution[2])
+    grid = Grid(int(width), int(height), _shifted(fixed.georef, to_fixed.matrix), spacing, resolution=resolution)
     return grid, compose(transform, to_fixed.inverse)
 
 
@@ -150,7 +158,7 @@ class _Job:
 
     def block_side(self, memory: int, threads: int) -> int:
         """Side of the blocks: finished ones, those at work with their source windows, one band's working copy."""
-        bytes_per_px = 6 * self.bands * self.dtype.itemsize + 64
+        bytes_per_px = self.bands * (6 * self.dtype.itemsize + 2) + 64
         fitting = (side for side in (TILE_PX, 256) if (threads + 2) * bytes_per_px * side**2 <= memory / 2)
         return next(fitting, 128)
 
@@ -160,11 +168,12 @@ class _Job:
         if not inside.all():
             xy = np.where(inside, xy, np.nan)
         pixels = np.zeros((self.bands, height, width), self.dtype)
-        valid = np.zeros((height, width), bool)
-        return Block(x0, y0, pixels, valid, self._fill(xy, pixels, valid) if inside.any() else 0)
+        valid = np.zeros(pixels.shape, bool)
+        clipped = self._fill(xy, pixels, valid) if inside.any() else 0
+        return Block(x0, y0, pixels, one_mask(valid), clipped)
 
     def _fill(self, xy: np.ndarray, pixels: np.ndarray, valid: np.ndarray) -> int:
-        """Sample positions into `pixels` and `valid`; the number of clipped values."""
+        """Sample positions into `pixels` and `valid`, both (C, h, w); the number of clipped values."""
         seen = ~np.isnan(xy[0])
         if not seen.any():
             return 0
@@ -174,23 +183,23 @@ class _Job:
         limit = -(-self.size // self.reduction)
         low = np.maximum(0, np.floor(near.min(axis=1)).astype(int) - reach)
         high = np.minimum(limit, np.floor(near.max(axis=1)).astype(int) + reach + 1)
-        height, width = valid.shape
-        needed = int(np.prod(high - low)) * (self.bands * self.dtype.itemsize + 16)
+        height, width = valid.shape[1:]
+        needed = int(np.prod(high - low)) * (self.bands * (self.dtype.itemsize + 1) + 16)
         if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
             first, second = (slice(0, height // 2),), (slice(height // 2, None),)
             if width > height:
                 first, second = (slice(None), slice(0, width // 2)), (slice(None), slice(width // 2, None))
             return sum(
-                self._fill(xy[(slice(None), *half)], pixels[(slice(None), *half)], valid[half])
-                for half in (first, second)
+                self._fill(*(array[(slice(None), *half)] for array in (xy, pixels, valid))) for half in (first, second)
             )
-        window, known = self._read(low, high)
+        window, masks = self._read(low, high)
+        known = masks[0] if len(masks) == 1 else masks
         values, here = sample(window, known, reduced - low[:, None, None], self.kernel)
         valid[...] = here
         return _store(values, pixels)
 
     def _read(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels [low, high) of the moving image reduced by `reduction`, and their validity.
+        """Pixels [low, high) of the moving image reduced by `reduction`, and their masks, (C, h, w) or (1, h, w).
 
         The last reduced pixel of a row or column may stand for fewer pixels of the file; it is read by itself, so
         that all others are averages over exactly `reduction` pixels.
@@ -198,9 +207,9 @@ class _Job:
         if (self.reduction == 1).all():
             with self.reading:
                 raster = self.moving.read(_ints(*low, *(high - low)), native=self.native)
-            return raster.pixels, raster.valid
+            return raster.pixels, raster.masks
         pixels = np.empty((self.bands, high[1] - low[1], high[0] - low[0]), self.dtype)
-        valid = np.empty(pixels.shape[1:], bool)
+        masks = Masks(*pixels.shape[1:])
         whole = self.size // self.reduction
         columns, rows = ([(low[a], min(high[a], whole[a])), (max(low[a], whole[a]), high[a])] for a in (0, 1))
         for left, right in columns:
@@ -211,9 +220,10 @@ class _Job:
                 extent = np.minimum(np.array([right, bottom]) * self.reduction, self.size) - start
                 with self.reading:
                     raster = self.moving.read(_ints(*start, *extent), _ints(right - left, bottom - top))
-                place = ..., slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
-                pixels[place], valid[place] = raster.pixels, raster.valid
-        return pixels, valid
+                place = slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
+                pixels[(slice(None), *place)] = raster.pixels
+                masks.put(*place, raster.masks)
+        return pixels, masks.layers
 
 
 def _store(values: np.ndarray, pixels: np.ndarray) -> int:

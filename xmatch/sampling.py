@@ -23,15 +23,18 @@ def sample(pixels: np.ndarray, valid: np.ndarray, xy: np.ndarray, kernel: str) -
 
     Args:
         pixels: (C, H, W) real, or complex for "nearest".
-        valid: (H, W) bool.
+        valid: (H, W) bool, or (C, H, W) where bands have holes of their own.
         xy: (2, h, w), the x and the y of each position in px, corner-counted; NaN and positions outside are legal
             and invalid.
         kernel: a name in `KERNELS`.
 
     Returns:
         (C, h, w) in the pixels' dtype for "nearest", else in float32, or float64 where float32 would not hold the
-        pixels' values exactly; 0 where invalid. And (h, w) bool.
+        pixels' values exactly; 0 where invalid. And (h, w) bool, or (C, h, w) as `valid` is.
     """
+    if valid.ndim == 3:
+        bands = [sample(band[None], mask, xy, kernel) for band, mask in zip(pixels, valid, strict=True)]
+        return np.concatenate([values for values, _ in bands]), np.stack([inside for _, inside in bands])
     taps = KERNELS[kernel]
     flat_xy = xy.reshape(2, -1)
     dtype = pixels.dtype if taps is None else _working_dtype(pixels.dtype)

@@ -61,6 +61,7 @@ def make_view(source: Source, frame: Framing) -> View:
             hint="--nodata tells which value means no data",
             path=source.header.path,
         )
+    raster = replace(raster, valid=where_seen(raster))
     black = 0.0
     if raster.valid.all() and (frame_of_black := collar(raster.pixels)) is not None:
         raster, black = replace(raster, valid=~frame_of_black), float(frame_of_black.mean())
@@ -72,17 +73,41 @@ def make_view(source: Source, frame: Framing) -> View:
     return View(image, valid, frame.to_pixel, black)
 
 
+def where_seen(raster: Raster) -> np.ndarray:
+    """(H, W) bool, where a matcher looks: all bands hold data or, if these have less than half of their data in common,
+    at least one does. Then the borders between different choices of bands are left out, which content did not draw.
+
+    In 8-bit colour one value without data is a colour (pure red), so that one band suffices there.
+    """
+    masks = raster.masks
+    everywhere = masks.all(axis=0)
+    if _is_colour(raster.pixels) or 2 * np.count_nonzero(everywhere) >= np.count_nonzero(raster.valid):
+        return raster.valid if _is_colour(raster.pixels) else everywhere
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    between = [cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, cross) for mask in masks]
+    return raster.valid & ~np.any(between, axis=0)
+
+
 def channel(raster: Raster) -> np.ndarray:
     """(H, W) float32 in [0, 1]: all bands as one, each stretched between its 1st and 99th percentile; 0 where invalid.
 
-    8-bit colour is weighted as the eye does, complex radar becomes amplitude in decibels.
+    8-bit colour is weighted as the eye does, complex radar becomes amplitude in decibels. Where bands have holes of
+    their own, the others speak for them.
     """
     pixels = raster.pixels
     if np.iscomplexobj(pixels):
         pixels = 20 * np.log10(np.abs(pixels).astype(np.float32) + 1e-6)
-    if pixels.shape[0] == 3 and pixels.dtype == np.uint8:
-        pixels = np.tensordot(LUMA, pixels.astype(np.float32), 1)[None]
-    return np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32)
+    if raster.band_valid is None or _is_colour(pixels):
+        if _is_colour(pixels):
+            pixels = np.tensordot(LUMA, pixels.astype(np.float32), 1)[None]
+        return np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32)
+    masks = raster.band_valid & raster.valid
+    total = np.sum([_stretched(*band) for band in zip(pixels, masks, strict=True) if band[1].any()], axis=0)
+    return (total / np.maximum(np.count_nonzero(masks, axis=0), 1)).astype(np.float32)
+
+
+def _is_colour(pixels: np.ndarray) -> bool:
+    return len(pixels) == 3 and pixels.dtype == np.uint8
 
 
 def _stretched(band: np.ndarray, valid: np.ndarray) -> np.ndarray:

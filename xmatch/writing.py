@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from xmatch.io.atomic import check_target
+from xmatch.io.labels import holds_labels
 from xmatch.io.layout import layout_of
 from xmatch.io.source import Source
+from xmatch.io.staging import Written
 from xmatch.io.write_raster import write_cog, write_ome_tiff
 from xmatch.raster import Grid
 from xmatch.resample import Block, resample, resolve_resampling
@@ -46,14 +48,15 @@ def write_registered(
 
     Returns:
         JSON-ready facts: `format`, `width`, `height`, `bands`, `dtype`, `nodata`, `resampling`, `clipped` (values cut
-        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image).
+        to the dtype's range), `valid_fraction` (share of output pixels that show the moving image in any band), and
+        `notes` (what the user should know).
 
     Raises:
         OutputError: the file cannot be written, or does not read back as written.
         UsageError: the resampling does not suit the values.
         InputError, ResourceError: from reading `moving`.
     """
-    kernel = resolve_resampling(resampling, moving.header)
+    kernel = resolve_resampling(resampling, moving)
     medical = grid.georef is None and (moving.header.medical or grid.medical)
     layout = layout_of(moving.header, grid, averaged=kernel != "nearest")
     check_target(path, overwrite, [moving.header.path], need_bytes=2 * layout.nbytes)
@@ -69,14 +72,37 @@ def write_registered(
         "nodata": None if layout.nodata is None or np.isnan(layout.nodata) else layout.nodata,
         "resampling": kernel,
         "clipped": written.clipped,
+        "notes": (*_notes_on_labels(moving, resampling, kernel), *_notes(written)),
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
+
+
+def _notes_on_labels(moving: Source, resampling: str, kernel: str) -> tuple[str, ...]:
+    if resampling == "auto":
+        is_number = moving.header.palette is None and np.dtype(moving.header.dtype).kind in "iu"
+        told = "its values look like labels and are taken as they are: --resampling cubic would average them"
+        return (told,) if kernel == "nearest" and is_number else ()
+    if kernel == "nearest" or not holds_labels(moving):
+        return ()
+    return (f"its values look like labels, and {kernel} makes new ones of them: --resampling nearest keeps them",)
+
+
+def _notes(written: Written) -> tuple[str, ...]:
+    notes = []
+    if written.clipped:
+        notes.append(f"{written.clipped} pixels were clipped to the data type")
+    if written.unmarked:
+        notes.append(
+            f"{written.unmarked} values are 0 where their band holds no data and another one does: without a nodata "
+            "value one mask speaks for all bands (--moving-nodata declares one)"
+        )
+    return tuple(notes)
 
 
 def _counted(blocks: Iterator[Block], grid: Grid, progress: Callable[[str, float], None] | None) -> Iterator[Block]:
     done, total = 0, grid.width * grid.height
     for block in blocks:
         yield block
-        done += block.valid.size
+        done += block.valid[0].size
         if progress:
             progress("resample", done / total)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from fakes import SHIFT, write_image
 
 from xmatch.transforms import transform_from_dict
@@ -37,6 +38,25 @@ def test_json_on_stdout_is_the_report(cli, pair):
     assert result.out.count("\n") == 1
 
 
+@pytest.mark.parametrize("behaviour", ["trusted", "untrusted"])
+@pytest.mark.parametrize("options", [(), ("--keep-unreliable",)])
+def test_json_lists_every_file_that_was_written(cli, pair, behave, behaviour, options):
+    behave(behaviour)
+    before = set(names())
+    extra = ("--points", "p.csv", "--tfm", "t.tfm", "--vrt", "v.vrt", "--displacement", "d.tif")
+    listed = cli("register", *pair, "--json", *extra, *options).json["files"]
+    assert set(listed) == set(names()) - before and len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_file_that_simpleitk_reads_otherwise_is_found_before_the_work(cli, pair, behave, more):
+    behave("bug")  # which no test of outputs should reach
+    pixels = np.zeros((40, 48), np.uint8)
+    tifffile.imwrite("sar.tif", pixels, extratags=[(274, "H", 1, 3, True)])
+    result = cli("register", *pair, "--tfm", "t.tfm", *more)
+    assert result.code == 5 and "orientation 3" in result.err
+
+
 def test_the_summary_says_the_verdict_first_and_the_motion_in_words(cli, pair):
     lines = cli("register", *pair).err.splitlines()
     assert lines[0].startswith("trusted")
@@ -52,7 +72,7 @@ def test_quiet_says_nothing(cli, pair):
 @pytest.mark.parametrize("behaviour", ["untrusted", "lost"])
 def test_an_untrusted_pair_leaves_its_report_and_no_raster(cli, pair, behave, behaviour):
     behave(behaviour)
-    result = cli("register", *pair, "--json", "--gcps", "gcps.tif")
+    result = cli("register", *pair, "--json", "--displacement", "shifts.tif")
     assert result.code == 4
     assert (result.json["ok"], result.json["output"]) == (False, None)
     assert names() == ["optical.tif", "sar.registered.report.html", "sar.registered.report.json", "sar.tif"]

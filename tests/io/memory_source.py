@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from xmatch.io.source import Header
-from xmatch.raster import Raster
+from xmatch.raster import Raster, one_mask
 
 
 class MemorySource:
-    """A `Source` over arrays; reduced reads average the valid pixels, as files do."""
+    """A `Source` over arrays; reduced reads average the valid pixels, as files do. `valid` may be one mask or one a
+    band."""
 
     def __init__(self, pixels: np.ndarray, valid: np.ndarray | None = None, **header) -> None:
         pixels = np.asarray(pixels)
         self.pixels = pixels if pixels.ndim == 3 else pixels[None]
-        finite = np.isfinite(self.pixels).all(axis=0)
-        self.valid = finite if valid is None else valid & finite
+        finite = np.isfinite(self.pixels)
+        self.masks = finite if valid is None else finite & valid
         bands = tuple(str(i + 1) for i in range(len(self.pixels)))
         facts = {"path": "memory.tif", "format": "GTiff", "bands": bands, "dtype": self.pixels.dtype.name}
         _, height, width = self.pixels.shape
@@ -30,12 +32,19 @@ class MemorySource:
         assert native or not self.header.palette
         self.reads.append((x, y, width, height))
         box = slice(y, y + height), slice(x, x + width)
-        pixels, valid = self.pixels[(slice(None), *box)], self.valid[box]
-        if bands is not None:
-            pixels = pixels[list(bands)]
+        chosen = list(range(len(self.pixels)) if bands is None else bands)
+        pixels, masks = (array[(chosen, *box)] for array in (self.pixels, self.masks))
         if size not in (None, (width, height)):
-            pixels, valid = _averaged(pixels, valid, size)
-        return Raster(pixels.copy(), valid.copy(), self.header.georef, self.header.spacing_um, self.header.bands)
+            pixels, masks = map(np.stack, zip(*map(partial(_averaged, size), pixels, masks), strict=True))
+        shared = len(one_mask(masks)) == 1
+        return Raster(
+            pixels.copy(),
+            masks.any(axis=0),
+            self.header.georef,
+            self.header.spacing_um,
+            self.header.bands,
+            band_valid=None if shared else masks,
+        )
 
     def close(self) -> None: ...
 
@@ -45,9 +54,9 @@ class MemorySource:
     def __exit__(self, *exc) -> None: ...
 
 
-def _averaged(pixels: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.arange(pixels.shape[1]) * size[1] // pixels.shape[1]
-    columns = np.arange(pixels.shape[2]) * size[0] // pixels.shape[2]
+def _averaged(size: tuple[int, int], band: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.arange(band.shape[0]) * size[1] // band.shape[0]
+    columns = np.arange(band.shape[1]) * size[0] // band.shape[1]
 
     def total(plane):
         down = np.zeros((size[1], size[0]))
@@ -55,7 +64,5 @@ def _averaged(pixels: np.ndarray, valid: np.ndarray, size: tuple[int, int]) -> t
         return down
 
     count, weight = total(np.ones(valid.shape)), total(valid)
-    means = np.stack([total(np.where(valid, plane, 0)) / np.maximum(weight, 1) for plane in pixels])
-    if pixels.dtype.kind in "iu":
-        means = np.rint(means)
-    return means.astype(pixels.dtype), weight >= count / 2
+    mean = total(np.where(valid, band, 0)) / np.maximum(weight, 1)
+    return (np.rint(mean) if band.dtype.kind in "iu" else mean).astype(band.dtype), weight >= count / 2

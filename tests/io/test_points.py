@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,18 @@ def test_qgis_sees_ground_coordinates_and_rows_that_run_upwards():
     # dX, dY lead from the point that was set to where the transform puts it, in the layer's own upward y.
     assert np.allclose([[source_x + dx, -(source_y + dy)]], TURN.inverse(fixed_xy[None]), atol=1e-6)
     assert residual == pytest.approx(math.hypot(dx, dy))
+
+
+def test_qgis_sees_a_georeferencing_that_xmatch_ignored():
+    told = registration(UTM)
+    told = replace(told, moving={"georef": None, "georef_ignored": vars(LONLAT)})
+    source = [float(text) for text in POINTS_ENCODERS["points"](told).decode().splitlines()[2].split(",")[2:4]]
+    assert np.allclose(source, (LONLAT.matrix @ [*told.correspondences.moving_xy[0], 1])[:2])
+
+
+def test_map_coordinates_in_pixels_claim_no_crs():
+    by_points = replace(UTM, gcps=((0, 0, 5e5, 4e6),))
+    assert POINTS_ENCODERS["points"](registration(by_points)).startswith(b"mapX")
 
 
 def test_the_older_qgis_dialect_is_read(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 import tifffile
 from made_images import noise, ramp, write_geotiff
+from rasterio.enums import ColorInterp
 
 from xmatch.errors import InputError
 from xmatch.io import ReadOptions, open_source
@@ -144,12 +145,73 @@ def test_black_is_no_data_only_where_all_colours_are(tmp_path):
     assert valid[0].all() and not valid[5].any()
 
 
-def test_a_hole_in_one_band_of_measurements_is_a_hole(tmp_path):
-    pixels = ramp(10, 10, bands=2, dtype="float32")
-    pixels[1, 4, 4] = -9999
-    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nodata=-9999)) as source:
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("uint8", 0), ("int16", -999), ("uint16", 65535), ("float32", -9999.0), ("float64", np.nan), ("complex64", 2)],
+)
+def test_each_band_has_its_own_holes(tmp_path, dtype, nodata):
+    pixels = np.full((3, 10, 10), 7, dtype)
+    holes = np.zeros(pixels.shape, bool)
+    holes[0, 2, 3] = holes[2, 4:6, 4] = holes[:, 9] = True
+    pixels[holes] = nodata
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nodata=nodata)) as source:
+        raster, second, last = source.read(), source.read(bands=[1]), source.read((4, 4, 4, 4), bands=[2, 0])
+    assert np.array_equal(raster.band_valid, ~holes)
+    assert np.array_equal(raster.valid, ~holes.all(axis=0))
+    assert second.band_valid is None and np.array_equal(second.valid, ~holes[1])
+    assert np.array_equal(last.band_valid, ~holes[[2, 0], 4:8, 4:8])
+
+
+def test_bands_may_declare_different_nodata_values(tmp_path):
+    pixels = np.full((2, 10, 10), 7, np.int16)
+    pixels[0, 0], pixels[1, 1] = -1, -2
+    for band, value in enumerate((-1, -2)):
+        write_geotiff(tmp_path / f"{band}.tif", pixels[[band]], nodata=value)
+    bands = "".join(
+        f'<VRTRasterBand dataType="Int16" band="{band + 1}"><NoDataValue>{value}</NoDataValue><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{band}.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+        for band, value in enumerate((-1, -2))
+    )
+    path = tmp_path / "a.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="10" rasterYSize="10">{bands}</VRTDataset>')
+    with open_source(path, ReadOptions(allow_remote=True)) as source:
+        assert np.array_equal(source.read().band_valid, np.stack([pixels[0] != -1, pixels[1] != -2]))
+        assert source.header.nodata == -1
+        assert any("different nodata values (-1, -2)" in note for note in source.header.notes)
+    with open_source(path, ReadOptions(allow_remote=True, bands=(2,))) as source:
+        assert source.header.nodata == -2 and np.array_equal(source.read().valid, pixels[1] != -2)
+
+
+def test_masks_of_single_bands_are_kept_apart(tmp_path):
+    mask = np.full((2, 10, 10), 255, np.uint8)
+    mask[0, 0], mask[1, :, 1] = 0, 0
+    path = write_geotiff(tmp_path / "a.tif", noise(10, 10, bands=2, dtype="uint8"))
+    write_geotiff(tmp_path / "a.msk.tif", mask, crs=None, transform=None)
+    with rasterio.open(tmp_path / "a.msk.tif", "r+") as file:
+        file.update_tags(INTERNAL_MASK_FLAGS_1="0", INTERNAL_MASK_FLAGS_2="0")
+    (tmp_path / "a.msk.tif").rename(tmp_path / "a.tif.msk")
+    with open_source(path) as source:
+        assert np.array_equal(source.read().band_valid, mask > 0)
+
+
+def test_transparency_holds_for_every_band_beside_holes_of_their_own(tmp_path):
+    pixels = np.full((3, 10, 10), 255, np.uint8)
+    pixels[0, 0], pixels[1, 1], pixels[2, 2] = 0, 0, 0
+    path = write_geotiff(tmp_path / "a.tif", pixels, nodata=0, photometric="minisblack")
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+    with open_source(path) as source:
+        assert np.array_equal(source.read().band_valid, (pixels[:2] > 0) & (pixels[2] > 0))
+
+
+@pytest.mark.parametrize(("dtype", "text"), [("int64", -(2**63)), ("uint64", 2**64 - 1), ("int64", 2**53 + 1)])
+def test_a_nodata_value_of_64_bits_is_compared_exactly(tmp_path, dtype, text):
+    pixels = np.full((10, 10), text, dtype)
+    pixels[3:] = np.array(text, dtype) + np.array(1, dtype) if text < 0 else np.array(text - 1, dtype)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(42113, "s", 0, str(text), True)])
+    with open_source(tmp_path / "a.tif") as source:
         valid = source.read().valid
-    assert not valid[4, 4] and valid.sum() == 99
+    assert valid[3:].all() and not valid[:3].any()
 
 
 def test_nodata_that_cannot_occur_masks_nothing_and_is_told(tmp_path):

@@ -81,6 +81,14 @@ def test_only_valid_pixels_are_averaged_and_half_of_them_suffice(tmp_path):
     assert small.pixels[0].tolist() == [[100] * 4] * 2
 
 
+def test_each_band_is_averaged_over_its_own_valid_pixels(tmp_path):
+    pixels = np.array([[[-1, 4, 8, 8], [6, 8, 8, 8]], [[3, 5, -1, -1], [5, 7, 9, -1]]], np.int16)
+    with open_source(write_geotiff(tmp_path / "a.tif", pixels, nodata=-1)) as source:
+        raster = source.read(size=(2, 1))
+    assert raster.pixels[:, 0].tolist() == [[6, 8], [5, 9]]
+    assert raster.band_valid[:, 0].tolist() == [[True, True], [True, False]]
+
+
 def test_nan_islands_do_not_spread_when_reduced(tmp_path):
     pixels = np.ones((1, 40, 40), np.float32)
     pixels[0, 10:13, 10:13] = np.nan

@@ -16,6 +16,7 @@ from memory_source import MemorySource
 from xmatch.correspondences import Correspondences
 from xmatch.errors import OutputError
 from xmatch.io import atomic
+from xmatch.io.itk_space import PhysicalSpace
 from xmatch.io.points import write_points
 from xmatch.io.transform_files import TRANSFORM_WRITERS
 from xmatch.raster import Grid
@@ -54,6 +55,7 @@ def test_a_fault_at_any_step_keeps_the_old_output(tmp_path, monkeypatch, kind, e
     target = tmp_path / ("out.tfm" if kind == "tfm" else "out.tif")
     reached = []
     monkeypatch.setattr(atomic, "step", reached.append)
+    monkeypatch.setattr("xmatch.io.itk_files.space_of", lambda header: PhysicalSpace())
     WRITERS[kind](target)
     steps = len(reached)
     assert {"verify", "fsync", "rename"} <= set(reached) and ("block" in reached) == (

@@ -67,6 +67,33 @@ def test_without_a_nodata_value_an_internal_mask_says_what_is_valid(tmp_path):
     assert os.listdir(tmp_path) == ["out.tif"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("int16", -999.0), ("uint8", 255.0), ("float32", None), ("complex64", None), ("complex64", 0.0)],
+)
+def test_a_hole_of_one_band_is_that_bands_nodata_and_no_others(tmp_path, dtype, nodata):
+    masks = np.ones((2, 60, 80), bool)
+    masks[0, 10:30, 20:50] = masks[1, 40:, :30] = False
+    moving = MemorySource(scene(bands=2, dtype=dtype), masks, nodata=nodata)
+    facts = write_registered(tmp_path / "out.tif", moving, translation(5, -3), Grid(80, 60, UTM), resampling="nearest")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        found, pixels = file.read_masks() > 0, file.read()
+    assert np.array_equal(found[:, :57, 5:], masks[:, 3:, :75])
+    assert not found[:, 57:].any() and not found[:, :, :5].any()
+    assert np.array_equal(pixels[found], np.roll(moving.pixels, (-3, 5), (1, 2))[found])
+    assert facts["notes"] == ()
+
+
+def test_a_hole_of_one_band_without_any_nodata_value_is_counted(tmp_path):
+    masks = np.ones((2, 60, 80), bool)
+    masks[0, 10:30, 20:50] = False
+    moving = MemorySource(scene(bands=2), masks)
+    facts = write_registered(tmp_path / "out.tif", moving, translation(0, 0), Grid(80, 60, UTM))
+    assert [note.split()[0] for note in facts["notes"]] == [str(20 * 30)]
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert (file.dataset_mask() > 0).all() and (file.read(1)[~masks[0]] == 0).all()
+
+
 def test_a_nodata_value_beyond_the_dtype_becomes_a_mask(tmp_path):
     write_registered(tmp_path / "out.tif", MemorySource(scene(), nodata=-9999.0), TURN, Grid(80, 60, UTM))
     with rasterio.open(tmp_path / "out.tif") as file:

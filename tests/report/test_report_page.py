@@ -69,6 +69,15 @@ def rejected() -> str:
     return rendered(registration(accepted=False, verdict=verdict))
 
 
+def test_a_page_has_one_count_of_inliers():
+    """The verdict's evidence counts those of its first look, which may be others than the final map's."""
+    verdict = replace(registration().verdict, evidence={"inliers": 17.0, "inlier_share": 0.4, "coverage": 0.5})
+    text = " ".join(Page(rendered(registration(verdict=verdict))).words)
+    counts = set(re.findall(r"of (\d+) inliers|Inliers\s+(\d+)", text))
+    assert {number for found in counts for number in found if number} == {"45"}
+    assert not re.search(r"\b17\b", text)
+
+
 def test_the_page_asks_nothing_of_the_world(accepted):
     page = Page(accepted)
     assert page.references
@@ -131,7 +140,7 @@ def test_a_rejected_result_names_what_was_missing_and_what_to_try(rejected):
     text = Page(rejected).text
     assert text.index("Not trusted") < text.index("What was missing") < text.index("What to try")
     missing = text[text.index("What was missing") : text.index("What to try")]
-    assert "Coverage: 2 %" in missing and "Inlier share" not in missing
+    assert "Coverage: 2 %" in missing and "Agreeing share" not in missing
     assert "No registered raster was written" in text
     assert "Expected error" not in text and "Trusted:" not in text
 

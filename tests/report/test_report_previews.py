@@ -50,9 +50,9 @@ def test_a_shift_by_whole_pixels_is_exact_to_the_pixel():
 
 def test_no_data_stays_no_data_after_the_warp():
     fixed, moving = sources(translation(0.0, 0.0))
-    moving.valid[:, 30:] = False
+    moving.masks[..., 30:] = False
     previews = make_previews(fixed, moving, registration(translation(0.0, 0.0)))
-    assert np.array_equal(previews.warped_valid, moving.valid)
+    assert np.array_equal(previews.warped_valid, moving.masks[0])
     assert previews.overlap == pytest.approx(30 / WIDTH)
 
 

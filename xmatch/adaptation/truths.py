@@ -33,7 +33,7 @@ def truth_from_file(path: Path, fixed: Header, moving: Header) -> Transform:
         InputError: the file cannot be read, or its points do not make a map.
     """
     if path.suffix.lower() in (".json", ".tfm"):
-        return read_transform(path, (fixed.width, fixed.height))
+        return read_transform(path, fixed, moving)
     points = read_tie_points(
         path, (fixed.width, fixed.height), (moving.width, moving.height), fixed.georef, moving.georef
     )

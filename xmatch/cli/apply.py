@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "xmatch.apply/1"
 
-_ASPECT_TOLERANCE = 0.01
-"""Largest relative difference of the side ratios of two images taken to show the same footprint."""
-
 
 @grouped
 def apply_command(
@@ -39,6 +37,12 @@ def apply_command(
     fixed: Annotated[
         str | None, typer.Option("--fixed", help="Image whose grid the result takes; default that of the report.")
     ] = None,
+    assume_same_footprint: Annotated[
+        bool,
+        typer.Option(
+            "--assume-same-footprint", help="OTHER shows what MOVING showed, whatever its georeferencing says."
+        ),
+    ] = False,
     resampling: ResamplingOption = "auto",
     keep_unreliable: Annotated[
         bool, typer.Option("--keep-unreliable", help="Apply an untrusted registration too, to *.unreliable.tif.")
@@ -49,7 +53,8 @@ def apply_command(
 
     xmatch apply sar.registered.report.json sar_vh.tif    writes sar_vh.registered.tif
 
-    OTHER may have another pixel size than MOVING had, as long as it shows the same footprint.
+    Where MOVING had a CRS, the one of OTHER says where it lies, on whatever grid. Where neither has one, OTHER shows
+    the same footprint, and may have another pixel size.
     """
     if output is not None and len(others) > 1:
         raise UsageError("--output names one file, and several are given", hint="leave it out, or run once for each")
@@ -67,21 +72,39 @@ def apply_command(
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
 
+    from xmatch.footprint import described, moving_onto_fixed, onto_grid_of
     from xmatch.io import open_source
     from xmatch.io.atomic import atomic_writes, check_target
+    from xmatch.io.transform_files import read_transform
     from xmatch.writing import write_registered
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
-    transform = _transform_of(document, registration)
-    grid = _grid_of(fixed, document, registration)
+    grid, other_fixed = _grid_of(fixed, document, registration)
+    if document is not None:
+        transform = _transform_of(document, registration)
+        # What was said of MOVING's place holds for images like it.
+        options = (document.get("provenance") or {}).get("options") or {}
+        reading = replace(
+            reading,
+            ignore_georef=reading.ignore_georef or bool(options.get("ignore_georef")),
+            moving_assume_crs=reading.moving_assume_crs or options.get("moving_assume_crs"),
+        )
+        if other_fixed is not None:
+            transform = onto_grid_of(transform, described(document["fixed"]), other_fixed)
+    notes = []
     with atomic_writes(targets, overwrite) as temporary, progress_bar(talk) as progress:
         for other, path in zip(others, targets, strict=True):
             with open_source(other, reading.of_moving()) as source:
-                write_registered(
+                if document is None:
+                    placed = read_transform(registration, other_fixed, source.header)
+                else:
+                    moving = described(document["moving"])
+                    placed = moving_onto_fixed(transform, moving, source.header, assume_same_footprint)
+                facts = write_registered(
                     temporary[path],
                     source,
-                    onto_footprint(transform, document and document["moving"], source.header),
+                    placed,
                     grid,
                     resampling=resampling,
                     overwrite=True,
@@ -89,62 +112,35 @@ def apply_command(
                     max_memory_bytes=reading.max_memory_bytes,
                     progress=progress,
                 )
-    say(talk, [f"wrote {path}" for path in targets])
+                if not facts["valid_fraction"]:
+                    raise InputError("nothing of it that holds data falls on the fixed image's grid", path=other)
+                notes += [f"{other}: {note}" for note in (*source.header.notes, *facts["notes"])]
+    say(talk, [*(f"note: {note}" for note in notes), *(f"wrote {path}" for path in targets)])
     if talk.json:
-        emit({"schema": SCHEMA, "ok": trusted, "outputs": [str(path) for path in targets]})
+        emit({"schema": SCHEMA, "ok": trusted, "outputs": [str(path) for path in targets], "notes": notes})
     raise typer.Exit(ExitCode.OK if trusted else ExitCode.UNTRUSTED)
 
 
-def onto_footprint(transform: Transform, moving: dict[str, Any] | None, other: Header) -> Transform:
-    """`transform`, found for the image that `moving` describes, for another image of the same place.
-
-    Two affine georeferences in one CRS say exactly how their pixels relate; otherwise the whole images do.
-
-    Raises:
-        InputError: the images cannot show the same footprint.
-    """
-    import numpy as np
-
-    from xmatch.raster import Georef
-    from xmatch.transforms import Linear, compose, rescaled
-
-    if moving is None:
-        return transform
-    was = moving.get("georef") and Georef(**moving["georef"])
-    if was and other.georef and was.crs_wkt == other.georef.crs_wkt and not was.gcps and not other.georef.gcps:
-        other_to_moving = np.linalg.solve(was.matrix, other.georef.matrix)
-        if np.allclose(other_to_moving, np.eye(3), atol=1e-6):
-            return transform
-        return compose(Linear(other_to_moving, "affine"), transform)
-    ratios = moving["width"] / other.width, moving["height"] / other.height
-    if abs(ratios[0] / ratios[1] - 1) > _ASPECT_TOLERANCE:
-        sizes = f"{other.width} x {other.height} px against {moving['width']} x {moving['height']} px"
-        raise InputError(f"not the footprint of the image that was registered: {sizes}", path=other.path)
-    return rescaled(transform, (moving["width"], moving["height"]), (other.width, other.height))
-
-
-def _transform_of(document: dict[str, Any] | None, path: str) -> Transform:
+def _transform_of(document: dict[str, Any], path: str) -> Transform:
     from xmatch.transforms import transform_from_dict
 
-    if document is None:
-        from xmatch.io.transform_files import read_transform
-
-        return read_transform(path)
     try:
         return transform_from_dict(document["transform"])
     except ValueError as error:
         raise InputError(str(error), path=path) from None
 
 
-def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> Grid:
+def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> tuple[Grid, Header | None]:
+    """The grid of the result and, where it is not the one of the registration, whose it is."""
     from xmatch.io import open_source
     from xmatch.raster import Georef, Grid
 
     if fixed is not None:
         with open_source(fixed) as source:
-            return Grid.of(source.header)
+            return Grid.of(source.header), source.header
     if document is None:
         raise UsageError(f"{registration} does not say on which grid the result lies", hint="--fixed IMAGE")
     facts = document["fixed"]
     georef = facts.get("georef") and Georef(**facts["georef"])
-    return Grid(facts["width"], facts["height"], georef, facts.get("spacing_um"), bool(facts.get("medical")))
+    size, resolution = (facts["width"], facts["height"]), facts.get("resolution")
+    return Grid(*size, georef, facts.get("spacing_um"), bool(facts.get("medical")), resolution), None

@@ -27,13 +27,22 @@ def points_format(path: str | Path) -> PointsFormat:
     return suffix
 
 
-def write_extra(kind: str, path: Path, final: Path, registration: Registration, fixed: Source, moving: Source) -> None:
-    """One of `EXTRA_OUTPUTS`, at the temporary `path` of `final`, whose suffix says the format of points."""
+def write_extra(
+    kind: str,
+    path: Path,
+    final: Path,
+    registration: Registration,
+    fixed: Source,
+    moving: Source,
+    resampling: str = "auto",
+) -> tuple[str, ...]:
+    """One of `EXTRA_OUTPUTS`, at the temporary `path` of `final`, whose suffix says the format of points; and notes."""
     if kind == "points":
         from xmatch.io.points import write_points
 
         write_points(path, points_format(final), registration, overwrite=True)
-        return
+        return ()
     from xmatch.io.transform_files import TRANSFORM_WRITERS
 
-    TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving, overwrite=True)
+    more = {"resampling": resampling} if kind == "vrt" else {}
+    return TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving, overwrite=True, **more)

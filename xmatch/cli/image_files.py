@@ -95,7 +95,7 @@ def read_part(part: Path | FilePart, longest_px: int = 512) -> np.ndarray:
         raster = _read(path, part.window if isinstance(part, FilePart) else None, longest_px)
     except ResourceError as error:
         raise InputError(error.message, hint=error.hint, path=path) from None
-    y0, x0, y1, x1 = largest_valid(raster.valid)
+    y0, x0, y1, x1 = largest_valid(raster.masks.all(axis=0))
     return files.prepared(_picture(raster)[y0:y1, x0:x1], path, longest_px)
 
 

@@ -49,6 +49,7 @@ def match_command(
     from xmatch.io import open_source
     from xmatch.io.points import POINTS_ENCODERS, write_points
     from xmatch.registration import register
+    from xmatch.report.correction import correction, in_words
 
     with (
         open_source(fixed, reading.of_fixed()) as fixed_source,
@@ -62,7 +63,9 @@ def match_command(
             emit_bytes(POINTS_ENCODERS[kind](registration))
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
-    say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *registration.notes])
+    told = correction(registration)
+    told_lines = [f"correction: {in_words(told)}"] if told else []
+    say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *told_lines, *registration.notes])
     say(talk, [f"wrote {output}"] if output else [])
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
 

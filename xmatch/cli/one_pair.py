@@ -67,6 +67,7 @@ def register_pair(
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
+        targets.check_files(fixed_source, moving_source)
         registration = register(fixed_source, moving_source, options, progress)
         provenance = {**registration.provenance, **record(options=settings.as_options())}
         registration = dataclasses.replace(registration, provenance=provenance)
@@ -94,9 +95,11 @@ def write_all(
         if raster:
             registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
         for kind, path in targets.extra.items() if keep else ():
-            write_extra(kind, temporary[final[path]], final[path], registration, fixed, moving)
+            place, resampling = temporary[final[path]], settings.writing.resampling
+            notes = write_extra(kind, place, final[path], registration, fixed, moving, resampling)
+            registration = dataclasses.replace(registration, notes=registration.notes + notes)
         previews = make_previews(fixed, moving, registration) if targets.html else None
-        document = registration_document(registration, output=raster, previews=previews)
+        document = registration_document(registration, output=raster, previews=previews, files=paths)
         if targets.html and targets.json:
             write_reports(document, previews, temporary[targets.json], temporary[targets.html], overwrite=True)
     return Outcome(document, tuple(paths))
@@ -155,5 +158,4 @@ def _write_raster(
         max_memory_bytes=settings.reading.max_memory_bytes,
         progress=progress,
     )
-    notes = (f"{facts['clipped']} pixels were clipped to the data type",) if facts.get("clipped") else ()
-    return dataclasses.replace(registration, notes=registration.notes + notes)
+    return dataclasses.replace(registration, notes=registration.notes + facts["notes"])

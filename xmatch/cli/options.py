@@ -36,7 +36,10 @@ def _option(panel: str, *names: str, help: str, **more: object):
 Output = Annotated[str | None, typer.Option("-o", "--output", help="Where the result goes.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 ResamplingOption = Annotated[
-    Resampling, typer.Option("--resampling", help="Interpolation; auto is nearest for palettes and labels, else cubic.")
+    Resampling,
+    typer.Option(
+        "--resampling", help="Interpolation; auto: nearest for palettes and what looks like labels, else cubic."
+    ),
 ]
 GridOption = Annotated[
     GridChoice,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmatch.cli.extra_outputs import points_format
 from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
 from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.io.source import Source
 
 _RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 _WRITING, _EXTRA = "Writing", "Further outputs"
@@ -43,10 +46,10 @@ class Writing:
         typer.Option("--report", help="The HTML report; a JSON of the same name beside it.", metavar="PATH"),
     ] = None
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False
-    gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points.")] = None
+    gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points, for gdalwarp -tps.")] = None
     points: Annotated[str | None, _path_option("--points", "Points: .csv, .json, .npz or QGIS .points.")] = None
-    vrt: Annotated[str | None, _path_option("--vrt", "VRT that warps MOVING on the fly.")] = None
-    tfm: Annotated[str | None, _path_option("--tfm", "ITK transform.")] = None
+    vrt: Annotated[str | None, _path_option("--vrt", "VRT that warps MOVING onto FIXED's grid on the fly.")] = None
+    tfm: Annotated[str | None, _path_option("--tfm", "ITK transform, in the mm or px of SimpleITK's reading.")] = None
     displacement: Annotated[str | None, _path_option("--displacement", "Displacement grid, GeoTIFF.")] = None
 
 
@@ -100,6 +103,14 @@ class Targets:
 
         for path in {*self.paths(True), *self.paths(False, writing.keep_unreliable)}:
             check_target(path, writing.overwrite, list(inputs))
+
+    def check_files(self, fixed: Source, moving: Source) -> None:
+        """Raise OutputError, before any work, when a further output cannot be made of these two files."""
+        from xmatch.io.transform_files import TRANSFORM_CHECKS
+
+        for kind, path in self.extra.items():
+            if kind in TRANSFORM_CHECKS:
+                TRANSFORM_CHECKS[kind](path, fixed, moving)
 
     @property
     def done(self) -> Path:

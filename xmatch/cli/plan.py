@@ -28,6 +28,7 @@ def plan(fixed: str, moving: str, targets: Targets, settings: Settings) -> dict[
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
+        targets.check_files(fixed_source, moving_source)
         header = moving_source.header
         # On moving's own sampling the size is only known with the transform; that of moving is the best guess.
         grid = Grid.of(fixed_source.header if settings.writing.grid == "fixed" else header)

@@ -11,6 +11,10 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
     verdict, counts = document["verdict"], document["correspondences"]
     word = "trusted" if verdict["accepted"] else "NOT TRUSTED"
     lines = [f"{word} (probability {verdict['probability']:.2f}): {verdict['reason']}"]
+    if document.get("correction"):
+        from xmatch.report.correction import in_words
+
+        lines.append(f"correction: {in_words(document['correction'])}")
     if verdict["ce90_px"] is not None:
         ground = "" if verdict["ce90_ground"] is None else f" = {verdict['ce90_ground']:.3g} {verdict['ground_unit']}"
         lines.append(f"expected error: {verdict['ce90_px']:.2f} px{ground} (90 % of positions are nearer)")
@@ -19,7 +23,9 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
     lines.append(f"{counts['inliers']} of {counts['count']} correspondences agree")
     lines += [f"note: {note}" for note in document["notes"]]
     if verbose:
-        lines += [f"{name}: {value:.4g}" for name, value in verdict["evidence"].items() if value is not None]
+        # Inliers have been counted above, those of the final map; the verdict's are those of a first look.
+        evidence = {name: value for name, value in verdict["evidence"].items() if name != "inliers"}
+        lines += [f"{name}: {value:.4g}" for name, value in evidence.items() if value is not None]
         lines += [f"{stage}: {seconds:.2f} s" for stage, seconds in document["seconds"].items()]
     return lines + [f"wrote {path}" for path in written]
 

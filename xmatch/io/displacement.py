@@ -13,7 +13,7 @@ from xmatch.errors import InputError
 from xmatch.io.layout import Layout
 from xmatch.io.source import Source
 from xmatch.io.staging import Block
-from xmatch.io.transform_lattice import backward_lattice
+from xmatch.io.transform_lattice import TOLERANCE_PX, backward_lattice
 from xmatch.io.write_raster import write_cog
 from xmatch.raster import Grid
 from xmatch.transforms import DisplacementGrid, Transform
@@ -29,18 +29,24 @@ _MOST_NODES = 1024
 
 def write_displacement(
     path: str | os.PathLike, transform: Transform, fixed: Source, moving: Source, *, overwrite: bool = False
-) -> None:
+) -> tuple[str, ...]:
     """Two float32 bands, dx and dy: the pixel of fixed at (x, y) shows what moving has at (x + dx, y + dy).
 
     NaN where the map is not defined. The fixed image's georeferencing is kept; displacements stay in px.
+
+    Returns:
+        What the user should know of it: how far a bent map may be from what was written.
 
     Raises:
         OutputError: see `atomic_write`.
     """
     grid = Grid.of(fixed.header)
-    backward = transform.inverse if transform.matrix is not None else backward_lattice(transform, grid)[0]
+    backward, error_px = transform.inverse, 0.0
+    if transform.matrix is None:
+        backward, error_px = backward_lattice(transform, grid)
     layout = Layout(grid, np.dtype(np.float32), ("dx", "dy"), nodata=float("nan"), tags=TAGS)
     write_cog(path, layout, _blocks(grid, backward), overwrite=overwrite)
+    return (f"--displacement follows the map within {error_px:.2g} px",) if error_px > TOLERANCE_PX else ()
 
 
 def read_displacement(path: str | os.PathLike) -> Transform:
@@ -73,7 +79,7 @@ def _blocks(grid: Grid, backward: Transform) -> Iterator[Block]:
         for x in range(0, grid.width, _BLOCK_PX):
             centres = pixel_centres(min(_BLOCK_PX, grid.width - x), min(_BLOCK_PX, grid.height - y), x, y)
             shift = np.moveaxis(backward(centres) - centres, -1, 0).astype(np.float32)
-            yield Block(x, y, shift, np.isfinite(shift).all(axis=0))
+            yield Block(x, y, shift, np.isfinite(shift).all(axis=0, keepdims=True))
 
 
 def _row(file: Any, y: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,13 @@ from xmatch.io.read_georef import read_georef
 from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
+from xmatch.io.read_resolution import stated_resolution
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_spacing import is_medical, tagged_spacing
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import BLACK_AND_WHITE, Palette, expand, holds_data, nodata_notes, palette_table
-from xmatch.io.source import Header
+from xmatch.io.read_values import holds_data, nodata_notes, orientation_notes
+from xmatch.io.source import BandDetails, Header, Resolution
 
 _CACHE_BYTES = 128 * 2**20
 _SEQUENTIAL = {"PNG", "JPEG"}
@@ -59,6 +61,8 @@ def open_raster(
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
             header = _header(dataset, path, layout, directory, georef, (*layout.notes, *notes))
+            if options.ignore_georef:
+                header = replace(header, georef_ignored=_ignored_georef(dataset, path, options))
             if fingerprint:
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
@@ -89,8 +93,10 @@ class _Layout:
     names: tuple[str, ...]
     colours: tuple[str, ...]
     dtype: np.dtype
-    palette: Palette | None
-    nodata: float | None
+    palette: Indexed | None
+    nodata: tuple[float | None, ...]
+    """Value of pixels without data, of each band."""
+    orientation: int
     notes: tuple[str, ...]
 
     @classmethod
@@ -114,25 +120,34 @@ class _Layout:
             alpha = None
 
         dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
-        palette = None
-        if bands == (1,) and colours[0] == ColorInterp.palette:
-            palette = palette_table(dataset.colormap(1))
-        if dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1" and bands == (1,):
-            palette = palette or BLACK_AND_WHITE
-            notes.append("1-bit image: 0 and 1 taken as black and white")
+        palette = _palette(dataset, structure, dtype) if bands == (1,) else None
+        index_dtype = dtype
+        if structure.get("MINISWHITE") == "YES" and not palette:
+            notes.append(WHITE_FIRST_NOTE)
         if palette:
-            names: tuple[str, ...] = ("red", "green", "blue")
-            shown = names
-            dtype = np.dtype(np.uint8)
+            notes += palette.notes
+            names = palette.bands
+            shown = names if len(names) == 3 else ("gray",)
+            dtype = palette.dtype
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
             shown = tuple(colours[b - 1].name for b in bands)
-        nodata = dataset.nodatavals[bands[0] - 1] if options.nodata is None else options.nodata
-        notes += nodata_notes(nodata, np.dtype(np.uint8) if palette else dtype)
-        orientation = dataset.tags().get("EXIF_Orientation", "1")
-        if orientation not in ("", "1"):
-            notes.append(f"EXIF orientation {orientation} is not applied; pixels are as stored")
-        return cls(bands, alpha, names, shown, dtype, palette, nodata, tuple(notes))
+        declared = (dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in bands)
+        nodata = tuple(declared)
+        notes += nodata_notes(nodata, index_dtype)
+        orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
+        notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes))
+
+
+def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: np.dtype) -> Indexed | None:
+    """What the values of a single band are numbers of, if they are."""
+    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") or 8 * dtype.itemsize)
+    if structure.get("MINISWHITE") == "YES" and dtype.kind == "u" and bits <= 16:
+        return white_first(bits)
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        return indexed(dataset.colormap(1), dtype)
+    return black_and_white() if bits == 1 else None
 
 
 class RasterLevel:
@@ -162,15 +177,15 @@ class RasterLevel:
             self._dataset = self._opener()
         with _gdal(self._options), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
-            masks = [self._dataset.read_masks(b, window=window) for b in self._masked(indexes)]
+            masks = self._masks(indexes, window)
             if layout.alpha:
                 masks.append(self._dataset.read(layout.alpha, window=window))
-        valid = holds_data(pixels, layout.nodata)
+        valid = holds_data(pixels, self._compared(bands))
         for mask in masks:
-            valid &= mask != 0
-        if layout.palette and not native:
-            pixels, opaque = expand(pixels[0], layout.palette)
-            return pixels[list(bands)], valid & opaque
+            valid = valid & (mask != 0)
+        if layout.palette:
+            valid = valid & layout.palette.opaque(pixels[0])
+            pixels = pixels if native else layout.palette.shown(pixels[0], bands)
         return pixels, valid
 
     @contextmanager
@@ -183,13 +198,30 @@ class RasterLevel:
                 self._dataset.close()
             raise
 
-    def _masked(self, indexes: list[int]) -> list[int]:
-        """Bands whose mask says more than nodata and alpha do: an internal mask or a .msk file."""
-        own = [
-            b for b in indexes if not {MaskFlags.all_valid, MaskFlags.nodata, MaskFlags.alpha} & set(self._flags[b - 1])
-        ]
-        shared = own and MaskFlags.per_dataset in self._flags[own[0] - 1]
-        return own[:1] if shared else own
+    @property
+    def _gdal_compares(self) -> bool:
+        """A nodata value of 64 bits, which rasterio rounds to a float."""
+        return self._layout.dtype.name in ("int64", "uint64") and self._options.nodata is None
+
+    def _compared(self, bands: Sequence[int]) -> list[float | None]:
+        """The nodata value that pixels of each band are to be compared with."""
+        nodata = self._layout.nodata
+        return [None if self._gdal_compares else nodata[b] for b in ([0] if self._layout.palette else bands)]
+
+    def _masks(self, indexes: list[int], window: Window) -> list[np.ndarray]:
+        """GDAL's masks (C or 1, h, w), 0 where invalid, when they say more than nodata and alpha do: an internal mask
+        or a .msk file."""
+        told = {MaskFlags.all_valid, MaskFlags.alpha} | (set() if self._gdal_compares else {MaskFlags.nodata})
+        silent = [bool(told & set(self._flags[b - 1])) for b in indexes]
+        if all(silent):
+            return []
+        if MaskFlags.per_dataset in self._flags[indexes[0] - 1]:
+            return [self._dataset.read_masks(indexes[:1], window=window)]
+        masks = np.full((len(indexes), int(window.height), int(window.width)), 255, np.uint8)
+        for mask, band, skipped in zip(masks, indexes, silent, strict=True):
+            if not skipped:
+                mask[:] = self._dataset.read_masks(band, window=window)
+        return [masks]
 
 
 def _header(
@@ -213,13 +245,44 @@ def _header(
         dtype=layout.dtype.name,
         georef=georef,
         spacing_um=spacing,
-        nodata=layout.nodata,
-        palette=layout.palette,
+        nodata=next((value for value in layout.nodata if value is not None), None),
+        palette=layout.palette and layout.palette.palette,
+        index_dtype=layout.palette.index_dtype.name if layout.palette else "uint8",
         colours=layout.colours,
         medical=is_medical(spacing),
+        details=_details(dataset, layout.bands),
+        resolution=_resolution(dataset, path, directory),
+        orientation=layout.orientation,
         tags=dict(dataset.tags()),
         notes=notes,
     )
+
+
+def _details(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[BandDetails, ...]:
+    return tuple(
+        BandDetails(b, dataset.scales[b - 1], dataset.offsets[b - 1], dataset.units[b - 1] or "", dataset.tags(b))
+        for b in bands
+    )
+
+
+def _resolution(dataset: rasterio.DatasetReader, path: str, directory: Directory | None) -> Resolution | None:
+    if directory:
+        return directory.resolution and (directory.resolution if min(directory.resolution[:2]) > 0 else None)
+    return None if is_remote(path) else stated_resolution(path, dataset.driver, dataset.tags())
+
+
+def _exif_orientation(tags: dict[str, str]) -> int:
+    text = tags.get("EXIF_Orientation", "").strip()
+    return int(text) if text.isdecimal() else 1
+
+
+def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOptions) -> Any:
+    """What `--ignore-georef` leaves out of account; None also where it is broken, which is then nobody's concern."""
+    try:
+        with decoding(path):
+            return read_georef(dataset, replace(options, ignore_georef=False, assume_crs=None))[0]
+    except InputError:
+        return None
 
 
 def _refuse_unconverted(

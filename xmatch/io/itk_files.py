@@ -1,8 +1,7 @@
 """ITK transform files (.tfm), written and read by SimpleITK.
 
-ITK resamples backwards: its transforms take points of the FIXED image to the MOVING one. Points are physical: the
-centre of the first pixel lies at (0, 0), and pixels are `spacing` apart. Spacing is that of the image in millimetres
-where the image has one, as SimpleITK reads it from the file, else 1. A comment in the file says so again.
+ITK resamples backwards: its transforms take points of the FIXED image to the MOVING one. Points are physical, in the
+units in which SimpleITK reads these very files (`itk_space`). A comment in the file says so again.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.coords import from_centre_xy, to_centre_xy
 from xmatch.errors import InputError, OutputError
 from xmatch.io.atomic import atomic_write
+from xmatch.io.itk_space import PhysicalSpace, last_line, space_of
 from xmatch.io.source import Header, Source
-from xmatch.io.transform_lattice import backward_lattice
+from xmatch.io.transform_lattice import TOLERANCE_PX, backward_lattice
 from xmatch.raster import Grid
 from xmatch.transforms import DisplacementGrid, Linear, Transform
 
@@ -27,32 +26,36 @@ _MARK = "# xmatch "
 
 def write_tfm(
     path: str | os.PathLike, transform: Transform, fixed: Source, moving: Source, *, overwrite: bool = False
-) -> None:
+) -> tuple[str, ...]:
     """An affine transform as such, others as a displacement field over the fixed image.
 
+    Returns:
+        What the user should know of it: the error of the field, where it is more than `TOLERANCE_PX`.
+
     Raises:
-        OutputError: see `atomic_write`; the name does not end in .tfm; or SimpleITK does not read the same map back.
+        OutputError: see `atomic_write` and `space_of`; the name does not end in .tfm; or SimpleITK does not read the
+            same map back.
     """
     import SimpleITK as sitk
 
-    if Path(path).suffix != ".tfm":
-        raise OutputError("SimpleITK knows its transform files by the suffix", hint="name it *.tfm", path=path)
-    spacings = _spacing(fixed.header), _spacing(moving.header)
+    spaces = check_tfm(path, fixed, moving)
     if isinstance(transform, Linear) and transform.kind != "homography":
         backward, error_px = transform.inverse, 0.0
         itk = sitk.AffineTransform(2)
-        origin, unit_x, unit_y = _to_moving(backward, np.array([[0.0, 0], [1, 0], [0, 1]]), *spacings)
+        corner = np.array([[0.0, 0], [1, 0], [0, 1]])
+        origin, unit_x, unit_y = spaces[1].points(backward(spaces[0].pixels(corner)))
         itk.SetMatrix(np.column_stack([unit_x - origin, unit_y - origin]).ravel().tolist())
         itk.SetTranslation(origin.tolist())
     else:
         backward, error_px = backward_lattice(transform, Grid.of(fixed.header))
-        itk = _field(sitk, backward, *spacings)
-    facts = {
-        "maps": "fixed physical points to moving physical points; first pixel centre at (0, 0)",
-        "fixed": {"size": [fixed.header.width, fixed.header.height], "spacing": list(spacings[0])},
-        "moving": {"size": [moving.header.width, moving.header.height], "spacing": list(spacings[1])},
+        itk = _field(sitk, backward, *spaces)
+    facts: dict[str, Any] = {
+        "maps": "points of fixed to points of moving: origin + spacing * index, in mm as SimpleITK reads both files "
+        "(in px where they state no resolution: spacing 1)",
         "greatest_error_px": error_px,
     }
+    for name, source, space in zip(("fixed", "moving"), (fixed, moving), spaces, strict=True):
+        facts[name] = {"size": [source.header.width, source.header.height], **space.as_dict()}
 
     def verify(temp: Path) -> None:
         probe = np.random.default_rng(0).uniform(0, (fixed.header.width, fixed.header.height), (50, 2))
@@ -67,17 +70,33 @@ def write_tfm(
         try:
             sitk.WriteTransform(itk, str(temp))
         except RuntimeError as error:
-            raise OutputError(f"could not be written: {_last_line(error)}", path=temp) from error
+            raise OutputError(f"could not be written: {last_line(error)}", path=temp) from error
         first, _, rest = temp.read_text().partition("\n")
         temp.write_text(f"{first}\n{_MARK}{json.dumps(facts)}\n{rest}")
+    if error_px <= TOLERANCE_PX:
+        return ()
+    return (f"--tfm follows the map within {error_px:.2g} px",)
 
 
-def read_tfm(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None) -> Transform:
+def check_tfm(path: str | os.PathLike, fixed: Source, moving: Source) -> tuple[PhysicalSpace, PhysicalSpace]:
+    """Where SimpleITK takes the pixels of both to lie.
+
+    Raises:
+        OutputError: see `space_of`; or the name does not end in .tfm.
+    """
+    if Path(path).suffix != ".tfm":
+        raise OutputError("SimpleITK knows its transform files by the suffix", hint="name it *.tfm", path=path)
+    return space_of(fixed.header), space_of(moving.header)
+
+
+def read_tfm(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:
     """The transform of a .tfm file, moving px -> fixed px.
 
     Args:
-        path: the file. Spacing is what our comment in it says, else 1.
-        fixed_size: (width, height) px of the fixed image, for maps that bend and do not say where they hold.
+        path: the file. Where no comment of ours says in it how pixels lie in space, the two images do, as SimpleITK
+            reads them, and pixels 1 apart where it does not or they are not given.
+        fixed: the fixed image; its size is needed for maps that bend and do not say where they hold.
+        moving: the moving image.
 
     Raises:
         InputError: the file cannot be read, is not two-dimensional, or bends nobody knows where.
@@ -91,15 +110,15 @@ def read_tfm(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"not an ITK transform: {_last_line(error)}", path=path) from error
+        raise InputError(f"not an ITK transform: {last_line(error)}", path=path) from error
     if itk.GetDimension() != 2:
         raise InputError(f"maps {itk.GetDimension()} dimensions; expected 2", path=path)
-    fixed_spacing, moving_spacing = (facts.get(side, {}).get("spacing", (1.0, 1.0)) for side in ("fixed", "moving"))
+    spaces = _stated_spaces(facts, path) if facts else (_space_or_px(fixed), _space_or_px(moving))
 
     def backward(fixed_xy: np.ndarray) -> np.ndarray:
-        points = to_centre_xy(fixed_xy) * fixed_spacing
+        points = spaces[0].points(fixed_xy)
         mapped = np.array([itk.TransformPoint(point) for point in points.reshape(-1, 2).tolist()])
-        return from_centre_xy(mapped.reshape(points.shape) / moving_spacing)
+        return spaces[1].pixels(mapped.reshape(points.shape))
 
     if itk.IsLinear():
         origin, unit_x, unit_y = backward(np.array([[0.0, 0], [1, 0], [0, 1]]))
@@ -110,29 +129,38 @@ def read_tfm(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None)
         except ValueError as error:
             raise InputError(str(error), path=path) from error
     if itk.GetName() == "DisplacementFieldTransform":
-        return _lattice(sitk.DisplacementFieldTransform(itk), np.array(fixed_spacing), np.array(moving_spacing)).inverse
-    size = fixed_size or facts.get("fixed", {}).get("size")
+        return _lattice(sitk.DisplacementFieldTransform(itk), *spaces).inverse
+    size = (fixed.width, fixed.height) if fixed else facts.get("fixed", {}).get("size")
     if size is None:
         raise InputError(f"a {itk.GetName()} does not say where it holds", hint="give the fixed image", path=path)
     return DisplacementGrid.sampled(backward, *size, step_px=16).inverse
 
 
-def _to_moving(backward: Transform, points: np.ndarray, fixed_spacing, moving_spacing) -> np.ndarray:
-    """(N, 2) physical points of fixed to those of moving."""
-    return to_centre_xy(backward(from_centre_xy(points / fixed_spacing))) * moving_spacing
+def _stated_spaces(facts: dict[str, Any], path: str | os.PathLike) -> tuple[PhysicalSpace, PhysicalSpace]:
+    try:
+        return PhysicalSpace.from_dict(facts.get("fixed", {})), PhysicalSpace.from_dict(facts.get("moving", {}))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"its comment by xmatch is garbled: {error}", path=path) from error
 
 
-def _field(sitk: Any, lattice: DisplacementGrid, fixed_spacing, moving_spacing) -> Any:
+def _space_or_px(header: Header | None) -> PhysicalSpace:
+    try:
+        return PhysicalSpace() if header is None else space_of(header)
+    except OutputError:  # then SimpleITK never saw the file: whoever made the transform counted in px
+        return PhysicalSpace()
+
+
+def _field(sitk: Any, lattice: DisplacementGrid, fixed: PhysicalSpace, moving: PhysicalSpace) -> Any:
     """ITK interpolates a field linearly, as the lattice does; beyond its outermost nodes nothing is displaced."""
-    nodes = to_centre_xy(lattice.nodes_xy) * fixed_spacing
-    displaced = to_centre_xy(lattice.target_xy) * moving_spacing
+    nodes = fixed.points(lattice.nodes_xy)
+    displaced = moving.points(lattice.target_xy)
     image = sitk.GetImageFromArray(np.ascontiguousarray(displaced - nodes), isVector=True)
     image.SetOrigin(nodes[0, 0].tolist())
-    image.SetSpacing((np.array(lattice.step_xy) * fixed_spacing).tolist())
+    image.SetSpacing((np.array(lattice.step_xy) * fixed.spacing).tolist())
     return sitk.DisplacementFieldTransform(image)
 
 
-def _lattice(itk: Any, fixed_spacing: np.ndarray, moving_spacing: np.ndarray) -> DisplacementGrid:
+def _lattice(itk: Any, fixed: PhysicalSpace, moving: PhysicalSpace) -> DisplacementGrid:
     """Inverse of `_field`."""
     import SimpleITK as sitk
 
@@ -140,16 +168,4 @@ def _lattice(itk: Any, fixed_spacing: np.ndarray, moving_spacing: np.ndarray) ->
     field = sitk.GetArrayFromImage(image)
     origin, step = np.array(image.GetOrigin()), np.array(image.GetSpacing())
     nodes = origin + step * np.stack(np.meshgrid(*(np.arange(n) for n in image.GetSize())), axis=-1)
-    target = from_centre_xy((nodes + field) / moving_spacing)
-    return DisplacementGrid(tuple(from_centre_xy(origin / fixed_spacing)), tuple(step / fixed_spacing), target)
-
-
-def _spacing(header: Header) -> tuple[float, float]:
-    if header.spacing_um is None:
-        return 1.0, 1.0
-    return header.spacing_um[0] / 1000, header.spacing_um[1] / 1000
-
-
-def _last_line(error: Exception) -> str:
-    """SimpleITK puts its reason last, after source positions."""
-    return (str(error).strip().splitlines() or ["unknown"])[-1]
+    return DisplacementGrid(tuple(fixed.pixels(origin)), tuple(step / fixed.spacing), moving.pixels(nodes + field))

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from xmatch._version import __version__
-from xmatch.io.source import Header
+from xmatch.io.source import BandDetails, Header
 from xmatch.raster import Grid
 
-_PLACE_TAGS = ("AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT", "STATISTICS_")
-"""Tags (or starts of them) that speak of the moving image's own grid or of its values before resampling."""
+_PLACE_TAGS = ("AREA_OR_POINT", "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT")
+"""Tags that `Grid` speaks for."""
+_PIXEL_TAGS = (
+    "STATISTICS_",
+    "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE",
+    "EXIF_Orientation",
+    "EXIF_Pixel",
+    "EXIF_Thumbnail",
+    "EXIF_ImageWidth",
+    "EXIF_ImageLength",
+)
+"""Tags (or starts of them) that hold for the moving image's own pixels and for no resampled ones."""
+_EXIF_RESOLUTION = ("EXIF_XResolution", "EXIF_YResolution", "EXIF_ResolutionUnit")
 
 
 @dataclass(frozen=True)
@@ -24,11 +37,15 @@ class Layout:
     bands: tuple[str, ...]
     """One name a band; names that are only numbers are not written."""
     nodata: float | None = None
-    """Value of invalid pixels; None writes an internal mask instead."""
+    """Value of invalid pixels, in any band; None writes an internal mask instead, one for all bands."""
     palette: dict[int, tuple[int, int, int, int]] | None = None
     colours: tuple[str, ...] = ()
     """GDAL's colour interpretation of each band, lower case ("red", "gray", ...); empty leaves it to GDAL."""
     tags: dict[str, str] = field(default_factory=dict)
+    details: tuple[BandDetails, ...] = ()
+    """Scale, offset, unit and tags of each band; empty when there are none."""
+    ome: dict[str, Any] = field(default_factory=dict)
+    """What an OME-TIFF says besides: see `Header.ome`."""
     gcps: tuple[tuple[float, float, float, float], ...] = ()
     """(x_px, y_px, x_crs, y_crs) in the CRS of `grid.georef`, whose affine is then not written."""
     averaged: bool = True
@@ -39,17 +56,22 @@ class Layout:
         return self.grid.width * self.grid.height * (len(self.bands) * self.dtype.itemsize + (self.nodata is None))
 
 
-def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
-    """How a file on `grid` with the moving image's values is laid out."""
+def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool = True) -> Layout:
+    """How a file on `grid` with the moving image's values is laid out; `resampled` False: its own pixels."""
     dtype = output_dtype(moving)
     nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
-    if nodata is None and dtype.kind == "f":
+    if nodata is None and dtype.kind in "fc":
         nodata = np.nan
+    outdated = (*_PLACE_TAGS, *((*_PIXEL_TAGS, *_EXIF_RESOLUTION) if resampled else ()))
     tags = {
         key: str(value)
         for key, value in moving.tags.items()
-        if isinstance(value, (str, int, float)) and not key.startswith(_PLACE_TAGS)
+        if isinstance(value, (str, int, float)) and not key.startswith(outdated)
     }
+    details = tuple(
+        replace(band, tags={key: text for key, text in band.tags.items() if not key.startswith(outdated)})
+        for band in moving.details
+    )
     return Layout(
         grid=grid,
         dtype=dtype,
@@ -58,6 +80,8 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
         palette=moving.palette,
         colours=() if moving.palette else _colours(moving),
         tags={**tags, "XMATCH_VERSION": __version__, "XMATCH_MOVING": _readable(os.path.basename(moving.path))},
+        details=details,
+        ome={"Name": _readable(os.path.basename(moving.path)), **moving.ome},
         gcps=grid.georef.gcps if grid.georef else (),
         averaged=averaged,
     )
@@ -66,7 +90,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True) -> Layout:
 def output_dtype(header: Header) -> np.dtype:
     """dtype of the written pixels: the file's own, save those that TIFF writers do not know."""
     replaced = {"bool": "uint8", "float16": "float32", "complex_int16": "complex64"}
-    return np.dtype(replaced.get(header.dtype, header.dtype))
+    return np.dtype(header.index_dtype if header.palette else replaced.get(header.dtype, header.dtype))
 
 
 def _readable(name: str) -> str:
@@ -83,8 +107,9 @@ def _colours(moving: Header) -> tuple[str, ...]:
 
 
 def _holds(dtype: np.dtype, value: float) -> bool:
-    """Whether a nodata value exists in the dtype; -9999 in a file of bytes does not."""
+    """Whether a file of the dtype can declare a nodata value: -9999 is no byte, rasterio writes no more than 53 bits of
+    an integer, and GDAL looks at the real part only of complex pixels."""
     if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        return float(value).is_integer() and limits.min <= value <= limits.max
+        low, high = (int(end) for end in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        return float(value).is_integer() and max(low, -(2**53)) <= value <= min(high, 2**53)
     return dtype.kind == "f"

@@ -13,18 +13,20 @@ from xmatch.errors import InputError
 from xmatch.io.read_guard import Fingerprint, decoding, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
+from xmatch.io.read_palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
 from xmatch.io.read_planes import Plane, PlaneLevel, Planes
 from xmatch.io.read_spacing import (
     Spacing,
     aperio_spacing,
     imagej_spacing,
     is_medical,
+    ome_facts,
     ome_pixels,
     ome_planes,
     tagged_spacing,
 )
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import BLACK_AND_WHITE, nodata_notes
+from xmatch.io.read_values import nodata_notes, orientation_notes
 from xmatch.io.source import Header
 
 MAX_PLANES = 1_000_000
@@ -32,7 +34,8 @@ MAX_PLANES = 1_000_000
 _FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "svs": "Aperio SVS"}
 _JPEG = {6, 7, 34892, 33007}
 _RGB_NAMES = ("red", "green", "blue")
-_RGB, _PALETTE, _YCBCR = 2, 3, 6
+_WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 2, 3, 6
+_UNSIGNED = 1
 _UNCONVERTED = {5: "printing inks", 8: "Lab colours", 9: "Lab colours", 10: "Lab colours"}
 _APERIO_YCBCR = 33003
 
@@ -140,17 +143,14 @@ def _describe(
     bands = [Plane(plane, s) for plane in axes.channels for s in colours]
     names = _band_names(page, channel_names, len(axes.channels), len(colours))
 
-    palette = None
-    if page.photometric == _PALETTE and page.colormap is not None and len(bands) == 1:
-        table = np.asarray(page.colormap) >> (8 if page.colormap.max() > 255 else 0)
-        palette = {i: (int(r), int(g), int(b), 255) for i, (r, g, b) in enumerate(table.T)}
-    elif page.bitspersample == 1 and len(bands) == 1:
-        palette = BLACK_AND_WHITE
-        notes.append("1-bit image: 0 and 1 taken as black and white")
+    palette = _palette(page) if len(bands) == 1 else None
+    if page.photometric == _WHITE_IS_ZERO and not palette:
+        notes.append(WHITE_FIRST_NOTE)
     if palette:
+        notes += palette.notes
         if options.bands is not None and tuple(options.bands) != (1,):
             raise InputError(f"has band 1 only, of palette indices; got bands {list(options.bands)}", path=path)
-        names = list(_RGB_NAMES)
+        names = list(palette.bands)
     elif options.bands is not None:
         if max(options.bands) > len(bands):
             raise InputError(
@@ -160,12 +160,23 @@ def _describe(
         names = [names[b - 1] for b in options.bands]
 
     dtype = np.dtype(page.dtype).newbyteorder("=") if page.dtype is not None else np.dtype("V1")
-    if dtype.kind == "b" or palette:
+    if dtype.kind == "b":
         dtype = np.dtype(np.uint8)
     if dtype.kind not in "iufc":
         raise InputError("holds pixels of a kind that xmatch does not know; expected numbers", path=path)
     nodata = page.nodata if options.nodata is None and 42113 in page.tags else options.nodata
-    notes += nodata_notes(nodata, dtype)
+    notes += nodata_notes([nodata], dtype)
+    notes += orientation_notes(first.orientation, "TIFF orientation")
+    ome = ome_facts(tif.ome_metadata, number) if series.kind == "ome" else {}
+    if series.kind == "svs":
+        ome = {"Description": first.description}
+    channels = ome.pop("Channel", [])
+    if options.bands is not None and len(channels) >= max(options.bands):
+        channels = [channels[b - 1] for b in options.bands]
+    if channels and len(channels) == len(names) and not palette:
+        ome["Channel"] = channels
+    if palette:
+        dtype = palette.dtype
     header = Header(
         path=path,
         format=_FORMATS.get(series.kind, "TIFF"),
@@ -175,13 +186,28 @@ def _describe(
         dtype=dtype.name,
         spacing_um=spacing,
         nodata=nodata,
-        palette=palette,
+        palette=palette and palette.palette,
+        index_dtype=palette.index_dtype.name if palette else "uint8",
         colours=tuple(names) if tuple(names) == _RGB_NAMES else (),
         medical=series.kind in _FORMATS or is_medical(spacing),
+        resolution=first.resolution if first.resolution and min(first.resolution[:2]) > 0 else None,
+        orientation=first.orientation,
+        ome=ome,
         tags={"ImageDescription": first.description} if first.description else {},
         notes=tuple(notes),
     )
     return header, Planes(tuple(bands), alpha, palette, nodata)
+
+
+def _palette(page: Any) -> Indexed | None:
+    """What the values of a single band are numbers of, if they are."""
+    index_dtype = np.dtype(np.uint8 if page.bitspersample <= 8 else np.uint16)
+    if page.photometric == _PALETTE and page.colormap is not None:
+        table = np.asarray(page.colormap) >> (8 if page.colormap.max() > 255 else 0)
+        return indexed({i: (r, g, b, 255) for i, (r, g, b) in enumerate(table.T)}, index_dtype)
+    if page.photometric == _WHITE_IS_ZERO and page.bitspersample <= 16 and page.sampleformat == _UNSIGNED:
+        return white_first(page.bitspersample)
+    return black_and_white() if page.bitspersample == 1 else None
 
 
 def _spacing_and_channels(

@@ -88,7 +88,7 @@ def encode_qgis(registration: Registration) -> bytes:
     if registration.transform is not None:
         error = np.nan_to_num(registration.transform.inverse(found.fixed_xy) - found.moving_xy) * (1, -1)
     lines = [",".join(QGIS_COLUMNS)]
-    if fixed and fixed.crs_wkt:
+    if fixed and fixed.crs_wkt and not fixed.gcps:  # whose map coordinates are px
         lines.insert(0, "#CRS: " + " ".join(fixed.crs_wkt.split()))
     columns = zip(
         to_layer(found.fixed_xy, fixed), to_layer(found.moving_xy, moving), registration.inliers, error, strict=True
@@ -118,5 +118,6 @@ def _rows(registration: Registration) -> list[tuple]:
 
 
 def _georef_of(facts: dict[str, Any]) -> Georef | None:
-    georef = facts.get("georef")
+    """What QGIS finds in the file, where xmatch was told to ignore it, too."""
+    georef = facts.get("georef") or facts.get("georef_ignored")
     return georef and Georef(**georef)

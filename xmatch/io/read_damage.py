@@ -11,7 +11,7 @@ from xmatch.errors import InputError
 from xmatch.io.read_sampling import Box
 
 Found = tuple[np.ndarray, np.ndarray] | None
-"""Pixels (C, h, w) and validity (h, w), or None where they are lost."""
+"""Pixels (C, h, w) and validity (C or 1, h, w), or None where they are lost."""
 
 
 class Level(Protocol):
@@ -25,7 +25,8 @@ class Level(Protocol):
     """True when a lost block takes all later ones with it (PNG, JPEG)."""
 
     def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels (C, h, w) and validity (h, w) of a box; InputError when a block cannot be decoded."""
+        """Pixels (C, h, w) of a box and their validity, (C, h, w) or (1, h, w) where all bands share it; InputError
+        when a block cannot be decoded."""
         ...
 
 

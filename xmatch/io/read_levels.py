@@ -12,9 +12,9 @@ import numpy as np
 from xmatch.errors import InputError, ResourceError
 from xmatch.io.read_damage import Level, extent, located, salvage
 from xmatch.io.read_guard import Fingerprint
-from xmatch.io.read_sampling import AreaMean, Box, Copy, Nearest, tiles
+from xmatch.io.read_sampling import AreaMean, Box, Copy, Masks, Nearest, tiles
 from xmatch.io.source import Header, Window
-from xmatch.raster import Raster
+from xmatch.raster import Raster, one_mask
 
 MAX_LOST_BLOCKS = 10_000
 """Undecodable blocks after which a file is refused even where damage is allowed."""
@@ -97,10 +97,10 @@ class PyramidSource:
         if not chosen or any(not 0 <= b < len(header.bands) for b in chosen):
             raise ValueError(f"bands {chosen} are not all in 0..{len(header.bands) - 1}")
 
-        dtype = np.dtype(header.dtype)
+        dtype = np.dtype(header.index_dtype if native else header.dtype)
         channels = 1 if native else len(chosen)
-        # The mean of an area needs sums beside what is delivered.
-        work = 1 + dtype.itemsize + (0 if size == (width, height) or native else 8)
+        # The mean of an area needs sums beside what is delivered: of values, and of weights where masks differ.
+        work = 1 + dtype.itemsize + (0 if size == (width, height) or native else 16 if channels > 1 else 8)
         self._afford(f"{channels} x {size[1]} x {size[0]} pixels of {dtype}", channels * size[0] * size[1] * work)
 
         index = 0 if dtype.kind == "c" else self._level_for(window, size)
@@ -112,16 +112,18 @@ class PyramidSource:
             sink.add(tile, *self._load(index, tile, chosen, native))
         self._check_unchanged()
         self._tell_losses()
-        pixels, valid = sink.result()
+        pixels, masks = sink.result()
+        masks = one_mask(masks)
         names = ("index",) if native else tuple(header.bands[b] for b in chosen)
         return Raster(
             pixels,
-            valid,
+            masks.any(axis=0),
             georef=_moved(header.georef, window, size),
             spacing_um=header.spacing_um
             and (header.spacing_um[0] * width / size[0], header.spacing_um[1] * height / size[1]),
             bands=names,
             name=header.path,
+            band_valid=masks if len(masks) > 1 else None,
         )
 
     def _level_for(self, window: Window, size: tuple[int, int]) -> int:
@@ -174,8 +176,9 @@ class PyramidSource:
             if not self._allow_damaged:
                 raise located(error, level, index, box, load) from error
         channels = 1 if native else len(bands)
-        pixels = np.zeros((channels, box[3] - box[1], box[2] - box[0]), self.header.dtype)
-        valid = np.zeros(pixels.shape[1:], bool)
+        dtype = self.header.index_dtype if native else self.header.dtype
+        pixels = np.zeros((channels, box[3] - box[1], box[2] - box[0]), dtype)
+        masks = Masks(*pixels.shape[1:])
         for part, found in salvage(level, box, load):
             if found is None:
                 self._lose(index, part)
@@ -183,8 +186,9 @@ class PyramidSource:
                     raise InputError(f"damaged in more than {MAX_LOST_BLOCKS} places", path=self.header.path)
                 continue
             rows, columns = slice(part[1] - box[1], part[3] - box[1]), slice(part[0] - box[0], part[2] - box[0])
-            pixels[:, rows, columns], valid[rows, columns] = found
-        return pixels, valid
+            pixels[:, rows, columns], valid = found
+            masks.put(rows, columns, valid)
+        return pixels, masks.layers
 
     def _lose(self, index: int, box: Box) -> None:
         """Put a damaged area on record, joined with the one just above it."""

@@ -10,8 +10,10 @@ import numpy as np
 
 from xmatch.errors import InputError
 from xmatch.io.read_guard import decoding
+from xmatch.io.read_palette import Indexed
 from xmatch.io.read_sampling import Box
-from xmatch.io.read_values import Palette, expand, holds_data
+from xmatch.io.read_values import holds_data
+from xmatch.raster import one_mask
 
 _JPEG = {6, 7, 34892, 33007}
 _ROW_BYTES = 256 * 1024
@@ -32,8 +34,9 @@ class Planes:
     bands: tuple[Plane, ...]
     alpha: int | None
     """Sample that holds transparency."""
-    palette: Palette | None
+    palette: Indexed | None
     nodata: float | None
+    """Value of pixels without data, in each band."""
 
 
 class PlaneLevel:
@@ -66,23 +69,20 @@ class PlaneLevel:
         """See `Level.load`."""
         planes = self._planes
         wanted = planes.bands if planes.palette else [planes.bands[b] for b in bands]
-        height, width = box[3] - box[1], box[2] - box[0]
-        valid = np.ones((height, width), bool)
-        layers = {}
+        layers, seen = {}, {}
         with decoding(self._path):
             for number in {plane.page for plane in wanted}:
-                layers[number], present = self._decode(number, box)
-                valid &= present
+                layers[number], seen[number] = self._decode(number, box)
+                if planes.alpha is not None:
+                    seen[number] &= layers[number][planes.alpha] != 0
         pixels = np.stack([layers[plane.page][plane.sample] for plane in wanted])
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8)
-        valid &= holds_data(pixels, planes.nodata)
-        if planes.alpha is not None:
-            for layer in layers.values():
-                valid &= layer[planes.alpha] != 0
-        if planes.palette and not native:
-            pixels, opaque = expand(pixels[0], planes.palette)
-            return pixels[list(bands)], valid & opaque
+        pages = [plane.page for plane in wanted] if len(seen) > 1 else list(seen)
+        valid = one_mask(np.stack([seen[page] for page in pages])) & holds_data(pixels, [planes.nodata] * len(pixels))
+        if planes.palette:
+            valid = valid & planes.palette.opaque(pixels[0])
+            pixels = pixels if native else planes.palette.shown(pixels[0], bands)
         return pixels, valid
 
     def _page(self, number: int) -> Any:

@@ -13,22 +13,39 @@ Span = tuple[float, float, float, float]
 """A Box with fractions."""
 
 
+class Masks:
+    """Validity that comes in by parts: one mask for all bands until a part has one for each."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.layers = np.zeros((1, height, width), bool)
+
+    def put(self, rows: slice, columns: slice, valid: np.ndarray) -> None:
+        """Set a part to (C, h, w) or (1, h, w) bool."""
+        self.layers = layered(self.layers, len(valid))
+        self.layers[:, rows, columns] = valid
+
+
+def layered(shared: np.ndarray, count: int) -> np.ndarray:
+    """(1, H, W) repeated `count` times; as it is when it has layers of its own already."""
+    return np.repeat(shared, count, axis=0) if len(shared) < count else shared
+
+
 class Copy:
     """Collects tiles of a box as they are."""
 
     def __init__(self, box: Box, channels: int, dtype: np.dtype) -> None:
         self.box = box
         self._pixels = np.empty((channels, box[3] - box[1], box[2] - box[0]), dtype)
-        self._valid = np.empty(self._pixels.shape[1:], bool)
+        self._valid = Masks(*self._pixels.shape[1:])
 
     def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
         rows = slice(tile[1] - self.box[1], tile[3] - self.box[1])
         columns = slice(tile[0] - self.box[0], tile[2] - self.box[0])
         self._pixels[:, rows, columns] = pixels
-        self._valid[rows, columns] = valid
+        self._valid.put(rows, columns, valid)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._pixels, self._valid
+        return self._pixels, self._valid.layers
 
 
 class Nearest:
@@ -41,25 +58,26 @@ class Nearest:
         self._y = _centres(span[1], span[3], size[1], bounds[1])
         self.box = int(self._x[0]), int(self._y[0]), int(self._x[-1]) + 1, int(self._y[-1]) + 1
         self._pixels = np.empty((channels, size[1], size[0]), dtype)
-        self._valid = np.empty(self._pixels.shape[1:], bool)
+        self._valid = Masks(size[1], size[0])
 
     def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
         c0, c1 = np.searchsorted(self._x, (tile[0], tile[2]))
         r0, r1 = np.searchsorted(self._y, (tile[1], tile[3]))
         at = np.ix_(self._y[r0:r1] - tile[1], self._x[c0:c1] - tile[0])
         self._pixels[:, r0:r1, c0:c1] = pixels[:, at[0], at[1]]
-        self._valid[r0:r1, c0:c1] = valid[at]
+        self._valid.put(slice(r0, r1), slice(c0, c1), valid[:, at[0], at[1]])
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._pixels, self._valid
+        return self._pixels, self._valid.layers
 
 
 class AreaMean:
     """Means over the area that each delivered pixel covers, fractions of pixels included.
 
     A delivered pixel is valid when at least half of its area is, and its value is the mean over that valid part
-    (`fill` where there is none). Complex pixels keep the root mean square of the amplitude, as SAR multi-looking
-    does, and the phase of the plain mean: the plain mean alone would average speckle away to nothing.
+    (`fill` where there is none), for each band by itself where their masks differ. Complex pixels keep the root mean
+    square of the amplitude, as SAR multi-looking does, and the phase of the plain mean: the plain mean alone would
+    average speckle away to nothing.
     """
 
     def __init__(
@@ -76,7 +94,7 @@ class AreaMean:
         self._real = np.dtype(np.float32 if narrow else np.float64)
         self._total = np.zeros((channels, size[1], size[0]), self._work)
         self._power = np.zeros(self._total.shape, self._real) if self._complex else None
-        self._weight = np.zeros(self._total.shape[1:], self._real)
+        self._weight = np.zeros((1, *self._total.shape[1:]), self._real)
 
     def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
         if not valid.any():
@@ -88,12 +106,13 @@ class AreaMean:
             return (x @ (y @ values).T).T
 
         whole = bool(valid.all())
+        self._weight = layered(self._weight, len(valid))
         if whole:
-            self._weight[rows, columns] += np.outer(y.sum(axis=1), x.sum(axis=1))
+            self._weight[:, rows, columns] += np.outer(y.sum(axis=1), x.sum(axis=1))
         else:
-            self._weight[rows, columns] += sums(valid.astype(self._real))
+            self._weight[:, rows, columns] += np.stack([sums(mask.astype(self._real)) for mask in valid])
         for i, channel in enumerate(pixels):
-            values = (channel if whole else np.where(valid, channel, 0)).astype(self._work)
+            values = (channel if whole else np.where(valid[i % len(valid)], channel, 0)).astype(self._work)
             self._total[i, rows, columns] += sums(values)
             if self._power is not None:
                 self._power[i, rows, columns] += sums(values.real**2 + values.imag**2)
@@ -104,7 +123,7 @@ class AreaMean:
         mean = self._total / weight
         if self._power is not None:
             mean = np.sqrt(self._power / weight) * np.exp(1j * np.angle(mean))
-        mean[:, ~some] = self._fill
+        mean[np.broadcast_to(~some, mean.shape)] = self._fill
         if self._dtype.kind in "iu":
             limits = np.iinfo(self._dtype)
             # float(max) of 64-bit types rounds up, past what the type holds.

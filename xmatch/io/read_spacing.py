@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 Spacing = tuple[float, float]
@@ -72,6 +73,32 @@ def ome_pixels(xml: str, series: int) -> tuple[Spacing | None, tuple[str, ...]]:
         size.append(float(value) * scale if value and scale else 0.0)
     names = tuple(e.get("Name") or "" for e in pixels if _local(e) == "Channel")
     return ((size[0], size[1]) if min(size) > 0 else None), names
+
+
+OME_CHANNEL = (
+    "AcquisitionMode", "Color", "ContrastMethod", "EmissionWavelength", "EmissionWavelengthUnit",
+    "ExcitationWavelength", "ExcitationWavelengthUnit", "Fluor", "IlluminationType", "NDFilter", "PinholeSize",
+    "PinholeSizeUnit", "PockelCellSetting",
+)  # fmt: skip
+"""What an OME channel says besides its name, under OME's own names."""
+
+
+def ome_facts(xml: str, series: int) -> dict[str, Any]:
+    """Name, Description and AcquisitionDate of the n-th Image of an OME-XML, where it has them, and Channel: a dict for
+    each of its channels.
+
+    Raises:
+        xml.etree.ElementTree.ParseError: no XML.
+    """
+    images = [e for e in ElementTree.fromstring(xml).iter() if _local(e) == "Image"]
+    if not images:
+        return {}
+    image = images[series] if series < len(images) else images[0]
+    facts: dict[str, Any] = {"Name": image.get("Name")}
+    facts |= {_local(e): (e.text or "").strip() for e in image if _local(e) in ("Description", "AcquisitionDate")}
+    channels = [e for e in image.iter() if _local(e) == "Channel"]
+    told = [{name: channel.get(name) for name in OME_CHANNEL if channel.get(name)} for channel in channels]
+    return {**{name: text for name, text in facts.items() if text}, "Channel": told}
 
 
 def ome_planes(xml: str) -> int:

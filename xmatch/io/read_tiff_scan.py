@@ -25,6 +25,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
 _DESCRIPTION, _SAMPLES, _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _SUB_IFDS = 270, 277, 282, 283, 296, 330
+_ORIENTATION = 274
 _GEOREFERENCING = {33550, 33922, 34264, 34735, 50844}
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, RPCCoefficient."""
 
@@ -49,6 +50,8 @@ class Directory:
     """The first 2000 characters."""
     resolution: tuple[float, float, int] | None
     """(x, y, unit) as tagged: px per unit, where 2 is an inch and 3 a centimetre."""
+    orientation: int
+    """Where the first row and column belong when the image is shown, 1 to 8; 1 is top and left."""
 
     @property
     def claimed_bytes(self) -> int:
@@ -150,6 +153,7 @@ class _Walker:
             sub_directories=tags[_SUB_IFDS][1] if _SUB_IFDS in tags else 0,
             description=self._text(tags),
             resolution=self._resolution(tags, value(_UNIT, 2)),
+            orientation=value(_ORIENTATION, 1),
         )
 
     def _integers(

@@ -1,57 +1,47 @@
-"""What stored pixel values mean: no data, colours of a palette."""
+"""Which stored pixel values hold data."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-Palette = dict[int, tuple[int, int, int, int]]
-"""Index -> red, green, blue, alpha, each 0..255."""
-
-BLACK_AND_WHITE: Palette = {0: (0, 0, 0, 255), 1: (255, 255, 255, 255)}
+from xmatch.raster import one_mask
 
 
-def holds_data(pixels: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(H, W) bool for pixels (C, H, W): finite in every band, and not `nodata`.
-
-    One band at `nodata` makes a pixel invalid, except for values that colours use: 0 and the type's maximum in
-    unsigned multi-band images count only where all bands hold them (pure red is no hole).
-    """
-    if pixels.dtype.kind in "fc":
-        valid = np.isfinite(pixels).all(axis=0)
-    else:
-        valid = np.ones(pixels.shape[1:], bool)
-    if nodata is None or np.isnan(nodata) or not _fits(nodata, pixels.dtype):
-        return valid
-    with np.errstate(over="ignore"):
-        hit = pixels == np.asarray(nodata).astype(pixels.dtype)
-    colour = pixels.dtype.kind == "u" and nodata in (0, np.iinfo(pixels.dtype).max)
-    return valid & ~(hit.all(axis=0) if colour else hit.any(axis=0))
+def holds_data(pixels: np.ndarray, nodata: Sequence[float | None]) -> np.ndarray:
+    """Where each band of pixels (C, H, W) is finite and not its `nodata`: (C, H, W) bool, or (1, H, W) where all
+    bands agree."""
+    finite = pixels.dtype.kind in "fc"
+    masking = [v is not None and not np.isnan(v) and _fits(v, pixels.dtype) for v in nodata]
+    if not finite and not any(masking):
+        return np.ones((1, *pixels.shape[1:]), bool)
+    valid = np.isfinite(pixels) if finite else np.ones(pixels.shape, bool)
+    for band, (value, masks) in enumerate(zip(nodata, masking, strict=True)):
+        if masks:
+            with np.errstate(over="ignore"):
+                valid[band] &= pixels[band] != np.asarray(value).astype(pixels.dtype)
+    return one_mask(valid)
 
 
-def nodata_notes(nodata: float | None, dtype: np.dtype) -> list[str]:
-    """What to say of a declared no-data value."""
-    if nodata is None or np.isnan(nodata):
-        return []
-    if not _fits(nodata, dtype):
-        return [f"nodata {nodata:g} cannot occur in {dtype} pixels and masks nothing; --nodata sets another"]
-    if nodata == 0 and dtype.kind == "u":
-        return ["nodata is 0: pixels that are truly 0 are masked too; --nodata nan keeps them"]
-    return []
+def nodata_notes(nodata: Sequence[float | None], dtype: np.dtype) -> list[str]:
+    """What to say of the no-data values that the bands declare."""
+    values = list(dict.fromkeys(value for value in nodata if value is not None and not np.isnan(value)))
+    notes = []
+    if len(values) > 1:
+        listed = ", ".join(f"{value:g}" for value in values)
+        notes.append(f"its bands declare different nodata values ({listed}): a result has the first for all of them")
+    for value in values:
+        if not _fits(value, dtype):
+            notes.append(f"nodata {value:g} cannot occur in {dtype} pixels and masks nothing; --nodata sets another")
+    if 0 in values and dtype.kind == "u":
+        notes.append("nodata is 0: pixels that are truly 0 are masked too; --nodata nan keeps them")
+    return notes
 
 
-def palette_table(colours: Palette) -> Palette:
-    """Plain ints from whatever a decoder delivers."""
-    return {int(i): (int(r), int(g), int(b), int(a)) for i, (r, g, b, a) in colours.items()}
-
-
-def expand(index: np.ndarray, palette: Palette) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) indices to (3, H, W) uint8 colours, and where they are not fully transparent; indices without an entry
-    are black and invalid."""
-    table = np.zeros((max(max(palette), int(index.max(initial=0))) + 1, 4), np.uint8)
-    for i, colour in palette.items():
-        table[i] = colour
-    rgba = table[index]
-    return np.moveaxis(rgba[..., :3], -1, 0), rgba[..., 3] > 0
+def orientation_notes(orientation: int, name: str) -> list[str]:
+    """What to say of a tag that would have the image shown turned or mirrored."""
+    return [] if orientation in (0, 1) else [f"{name} {orientation} is not applied; pixels are as stored"]
 
 
 def _fits(value: float, dtype: np.dtype) -> bool:

@@ -11,6 +11,22 @@ from xmatch.raster import Georef, Raster
 Window = tuple[int, int, int, int]
 """(x0, y0, width, height) in px of the file's full resolution."""
 
+Resolution = tuple[float, float, int]
+"""(x, y, unit) as TIFF tags it: px per unit, where 2 is an inch, 3 a centimetre and 1 none in particular."""
+
+
+@dataclass(frozen=True)
+class BandDetails:
+    """What a file says of one band besides its name."""
+
+    index: int
+    """Its number in the file, from 1."""
+    scale: float = 1.0
+    """True values are scale * pixel + offset, in `unit`."""
+    offset: float = 0.0
+    unit: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -30,10 +46,22 @@ class Header:
     nodata: float | None = None
     palette: dict[int, tuple[int, int, int, int]] | None = None
     """Colour table, when the pixels on disk are indices into one."""
+    index_dtype: str = "uint8"
+    """numpy name of such indices, as `read(native=True)` delivers them."""
     colours: tuple[str, ...] = ()
     """What each band shows, in GDAL's words ("red", "gray", "undefined", ...); empty when the file does not say."""
     medical: bool = False
     """True for images that keep their micrometre spacing (OME-TIFF): outputs then are OME-TIFF, not COG."""
+    details: tuple[BandDetails, ...] = ()
+    """One for each band as stored (one in all for a palette); empty when the format keeps none."""
+    resolution: Resolution | None = None
+    """As tagged, whatever it may mean; where it is believed, it is in `spacing_um` too."""
+    orientation: int = 1
+    """The tag of that name (EXIF or TIFF), which is not applied: pixels are as stored."""
+    georef_ignored: Georef | None = None
+    """The file's own georeferencing when it was to be ignored: other programs do not ignore it."""
+    ome: dict[str, Any] = field(default_factory=dict)
+    """Name, Description, AcquisitionDate and Channel (a dict for each band) of an OME image, under OME's own names."""
     tags: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Choices made while opening that the user should hear of ("page 0 of 7 taken; --page picks another")."""

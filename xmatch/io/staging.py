@@ -19,6 +19,7 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io import atomic
 from xmatch.io.layout import Layout
+from xmatch.io.source import BandDetails, Resolution
 
 TILE_PX = 512
 _CACHE_MIB = 128  # GDAL takes 5 % of all memory otherwise, which is no bound at all on a large machine
@@ -33,7 +34,7 @@ class Block:
     pixels: np.ndarray
     """(C, h, w) in the layout's dtype."""
     valid: np.ndarray
-    """(h, w) bool."""
+    """(C, h, w) bool, or (1, h, w) where all bands share their holes."""
     clipped: int = 0
     """Values that lay out of the dtype's range and were cut back to it."""
 
@@ -45,7 +46,10 @@ class Written:
     checksums: dict[tuple[int, int, int, int], tuple[int, int]] = field(default_factory=dict)
     """(x0, y0, width, height) -> CRC-32 of the pixels and of the mask."""
     valid_px: int = 0
+    """Pixels that hold data in any band."""
     clipped: int = 0
+    unmarked: int = 0
+    """Values without data that the file shows as 0: a mask knows no bands."""
 
 
 def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
@@ -61,15 +65,17 @@ def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
         _describe(file, layout)
         for block in blocks:
             atomic.step("block")
-            height, width = block.valid.shape
+            height, width = block.valid.shape[1:]
             window = (block.x0, block.y0, width, height)
             pixels = block.pixels if layout.nodata is None else _marked(block.pixels, block.valid, layout.nodata)
             box = rasterio.windows.Window(*window)
             file.write(pixels, window=box)
+            mask = block.valid.any(axis=0)
             if layout.nodata is None:
-                file.write_mask(block.valid, window=box)
-            written.checksums[window] = _checksums(pixels, block.valid)
-            written.valid_px += int(np.count_nonzero(block.valid))
+                file.write_mask(mask, window=box)
+                written.unmarked += int(np.count_nonzero(mask & ~block.valid)) if len(block.valid) > 1 else 0
+            written.checksums[window] = _checksums(pixels, mask)
+            written.valid_px += int(np.count_nonzero(mask))
             written.clipped += block.clipped
     return written
 
@@ -151,7 +157,9 @@ def _describe(file: Any, layout: Layout) -> None:
     from rasterio.enums import ColorInterp
 
     file.descriptions = [None if name.isdigit() else name for name in layout.bands]
-    file.update_tags(**layout.tags)
+    file.update_tags(**layout.tags, **resolution_tags(layout.grid.resolution))
+    if layout.details:
+        _describe_bands(file, layout.details)
     if layout.palette:
         file.write_colormap(1, layout.palette)
     elif layout.colours:
@@ -161,8 +169,32 @@ def _describe(file: Any, layout: Layout) -> None:
         file.gcps = points, file.crs or file.gcps[1]
 
 
+def _describe_bands(file: Any, details: tuple[BandDetails, ...]) -> None:
+    if any((band.scale, band.offset) != (1.0, 0.0) for band in details):
+        file.scales = [band.scale for band in details]
+        file.offsets = [band.offset for band in details]
+    if any(band.unit for band in details):
+        file.units = [band.unit for band in details]
+    for number, band in enumerate(details, 1):
+        if band.tags:
+            file.update_tags(number, **band.tags)
+
+
+def resolution_tags(resolution: Resolution | None) -> dict[str, str]:
+    if resolution is None:
+        return {}
+    x, y, unit = resolution
+    return {
+        "TIFFTAG_XRESOLUTION": repr(float(x)),
+        "TIFFTAG_YRESOLUTION": repr(float(y)),
+        "TIFFTAG_RESOLUTIONUNIT": str(unit),
+    }
+
+
 def _marked(pixels: np.ndarray, valid: np.ndarray, nodata: float) -> np.ndarray:
     """Pixels with `nodata` where invalid; a valid value that happens to equal it moves to its neighbour."""
+    if np.isnan(nodata):
+        return np.where(valid, pixels, pixels.dtype.type(nodata))
     nodata = pixels.dtype.type(nodata)
     if pixels.dtype.kind in "iu":
         neighbour = nodata - 1 if nodata == np.iinfo(pixels.dtype).max else nodata + 1

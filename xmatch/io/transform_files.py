@@ -9,32 +9,38 @@ from pathlib import Path
 
 from xmatch.errors import InputError
 from xmatch.io.displacement import read_displacement, write_displacement
-from xmatch.io.gdal_files import write_gcps, write_vrt
-from xmatch.io.itk_files import read_tfm, write_tfm
+from xmatch.io.gcps import check_gcps, write_gcps
+from xmatch.io.itk_files import check_tfm, read_tfm, write_tfm
+from xmatch.io.source import Header
+from xmatch.io.vrt import check_vrt, write_vrt
 from xmatch.transforms import Transform, transform_from_dict
 
-TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
+TRANSFORM_WRITERS: dict[str, Callable[..., tuple[str, ...]]] = {
     "gcps": write_gcps,
     "vrt": write_vrt,
     "tfm": write_tfm,
     "displacement": write_displacement,
 }
-"""kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files."""
+"""kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files. It returns
+notes for the user."""
+
+TRANSFORM_CHECKS: dict[str, Callable[..., object]] = {"gcps": check_gcps, "vrt": check_vrt, "tfm": check_tfm}
+"""kind -> check(path, fixed, moving): raises what its writer would raise for these files, whatever the transform."""
 
 
-def read_transform(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None) -> Transform:
+def read_transform(path: str | os.PathLike, fixed: Header | None = None, moving: Header | None = None) -> Transform:
     """A transform, moving px -> fixed px, from the JSON of a registration, an ITK .tfm or a displacement grid (.tif).
 
     Args:
         path: the file; its suffix says which.
-        fixed_size: (width, height) px of the fixed image; only some bent ITK transforms of other programs need it.
+        fixed, moving: the two images; only ITK transforms of other programs need them (`read_tfm`).
 
     Raises:
         InputError: the file cannot be read, or holds no transform.
     """
     readers: dict[str, Callable[[], Transform]] = {
         ".json": lambda: _read_json(path),
-        ".tfm": lambda: read_tfm(path, fixed_size),
+        ".tfm": lambda: read_tfm(path, fixed, moving),
         ".tif": lambda: read_displacement(path),
         ".tiff": lambda: read_displacement(path),
     }

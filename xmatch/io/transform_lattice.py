@@ -8,10 +8,12 @@ from xmatch.raster import Grid
 from xmatch.transforms import DisplacementGrid, Transform
 
 _COARSEST_PX, _FINEST_PX = 64, 4
+TOLERANCE_PX = 0.02
+"""What a lattice may be off by without a word, moving px."""
 
 
 def backward_lattice(
-    transform: Transform, grid: Grid, tolerance_px: float = 0.02, most_nodes: int = 1 << 21
+    transform: Transform, grid: Grid, tolerance_px: float = TOLERANCE_PX, most_nodes: int = 1 << 21
 ) -> tuple[DisplacementGrid, float]:
     """Moving positions of a lattice over `grid`, and the greatest error in moving px, seen half way between nodes,
     of interpolating in it.

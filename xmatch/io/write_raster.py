@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def write_ome_tiff(
 ) -> Written:
     """A tiled OME-TIFF with a pyramid in sub-IFDs, pixel size in micrometres and channel names.
 
-    OME-TIFF knows neither masks nor nodata values: invalid pixels are 0, or `layout.nodata` where there is one.
+    OME-TIFF knows neither masks nor nodata values: invalid pixels are 0, or `layout.nodata` where there is one. A
+    colour table goes along as TIFF has it.
 
     Raises:
         OutputError: as `write_cog`; or the dtype has no name in OME.
@@ -76,7 +78,8 @@ def write_ome_tiff(
         factors = _pyramid(layout.grid.width, layout.grid.height)
         with gdal_session(temp), rasterio.open(staged, "r+") as file:
             if factors:
-                file.build_overviews(factors, rasterio.enums.Resampling.average)
+                kernel = rasterio.enums.Resampling
+                file.build_overviews(factors, kernel.average if layout.averaged else kernel.nearest)
         big = layout.nbytes > 2 << 30  # compressed or not, pyramid included, it then stays under the 4 GiB of TIFF
         with tifffile.TiffWriter(temp, ome=True, bigtiff=big) as tiff:
             for level in range(len(factors) + 1):
@@ -99,16 +102,21 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
     with gdal_session(staged), rasterio.open(staged, **kwargs) as file:
         shape = (file.height, file.width, 3) if is_rgb else (file.count, file.height, file.width)
         options: dict[str, Any] = {
-            "photometric": "rgb" if is_rgb else "minisblack",
+            "photometric": "rgb" if is_rgb else "palette" if layout.palette else "minisblack",
             "planarconfig": "contig" if is_rgb else None,
             "tile": (TILE_PX, TILE_PX),
             "compression": "zlib",
             "predictor": layout.dtype.kind != "c",
             "maxworkers": threads,
         }
+        if layout.palette:
+            options["colormap"] = _colormap(layout)
         if layout.grid.spacing_um:
             per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
             options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
+        elif layout.grid.resolution:
+            x, y, unit = layout.grid.resolution
+            options |= {"resolution": (x / 2**level, y / 2**level), "resolutionunit": unit}
         if level == 0:
             options |= {"subifds": levels, "metadata": _ome_metadata(layout, is_rgb)}
         else:
@@ -116,14 +124,39 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
         tiff.write(_tiles(file, is_rgb), shape=shape, dtype=layout.dtype, **options)
 
 
+def _colormap(layout: Layout) -> np.ndarray:
+    """(3, 256) or (3, 65536) uint16: an entry for every index there is room for, as TIFF wants it."""
+    table = np.zeros((2 ** (8 * layout.dtype.itemsize), 3), np.uint16)
+    table[list(layout.palette)] = np.array(list(layout.palette.values()), np.uint16)[:, :3]
+    return table.T * 257
+
+
 def _ome_metadata(layout: Layout, is_rgb: bool) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": "YXS" if is_rgb else "CYX"}
+    metadata: dict[str, Any] = {**layout.ome, "axes": "YXS" if is_rgb else "CYX"}
+    channels = metadata.pop("Channel", [])
     if layout.grid.spacing_um:
         x_um, y_um = layout.grid.spacing_um
         metadata |= {"PhysicalSizeX": x_um, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": y_um, "PhysicalSizeYUnit": "µm"}
     if not is_rgb:
-        metadata["Channel"] = {"Name": list(layout.bands)}
+        channels = channels if len(channels) == len(layout.bands) else [{}] * len(layout.bands)
+        metadata["Channel"] = [{**known, "Name": name} for known, name in zip(channels, layout.bands, strict=True)]
+    metadata["MapAnnotation"] = {"Namespace": "xmatch", "Value": _annotation(layout)}
     return metadata
+
+
+def _annotation(layout: Layout) -> dict[str, str]:
+    """Tags of the file, and scale, offset, unit and tags of its bands: OME has no place of their own for them."""
+    kept = {name: text for name, text in layout.tags.items() if name != "ImageDescription"}
+    for number, band in enumerate(layout.details, 1):
+        scaled = {"scale": band.scale, "offset": band.offset} if (band.scale, band.offset) != (1.0, 0.0) else {}
+        facts = {**scaled, **({"unit": band.unit} if band.unit else {}), **band.tags}
+        kept |= {f"band {number} {name}": str(value) for name, value in facts.items()}
+    return {_xml_text(name): _xml_text(text) for name, text in kept.items()}
+
+
+def _xml_text(text: str) -> str:
+    """`text` without the characters that no XML can hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
 def _tiles(file: Any, is_rgb: bool) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from datetime import date
 from os import PathLike, fspath
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.report.affine_part import affine_part
+from xmatch.report.correction import correction
 from xmatch.report.previews import Previews
 from xmatch.result import Registration
 
@@ -21,13 +23,18 @@ HISTOGRAM_BINS = 20
 
 
 def registration_document(
-    registration: Registration, *, output: str | PathLike | None, previews: Previews | None = None
+    registration: Registration,
+    *,
+    output: str | PathLike | None,
+    previews: Previews | None = None,
+    files: Iterable[str | PathLike] = (),
 ) -> dict[str, Any]:
     """Everything that a registration says, as plain dicts, lists, strings, finite numbers and None.
 
     Args:
         output: the registered raster that was written, or None when there is none.
         previews: pictures of the result; they add the share of the fixed image that is covered.
+        files: everything that was written, the report included.
 
     The `transform` object can be handed to `xmatch.transforms.transform_from_dict` as it is.
     """
@@ -39,6 +46,7 @@ def registration_document(
             "fixed": registration.fixed,
             "moving": registration.moving,
             "output": output,
+            "files": list(files),
             "verdict": {
                 "accepted": verdict.accepted,
                 "probability": verdict.probability,
@@ -48,6 +56,7 @@ def registration_document(
                 "ground_unit": verdict.ground_unit,
                 "evidence": verdict.evidence,
             },
+            "correction": correction(registration),
             "transform": _transform(registration),
             "correspondences": {
                 "count": len(registration.correspondences),

@@ -37,8 +37,8 @@ MEASURES: dict[str, Measure] = {
         advice=OTHER_VIEW,
     ),
     "inlier_share": Measure(
-        "Inlier share",
-        "Tie points that agree with the alignment, of all that were tried.",
+        "Agreeing share",
+        "Tie points of the first look that agree with the alignment, of all that were tried there.",
         unit="%",
         at_least=0.1,
         advice=OTHER_VIEW,

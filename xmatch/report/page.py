@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from xmatch.report import evidence
+from xmatch.report.correction import in_words
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
@@ -30,7 +31,7 @@ FACTS = {
 }
 """What the page calls a known fact of a file; other facts follow under their own names."""
 
-NOT_FOR_READING = ("georef", "bytes", "medical")
+NOT_FOR_READING = ("georef", "georef_ignored", "bytes", "medical", "resolution")
 """Facts for programs only."""
 
 REPLAY_OPTIONS = ("matcher", "weights", "transform", "device", "seed")
@@ -53,8 +54,10 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
     page = environment.get_template("page.html").render(
         doc=document,
         verdict=verdict,
+        correction=document.get("correction") and in_words(document["correction"]),
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
-        evidence=evidence.rows(verdict["evidence"]),
+        # The verdict counts inliers of the first look; a page has one count of them, that of the final map.
+        evidence=[row for row in evidence.rows(verdict["evidence"]) if row["name"] != "inliers"],
         advice=evidence.advice(verdict["evidence"]),
         pictures=previews and _pictures(previews),
         lines=previews and match_lines(previews),

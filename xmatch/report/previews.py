@@ -119,10 +119,11 @@ def picture(raster: Raster) -> np.ndarray:
         positive = amplitude[np.isfinite(amplitude) & (amplitude > 0)]
         floor = positive.min() if positive.size else 1.0
         pixels = 20 * np.log10(np.maximum(amplitude, floor))
-    values = np.where(raster.valid, pixels, 0).astype(np.float64)
+    masks = np.broadcast_to(raster.masks[: len(pixels)], pixels.shape)
+    values = np.where(masks, pixels, 0).astype(np.float64)
     together = raster.pixels.dtype == np.uint8
-    for group in [values] if together else values:
-        sample = group[..., raster.valid]
+    for group, mask in [(values, masks)] if together else zip(values, masks, strict=True):
+        sample = group[mask]
         low, high = np.percentile(sample, (2, 98)) if sample.size else (0.0, 0.0)
         if high <= low:
             group[...] = 0.5
