@@ -29,7 +29,7 @@ LAYERS = (
     {"estimate", "prior", "report", "views", "writing"},
     {"collar", "metrics", "resample"},
     {"backward_map", "ops", "sampling"},
-    {"provenance", "recipe"},
+    {"devices", "provenance", "recipe"},
     {"io"},
     {"result"},
     {"raster"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Overwrite, Talk, parse_device
+from xmatch.cli.options import Overwrite, Talk
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def adapt_command(
     from xmatch.adaptation.document import document, reason, write_reports
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
+    from xmatch.devices import checked
     from xmatch.training.loop import Talk as LoopTalk
 
     asked = Asked(parse_labelled(labelled), pairs, tuple(unlabelled or ()), trust_georef, pattern)
@@ -86,7 +87,7 @@ def adapt_command(
         weights,
         max_minutes,
         resume,
-        parse_device(device),
+        checked(device),
         threads,
         overwrite,
         seed,

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.cli.console import say
+from xmatch.cli.extra_outputs import EXTRA_OUTPUTS
 from xmatch.cli.one_pair import Settings, register_pair
 from xmatch.cli.options import Talk
-from xmatch.cli.outputs import EXTRA_OUTPUTS, Targets, default_output
+from xmatch.cli.outputs import Targets, default_output
 from xmatch.cli.runtime import as_failure, emit, failure_document
 from xmatch.errors import ExitCode, InputError, UsageError
 
@@ -34,9 +35,11 @@ class Row:
 
 def register_pairs(path: str, settings: Settings, talk: Talk, *, keep_going: bool, dry_run: bool) -> ExitCode:
     """Register every pair of the list at `path` ("-": stdin)."""
+    settings.matching.options(settings.reading, settings.running)  # what is wrong for every pair is said once
     rows = read_pairs(path)
     jobs = [(row, _targets(row, settings)) for row in rows]
     _refuse_shared_targets(path, jobs)
+    _check_folder(settings.writing.output)
     bad = 0
     for index, (row, targets) in enumerate(jobs):
         line = _one(row, targets, settings, dry_run)
@@ -110,6 +113,13 @@ def _refuse_shared_targets(path: str, jobs: list[tuple[Row, Targets]]) -> None:
                 hint="name outputs in a third column",
             )
         seen[name] = index
+
+
+def _check_folder(folder: str | None) -> None:
+    """Raise OutputError when the folder of the batch cannot be one; that of a row's own output concerns that row."""
+    from xmatch.io.atomic import check_target
+
+    check_target(Path(folder or ".") / ".pairs", overwrite=True)
 
 
 def _one(row: Row, targets: Targets, settings: Settings, dry_run: bool) -> dict[str, Any]:

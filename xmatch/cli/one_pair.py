@@ -54,9 +54,9 @@ def register_pair(
     Raises:
         XmatchError: of the kind that tells the exit code; nothing was written then.
     """
+    options = settings.matching.options(settings.reading, settings.running)
     if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
         return earlier
-    options = settings.matching.options(settings.reading, settings.running)
     targets.check([fixed, moving], settings.writing)
 
     from xmatch.io import open_source
@@ -67,6 +67,7 @@ def register_pair(
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
+        targets.check_files(fixed_source, moving_source, settings.writing)
         registration = register(fixed_source, moving_source, options, progress)
         provenance = {**registration.provenance, **record(options=settings.as_options())}
         registration = dataclasses.replace(registration, provenance=provenance)

@@ -135,6 +135,12 @@ class Running:
     offline: Annotated[bool, _option(_RUNNING, "--offline", help="Never touch the network.")] = False
 
     @property
+    def checked_device(self) -> str:
+        from xmatch.devices import checked
+
+        return checked(self.device)
+
+    @property
     def thread_count(self) -> int:
         if self.threads:
             return self.threads
@@ -192,7 +198,7 @@ class Matching:
             polish=self.polish,
             seed=running.seed,
             threads=running.thread_count,
-            device=parse_device(running.device),
+            device=running.checked_device,
         )
 
 
@@ -225,9 +231,3 @@ def parse_size(text: str) -> int:
     if not found or float(found[1]) <= 0:
         raise UsageError(f"size {text!r} is not understood", hint="write it like 500M or 2GiB")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
-
-
-def parse_device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise UsageError(f"device {text!r} is not known", hint="--device auto, cpu, cuda or cuda:N")
-    return text

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Talk, parse_device
+from xmatch.cli.options import Talk
 
 
 @grouped
@@ -50,12 +50,13 @@ def pretrain_command(
     """
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit, emit_text
+    from xmatch.devices import checked
     from xmatch.errors import ExitCode
     from xmatch.training.arguments import document, plan_lines
     from xmatch.training.loop import Talk as LoopTalk
     from xmatch.training.pretrain import Options, plan, pretrain
 
-    chosen = Options(recipe, output, max_minutes, resume, parse_device(device), seed, threads, data, init)
+    chosen = Options(recipe, output, max_minutes, resume, checked(device), seed, threads, data, init)
     if dry_run:
         planned = plan(chosen)
         if talk.json:

@@ -33,10 +33,8 @@ def write_gcps(
     Raises:
         OutputError: see `atomic_write`; or the fixed image has no CRS.
     """
+    check_gcps(path, fixed, moving)
     georef = fixed.header.georef
-    if georef is None or georef.crs_wkt is None:
-        hint = "--points or --displacement say it in px"
-        raise OutputError("ground control points need a fixed image with a CRS", hint=hint, path=path)
     moving_xy, fixed_xy = forward_points(
         transform, moving.header.width, moving.header.height, 3 if _is_affine(transform) else 12
     )
@@ -45,6 +43,28 @@ def write_gcps(
     place = Georef(georef.crs_wkt, georef.affine)
     layout = layout_of(moving.header, Grid(moving.header.width, moving.header.height, place))
     write_cog(path, replace(layout, gcps=gcps), _blocks(moving), overwrite=overwrite)
+
+
+def check_gcps(path: str | os.PathLike, fixed: Source, moving: Source) -> None:
+    """
+    Raises:
+        OutputError: the fixed image has no CRS.
+    """
+    if fixed.header.georef is None or fixed.header.georef.crs_wkt is None:
+        hint = "--assume-crs names it where the file lacks it; --points and --displacement say it in px"
+        raise OutputError("ground control points need a fixed image with a CRS", hint=hint, path=path)
+
+
+def check_vrt(path: str | os.PathLike, fixed: Source, moving: Source) -> None:
+    """
+    Raises:
+        OutputError: GDAL does not see the moving file as xmatch does.
+    """
+    import rasterio
+
+    with gdal_session(Path(path)), rasterio.open(moving.header.path) as file:
+        if (file.width, file.height) != (moving.header.width, moving.header.height):
+            raise OutputError("GDAL opens another page of the moving file; no VRT can name this one", path=path)
 
 
 def write_vrt(
@@ -59,10 +79,9 @@ def write_vrt(
     import rasterio
     from rasterio.shutil import copy
 
+    check_vrt(path, fixed, moving)
     with atomic_write(path, overwrite, lambda temp: _open_once(temp)) as temp, gdal_session(temp):
         with rasterio.open(moving.header.path) as file:
-            if (file.width, file.height) != (moving.header.width, moving.header.height):
-                raise OutputError("GDAL opens another page of the moving file; no VRT can name this one", path=path)
             bands = [
                 index for index, colour in zip(file.indexes, file.colorinterp, strict=True) if colour.name != "alpha"
             ]

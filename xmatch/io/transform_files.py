@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xmatch.errors import InputError
 from xmatch.io.displacement import read_displacement, write_displacement
-from xmatch.io.gdal_files import write_gcps, write_vrt
+from xmatch.io.gdal_files import check_gcps, check_vrt, write_gcps, write_vrt
 from xmatch.io.itk_files import read_tfm, write_tfm
 from xmatch.transforms import Transform, transform_from_dict
 
@@ -20,6 +20,9 @@ TRANSFORM_WRITERS: dict[str, Callable[..., None]] = {
     "displacement": write_displacement,
 }
 """kind -> writer(path, transform, fixed, moving, *, overwrite=False); fixed and moving are the open files."""
+
+TRANSFORM_CHECKS: dict[str, Callable[..., None]] = {"gcps": check_gcps, "vrt": check_vrt}
+"""kind -> check(path, fixed, moving): raises what its writer would raise for these files, whatever the transform."""
 
 
 def read_transform(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None) -> Transform:
