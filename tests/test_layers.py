@@ -28,7 +28,7 @@ LAYERS = (
     {"models"},
     {"estimate", "prior", "report", "views", "writing"},
     {"collar", "metrics", "resample"},
-    {"backward_map", "ops", "sampling"},
+    {"backward_map", "ops", "sampling", "seam"},
     {"devices", "provenance", "recipe"},
     {"io"},
     {"result"},

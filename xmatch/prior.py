@@ -9,6 +9,7 @@ import numpy as np
 from xmatch.coords import corners
 from xmatch.errors import InputError
 from xmatch.io.source import Header, Window
+from xmatch.seam import is_torn
 from xmatch.transforms import DisplacementGrid, Linear, Transform
 
 MARGIN = 0.15
@@ -42,6 +43,12 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
         return None
     if not all(has):
         without = moving if has[0] else fixed
+        if without.georef is None:  # a plain photo, or RPCs alone: there is nothing that a CRS could be given to
+            raise InputError(
+                "has no georeferencing that can be used while the other image has one",
+                hint="--ignore-georef registers by content alone",
+                path=without.path,
+            )
         option = "--moving-assume-crs" if has[0] else "--assume-crs"
         raise InputError(
             "has no CRS while the other image has one",
@@ -50,6 +57,13 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
         )
     nodes = _lattice(moving.width, moving.height)
     landed = _to_fixed(nodes, moving, fixed)
+    if is_torn(landed.reshape(LATTICE, LATTICE, 2), (fixed.width, fixed.height)):
+        raise InputError(
+            "lies across the edge of the fixed image's map, so that its parts are far from each other there",
+            hint='recentre the map: gdalwarp -t_srs "+proj=longlat +datum=WGS84 +lon_wrap=180" -te 0 -90 360 90 '
+            f"{fixed.path} RECENTRED.tif, and register onto that; or --ignore-georef",
+            path=moving.path,
+        )
     finite = np.isfinite(landed).all(axis=1)
     inside = finite & (landed >= 0).all(axis=1) & (landed <= (fixed.width, fixed.height)).all(axis=1)
     outline = _box(landed[finite], fixed.width, fixed.height) if finite.sum() >= 3 else None

@@ -58,6 +58,13 @@ def test_an_untrusted_pair_leaves_its_report_and_no_raster(cli, pair, behave, be
     assert names() == ["optical.tif", "sar.registered.report.html", "sar.registered.report.json", "sar.tif"]
 
 
+def test_an_untrusted_pair_is_told_what_else_could_be_searched(cli, pair, behave):
+    behave("untrusted")
+    said = cli("register", *pair, "--max-scale", "3").err
+    assert "try: " in said and "--max-scale 6" in said and "--mirror" in said
+    assert "--mirror" not in cli("register", *pair, "--mirror", "--overwrite").err
+
+
 def test_an_unreliable_raster_is_kept_on_request_under_a_name_that_says_so(cli, pair, behave):
     behave("untrusted")
     result = cli("register", *pair, "--keep-unreliable", "--json")

@@ -62,7 +62,14 @@ def match_command(
             emit_bytes(POINTS_ENCODERS[kind](registration))
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
-    say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *registration.notes])
+    said = [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}"]
+    said += [f"note: {note}" for note in registration.notes]
+    if not verdict.accepted:
+        from xmatch.report import registration_document
+        from xmatch.report.advice import wider
+
+        said += [f"try: {hint}" for hint in wider(registration_document(registration, output=None))]
+    say(talk, said)
     say(talk, [f"wrote {output}"] if output else [])
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
 

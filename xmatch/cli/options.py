@@ -109,6 +109,7 @@ class MovingReading:
             assume_crs=getattr(self, prefix + "assume_crs"),
             # The result lies on FIXED's grid, georeferencing included, however MOVING was found.
             ignore_georef=self.ignore_georef and prefix == "moving_",
+            option_prefix=prefix.replace("_", "-"),
             max_memory_bytes=self.max_memory_bytes,
             allow_damaged=self.allow_damaged,
             allow_remote=self.allow_remote,

@@ -18,6 +18,10 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
         lines.append(f"{document['transform']['kind']}: {motion(document['transform'], document['moving'])}")
     lines.append(f"{counts['inliers']} of {counts['count']} correspondences agree")
     lines += [f"note: {note}" for note in document["notes"]]
+    if not verdict["accepted"]:
+        from xmatch.report.advice import wider
+
+        lines += [f"try: {hint}" for hint in wider(document)]
     if verbose:
         lines += [f"{name}: {value:.4g}" for name, value in verdict["evidence"].items() if value is not None]
         lines += [f"{stage}: {seconds:.2f} s" for stage, seconds in document["seconds"].items()]

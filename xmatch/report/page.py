@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from xmatch.report import evidence
+from xmatch.report.advice import advice
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
@@ -55,7 +56,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
         verdict=verdict,
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
         evidence=evidence.rows(verdict["evidence"]),
-        advice=evidence.advice(verdict["evidence"]),
+        advice=advice(document),
         pictures=previews and _pictures(previews),
         lines=previews and match_lines(previews),
         arrows=previews and residual_arrows(previews),
