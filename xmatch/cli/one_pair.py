@@ -16,6 +16,7 @@ from xmatch.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from xmatch.io.source import Source
+    from xmatch.report import Previews
     from xmatch.result import Registration
 
 
@@ -40,6 +41,8 @@ class Outcome:
     """The registration's JSON."""
     written: tuple[Path, ...] = ()
     skipped: bool = False
+    previews: Previews | None = None
+    """The pictures of the report that was written."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -100,7 +103,7 @@ def write_all(
         document = registration_document(registration, output=raster, previews=previews)
         if targets.html and targets.json:
             write_reports(document, previews, temporary[targets.json], temporary[targets.html], overwrite=True)
-    return Outcome(document, tuple(paths))
+    return Outcome(document, tuple(paths), previews=previews)
 
 
 def earlier_outcome(targets: Targets) -> Outcome | None:
