@@ -102,7 +102,7 @@ def check_target(
     target = Path(os.path.realpath(path))
     try:
         found = target.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         found = None
     except OSError as error:
         raise OutputError(f"cannot be an output: {_reason(error)}", path=path) from error
