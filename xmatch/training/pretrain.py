@@ -9,10 +9,12 @@ import dataclasses
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from xmatch.recipe import load_recipe
+from xmatch.synth.recipe import build_mixture
 from xmatch.training.distributed import Processes, choose_device, joined
 from xmatch.training.export import export_weights, told
 from xmatch.training.feed import batches, open_feed
@@ -161,12 +163,15 @@ def _course(recipe: PretrainRecipe, options: Options, processes: Processes) -> C
 
     validate = None
     if recipe.validation.every and processes.writes:
-        held = validation_pairs(recipe, options.data_folder)
+        build_mixture(recipe.validation.data or recipe.data, options.data_folder)  # what is wrong is said at once
+        held = cache(lambda: validation_pairs(recipe, options.data_folder))  # drawn when they are needed: it takes long
 
         def validate(run: Run) -> list[Row]:
-            return measure(run.objective, run.averaged_model(), held, run.device)
+            return measure(run.objective, run.averaged_model(), held(), run.device)
 
-    return Course(shown, export_weights, validate, recipe.validation.every)
+    work = [stage.batch * stage.size**2 for stage in recipe.stages]
+    steps = recipe.validation.pairs * recipe.stages[-1].size ** 2 / min(work)
+    return Course(shown, export_weights, validate, recipe.validation.every, steps)
 
 
 def main(arguments: list[str] | None = None) -> int:
