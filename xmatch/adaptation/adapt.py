@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Options:
     overwrite: bool = False
     seed: int | None = None
     """In place of the recipe's."""
+    begun: float = field(default_factory=time.monotonic)
+    """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +103,6 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         ModelError: the weights or the checkpoints cannot be used, or the loss is not finite.
         ResourceError: out of memory.
     """
-    begun = time.monotonic()
     targets = Targets.of(options.output)
     device = choose_device(options.device)
     base = open_base(options.matcher, options.weights)
@@ -112,7 +113,7 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
     with stop_on_signals() as stop, memory_told(recipe), held_folder(targets.run_folder, Processes()) as folder:
-        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk, begun).run(stop)
+        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk).run(stop)
 
 
 def _recipe(options: Options, base: Base) -> AdaptRecipe:
@@ -145,16 +146,15 @@ class _Adaptation:
         device: torch.device,
         targets: Targets,
         talk: Talk,
-        begun: float,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
         self.recipe, self.targets, self.talk, self.collected = recipe, targets, talk, collected
         self.threads = options.threads or torch.get_num_threads()
         self.objective = FewShot(load_objective(base.family.objective), recipe, base.family.scales)
         limit = options.max_minutes
-        self.deadline = None if limit is None else begun + 60 * limit
+        self.deadline = None if limit is None else options.begun + 60 * limit
         # The search for a start may take half of the time; pairs that it does not come to are left out.
-        self.half_time = float("inf") if limit is None else begun + 30 * limit
+        self.half_time = float("inf") if limit is None else options.begun + 30 * limit
 
     def run(self, stop: StopRequest) -> Adapted:
         if not self.options.resume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +71,7 @@ def adapt_command(
 
     Example: xmatch adapt pairs/ --labelled 2 -o adapted.safetensors
     """
+    begun = time.monotonic()
     from xmatch.adaptation.adapt import Options, adapt
     from xmatch.adaptation.collect import Asked
     from xmatch.adaptation.document import document, reason, write_reports
@@ -91,6 +93,7 @@ def adapt_command(
         threads,
         overwrite,
         seed,
+        begun,
     )
 
     def line(text: str) -> None:

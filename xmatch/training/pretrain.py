@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,9 @@ class Options:
     data: Path | None = None
     """Where relative folders of the recipe start; None: the recipe's own folder."""
     init: Path | None = None
-    """Weights to start from instead of random ones."""
+    """Weights to start from instead of random ones: a file, or the name of a model of the package."""
+    begun: float = field(default_factory=time.monotonic)
+    """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
     @property
     def run_folder(self) -> Path:
@@ -81,7 +83,6 @@ def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
         ModelError: `init` or the checkpoints cannot be used, or the loss is not finite.
         ResourceError: out of memory.
     """
-    begun = time.monotonic()
     recipe = options.load()
     objective = load_objective(recipe.model.objective)
     config = objective.config(recipe.model.size, recipe.model.config)
@@ -96,7 +97,7 @@ def pretrain(options: Options, talk: Talk = Talk()) -> Outcome:
         ):
             run = Run(recipe, objective, config, device, processes)
             _begin(run, options, folder, talk)
-            deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
+            deadline = None if options.max_minutes is None else options.begun + 60 * options.max_minutes
             return train(
                 run, feed, _course(recipe, options, processes), folder, stop=stop, deadline=deadline, talk=talk
             )
@@ -145,10 +146,12 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
+        from xmatch.io.checkpoint_shelf import find_weights
         from xmatch.io.checkpoints import load_state, load_weights
 
-        tensors, _ = load_weights(options.init)
-        load_state(run.model, tensors, options.init)
+        path = find_weights(options.init)
+        tensors, _ = load_weights(path)
+        load_state(run.model, tensors, path)
         run.average.restart(run.model)
 
 
