@@ -52,8 +52,8 @@ def test_without_georeferencing_there_is_no_prior():
 @pytest.mark.parametrize(
     ("fixed", "moving", "blamed", "option"),
     [
-        (FIXED, header(crs=None), "moving.tif", "--moving-assume-crs"),
-        (header(crs=None, name="fixed.tif"), header(), "fixed.tif", "--assume-crs"),
+        (FIXED, replace(header(), georef=Georef(None, NORTH_UP)), "moving.tif", "--moving-assume-crs"),
+        (replace(FIXED, georef=Georef(None, NORTH_UP)), header(), "fixed.tif", "--assume-crs"),
     ],
 )
 def test_a_crs_on_one_side_only_is_refused_and_says_which_option_supplies_it(fixed, moving, blamed, option):
@@ -229,3 +229,25 @@ def test_near_the_pole_maps_that_bend_are_followed():
     assert inside.sum() > 20
     gap = np.linalg.norm(on_ground(moving, xy, polar) - on_ground(fixed, landed, polar), axis=1)[inside]
     assert gap.max() < 0.5 * 500
+
+
+def test_where_there_is_nothing_to_give_a_crs_to_only_content_is_advised():
+    photo = replace(header(name="photo.jpg"), georef=None, notes=("its RPCs (rational polynomials) are not used",))
+    for pair in ((FIXED, photo), (photo, FIXED)):
+        with pytest.raises(InputError) as refused:
+            georef_prior(*pair)
+        assert refused.value.path == "photo.jpg" and refused.value.hint == "--ignore-georef registers by content alone"
+
+
+@pytest.mark.parametrize("crs", [DEGREES, "EPSG:3857"])
+def test_a_scene_across_the_edge_of_a_world_map_is_told_how_to_recentre_it(crs):
+    low, high = (-180.0, 180.0) if crs == DEGREES else (-20_037_508.0, 20_037_508.0)
+    px = (high - low) / 720
+    world = header((px, 0.0, low, 0.0, -px, high / 2), crs, (720, 360), "world.tif")
+    scene = header((0.1, 0.0, 172.0, 0.0, -0.1, 10.0), DEGREES, (160, 120))
+    with pytest.raises(InputError, match="across the edge") as refused:
+        georef_prior(world, scene)
+    assert "+lon_wrap=180" in refused.value.hint and "world.tif" in refused.value.hint
+    recentred = header((0.5, 0.0, 0.0, 0.0, -0.5, 90.0), DEGREES, (720, 360), "world.tif")
+    middle = georef_prior(recentred, scene).transform([[80.0, 60.0]])
+    assert np.allclose(middle, [[360.0, 172.0]], atol=0.1)

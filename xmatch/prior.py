@@ -9,6 +9,7 @@ import numpy as np
 from xmatch.errors import InputError
 from xmatch.ground import full_turn, projected
 from xmatch.io.source import Header, Window
+from xmatch.seam import is_torn
 from xmatch.transforms import Linear, Transform
 
 MARGIN = 0.15
@@ -87,6 +88,12 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
         return None
     if not all(has):
         without = moving if has[0] else fixed
+        if without.georef is None:  # a plain photo, or RPCs alone: there is nothing that a CRS could be given to
+            raise InputError(
+                "has no georeferencing that can be used while the other image has one",
+                hint="--ignore-georef registers by content alone",
+                path=without.path,
+            )
         option = "--moving-assume-crs" if has[0] else "--assume-crs"
         raise InputError(
             "has no CRS while the other image has one",
@@ -96,6 +103,13 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     exact = ThroughCrs(moving, fixed)
     nodes = _lattice(moving.width, moving.height)
     landed = exact(nodes)
+    if is_torn(landed.reshape(LATTICE, LATTICE, 2), (fixed.width, fixed.height)):
+        raise InputError(
+            "lies across the edge of the fixed image's map, so that its parts are far from each other there",
+            hint='recentre the map: gdalwarp -t_srs "+proj=longlat +datum=WGS84 +lon_wrap=180" -te 0 -90 360 90 '
+            f"{fixed.path} RECENTRED.tif, and register onto that; or --ignore-georef",
+            path=moving.path,
+        )
     # A fixed image inside a much larger moving one holds none of these nodes: look the other way as well.
     fixed_nodes = _lattice(fixed.width, fixed.height)
     back = exact.inverse(fixed_nodes)

@@ -58,7 +58,7 @@ def make_view(source: Source, frame: Framing) -> View:
     if not raster.valid.any():
         raise InputError(
             "no valid pixels where the images overlap: 0 % of the window is data",
-            hint="--nodata tells which value means no data",
+            hint="--nodata and --moving-nodata tell which value means no data in FIXED and in MOVING",
             path=source.header.path,
         )
     raster = replace(raster, valid=where_seen(raster))

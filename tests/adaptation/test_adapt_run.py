@@ -103,6 +103,16 @@ def test_an_interrupted_adaptation_is_the_uninterrupted_one_to_the_bit(options, 
     assert (tmp_path / "whole.safetensors").exists() == (tmp_path / "parts.safetensors").exists()
 
 
+def test_the_curve_of_a_run_that_time_ended_shows_what_was_judged(options, tmp_path):
+    chosen = options(max_minutes=0)
+    adapted = adapt(chosen)
+    assert adapted.outcome.stopped == "time" and adapted.outcome.step == adapted.best["step"] == 1
+    measured = rows(tmp_path / "out.run" / "validation.csv")
+    assert [(row["step"], float(row["score"])) for row in measured] == [("1", adapted.best["score"])]
+    page, _ = write_reports(adapted, chosen, document(adapted, chosen))
+    assert "step 1</text>" in page.read_text()
+
+
 def test_when_it_is_worse_nothing_is_replaced_and_both_are_kept(options, tmp_path):
     wild = AdaptOptimiser(lr=0.1, encoder_lr=0.1)
     ruinous = changed(optimiser=wild, guard=GuardSpec(every=6, views=2, verdicts=False, gain=50.0))

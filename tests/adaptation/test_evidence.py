@@ -1,10 +1,13 @@
 """There and back: how far off a cell comes home, and the guard that keeps the best."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from xmatch.adaptation.evidence import (
+    Evidence,
     fields_score,
     follow_distance_px,
     return_distance_px,
@@ -12,7 +15,7 @@ from xmatch.adaptation.evidence import (
     turns,
     unlabelled_score,
 )
-from xmatch.adaptation.guard import Guard
+from xmatch.adaptation.guard import Gain, Guard
 from xmatch.models import DenseWarp, Prediction
 from xmatch.models.geometry import cell_centres
 from xmatch.synth.pairs import TrainingPairs
@@ -76,8 +79,9 @@ class SamePlace(nn.Module):
 
 def test_a_network_that_always_answers_the_same_place_scores_low_though_it_comes_back(monkeypatch):
     monkeypatch.setattr("xmatch.adaptation.evidence.AGREE_PX", 1.0)  # these images are small
-    row = unlabelled_score(SamePlace(), [pairs()], torch.device("cpu"), 4)
-    assert row["returns"] == 100 and row["score"] == row["follows"] < 35 and row["pairs"] == 2
+    found = unlabelled_score(SamePlace(), [pairs()], torch.device("cpu"), 4)
+    assert found.row["returns"] == 100 and found.row["score"] == found.row["follows"] < 35 and found.row["pairs"] == 2
+    assert sum(found.scores) / 2 == pytest.approx(found.row["score"], abs=1e-3)
 
 
 class Stand:
@@ -93,30 +97,63 @@ class Stand:
 
 
 def measured(model):
-    return [{"score": float(model.weight.detach())}]
+    """Four views, of which the last shows nothing, around the network's number."""
+    score = float(model.weight.detach())
+    return Evidence.of({}, (score - 1, score, score + 1, math.nan)), []
+
+
+VIEWS = ("a", "b", "c", "d")
 
 
 def test_the_best_is_kept_and_compared_with_the_untouched_network():
-    guard, run = Guard(measured), Stand([50, 40, 70, 60])
+    guard, run = Guard(measured, VIEWS), Stand([50, 40, 70, 60])
     guard.begin(run)
     for step in (1, 2, 3):
         run.step = step
         guard.check(run)
         assert guard.better == (step >= 2)
     assert guard.best == {"step": 2, "score": 70} and float(guard.weights["weight"]) == 70
-    again = Guard(measured)
+    again = Guard(measured, VIEWS)
     again.load_state_dict(guard.state_dict())
     assert again.best == guard.best and again.better
 
 
 def test_as_good_as_before_is_not_better_and_a_gain_may_be_asked_for():
     for gain, better in ((0.0, True), (15.0, False)):
-        guard, run = Guard(measured, gain), Stand([50, 50, 60])
+        guard, run = Guard(measured, VIEWS, gain), Stand([50, 50, 60])
         guard.begin(run)
         guard.check(run)
         assert not guard.better
         guard.check(run)
         assert guard.better == better
+
+
+@pytest.mark.parametrize(
+    ("rises", "better"),
+    [
+        ([0.4, 0.4, 0.4, 0.4], True),
+        ([0.2, 0.3, 0.5, 0.6], True),
+        ([-1.2, 2.1, -0.6, 1.3], False),  # 11.0 after 10.6
+        ([0.4], False),  # one view says nothing of others
+    ],
+)
+def test_better_is_what_chance_does_not_explain(rises, better):
+    views = [f"pair {number}" for number in range(len(rises))]
+    answers = iter([[10.6] * len(rises), [10.6 + rise for rise in rises]])
+    guard, run = Guard(lambda model: (Evidence.of({}, next(answers)), []), views), Stand([0, 1])
+    guard.begin(run)
+    guard.check(run)
+    assert float(guard.best["score"]) == pytest.approx(11.0) and guard.better == better
+
+
+def test_views_of_one_pair_count_once_where_there_are_enough_pairs():
+    before, after = [0.0] * 6, [1.0, 1.0, 2.0, 2.0, 6.0, 6.0]
+    of_pairs = Gain.between(before, after, ("a", "a", "b", "b", "c", "c"))
+    assert (of_pairs.mean, of_pairs.count, of_pairs.over) == (3.0, 3, "pairs")
+    reach = 4.302653 * math.sqrt(7.0 / 3)  # Student's t of two degrees of freedom; the variance of 1, 2, 6 is 7
+    assert of_pairs.interval == pytest.approx((3 - reach, 3 + reach), abs=1e-4)
+    of_views = Gain.between(before, after, ("a",) * 3 + ("b",) * 3)
+    assert (of_views.count, of_views.over) == (6, "views") and of_views.interval[0] > of_pairs.interval[0]
 
 
 class Sure:
@@ -125,8 +162,8 @@ class Sure:
     def __init__(self, loss: float) -> None:
         self.loss = loss
 
-    def step(self, model, batch, *, finest=1):
-        return {"total": torch.tensor(self.loss) + 0 * torch.rand(1)[0]}
+    def probabilities(self, model, batch):
+        return torch.exp(-torch.tensor([self.loss, math.nan])) + 0 * torch.rand(1)
 
     def errors(self, model, batch):
         return tuple(torch.tensor([2.0]) for _ in range(len(batch)))
@@ -139,7 +176,9 @@ def test_fields_are_judged_by_the_probability_of_the_truth_and_leave_chance_as_i
     batch = TrainingPairs(square, valid, square, valid, flow, valid[:, 0], (("a", "b"),) * 2, ("x", "y"))
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    row = fields_score(Sure(0.5), nn.Identity(), [batch, batch], torch.device("cpu"))
+    found = fields_score(Sure(0.5), nn.Identity(), [batch, batch], torch.device("cpu"))
+    row = found.row
+    assert len(found.scores) == 4 and math.isnan(found.scores[1])
     assert row["score"] == pytest.approx(100 * 2.718281828**-0.5, abs=1e-2)
     assert row["within_3px"] == 1.0 and row["within_1px"] == 0.0 and row["pairs"] == 4
     assert torch.equal(before, torch.random.get_rng_state())

@@ -110,7 +110,7 @@ def test_every_row_that_is_passed_over_is_in_the_result(cli, folder, always_bett
         (("pairs", "--labelled", "some.csv"), ExitCode.USAGE, "neither a number nor a path"),
         (("pairs", "--labelled", "03_moving.csv"), ExitCode.INPUT, "one line"),
         (("pairs", "-o", "weights.pt"), ExitCode.USAGE, ".safetensors"),
-        (("pairs", "-o", "none/out.safetensors"), ExitCode.OUTPUT, "directory does not exist"),
+        (("pairs", "-o", "empty.safetensors/out.safetensors"), ExitCode.OUTPUT, "cannot be made"),
         (("pairs", "--weights", "none.safetensors"), ExitCode.MODEL, "no such file"),
         (("pairs", "--weights", "empty.safetensors"), ExitCode.MODEL, "empty"),
         (("pairs", "--pattern", "x"), ExitCode.USAGE, "pattern"),

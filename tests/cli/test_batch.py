@@ -98,3 +98,35 @@ def test_a_second_run_skips_what_is_there(cli, doubtful):
     again = lines(cli(*args, "--skip-existing"))
     assert [(line["skipped"], line["exit_code"]) for line in again] == [(True, 0), (True, 4)]
     assert Path("a.registered.tif").stat().st_mtime_ns == written
+
+
+def test_a_batch_ends_with_its_counts_and_a_page_of_all_pairs(cli, doubtful):
+    result = cli(*listed("optical.tif,a.tif\noptical.tif,b.tif\noptical.tif,none.tif\n"), "-o", "out", "--keep-going")
+    assert result.err.splitlines()[-2:] == [
+        "3 pairs: 1 trusted, 1 not trusted, 1 failed (exit codes: 1 x 3)",
+        "wrote out/list.overview.html",
+    ]
+    page = Path("out/list.overview.html").read_text()
+    assert 'href="a.registered.report.html"' in page and 'href="b.registered.report.html"' in page
+    assert "none.tif" in page and "no such file" in page and page.count("data:image/jpeg") == 4
+    assert Path("out/a.registered.report.html").exists()
+
+
+def test_pairs_that_were_not_tried_are_counted_too(cli, folder):
+    result = cli(*listed("optical.tif,none.tif\noptical.tif,a.tif\n"))
+    assert "2 pairs: 1 failed, 1 not tried (exit codes: 1 x 3)" in result.err
+    assert "Not tried" in Path("list.overview.html").read_text()
+
+
+def test_an_earlier_overview_stays_unless_told(cli, folder):
+    args = listed("optical.tif,a.tif\n")
+    Path("list.overview.html").write_text("mine")
+    assert "stays" in cli(*args).err and Path("list.overview.html").read_text() == "mine"
+    assert cli(*args, "--skip-existing").code == 0
+    assert "a.registered.report.html" in Path("list.overview.html").read_text()
+
+
+def test_a_dry_run_counts_and_writes_nothing(cli, folder):
+    result = cli(*listed("optical.tif,a.tif\noptical.tif,none.tif\n"), "--dry-run", "--keep-going")
+    assert "2 pairs: 1 could be registered, 1 failed" in result.err
+    assert not list(Path().glob("*.html"))

@@ -55,7 +55,7 @@ def test_4_not_to_be_trusted(cli, pair, behave):
 
 
 def test_5_output_problem(cli, pair):
-    assert cli("register", *pair, "-o", "nowhere/x.tif").code == ExitCode.OUTPUT
+    assert cli("register", *pair, "-o", "sar.tif/x.tif").code == ExitCode.OUTPUT
 
 
 def test_6_model_problem(cli, pair, behave):

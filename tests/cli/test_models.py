@@ -148,7 +148,7 @@ def test_missing_files_and_unknown_names_end_with_exit_code_6(cli, folder):
 
 def test_targets_are_checked_before_the_work(cli, folder):
     assert cli("models", "convert", "loftr.ckpt", "out.pth").code == 2
-    assert cli("models", "convert", "loftr.ckpt", "no/such/folder.safetensors").code == 5
+    assert cli("models", "convert", "loftr.ckpt", "loftr.ckpt/weights.safetensors").code == 5
     assert cli("models", "convert", "loftr.ckpt", "out.safetensors").code == 0
     before = (folder / "out.safetensors").read_bytes()
     assert cli("models", "convert", "loftr.ckpt", "out.safetensors", "--name", "other").code == 5

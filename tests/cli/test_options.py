@@ -1,6 +1,6 @@
 import pytest
 
-from xmatch.cli.options import Resampling, TransformKind, parse_bands, parse_device, parse_size
+from xmatch.cli.options import Resampling, TransformKind, parse_bands, parse_size
 from xmatch.errors import UsageError
 
 
@@ -43,9 +43,3 @@ def test_bands_come_repeated_or_with_commas():
 def test_bands_are_numbers_from_one(words):
     with pytest.raises(UsageError):
         parse_bands(words)
-
-
-@pytest.mark.parametrize("text", ["gpu", "cuda:", "cuda:x", "CPU "])
-def test_an_unknown_device_is_refused(text):
-    with pytest.raises(UsageError):
-        parse_device(text)

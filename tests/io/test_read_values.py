@@ -283,3 +283,18 @@ def test_two_hundred_bands_can_be_picked_from(tmp_path):
     with open_source(write_geotiff(tmp_path / "a.tif", pixels, photometric="minisblack")) as source:
         assert len(source.header.bands) == 200
         assert np.array_equal(source.read(bands=(150,)).pixels, pixels[150:151])
+
+
+@pytest.mark.parametrize(("prefix", "told"), [("", " --nodata nan"), ("moving-", " --moving-nodata nan")])
+def test_notes_name_the_option_of_the_file_that_they_are_about(tmp_path, prefix, told):
+    path = write_geotiff(tmp_path / "zero.tif", np.ones((1, 8, 8), np.uint8), nodata=0)
+    with open_source(path, ReadOptions(option_prefix=prefix)) as source:
+        assert any(told in note for note in source.header.notes)
+
+
+@pytest.mark.parametrize(("prefix", "told"), [("", "--band"), ("moving-", "--moving-band")])
+def test_hints_name_the_option_of_the_file_that_they_are_about(tmp_path, prefix, told):
+    path = write_geotiff(tmp_path / "one.tif", np.ones((1, 8, 8), np.uint8))
+    with pytest.raises(InputError) as refused:
+        open_source(path, ReadOptions(bands=(7,), option_prefix=prefix))
+    assert refused.value.hint == told

@@ -130,7 +130,8 @@ def test_an_input_is_never_an_output(tmp_path, link):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda d: d / "missing" / "a.tif", "does not exist"),
+        (lambda d: (d / "a").write_text("") or d / "a" / "b" / "c.tif", "cannot be made: .*a is no directory"),
+        (lambda d: f"{d}/new/", "names a folder"),
         (lambda d: d, "directory"),
         (lambda d: d / ("x" * 256), "name too long"),
         (lambda d: os.mkfifo(d / "pipe") or d / "pipe", "not a regular file"),
@@ -211,3 +212,27 @@ def test_a_run_that_is_killed_leaves_the_old_file(tmp_path, how):
     with atomic_write(target, overwrite=True) as temp:
         temp.write_text("new")
     assert target.read_text() == "new" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_folder_of_a_target_is_made_with_it_and_goes_with_a_failure(tmp_path):
+    target = tmp_path / "new" / "deep" / "a.txt"
+    check_target(target)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ZeroDivisionError), atomic_write(target):
+        1 / 0  # noqa: B018
+    assert os.listdir(tmp_path) == []
+    with atomic_writes([target, target.with_name("b.txt")]) as temps:
+        for path, temp in temps.items():
+            temp.write_text(path.name)
+    assert sorted(os.listdir(target.parent)) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "a") as temp:
+            os.close(os.open(temp, os.O_CREAT | os.O_WRONLY, 0o600))  # as some libraries write
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask

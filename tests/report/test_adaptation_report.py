@@ -31,6 +31,7 @@ def told(better: bool = True) -> dict:
         "evidence": "held-out unlabelled pairs",
         "before": {"step": 0, "score": 60.0},
         "best": {"step": 20, "score": 70.5},
+        "gain": {"mean": 10.5, "interval": [2.25, 18.75], "count": 8, "over": "pairs"},
         "verdicts": {"before": 2, "after": 5, "of": 8},
         "step": 20,
         "steps": 20,
@@ -53,6 +54,12 @@ def test_the_page_says_first_whether_it_is_better():
         page = render_adaptation(told(better), HISTORY, VALIDATION, [overlay()])
         assert words in page and page.index(words) < page.index("The course of it")
         assert ("Written to" in page) == better
+
+
+def test_the_gain_stands_with_its_interval():
+    assert "interval 2.25 to 18.8 over 8 pairs" in render_adaptation(told())
+    alone = {**told(), "gain": {"mean": 10.5, "interval": None, "count": 1, "over": "views"}}
+    assert "one view: no interval" in render_adaptation(alone)
 
 
 def test_the_page_needs_nothing_else_and_escapes_what_it_is_given():

@@ -9,6 +9,7 @@ import pytest
 from report_cases import TURN, registration, sources
 
 from xmatch.report import evidence, make_previews, registration_document, render_html
+from xmatch.report.advice import LOOK, advice, wider
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
@@ -242,8 +243,26 @@ def test_weak_measures_are_marked_and_their_advice_comes_first():
     assert list(rows) == ["coverage", "halves_px", "odd_one"]
     assert [row["weak"] for row in rows.values()] == [False, True, False]
     assert rows["odd_one"]["label"] == "Odd one" and rows["coverage"]["value"] == "80\u202f%"
-    assert evidence.advice({"halves_px": 9.0})[0] == evidence.MEASURES["halves_px"].advice
-    assert evidence.advice({}) == list(evidence.ALWAYS_WORTH_TRYING)
+    said = advice(document_of({"halves_px": 9.0}))
+    assert said[0] == evidence.MEASURES["halves_px"].advice and LOOK in said
+
+
+def document_of(measured=None, crs=None, **options):
+    files = {"fixed": {"crs": crs}, "moving": {"crs": crs}}
+    return {"verdict": {"evidence": measured or {}}, "provenance": {"options": options}, **files}
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (document_of(max_scale=2.0, mirror=False), ["--max-scale 4", "--mirror"]),
+        (document_of(max_scale=4.0, mirror=True, max_angle=30.0), ["--max-scale 8", "--max-angle 180"]),
+        (document_of(crs="EPSG:4326", mirror=True), ["--ignore-georef"]),
+    ],
+)
+def test_what_the_search_left_out_is_named_with_its_option(document, named):
+    said = wider(document)
+    assert len(said) == len(named) and all(name in line for name, line in zip(named, said, strict=True))
 
 
 def test_a_measure_that_is_unknown_is_not_called_weak():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch import nn
 from xmatch.adaptation.base import Base, open_base
 from xmatch.adaptation.collect import Asked, Collected, collect
 from xmatch.adaptation.draws import Batches, held_batches
-from xmatch.adaptation.evidence import Row, fields_score, labelled_score, unlabelled_score
-from xmatch.adaptation.guard import Guard
+from xmatch.adaptation.evidence import Evidence, Row, fields_score, labelled_score, unlabelled_score
+from xmatch.adaptation.guard import Gain, Guard
 from xmatch.adaptation.low_rank import additions, merged
 from xmatch.adaptation.material import Judges, Material, prepare
 from xmatch.adaptation.objective import FewShot
@@ -28,6 +28,7 @@ from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
+from xmatch.training.history import History
 from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
 from xmatch.training.objectives import load_objective
 from xmatch.training.run import Run
@@ -55,6 +56,8 @@ class Options:
     overwrite: bool = False
     seed: int | None = None
     """In place of the recipe's."""
+    begun: float = field(default_factory=time.monotonic)
+    """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,8 @@ class Adapted:
     untouched: list[Row]
     """Of the weights it began with; the first row has the score that counts."""
     best: Row
+    gain: Gain | None
+    """Of the score, on the same views; None when it was stopped before anything was measured."""
     verdicts: dict[str, int] | None
     """Accepted registrations of held-out pairs, "before" and "after", "of" so many; None where none were counted."""
     better: bool | None
@@ -98,7 +103,6 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         ModelError: the weights or the checkpoints cannot be used, or the loss is not finite.
         ResourceError: out of memory.
     """
-    begun = time.monotonic()
     targets = Targets.of(options.output)
     device = choose_device(options.device)
     base = open_base(options.matcher, options.weights)
@@ -109,7 +113,7 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
     with stop_on_signals() as stop, memory_told(recipe), held_folder(targets.run_folder, Processes()) as folder:
-        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk, begun).run(stop)
+        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk).run(stop)
 
 
 def _recipe(options: Options, base: Base) -> AdaptRecipe:
@@ -142,16 +146,15 @@ class _Adaptation:
         device: torch.device,
         targets: Targets,
         talk: Talk,
-        begun: float,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
         self.recipe, self.targets, self.talk, self.collected = recipe, targets, talk, collected
         self.threads = options.threads or torch.get_num_threads()
         self.objective = FewShot(load_objective(base.family.objective), recipe, base.family.scales)
         limit = options.max_minutes
-        self.deadline = None if limit is None else begun + 60 * limit
+        self.deadline = None if limit is None else options.begun + 60 * limit
         # The search for a start may take half of the time; pairs that it does not come to are left out.
-        self.half_time = float("inf") if limit is None else begun + 30 * limit
+        self.half_time = float("inf") if limit is None else options.begun + 30 * limit
 
     def run(self, stop: StopRequest) -> Adapted:
         if not self.options.resume:
@@ -167,7 +170,8 @@ class _Adaptation:
             until=self.half_time,
         )
         self.collected = material.collected
-        guard = Guard(self._measure(material), self.recipe.guard.gain)
+        views = [scene.name for scene in material.held for _ in range(self.recipe.guard.views)]
+        guard = Guard(self._measure(material), views, self.recipe.guard.gain)
         parts = {"confidence": self.objective, "guard": guard, "origin": Origin(self.base, self.collected)}
         run = Run(self.recipe, self.objective, self.base.config, self.device, Processes(), parts)
         self._begin(run, guard)
@@ -178,8 +182,10 @@ class _Adaptation:
         feed = Inline(batches, self.device)
         course = Course(self._shown, self._export, guard.check, self.recipe.guard.every)
         outcome = train(run, feed, course, self.folder, stop=stop, deadline=self.deadline, talk=self.talk)
-        if outcome.stopped == "time":
-            guard.check(run)
+        if outcome.stopped == "time" and outcome.validation.get("step") != run.step:
+            measured = History(self.folder / VALIDATION, run.step)  # the curve ends with what is judged
+            for row in guard.check(run):
+                measured.add({"step": run.step, **row})
         return self._end(guard, outcome, material)
 
     def _matcher(self, tensors: dict[str, torch.Tensor]):
@@ -199,18 +205,19 @@ class _Adaptation:
         held = held_batches(material.held, self.recipe)
         shown: tuple[TrainingPairs, ...] = held_batches(material.known, self.recipe) if material.known else ()
 
-        def measure(model: nn.Module) -> list[Row]:
+        def measure(model: nn.Module) -> tuple[Evidence, list[Row]]:
             if not self.base.family.scales:
-                row = fields_score(self.objective, model, held, self.device)
+                found = fields_score(self.objective, model, held, self.device)
             elif material.judges == "unlabelled":
-                row = unlabelled_score(model, held, self.device, self.recipe.finest)
+                found = unlabelled_score(model, held, self.device, self.recipe.finest)
             else:
-                row = labelled_score(self.objective, model, held, self.device)
-            rows = [{**row, "modalities": f"held out, {material.judges}"}]
-            if shown:  # never asked by the guard: the truth of unlabelled pairs is for the report
-                told = labelled_score(self.objective, model, shown, self.device)
-                rows.append({**told, "modalities": "held out, truth known"})
-            return rows
+                found = labelled_score(self.objective, model, held, self.device)
+            found = replace(found, row={**found.row, "modalities": f"held out, {material.judges}"})
+            if not shown:
+                return found, []
+            # Never asked by the guard: the truth of unlabelled pairs is for the report.
+            told = labelled_score(self.objective, model, shown, self.device).row
+            return found, [{**told, "modalities": "held out, truth known"}]
 
         return measure
 
@@ -241,13 +248,14 @@ class _Adaptation:
 
     def _end(self, guard: Guard, outcome: Outcome, material: Material) -> Adapted:
         of_pairs = self.collected, material.judges, material.registered
-        common = (outcome, self.recipe, *of_pairs, self.base, guard.untouched, guard.best)
+        common = (outcome, self.recipe, *of_pairs, self.base, guard.untouched, guard.best, guard.gain)
         if outcome.stopped == "signal" or not guard.best:
             return Adapted(outcome.exit_code, *common, None, None, None)
         after = merged(guard.weights)
         verdicts = self._verdicts(after) if self.recipe.guard.verdicts and material.judges != "labelled" else None
         better = guard.better and (verdicts is None or verdicts["after"] >= verdicts["before"])
-        numbers = {"before": guard.before, "after": guard.best, "verdicts": verdicts, "better": better}
+        gain = guard.gain and guard.gain.as_dict()
+        numbers = {"before": guard.before, "after": guard.best, "gain": gain, "verdicts": verdicts, "better": better}
         paths = self.targets.of_weights(better, low_rank=bool(self.recipe.lora_rank))
         writing = (self, int(guard.best["step"]), 60 * outcome.minutes, numbers, self.talk.warn)
         write_weights(paths[0], after, *writing, overwrite=self.options.overwrite or not better)

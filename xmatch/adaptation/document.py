@@ -32,6 +32,7 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
         "evidence": f"held-out {adapted.judges} pairs",
         "before": adapted.before,
         "best": adapted.best,
+        "gain": adapted.gain and adapted.gain.as_dict(),
         "verdicts": adapted.verdicts,
         "stopped": outcome.stopped,
         "step": outcome.step,
@@ -59,13 +60,23 @@ def reason(adapted: Adapted) -> str:
     if adapted.better is None:
         return "It was stopped before the result could be judged; the same command goes on."
     before, after = (float(row["score"]) for row in (adapted.before, adapted.best))
-    measured = f"Held-out {adapted.judges} pairs score {after:.1f} instead of {before:.1f}"
+    measured = f"Held-out {adapted.judges} pairs score {after:.1f} instead of {before:.1f}{_surety(adapted)}"
     if adapted.verdicts is None:
         return measured + "."
     counts = adapted.verdicts
     return (
         f"{measured}, and {counts['after']} instead of {counts['before']} of {counts['of']} registrations are trusted."
     )
+
+
+def _surety(adapted: Adapted) -> str:
+    """ " (gain 0.4, 95 % interval -0.3 to 1.1 over 8 pairs: chance explains that)"."""
+    gain = adapted.gain
+    if gain.interval is None:
+        return " (one view: too little to tell a gain from chance)"
+    low, high = gain.interval
+    doubt = ": chance explains that" if low <= 0 < gain.mean else ""
+    return f" (gain {gain.mean:+.1f}, 95 % interval {low:+.1f} to {high:+.1f} over {gain.count} {gain.over}{doubt})"
 
 
 def write_reports(adapted: Adapted, options: Options, told: dict[str, Any]) -> tuple[Path, Path]:

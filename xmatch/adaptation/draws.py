@@ -53,7 +53,8 @@ class Batches:
 
 
 def held_batches(scenes: Sequence[Scene], recipe: AdaptRecipe) -> tuple[TrainingPairs, ...]:
-    """The same random views of every scene, whatever is trained: `guard.views` of each, on the CPU."""
+    """The same random views of every scene, whatever is trained: `guard.views` of each, one scene after the other, on
+    the CPU."""
     wanted = [scene for scene in scenes for _ in range(recipe.guard.views)]
     parts = [wanted[i : i + recipe.batch] for i in range(0, len(wanted), recipe.batch)]
     return tuple(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.adaptation.objective import predicted
+from xmatch.adaptation.objective import FewShot, predicted
 from xmatch.adaptation.pseudo import seen_at
 from xmatch.models import DenseWarp
 from xmatch.models.geometry import cell_centres
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.objectives import Objective
-from xmatch.training.validation import WITHIN_PX, measure
+from xmatch.training.validation import ALL, WITHIN_PX, pair_errors, row_of
 
 AGREE_PX = 3.0
 """Two answers within this agree."""
@@ -26,35 +28,53 @@ TURN_DEG, SHIFT = (6.0, 12.0), (0.05, 0.12)
 Row = dict[str, float | int | str]
 
 
-def labelled_score(objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device) -> Row:
+@dataclass(frozen=True)
+class Evidence:
+    """What held-out views say of a network."""
+
+    row: Row
+    """Means over the views; "score" is what counts, higher being better."""
+    scores: tuple[float, ...]
+    """The score of each view, in their order; NaN for one that shows nothing."""
+
+    @staticmethod
+    def of(row: Row, scores: Sequence[float]) -> Evidence:
+        told = [score for score in scores if math.isfinite(score)]
+        return Evidence({**row, "score": round(sum(told) / max(len(told), 1), 4)}, tuple(scores))
+
+
+def labelled_score(objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device) -> Evidence:
     """Errors on held-out labelled pairs; "score" is the mean of the shares of cells within 1, 3 and 5 px, percent."""
-    row = measure(objective, model, held, device)[0]
-    score = 100 * sum(float(row[f"within_{limit}px"]) for limit in WITHIN_PX) / len(WITHIN_PX)
-    return {**row, "score": round(score, 4)}
+    found = pair_errors(objective, model, held, device)
+    shares = [
+        [float((errors < limit).float().mean()) if len(errors) else 0.0 for limit in WITHIN_PX] for errors in found
+    ]
+    return Evidence.of(row_of(ALL, found), [100 * sum(each) / len(each) for each in shares])
 
 
 @torch.no_grad()
-def fields_score(objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device) -> Row:
+def fields_score(objective: FewShot, model: nn.Module, held: Sequence[TrainingPairs], device) -> Evidence:
     """What pretraining asks of a network that draws fields, on held-out pairs that are laid by a truth; "score" is the
     mean probability, percent, that it gives to the true place among all places, other turns and other images."""
-    row = measure(objective, model, held, device)[0]
-    right = []
+    row = row_of(ALL, pair_errors(objective, model, held, device))
+    right: list[float] = []
     for number, batch in enumerate(held):
         with torch.random.fork_rng(devices=[]):  # the same wrong turns every time
             torch.manual_seed(number)
-            right.append(float(torch.exp(-objective.step(model, batch.to(device))["total"])))
-    return {**row, "score": round(100 * sum(right) / len(right), 4)}
+            right += (100 * objective.probabilities(model, batch.to(device))).tolist()
+    return Evidence.of(row, right)
 
 
 @torch.no_grad()
-def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, finest: int) -> Row:
+def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, finest: int) -> Evidence:
     """Agreement of a network with itself on held-out unlabelled pairs; "score" is the share of cells of fixed, percent,
     that come back within `AGREE_PX` when they are matched to moving and back, and that follow within the same when
     moving is turned and shifted. A network that always answers "the same place" comes back, but does not follow.
 
     "returns" and "follows" are the two shares by themselves.
     """
-    found: dict[str, list[float]] = {"returns": [], "follows": [], "score": []}
+    found: dict[str, list[float]] = {"returns": [], "follows": []}
+    scores: list[float] = []
     for number, batch in enumerate(held):
         batch = batch.to(device)
         there = predicted(model, batch, finest).finest
@@ -66,11 +86,14 @@ def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, fi
         follows = follow_distance_px(there, moved, turn, shape) < AGREE_PX
         seen = seen_at(batch.fixed_valid, there.stride)
         for shown, came, went in zip(seen, returns, follows, strict=True):
-            if bool(shown.any()):
-                for name, cells in (("returns", came), ("follows", went), ("score", came & went)):
-                    found[name].append(100 * float(cells[shown].float().mean()))
+            if not bool(shown.any()):
+                scores.append(math.nan)
+                continue
+            scores.append(100 * float((came & went)[shown].float().mean()))
+            for name, cells in (("returns", came), ("follows", went)):
+                found[name].append(100 * float(cells[shown].float().mean()))
     means = {name: round(sum(values) / max(len(values), 1), 4) for name, values in found.items()}
-    return {"pairs": len(found["score"]), **means}
+    return Evidence.of({"pairs": len(found["returns"]), **means}, scores)
 
 
 def turns(count: int, number: int) -> Tensor:

@@ -56,6 +56,10 @@ class FewShot:
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         return self._base.errors(model, batch)
 
+    def probabilities(self, model: nn.Module, batch: TrainingPairs) -> Tensor:
+        """Of fields: see `Fields.probabilities`."""
+        return self._base.probabilities(model, batch)
+
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         if self._recipe.batch_norm == "frozen":
             _hold_statistics(model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Overwrite, Talk, parse_device
+from xmatch.cli.options import Overwrite, Talk
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ def adapt_command(
 
     Example: xmatch adapt pairs/ --labelled 2 -o adapted.safetensors
     """
+    begun = time.monotonic()
     from xmatch.adaptation.adapt import Options, adapt
     from xmatch.adaptation.collect import Asked
     from xmatch.adaptation.document import document, reason, write_reports
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
+    from xmatch.devices import checked
     from xmatch.training.loop import Talk as LoopTalk
 
     asked = Asked(parse_labelled(labelled), pairs, tuple(unlabelled or ()), trust_georef, pattern)
@@ -86,10 +89,11 @@ def adapt_command(
         weights,
         max_minutes,
         resume,
-        parse_device(device),
+        checked(device),
         threads,
         overwrite,
         seed,
+        begun,
     )
 
     def line(text: str) -> None:

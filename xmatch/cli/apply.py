@@ -12,8 +12,9 @@ from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import read_registration
 from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
-from xmatch.cli.outputs import default_output, refuse_duplicates, unreliable
+from xmatch.cli.outputs import check_raster_name, placed, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
+from xmatch.devices import checked
 from xmatch.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +57,12 @@ def apply_command(
     Where MOVING had a CRS, the one of OTHER says where it lies, on whatever grid. Where neither has one, OTHER shows
     the same footprint, and may have another pixel size.
     """
-    if output is not None and len(others) > 1:
-        raise UsageError("--output names one file, and several are given", hint="leave it out, or run once for each")
+    checked(running.device)
+    named = [placed(output, other) for other in others]
+    if output is not None and len(others) > 1 and named[0] == Path(output):
+        raise UsageError("--output names one file, and several are given", hint="-o NAME/ is a folder for all of them")
+    for path in named:
+        check_raster_name(path)
     # Other kinds of files are for `read_transform` to judge.
     document = read_registration(registration) if Path(registration).suffix.lower() == ".json" else None
     if document is not None and document["transform"] is None:
@@ -68,7 +73,6 @@ def apply_command(
         if talk.json:
             emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": document["verdict"]})
         raise typer.Exit(ExitCode.UNTRUSTED)
-    named = [Path(output or default_output(other)) for other in others]
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
 

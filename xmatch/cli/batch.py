@@ -1,4 +1,4 @@
-"""`--pairs`: a list of pairs, one JSON line on stdout for each, in the order in which they end.
+"""`--pairs`: a list of pairs, one JSON line on stdout for each, in the order in which they end; an overview at the end.
 
 A pair that fails and a pair that is not trusted both make the batch end with 8; their own codes stand in their
 lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is a result.
@@ -11,14 +11,19 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmatch.cli.console import say
+from xmatch.cli.extra_outputs import EXTRA_OUTPUTS
 from xmatch.cli.one_pair import Settings, register_pair
 from xmatch.cli.options import Talk
-from xmatch.cli.outputs import EXTRA_OUTPUTS, Targets, default_output
+from xmatch.cli.outputs import Targets, default_output
+from xmatch.cli.overview import Overview
 from xmatch.cli.runtime import as_failure, emit, failure_document
 from xmatch.errors import ExitCode, InputError, UsageError
+
+if TYPE_CHECKING:
+    from xmatch.report import Previews
 
 _COLUMNS = ("fixed", "moving", "output")
 
@@ -34,20 +39,24 @@ class Row:
 
 def register_pairs(path: str, settings: Settings, talk: Talk, *, keep_going: bool, dry_run: bool) -> ExitCode:
     """Register every pair of the list at `path` ("-": stdin)."""
+    settings.matching.options(settings.reading, settings.running)  # what is wrong for every pair is said once
     rows = read_pairs(path)
     jobs = [(row, _targets(row, settings)) for row in rows]
     _refuse_shared_targets(path, jobs)
-    bad = 0
+    overview = Overview(path, settings.writing)
+    overview.check()
     for index, (row, targets) in enumerate(jobs):
-        line = _one(row, targets, settings, dry_run)
+        line, previews = _one(row, targets, settings, dry_run)
         emit({"index": index, **line})
-        failed = not line["ok"]
-        bad += failed
-        say(talk, [f"[{index + 1}/{len(jobs)}] {row.moving}: {_word(line)}"])
-        if failed and line["exit_code"] != ExitCode.UNTRUSTED and not keep_going and index + 1 < len(jobs):
+        overview.add(row.fixed, row.moving, line, targets.html, previews)
+        say(talk, [f"[{index + 1}/{len(jobs)}] {row.moving}: {_word(line, dry_run)}"])
+        if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or keep_going) and index + 1 < len(jobs):
             say(talk, [f"stopped: {len(jobs) - index - 1} pairs were not tried; --keep-going tries them"])
-            return ExitCode.BATCH
-    return ExitCode.BATCH if bad else ExitCode.OK
+            for other, _ in jobs[index + 1 :]:
+                overview.add(other.fixed, other.moving, None)
+            break
+    say(talk, overview.finish(dry_run))
+    return ExitCode.OK if overview.is_good else ExitCode.BATCH
 
 
 def read_pairs(path: str) -> list[Row]:
@@ -112,20 +121,25 @@ def _refuse_shared_targets(path: str, jobs: list[tuple[Row, Targets]]) -> None:
         seen[name] = index
 
 
-def _one(row: Row, targets: Targets, settings: Settings, dry_run: bool) -> dict[str, Any]:
-    """The JSON line of one pair, its exit code inside. Signals alone leave a batch by another way."""
+def _one(row: Row, targets: Targets, settings: Settings, dry_run: bool) -> tuple[dict[str, Any], Previews | None]:
+    """The JSON line of one pair, its exit code inside, and pictures of it. Signals alone leave a batch by another
+    way."""
     try:
         if dry_run:
             from xmatch.cli.plan import plan
 
-            return {"exit_code": 0, **plan(row.fixed, row.moving, targets, settings)}
+            return {"exit_code": 0, **plan(row.fixed, row.moving, targets, settings)}, None
         outcome = register_pair(row.fixed, row.moving, targets, settings)
-        return {"exit_code": int(outcome.exit_code), "skipped": outcome.skipped, **outcome.document}
+        line = {"exit_code": int(outcome.exit_code), "skipped": outcome.skipped, **outcome.document}
+        return line, outcome.previews
     except Exception as error:
-        return {**failure_document(as_failure(error)), "fixed": {"path": row.fixed}, "moving": {"path": row.moving}}
+        files = {"fixed": {"path": row.fixed}, "moving": {"path": row.moving}}
+        return {**failure_document(as_failure(error)), **files}, None
 
 
-def _word(line: dict[str, Any]) -> str:
+def _word(line: dict[str, Any], dry_run: bool) -> str:
     if "error" in line:
         return f"failed ({line['exit_code']}): {line['error']['message']}"
+    if dry_run:
+        return f"would write {', '.join(line['files'])}"
     return "ok" if line["ok"] else f"not trusted: {line['verdict']['reason']}"

@@ -48,6 +48,7 @@ def run_eval(
         check_target(path, overwrite=overwrite, inputs=[recipe])
     tasks = plan(settings, folder)
     asked = refuse_unsupported(tasks, asked)
+    results.parent.mkdir(parents=True, exist_ok=True)
     predictions = {method: results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in asked}
     if overwrite:
         for path in predictions.values():

@@ -47,6 +47,7 @@ class Changes:
         Raises:
             UsageError: an unknown kind of transform, or options that contradict each other.
         """
+        from xmatch.devices import checked
         from xmatch.evaluation.recipe import FORMS
         from xmatch.transforms import TRANSFORMS
 
@@ -55,6 +56,7 @@ class Changes:
         names = ("matcher", "transform", "weights", "seed", "device")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         threads = 1 if jobs > 1 else self.threads
+        checked(given.get("device", recipe.register.device))
         register = dataclasses.replace(recipe.register, **given, **({"threads": threads} if threads else {}))
         if register.transform not in ("auto", *TRANSFORMS):
             known = ", ".join(("auto", *TRANSFORMS))

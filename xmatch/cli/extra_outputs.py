@@ -1,4 +1,4 @@
-"""Points and transform files: from a registration to the writers in `xmatch.io`."""
+"""Points and transform files: what their names may be, and the way to their writers in `xmatch.io`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 PointsFormat = Literal["csv", "json", "npz", "points"]
 """The names in `xmatch.io.points.POINTS_ENCODERS`."""
 
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "gcps": (".tif", ".tiff"),
+    "points": tuple(f".{name}" for name in get_args(PointsFormat)),
+    "vrt": (".vrt",),
+    "tfm": (".tfm",),
+    "displacement": (".tif", ".tiff"),
+}
+"""Further output -> how its file's name may end: other programs tell the format by it."""
+
+EXTRA_OUTPUTS = tuple(SUFFIXES)
+
+
+def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """
+    Raises:
+        UsageError: the name of an output ends in none of `suffixes`.
+    """
+    if path.suffix.lower() not in suffixes:
+        example = path.with_suffix(suffixes[0]) if path.name else f"NAME{suffixes[0]}"
+        raise UsageError(f"--{option} {path} does not end in {' or '.join(suffixes)}", hint=f"--{option} {example}")
+
 
 def points_format(path: str | Path) -> PointsFormat:
     """The format that a file's suffix names.
@@ -23,7 +44,8 @@ def points_format(path: str | Path) -> PointsFormat:
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in get_args(PointsFormat):
-        raise UsageError(f"{path} ends in none of .{', .'.join(get_args(PointsFormat))}", hint="rename it")
+        known = ", .".join(get_args(PointsFormat))
+        raise UsageError(f"{path} ends in none of .{known}", hint="rename it, or --format")
     return suffix
 
 

@@ -63,9 +63,16 @@ def match_command(
             emit_bytes(POINTS_ENCODERS[kind](registration))
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
+    said = [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}"]
     told = correction(registration)
-    told_lines = [f"correction: {in_words(told)}"] if told else []
-    say(talk, [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}", *told_lines, *registration.notes])
+    said += [f"correction: {in_words(told)}"] if told else []
+    said += [f"note: {note}" for note in registration.notes]
+    if not verdict.accepted:
+        from xmatch.report import registration_document
+        from xmatch.report.advice import wider
+
+        said += [f"try: {hint}" for hint in wider(registration_document(registration, output=None))]
+    say(talk, said)
     say(talk, [f"wrote {output}"] if output else [])
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
 

@@ -16,6 +16,7 @@ from xmatch.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from xmatch.io.source import Source
+    from xmatch.report import Previews
     from xmatch.result import Registration
 
 
@@ -40,6 +41,8 @@ class Outcome:
     """The registration's JSON."""
     written: tuple[Path, ...] = ()
     skipped: bool = False
+    previews: Previews | None = None
+    """The pictures of the report that was written."""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -54,9 +57,9 @@ def register_pair(
     Raises:
         XmatchError: of the kind that tells the exit code; nothing was written then.
     """
+    options = settings.matching.options(settings.reading, settings.running)
     if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
         return earlier
-    options = settings.matching.options(settings.reading, settings.running)
     targets.check([fixed, moving], settings.writing)
 
     from xmatch.io import open_source
@@ -67,7 +70,7 @@ def register_pair(
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
-        targets.check_files(fixed_source, moving_source)
+        targets.check_files(fixed_source, moving_source, settings.writing)
         registration = register(fixed_source, moving_source, options, progress)
         provenance = {**registration.provenance, **record(options=settings.as_options())}
         registration = dataclasses.replace(registration, provenance=provenance)
@@ -102,7 +105,7 @@ def write_all(
         document = registration_document(registration, output=raster, previews=previews, files=paths)
         if targets.html and targets.json:
             write_reports(document, previews, temporary[targets.json], temporary[targets.html], overwrite=True)
-    return Outcome(document, tuple(paths))
+    return Outcome(document, tuple(paths), previews=previews)
 
 
 def earlier_outcome(targets: Targets) -> Outcome | None:

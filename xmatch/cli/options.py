@@ -112,6 +112,7 @@ class MovingReading:
             assume_crs=getattr(self, prefix + "assume_crs"),
             # The result lies on FIXED's grid, georeferencing included, however MOVING was found.
             ignore_georef=self.ignore_georef and prefix == "moving_",
+            option_prefix=prefix.replace("_", "-"),
             max_memory_bytes=self.max_memory_bytes,
             allow_damaged=self.allow_damaged,
             allow_remote=self.allow_remote,
@@ -136,6 +137,12 @@ class Running:
     ] = None
     seed: Annotated[int, _option(_RUNNING, "--seed", help="Same seed, same machine: same result.", min=0)] = 0
     offline: Annotated[bool, _option(_RUNNING, "--offline", help="Never touch the network.")] = False
+
+    @property
+    def checked_device(self) -> str:
+        from xmatch.devices import checked
+
+        return checked(self.device)
 
     @property
     def thread_count(self) -> int:
@@ -195,7 +202,7 @@ class Matching:
             polish=self.polish,
             seed=running.seed,
             threads=running.thread_count,
-            device=parse_device(running.device),
+            device=running.checked_device,
         )
 
 
@@ -228,9 +235,3 @@ def parse_size(text: str) -> int:
     if not found or float(found[1]) <= 0:
         raise UsageError(f"size {text!r} is not understood", hint="write it like 500M or 2GiB")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
-
-
-def parse_device(text: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise UsageError(f"device {text!r} is not known", hint="--device auto, cpu, cuda or cuda:N")
-    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmatch.cli.extra_outputs import points_format
+from xmatch.cli.extra_outputs import EXTRA_OUTPUTS, SUFFIXES, check_suffix
 from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
 from xmatch.errors import UsageError
 
@@ -70,23 +71,22 @@ class Targets:
         """Names for one pair.
 
         Raises:
-            UsageError: the raster is not to be a TIFF, or two outputs share a name.
+            UsageError: an output has a name of another kind of file, or two outputs share one.
         """
-        raster = Path(output or writing.output or default_output(moving))
+        raster = placed(output or writing.output, moving)
         stem, suffix = split_suffix(raster)
-        if not suffix and not writing.transform_only:
-            raise UsageError(f"{raster} does not end in .tif", hint="the registered raster is a TIFF: -o NAME.tif")
+        if not writing.transform_only:
+            check_raster_name(raster)
         html = json = None
         if not writing.no_report:
             html = Path(writing.report) if writing.report else raster.with_name(f"{stem}.report.html")
+            check_suffix("report", html, (".html", ".htm"))
             json = html.with_suffix(".json")
-            if html == json:
-                raise UsageError(f"--report {html} names the HTML page", hint="its JSON goes beside it as .json")
         extra = {name: Path(path) for name in EXTRA_OUTPUTS if (path := getattr(writing, name)) is not None}
+        for name, path in extra.items():
+            check_suffix(name, path, SUFFIXES[name])
         targets = Targets(raster, not writing.transform_only, html, json, extra)
         refuse_duplicates(targets.paths(trusted=True))
-        if "points" in extra:
-            points_format(extra["points"])
         return targets
 
     def paths(self, trusted: bool, keep: bool | None = None) -> list[Path]:
@@ -104,10 +104,18 @@ class Targets:
         for path in {*self.paths(True), *self.paths(False, writing.keep_unreliable)}:
             check_target(path, writing.overwrite, list(inputs))
 
-    def check_files(self, fixed: Source, moving: Source) -> None:
-        """Raise OutputError, before any work, when a further output cannot be made of these two files."""
-        from xmatch.io.transform_files import TRANSFORM_CHECKS
+    def check_files(self, fixed: Source, moving: Source, writing: Writing) -> None:
+        """Raise, before any work, when one of the outputs cannot be made of these two files.
 
+        Raises:
+            OutputError: a further output that their georeferencing or format does not allow.
+            UsageError: a resampling that does not suit the values.
+        """
+        from xmatch.io.transform_files import TRANSFORM_CHECKS
+        from xmatch.resample import resolve_resampling
+
+        if self.write_raster and writing.resampling != "auto":
+            resolve_resampling(writing.resampling, moving)
         for kind, path in self.extra.items():
             if kind in TRANSFORM_CHECKS:
                 TRANSFORM_CHECKS[kind](path, fixed, moving)
@@ -118,9 +126,6 @@ class Targets:
         return self.json or self.raster
 
 
-EXTRA_OUTPUTS = ("gcps", "points", "vrt", "tfm", "displacement")
-
-
 def refuse_duplicates(paths: Iterable[Path]) -> None:
     """Raise UsageError when two outputs of one run share a name."""
     seen: set[Path] = set()
@@ -128,6 +133,23 @@ def refuse_duplicates(paths: Iterable[Path]) -> None:
         if path.absolute() in seen:
             raise UsageError(f"two outputs would be written to {path}", hint="give each its own name")
         seen.add(path.absolute())
+
+
+def placed(output: str | None, moving: str) -> Path:
+    """Where the result for `moving` goes: the file that `output` names, or the usual name inside the folder."""
+    if output is None:
+        return default_output(moving)
+    is_folder = output.endswith((os.sep, "/")) or os.path.isdir(output)
+    return Path(output) / default_output(moving) if is_folder else Path(output)
+
+
+def check_raster_name(path: Path) -> None:
+    """
+    Raises:
+        UsageError: it is not the name of a TIFF.
+    """
+    if not split_suffix(path)[1]:
+        raise UsageError(f"{path} does not end in .tif", hint="-o NAME.tif; -o NAME/ for a folder")
 
 
 def default_output(moving: str) -> Path:

@@ -16,8 +16,8 @@ def plan(fixed: str, moving: str, targets: Targets, settings: Settings) -> dict[
     Raises:
         XmatchError: what the run itself would fail with before its work starts.
     """
-    targets.check([fixed, moving], settings.writing)
     options = settings.matching.options(settings.reading, settings.running)
+    targets.check([fixed, moving], settings.writing)
 
     import numpy as np
 
@@ -28,7 +28,7 @@ def plan(fixed: str, moving: str, targets: Targets, settings: Settings) -> dict[
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
     ):
-        targets.check_files(fixed_source, moving_source)
+        targets.check_files(fixed_source, moving_source, settings.writing)
         header = moving_source.header
         # On moving's own sampling the size is only known with the transform; that of moving is the best guess.
         grid = Grid.of(fixed_source.header if settings.writing.grid == "fixed" else header)

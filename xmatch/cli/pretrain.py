@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Talk, parse_device
+from xmatch.cli.options import Talk
 
 
 @grouped
@@ -37,7 +38,8 @@ def pretrain_command(
         typer.Option("--data", help="Where relative folders start; default the recipe's folder.", show_default=False),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option("--init", help="Weights (.safetensors) to start from.", show_default=False)
+        Path | None,
+        typer.Option("--init", help="Weights to start from: a file, or the name of a model.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, train nothing.")] = False,
 ) -> int:
@@ -48,14 +50,16 @@ def pretrain_command(
 
     Example: xmatch pretrain recipes/pretrain-small.yaml --data ~/images -o runs/small
     """
+    begun = time.monotonic()
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit, emit_text
+    from xmatch.devices import checked
     from xmatch.errors import ExitCode
     from xmatch.training.arguments import document, plan_lines
     from xmatch.training.loop import Talk as LoopTalk
     from xmatch.training.pretrain import Options, plan, pretrain
 
-    chosen = Options(recipe, output, max_minutes, resume, parse_device(device), seed, threads, data, init)
+    chosen = Options(recipe, output, max_minutes, resume, checked(device), seed, threads, data, init, begun)
     if dry_run:
         planned = plan(chosen)
         if talk.json:

@@ -22,6 +22,10 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
         lines.append(f"{document['transform']['kind']}: {motion(document['transform'], document['moving'])}")
     lines.append(f"{counts['inliers']} of {counts['count']} correspondences agree")
     lines += [f"note: {note}" for note in document["notes"]]
+    if not verdict["accepted"]:
+        from xmatch.report.advice import wider
+
+        lines += [f"try: {hint}" for hint in wider(document)]
     if verbose:
         # Inliers have been counted above, those of the final map; the verdict's are those of a first look.
         evidence = {name: value for name, value in verdict["evidence"].items() if name != "inliers"}

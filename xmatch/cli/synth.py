@@ -12,9 +12,9 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Output, Overwrite, Talk, parse_device
+from xmatch.cli.options import Output, Overwrite, Talk
 from xmatch.cli.runtime import emit
-from xmatch.cli.synth_settings import plan_of, resolved, settings_of
+from xmatch.cli.synth_settings import plan_of, settings_of
 from xmatch.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ def synth_command(
     used. A run that was stopped goes on after its last complete shard when it is started again.
     """
     from xmatch.cli.image_files import image_files
+    from xmatch.devices import resolved
     from xmatch.io.atomic import check_target
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import resume, write_shards
 
     started = monotonic()
-    device = resolved(parse_device(device))
+    device = resolved(device)
     given = {"count": count, "size": size, "seed": seed}
     settings = settings_of(recipe, given, folders or [], modalities, worlds, across)
     target = Path(output or "shards")

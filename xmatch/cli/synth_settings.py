@@ -69,21 +69,6 @@ def plan_of(settings: SynthRecipe, device: str) -> Plan:
     )
 
 
-def resolved(device: str) -> str:
-    """The device that "auto" stands for.
-
-    Raises:
-        UsageError: CUDA is asked for and not there.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: no CUDA device found", hint="--device cpu")
-    return device
-
-
 def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: bool) -> SourceSpec:
     """The command line's sensors, or the recipe's for a source that names none."""
     if spec.kind in ("worlds", "pairs", "shards"):

@@ -72,8 +72,8 @@ def atomic_writes(
                 step("fsync")
                 _flush(temp)
                 check_target(path, overwrite)  # someone else may have been quicker
-                if target.exists():
-                    shutil.copymode(target, temp)
+                with contextlib.suppress(PermissionError):  # of file systems that know no modes
+                    os.chmod(temp, _mode_of(target))  # some libraries write for the owner alone
         for path, (target, temp) in pending.items():
             with _told_of(path, temp):
                 step("rename")
@@ -95,12 +95,14 @@ def check_target(
         need_bytes: space that the file and its temporary companions will take.
 
     Raises:
-        OutputError: it exists, is an input or no regular file, or its directory is missing, read-only or full.
+        OutputError: it exists, is an input or no regular file, or its directory is read-only, full or cannot be made.
     """
+    if os.fsdecode(path).endswith(os.sep):
+        raise OutputError("cannot be an output: it names a folder", hint="name a file", path=path)
     target = Path(os.path.realpath(path))
     try:
         found = target.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         found = None
     except OSError as error:
         raise OutputError(f"cannot be an output: {_reason(error)}", path=path) from error
@@ -133,10 +135,11 @@ _given_out: set[Path] = set()
 
 @contextlib.contextmanager
 def _pending(path: str | os.PathLike, overwrite: bool) -> Iterator[tuple[Path, Path]]:
-    """The real target of `path` and its temporary file; nothing of the latter is left in the end."""
+    """The real target of `path` and its temporary file; nothing of the latter is left in the end, nor of a folder that
+    was made for it and stayed empty."""
     check_target(path, overwrite)
     target = Path(os.path.realpath(path))
-    with _lock(target):
+    with _made(target.parent, path), _lock(target):
         _sweep(target)
         temp = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}")
         _given_out.add(temp)
@@ -145,6 +148,39 @@ def _pending(path: str | os.PathLike, overwrite: bool) -> Iterator[tuple[Path, P
         finally:
             _given_out.discard(temp)
             _remove(target.parent.glob(_escape(temp.name) + "*"))
+
+
+@contextlib.contextmanager
+def _made(directory: Path, path: str | os.PathLike) -> Iterator[None]:
+    """A directory, with those above it, made where it is missing."""
+    missing = []
+    while not os.path.lexists(directory) and directory != directory.parent:
+        missing.append(directory)
+        directory = directory.parent
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"its directory cannot be made: {_reason(error)}", path=path) from error
+    try:
+        yield
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # not empty: this is where the results lie
+                folder.rmdir()
+
+
+def _mode_of(target: Path) -> int:
+    """That of the file that is replaced; of a new one, what the umask (or the directory's own list) gives to any."""
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_IMODE(target.stat().st_mode)
+    probe = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 @contextlib.contextmanager
@@ -162,8 +198,11 @@ def _told_of(path: str | os.PathLike, temp: Path) -> Iterator[None]:
 
 def _check_directory(target: Path, path: str | os.PathLike, need_bytes: int) -> None:
     directory = target.parent
+    # What is missing is made when there is something to write.
+    while not os.path.lexists(directory) and directory != directory.parent:
+        directory = directory.parent
     if not directory.is_dir():
-        raise OutputError("its directory does not exist", hint=f"mkdir -p {directory}", path=path)
+        raise OutputError(f"its directory cannot be made: {directory} is no directory", path=path)
     probe = directory / f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         # Only trying tells: permissions, read-only mounts, quotas and immutable directories each hide elsewhere.

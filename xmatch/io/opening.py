@@ -13,9 +13,10 @@ PNG, JPEG and JPEG 2000 go to rasterio; nothing else is opened.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from xmatch.errors import InputError, UsageError
+from xmatch.errors import InputError, UsageError, XmatchError
 from xmatch.io.read_guard import Fingerprint, is_remote, refuse_bomb, refuse_remote, sniff
 from xmatch.io.read_options import ReadOptions
 
@@ -34,6 +35,17 @@ def open_source(path: str | os.PathLike, options: ReadOptions = ReadOptions()) -
         InputError: not a file, not an image, damaged, or without the band, page or series asked for.
         ResourceError: its pixels cannot be read within `max_memory_bytes`.
     """
+    try:
+        source = _opened(path, options)
+    except XmatchError as error:
+        error.message, error.hint = options.spelled(error.message), error.hint and options.spelled(error.hint)
+        raise
+    source.header = replace(source.header, notes=tuple(map(options.spelled, source.header.notes)))
+    return source
+
+
+def _opened(path: str | os.PathLike, options: ReadOptions) -> Source:
+    """Readers name options as they are for FIXED."""
     _check_options(options)
     name = os.fsdecode(path)
     if is_remote(name):

@@ -45,7 +45,7 @@ class PyramidSource:
         allow_damaged: bool,
     ) -> None:
         self.header = header
-        self._notes = header.notes
+        self._lost_note = ""
         self._levels = levels
         self._fingerprint = fingerprint
         self._close = close
@@ -207,7 +207,8 @@ class PyramidSource:
             listed = "; ".join(extent(lost) for lost in islice(self._lost, 5))
             more = "; ..." if len(self._lost) > 5 else ""
             note = f"damaged data left out in {len(self._lost)} place(s): {listed}{more}"
-            self.header = replace(self.header, notes=(*self._notes, note))
+            others = (other for other in self.header.notes if other != self._lost_note)
+            self.header, self._lost_note = replace(self.header, notes=(*others, note)), note
 
     def _check_unchanged(self) -> None:
         if self._fingerprint is not None:

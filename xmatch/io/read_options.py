@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +22,18 @@ class ReadOptions:
     assume_crs: str | None = None
     """CRS ("EPSG:32633", WKT, PROJ) of a file that has a geotransform or control points but names none."""
     ignore_georef: bool = False
+    option_prefix: str = ""
+    """What the command line puts in front of the options above when they are meant for this file: "moving-"."""
     max_memory_bytes: int = 2 * 2**30
     """Bound of what one `read` may deliver."""
     allow_damaged: bool = False
     """Mask what cannot be decoded instead of refusing the file."""
     allow_remote: bool = False
     """Accept URLs, GDAL's /vsi paths and VRT files."""
+
+    def spelled(self, text: str) -> str:
+        """A note or hint of a reader, with the names that its options have for this file."""
+        return _OPTIONS.sub(rf"--{self.option_prefix}\1", text)
+
+
+_OPTIONS = re.compile(r"--(band|page|series|nodata|assume-crs)\b")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from xmatch.correspondences import Correspondences
+from xmatch.devices import checked
 from xmatch.errors import UsageError
 from xmatch.raster import View
 
@@ -174,9 +175,10 @@ def load_matcher(name: str, weights: str | None = None, device: str = "auto") ->
     """The matcher of that name, from `MATCHERS` or from an installed plug-in.
 
     Raises:
-        UsageError: no such matcher, or weights for one that takes none.
+        UsageError: no such matcher or device, or weights for one that takes none.
         ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
+    checked(device)  # also where the matcher would not use it
     if name in MATCHERS:
         return MATCHERS[name](weights, device)
     from importlib.metadata import entry_points

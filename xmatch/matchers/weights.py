@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xmatch.errors import ModelError, UsageError
+from xmatch.devices import resolved
+from xmatch.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,22 +97,3 @@ def _loaded(path: str | os.PathLike, architecture: str, build: Callable[[Mapping
         model, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path
     )
     return model
-
-
-def resolved(device: str) -> str:
-    """The device that "auto" stands for; any other name as it is, once torch knows it.
-
-    Raises:
-        UsageError: not a device, or one that this machine lacks.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {device!r} cannot be used: {error}".splitlines()[0], hint="auto, cpu or cuda[:N]"
-        ) from error
-    return device

@@ -168,23 +168,11 @@ MEASURES: dict[str, Measure] = {
 }
 """Name in `Verdict.evidence` -> what it means. A name that is not here is shown all the same, without a meaning."""
 
-ALWAYS_WORTH_TRYING = (
-    "Check by eye that both images show the same place and share enough of it.",
-    "Georeferencing that is wrong misleads the search: --ignore-georef leaves it out, --assume-crs supplies it.",
-    "Where one image may be turned over, allow for it: --mirror.",
-)
-
 
 def rows(evidence: dict[str, float | None]) -> list[dict[str, Any]]:
     """Label, value, guide, meaning and weakness of each measure, in the order in which they are known."""
     known = sorted(evidence, key=lambda name: list(MEASURES).index(name) if name in MEASURES else len(MEASURES))
     return [_row(name, evidence[name]) for name in known]
-
-
-def advice(evidence: dict[str, float | None]) -> list[str]:
-    """What to try after a rejection, the advice of the weak measures first."""
-    weak = [row["advice"] for row in rows(evidence) if row["weak"] and row["advice"]]
-    return list(dict.fromkeys([*weak, *ALWAYS_WORTH_TRYING]))
 
 
 def _row(name: str, value: float | None) -> dict[str, Any]:

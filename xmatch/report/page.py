@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from xmatch.report import evidence
+from xmatch.report.advice import advice
 from xmatch.report.correction import in_words
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
@@ -58,7 +59,7 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
         # The verdict counts inliers of the first look; a page has one count of them, that of the final map.
         evidence=[row for row in evidence.rows(verdict["evidence"]) if row["name"] != "inliers"],
-        advice=evidence.advice(verdict["evidence"]),
+        advice=advice(document),
         pictures=previews and _pictures(previews),
         lines=previews and match_lines(previews),
         arrows=previews and residual_arrows(previews),

@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, nn
 
-from xmatch.errors import UsageError
+from xmatch.devices import resolved
 
 TIMEOUT = timedelta(minutes=30)
 """A rank that waits longer than this for another one ends: long enough for a validation on a slow machine."""
@@ -56,22 +56,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UsageError: CUDA is asked for and not there, or the name is none of these.
     """
-    there = torch.cuda.is_available()
-    if name == "auto":
-        name = "cuda" if there else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not known", hint="--device auto, cpu, cuda or cuda:N")
-    if device.type == "cpu":
-        return device
-    index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
-    if not there or index >= torch.cuda.device_count():
-        found = torch.cuda.device_count() if there else 0
-        raise UsageError(f"device {name!r}: {found} CUDA devices found", hint="--device cpu")
-    return torch.device("cuda", index)
+    name = resolved(name)
+    return torch.device(resolved(f"cuda:{os.environ.get('LOCAL_RANK', 0)}") if name == "cuda" else name)
 
 
 @contextlib.contextmanager

@@ -60,6 +60,10 @@ def batches(
 
 
 class Feed(Protocol):
+    def is_ready(self, number: int, seconds: float) -> bool:
+        """Whether batch `number` can be taken without waiting, after waiting for it so long at most. True where it is
+        drawn when it is taken."""
+
     def take(self, number: int) -> TrainingPairs:
         """Batch `number`, on the device of the training."""
 
@@ -78,6 +82,9 @@ class Inline:
         self._draw = draw
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._ready: tuple[int, TrainingPairs] | None = None
+
+    def is_ready(self, number: int, seconds: float) -> bool:
+        return True
 
     def prepare(self, number: int) -> None:
         if self._stream is not None:
@@ -111,6 +118,18 @@ class Beside:
         self._device = device
         self._asked: int | None = None
 
+    def is_ready(self, number: int, seconds: float) -> bool:
+        try:
+            if self._asked is None:
+                self._ask(number)
+            return self._connection.poll(seconds)
+        except OSError:
+            return True  # `take` says what is wrong
+
+    def _ask(self, number: int) -> None:
+        self._connection.send(number)
+        self._asked = number
+
     def prepare(self, number: int) -> None:
         """Nothing: the other process has been asked when the last batch was taken."""
 
@@ -122,12 +141,11 @@ class Beside:
         """
         try:
             if self._asked is None:
-                self._connection.send(number)
+                self._ask(number)
             elif self._asked != number:
                 raise ValueError(f"batches come in order: asked for {self._asked} before, now for {number}")
             answer = self._connection.recv()
-            self._asked = number + 1
-            self._connection.send(self._asked)
+            self._ask(number + 1)
         except (EOFError, OSError):
             raise ResourceError(
                 f"the process that draws training pairs ended at batch {number}; was it killed for want of memory?",

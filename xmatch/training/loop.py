@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,9 @@ from xmatch.training.signals import StopRequest
 from xmatch.training.state import checkpoints, save_checkpoint
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
+POLL_SECONDS = 0.5
+GRACE_SECONDS = 10.0
+"""So long after the deadline the first batch is waited for."""
 
 Clock = Callable[[], float]
 Stopped = Literal["done", "time", "signal"]
@@ -50,6 +54,8 @@ class Course:
     """Steps between two validations; the last step is followed by one too."""
     state: Callable[[Run], dict[str, Any]] = Run.state_dict
     """What goes into a checkpoint."""
+    validation_steps: float = 0.0
+    """About how many steps one takes as long as, until one has been timed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ def train(
         course: what is done beside the steps.
         folder: for checkpoints, history and weights; written by the first process.
         stop: set by signals.
-        deadline: on `clock`; the run saves and leaves once it has passed.
+        deadline: on `clock`; the run saves and leaves before a step, with the validation that follows it, that would
+            not end by then. One step is taken all the same, unless its batch is not there `GRACE_SECONDS` later.
         talk: told of what happens.
         clock: seconds.
 
@@ -118,6 +125,9 @@ class _Session:
             self.history = History(folder / HISTORY, run.step, events)
             self.measured = History(folder / VALIDATION, run.step, events)
         self.first_step, self.pairs = run.step, 0
+        self.step_seconds: deque[float] = deque([0.0], maxlen=5)
+        self.validate_seconds: float | None = None
+        self.save_seconds = 0.0
         self.begun = self.ticked = self.saved_at = clock()
         self.reported_at, self.pairs_reported = self.begun, 0
 
@@ -125,24 +135,31 @@ class _Session:
         run, recipe = self.run, self.recipe
         phases = Phases(run.device)
         stopped: Stopped = "done"
+        started = self.clock()
 
         def reasons() -> tuple[bool, ...]:
             # Clocks differ: what one process sees, all are told of, or one would wait for the others for ever.
             now = self.clock()
             due = now - self.saved_at > 60 * recipe.checkpoint_minutes
-            return stop.exit_code is not None, deadline is not None and now > deadline, due
+            late = deadline is not None and now + self._needed(now - started) > deadline
+            return stop.exit_code is not None, late, due
 
         try:
             while run.step < recipe.steps:
                 number = run.step
                 reported = self._is_reported(number)
                 phases.begin(reported)
+                started = self.clock()
+                if (left_by := self._left_waiting(feed, number, stop, deadline)) is not None:
+                    stopped = left_by
+                    break
                 batch = feed.take(number)
                 phases.end("synthesis")
                 # Not ahead of a step that is timed: its drawing would go unseen.
                 ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
                 prepare = partial(feed.prepare, number + 1) if ahead else lambda: None
                 asked, late, due = run.advance(batch, phases, prepare, reasons)
+                self.step_seconds.append(self.clock() - started)
                 self.pairs += len(batch) * run.processes.count
                 self._tick()
                 self.talk.progress("train", run.step / recipe.steps)
@@ -165,6 +182,29 @@ class _Session:
                 self.history.close()
                 self.measured.close()
         return self._end(stopped, stop)
+
+    def _needed(self, this_step: float) -> float:
+        """Seconds until the step after the one under way is done, by the slowest of the last ones, with validations
+        and the saving."""
+        step, every = max(this_step, *self.step_seconds), self.course.every
+        known = self.course.validation_steps * step if self.validate_seconds is None else self.validate_seconds
+        under_way, following = self.run.step + 1, self.run.step + 2
+        validations = [every and (n % every == 0 or n >= self.recipe.steps) for n in (under_way, following)]
+        return step + known * sum(map(bool, validations)) + self.save_seconds
+
+    def _left_waiting(self, feed: Feed, number: int, stop: StopRequest, deadline: float | None) -> Stopped | None:
+        """Wait for a batch; why that ended before it came. Several processes wait for each other instead."""
+        if self.run.processes.count > 1:
+            return None
+        is_first = self.run.step == self.first_step
+        while not feed.is_ready(number, POLL_SECONDS):
+            if stop.exit_code is not None:
+                return "signal"
+            if deadline is not None and self.clock() > deadline + GRACE_SECONDS * is_first:
+                if is_first:
+                    self.talk.warn("the time was over before the first batch was drawn; nothing was trained")
+                return "time"
+        return None
 
     def _is_reported(self, number: int) -> bool:
         return (number + 1) % self.recipe.log_every == 0 or number + 1 == self.recipe.steps
@@ -195,7 +235,9 @@ class _Session:
     def _validate(self) -> None:
         if self.writes and self.course.validate is not None:
             self.talk.progress("validate", self.run.step / self.recipe.steps)
+            begun = self.clock()
             rows = self.course.validate(self.run)
+            self.validate_seconds = self.clock() - begun
             for row in rows:
                 self.measured.add({"step": self.run.step, **row})
             self.validation = {"step": self.run.step, **rows[0]}
@@ -209,7 +251,8 @@ class _Session:
             self.saved = save_checkpoint(self.folder, self.course.state(self.run))
             self.weights = self.course.export(self.folder, self.run, self.talk.warn)
         self.run.processes.wait()
-        self.saved_at = self.ticked = self.clock()
+        self.saved_at = self.clock()
+        self.save_seconds, self.ticked = self.saved_at - self.ticked, self.saved_at
 
     def _end(self, stopped: Stopped, stop: StopRequest) -> Outcome:
         run, recipe = self.run, self.recipe

@@ -9,11 +9,13 @@ import dataclasses
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from xmatch.recipe import load_recipe
+from xmatch.synth.recipe import build_mixture
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.distributed import Processes, choose_device, joined
 from xmatch.training.export import export_weights, told
@@ -48,7 +50,9 @@ class Options:
     data: Path | None = None
     """Where relative folders of the recipe start; None: the recipe's own folder."""
     init: Path | None = None
-    """Weights to start from instead of random ones."""
+    """Weights to start from instead of random ones: a file, or the name of a model of the package."""
+    begun: float = field(default_factory=time.monotonic)
+    """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
     @property
     def run_folder(self) -> Path:
@@ -82,7 +86,6 @@ def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = N
         ModelError: `init` or the checkpoints cannot be used, or the loss is not finite.
         ResourceError: out of memory.
     """
-    begun = time.monotonic()
     recipe = options.load()
     objective = load_objective(recipe.model.objective)
     config = objective.config(recipe.model.size, recipe.model.config)
@@ -98,9 +101,10 @@ def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = N
         ):
             run = Run(recipe, objective, config, device, processes)
             _begin(run, options, folder, talk)
-            deadline = None if options.max_minutes is None else begun + 60 * options.max_minutes
-            course = _course(recipe, options, processes, maker)
-            return train(run, feed, course, folder, stop=stop, deadline=deadline, talk=talk)
+            deadline = None if options.max_minutes is None else options.begun + 60 * options.max_minutes
+            return train(
+                run, feed, _course(recipe, options, processes, maker), folder, stop=stop, deadline=deadline, talk=talk
+            )
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -146,10 +150,12 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
+        from xmatch.io.checkpoint_shelf import find_weights
         from xmatch.io.checkpoints import load_state, load_weights
 
-        tensors, _ = load_weights(options.init)
-        load_state(run.model, tensors, options.init)
+        path = find_weights(options.init)
+        tensors, _ = load_weights(path)
+        load_state(run.model, tensors, path)
         run.average.restart(run.model)
 
 
@@ -164,13 +170,18 @@ def _course(recipe: PretrainRecipe, options: Options, processes: Processes, make
 
     validate = None
     if recipe.validation.every and processes.writes:
-        held = validation_pairs(recipe, options.data_folder, maker)
+        build_mixture(recipe.validation.data or recipe.data, options.data_folder)  # what is wrong is said at once
+        held = cache(
+            lambda: validation_pairs(recipe, options.data_folder, maker)
+        )  # drawn when they are needed: it takes long
 
         def validate(run: Run) -> list[Row]:
-            return measure(run.objective, run.averaged_model(), held, run.device)
+            return measure(run.objective, run.averaged_model(), held(), run.device)
 
+    work = [stage.batch * stage.size**2 for stage in recipe.stages]
+    steps = recipe.validation.pairs * recipe.stages[-1].size ** 2 / min(work)
     state = Run.small_state_dict if recipe.small_checkpoints else Run.state_dict
-    return Course(shown, export_weights, validate, recipe.validation.every, state)
+    return Course(shown, export_weights, validate, recipe.validation.every, state, steps)
 
 
 def main(arguments: list[str] | None = None) -> int:

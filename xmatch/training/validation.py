@@ -45,7 +45,6 @@ def validation_pairs(
     )
 
 
-@torch.no_grad()
 def measure(
     objective: Objective, model: nn.Module, batches: Sequence[TrainingPairs], device: torch.device
 ) -> list[dict[str, float | int | str]]:
@@ -55,21 +54,30 @@ def measure(
     is computed for every pair and then averaged over the pairs; a pair without any correspondence counts with
     shares of 0 and is left out of the two errors.
     """
+    every = pair_errors(objective, model, batches, device)
+    names = ["-".join(sorted(names)) for batch in batches for names in batch.modalities]
+    found: dict[str, list[Tensor]] = {}
+    for name, errors in zip(names, every, strict=True):
+        found.setdefault(name, []).append(errors)
+    return [row_of(ALL, every), *(row_of(name, found[name]) for name in sorted(found))]
+
+
+@torch.no_grad()
+def pair_errors(
+    objective: Objective, model: nn.Module, batches: Sequence[TrainingPairs], device: torch.device
+) -> list[Tensor]:
+    """Of every pair the errors of its positions, px of moving, (N,), on the CPU."""
     was_training = model.training
     model.eval()
-    found: dict[str, list[Tensor]] = {ALL: []}
     try:
-        for batch in batches:
-            for errors, names in zip(objective.errors(model, batch.to(device)), batch.modalities, strict=True):
-                errors = errors.detach().float().cpu()
-                found[ALL].append(errors)
-                found.setdefault("-".join(sorted(names)), []).append(errors)
+        found = [errors for batch in batches for errors in objective.errors(model, batch.to(device))]
     finally:
         model.train(was_training)
-    return [_row(name, found[name]) for name in (ALL, *sorted(found.keys() - {ALL}))]
+    return [errors.detach().float().cpu() for errors in found]
 
 
-def _row(name: str, pairs: list[Tensor]) -> dict[str, float | int | str]:
+def row_of(name: str, pairs: list[Tensor]) -> dict[str, float | int | str]:
+    """The row of `measure` over these pairs."""
     some = [errors for errors in pairs if len(errors)]
     row: dict[str, float | int | str] = {
         "modalities": name,

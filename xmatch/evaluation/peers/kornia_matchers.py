@@ -80,7 +80,7 @@ class KorniaLoftr(_Network):
     multiple = 8
 
     def load(self, settings: PeerSettings) -> Match:
-        from xmatch.matchers.weights import resolved
+        from xmatch.devices import resolved
 
         network, device = _loftr(settings), resolved(settings.device)
         network.to(device)
@@ -101,7 +101,7 @@ class KorniaDiskLightGlue(_Network):
     name = "kornia-disk-lightglue"
 
     def load(self, settings: PeerSettings) -> Match:
-        from xmatch.matchers.weights import resolved
+        from xmatch.devices import resolved
 
         lightglue, disk, device = _lightglue(settings), _disk(settings), resolved(settings.device)
         lightglue.to(device)

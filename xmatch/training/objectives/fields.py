@@ -38,6 +38,20 @@ class Fields:
         return FieldNet(built(FieldNetConfig, config))
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        loss, right, usable, sharpness = self._placed(model, batch)
+        weight = usable.float() / usable.float().sum().clamp(min=1)
+        return {"total": (loss * weight).sum(), "right": (right * weight).sum().detach(), "sharpness": sharpness}
+
+    @torch.no_grad()
+    def probabilities(self, model: nn.Module, batch: TrainingPairs) -> Tensor:
+        """(B,) what the network gives to each pair's true place among all places, other turns and other images; NaN
+        where too little is seen to ask."""
+        loss, _, usable, _ = self._placed(model, batch)
+        return torch.where(usable, torch.exp(-loss), torch.nan)
+
+    def _placed(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Negative log probability of the true place of each pair, whether it wins, whether the pair is of use, all
+        (B,); and the sharpness."""
         poses = _true_poses(batch)
         count = len(batch)
         planes, cover = model(*_both(batch))
@@ -49,8 +63,7 @@ class Fields:
         everywhere = [_scores(*fixed, *turned[0], crosswise=True), _scores(*fixed, *turned[1], crosswise=False)]
         scores, allowed = (torch.cat(parts, 1) for parts in zip(*everywhere, strict=True))
         logits = (scores * module.log_sharpness.exp()).masked_fill(~allowed, -1e4)
-        loss, right = _classified(logits, loose)
-        return {"total": loss, "right": right, "sharpness": module.log_sharpness.exp()}
+        return *_classified(logits, loose), module.log_sharpness.exp()
 
     @torch.no_grad()
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
@@ -192,8 +205,9 @@ def _scores(
     return torch.fft.irfft2(product, shape) / overlap.clamp(min=1).sqrt(), allowed
 
 
-def _classified(logits: Tensor, poses: Poses) -> tuple[Tensor, Tensor]:
-    """Negative log probability of the true shift, give or take a cell, among all shifts; and how often it wins."""
+def _classified(logits: Tensor, poses: Poses) -> tuple[Tensor, Tensor, Tensor]:
+    """For each pair the negative log probability of the true shift, give or take a cell, among all shifts; whether it
+    wins; and whether enough is seen to ask."""
     count, _, period, _ = logits.shape
     at = poses.shifts.round().long()
     around = torch.arange(-1, 2, device=logits.device)
@@ -204,6 +218,4 @@ def _classified(logits: Tensor, poses: Poses) -> tuple[Tensor, Tensor]:
     everything = logits.flatten(1)
     usable = (poses.seen > MIN_SEEN) & (near.amax(1) > -1e3)
     loss = everything.logsumexp(1) - near.logsumexp(1)
-    weight = usable.float() / usable.float().sum().clamp(min=1)
-    right = (near.amax(1) >= everything.amax(1)).float()
-    return (loss * weight).sum(), (right * weight).sum().detach()
+    return loss, (near.amax(1) >= everything.amax(1)).float(), usable

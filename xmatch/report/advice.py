@@ -1,0 +1,34 @@
+"""What to try after a rejection, by the options that were used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xmatch.report.evidence import rows
+
+LOOK = "Check by eye that both images show the same place and share enough of it."
+GEOREF = (
+    "Georeferencing that is wrong misleads the search: --ignore-georef leaves it out, --assume-crs and "
+    "--moving-assume-crs supply a CRS."
+)
+MIRROR = "Where one image may be turned over, as film and slides are, allow for it: --mirror."
+
+
+def advice(document: dict[str, Any]) -> list[str]:
+    """Of a registration document: the advice of its weak measures first, then what widens the search."""
+    weak = [row["advice"] for row in rows(document["verdict"]["evidence"]) if row["weak"] and row["advice"]]
+    return list(dict.fromkeys([*weak, LOOK, *wider(document)]))
+
+
+def wider(document: dict[str, Any]) -> list[str]:
+    """What the search has not tried, with the option that makes it."""
+    options = document["provenance"].get("options") or {}
+    if document["fixed"].get("crs") and document["moving"].get("crs"):  # --ignore-georef leaves moving without
+        found = [GEOREF]
+    else:
+        scale = float(options.get("max_scale") or 2.0)
+        found = [f"Pixel sizes that differ by more than {scale:g} times were not tried: --max-scale {2 * scale:g}."]
+        angle = options.get("max_angle", options.get("max_angle_deg"))
+        if angle is not None and angle < 180:
+            found.append(f"Turns beyond {angle:g} degrees were not tried: --max-angle 180.")
+    return found if options.get("mirror") else [*found, MIRROR]
