@@ -12,8 +12,8 @@ is right any more.
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than one percent of wrong ones pass. The
 guard against repeated patterns gives up one right alignment in a hundred, each of its two limits. The expected error
-is the 90 % quantile over accepted pairs of the 90 % quantile over the overlap, by linear quantile regression (Koenker
-and Bassett, Econometrica 46, 1978).
+is the 90 % quantile over accepted pairs of the 90 % quantile over the overlap, by linear quantile regression
+(Koenker and Bassett, Econometrica 46, 1978).
 Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
@@ -117,7 +117,8 @@ def main() -> None:
     args.output.write_text(json.dumps(document, indent=1) + "\n")
     print(
         json.dumps(
-            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "ce90", "certificate")}, indent=1
+            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "ce90", "certificate")},
+            indent=1,
         )
     )
     if args.check:

@@ -23,6 +23,11 @@ TIE_PX = 2.0
 NO_RIVAL = 12.0
 NEIGHBOURS = 8
 """Tie points around one that it is compared with."""
+REGION_OFF_PX, REGION_APART_PX, REGION_NEIGHBOURS = 4.0, 3.0, 4
+"""A region lies off the map from so many px on, and where its neighbours say when it is nearer than this to the median
+of so many."""
+MOST_REGIONS_OFF = 0.1
+"""Of right alignments whose regions find little, 0 to 4 % lie off so; of maps too stiff for a bend, 13 to 33 %."""
 FEWEST = 12
 """Tie points below which nothing is said of how they follow each other."""
 
@@ -68,15 +73,22 @@ class Following:
     bend_px: float
     """Distance from the map of what the tie points of a neighbourhood say together, 75th percentile, matched px: what
     the images themselves show the map to miss by."""
+    regions_off: float = 0.0
+    """Share of regions that lie off the map, and where their neighbours say."""
 
     @property
     def share(self) -> float:
         return self.agreeing / self.count if self.count else 0.0
 
     @property
-    def is_bent(self) -> bool:
-        """Whether most of what the images agree on is left unexplained by the map."""
+    def tie_points_bend(self) -> bool:
+        """Whether most of what tie points agree on is left unexplained by the map."""
         return self.coherent >= max(FEWEST, 0.25 * self.count) and self.agreeing < 0.5 * self.coherent
+
+    @property
+    def is_bent(self) -> bool:
+        """Whether the images agree on something else than the map."""
+        return self.tie_points_bend or self.regions_off >= MOST_REGIONS_OFF
 
 
 def following(mapped_xy: np.ndarray, fixed_xy: np.ndarray, steady: np.ndarray) -> Following:
@@ -107,7 +119,20 @@ def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
     ties = alignment.ties
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     found = following(to_fixed(ties.moving_xy), ties.fixed_xy, steady)
-    return replace(found, bend_px=_regions(alignment, to_fixed)[1])
+    return replace(found, bend_px=_regions(alignment, to_fixed)[1], regions_off=regions_off(alignment, to_fixed))
+
+
+def regions_off(alignment: Alignment, mapped: Map) -> float:
+    """Share of regions that lie off a map between the views, and where their neighbours say."""
+    regions = alignment.regions
+    if len(regions) <= REGION_NEIGHBOURS:
+        return 0.0
+    off = regions.fixed_xy - mapped(regions.moving_xy)
+    _, around = cKDTree(regions.fixed_xy).query(regions.fixed_xy, REGION_NEIGHBOURS + 1)
+    apart = np.linalg.norm(off - np.median(off[around[:, 1:]], axis=1), axis=1)
+    steady = alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX
+    found = steady & (apart < REGION_APART_PX) & (np.linalg.norm(off, axis=1) > REGION_OFF_PX)
+    return float(found.mean()) if found.sum() >= 3 else 0.0
 
 
 def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:

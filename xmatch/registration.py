@@ -190,7 +190,9 @@ def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterO
     mapped = partial(frame.between_views, level.transform)
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
     kind = level.transform.kind
-    followed = level.followed() if level.is_finer else level.with_heldout(followed_by(alignment, mapped))
+    followed = level.with_heldout(followed_by(alignment, mapped))
+    if level.is_finer:
+        followed = replace(level.followed(), regions_off=followed.regions_off)
     if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / level.px

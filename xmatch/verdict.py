@@ -51,7 +51,8 @@ def judge(
     if not unique:
         reason = AMBIGUOUS
     elif followed.is_bent:
-        reason = BENT.format(followed=followed, kind=kind) + (BEND if kind in LINEAR_KINDS else "")
+        said = BENT if followed.tie_points_bend else APART
+        reason = said.format(followed=followed, kind=kind) + (BEND if kind in LINEAR_KINDS else "")
     else:
         reason = _reason(accepted, evidence, model)
     ce90 = expected_error(followed, model) * px_per_matched_px if accepted else None
@@ -109,6 +110,7 @@ BENT = (
     "The images bend against each other: {followed.coherent} of {followed.count} tie points agree with their "
     "neighbours, but only {followed.agreeing} with one {kind}."
 )
+APART = "The images bend against each other: neighbouring parts agree on another place than one {kind} gives them."
 BEND = " --transform grid follows them."
 AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."
 
