@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from xmatch.errors import InputError
-from xmatch.footprint import described, moving_onto_fixed
+from xmatch.footprint import described, moving_onto_fixed, placing_notes
 from xmatch.io.source import Header
 from xmatch.raster import Georef
 from xmatch.transforms import Linear, similarity
@@ -47,6 +47,16 @@ def test_the_same_control_points_are_the_same_pixels():
     )
     found = moving_onto_fixed(SHIFT, header(gcps=gcps), header(gcps=gcps))
     assert np.array_equal(found.matrix, SHIFT.matrix)
+
+
+def test_other_control_points_are_told():
+    gcps = (
+        (0.0, 0.0, 500_000.0, 5_000_000.0),
+        (100.0, 0.0, 501_000.0, 5_000_000.0),
+        (0.0, 80.0, 500_000.0, 4_999_200.0),
+    )
+    assert placing_notes(header(gcps=gcps), header()) and not placing_notes(header(gcps=gcps), header(gcps=gcps))
+    assert not placing_notes(header(), header()) and not placing_notes(header(origin=None), header(origin=None))
 
 
 @pytest.mark.parametrize("origin", [(600_000.0, 5_000_000.0), (500_000.0, 5_000_800.0)], ids=["far", "adjacent"])

@@ -68,6 +68,13 @@ def moving_onto_fixed(transform: Transform, moving: Header, other: Header, same_
     return rescaled(transform, (moving.width, moving.height), (other.width, other.height))
 
 
+def placing_notes(moving: Header, other: Header) -> tuple[str, ...]:
+    """What to say of how exactly `moving_onto_fixed` knows where `other` lies."""
+    if not (_has_crs(moving) and _has_crs(other)) or np.array_equal(moving.georef.gcps, other.georef.gcps):
+        return ()
+    return ("laid by ground control points: as exact as an affine map through them",)
+
+
 def onto_grid_of(transform: Transform, fixed: Header, other: Header) -> Transform:
     """`transform`, which leads to the px of `fixed`, for the grid of another fixed image. Without CRS its pixels count
     as those of `fixed` do.

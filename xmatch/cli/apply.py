@@ -76,7 +76,7 @@ def apply_command(
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
 
-    from xmatch.footprint import described, moving_onto_fixed, onto_grid_of
+    from xmatch.footprint import described, moving_onto_fixed, onto_grid_of, placing_notes
     from xmatch.io import open_source
     from xmatch.io.atomic import atomic_writes, check_target
     from xmatch.io.transform_files import read_transform
@@ -105,6 +105,8 @@ def apply_command(
                 else:
                     moving = described(document["moving"])
                     placed = moving_onto_fixed(transform, moving, source.header, assume_same_footprint)
+                    told = () if assume_same_footprint else placing_notes(moving, source.header)
+                    notes += [f"{other}: {note}" for note in told]
                 facts = write_registered(
                     temporary[path],
                     source,
