@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmatch.coords import pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.io.source import Source
 from xmatch.result import Registration, Verdict
@@ -27,8 +28,9 @@ Progress = Callable[[str, float], None]
 BENT_KINDS = ("tps", "grid")
 HELD_SHARE = 0.9
 """Of the overlap must hold tie points that agree with a map that bends, or 90 % of it are not known to be right."""
-GRID_NODES = 64
-"""Cells along the longer side when a map through two CRS is written as one displacement grid."""
+GRID_NODES, MOST_GRID_NODES, GRID_PX = 64, 256, 0.05
+"""Cells along the longer side when a map through two CRS is written as one displacement grid: from so many to so many,
+until it is as near to the map as this, fixed px."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterO
     kind = level.transform.kind
     followed = level.with_heldout(followed_by(alignment, mapped))
     if level.is_finer:
-        followed = replace(level.followed(), regions_off=followed.regions_off)
+        regions = {"regions_share": followed.regions_share, "regions_off": followed.regions_off}
+        followed = replace(level.followed(), **regions)
     if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / level.px
@@ -215,7 +218,15 @@ def _written_as_one(transform: Transform | None, moving: Source) -> Transform | 
     if isinstance(transform, (Linear, ThinPlateSpline, DisplacementGrid)):
         return transform
     width, height = moving.header.width, moving.header.height
-    return DisplacementGrid.sampled(transform, width, height, max(width, height) / GRID_NODES)
+    places = pixel_centres(width, height, step=max(1, max(width, height) // 101)).reshape(-1, 2)
+    exact, nodes = transform(places), GRID_NODES
+    while True:
+        grid = DisplacementGrid.sampled(transform, width, height, max(width, height) / nodes)
+        off = np.linalg.norm(grid(places) - exact, axis=1)
+        known = np.isfinite(off)
+        if nodes >= MOST_GRID_NODES or not known.any() or off[known].max() < GRID_PX:
+            return grid
+        nodes *= 2
 
 
 class _Clock:
