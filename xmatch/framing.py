@@ -141,12 +141,12 @@ def ground_size(header: Header) -> dict[str, Any]:
         return {"ground_per_px": float(np.sqrt(header.spacing_um[0] * header.spacing_um[1])), "unit": "um"}
     if header.georef is None or header.georef.crs_wkt is None:
         return {"ground_per_px": None, "unit": None}
-    from rasterio.crs import CRS
+    from xmatch.io.crs import metres_per_unit
 
-    crs = CRS.from_wkt(header.georef.crs_wkt)
+    metres = metres_per_unit(header.georef.crs_wkt)
     px = float(np.sqrt(abs(np.linalg.det(header.georef.matrix[:2, :2]))))
-    if crs.is_projected:
-        return {"ground_per_px": px * crs.linear_units_factor[1], "unit": "m"}
+    if metres is not None:
+        return {"ground_per_px": px * metres, "unit": "m"}
     # Degrees: measured where the image lies, on a local plane.
     middle = header.georef.matrix @ (header.width / 2, header.height / 2, 1.0)
     length_m = 111_320.0 * np.sqrt(max(np.cos(np.radians(middle[1])), 1e-3))

@@ -88,12 +88,10 @@ def _lattice(width: int, height: int) -> np.ndarray:
 
 def _to_fixed(xy: np.ndarray, moving: Header, fixed: Header) -> np.ndarray:
     """(N, 2) px of `moving` -> px of `fixed` through both CRS; infinite where a projection does not reach."""
-    from rasterio.warp import transform
+    from xmatch.io.crs import reprojected
 
     ground = np.column_stack([xy, np.ones(len(xy))]) @ moving.georef.matrix.T
-    if moving.georef.crs_wkt != fixed.georef.crs_wkt:
-        x, y = transform(moving.georef.crs_wkt, fixed.georef.crs_wkt, ground[:, 0], ground[:, 1])
-        ground = np.column_stack([x, y, np.ones(len(xy))])
+    ground[:, :2] = reprojected(moving.georef.crs_wkt, fixed.georef.crs_wkt, ground[:, :2])
     turn = _full_turn(fixed.georef.crs_wkt)
     if turn:
         # Longitude 181 is -179: the one nearer to the fixed image's middle is meant.

@@ -8,6 +8,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from xmatch.errors import UsageError
+from xmatch.io.crs import is_local
 from xmatch.io.read_options import ReadOptions
 from xmatch.raster import Affine6, Georef
 
@@ -54,6 +55,9 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
         if crs is None:
             crs = assumed
             notes.append(f"CRS {options.assume_crs} assumed")
+        elif is_local(crs):
+            notes.append(f"its local CRS, {crs.to_string()[:60]}, is replaced by {options.assume_crs}")
+            crs = assumed
         elif crs != assumed:
             notes.append(f"its own CRS, {crs.to_string()[:60]}, is used; --assume-crs is for files without one")
     return Georef(crs.to_wkt() if crs else None, affine, gcps), tuple(notes)
