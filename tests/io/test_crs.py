@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xmatch.errors import InputError
-from xmatch.io.crs import is_local, metres_per_unit, reprojected
+from xmatch.io.crs import is_local, metres_per_unit, parse_crs, reprojected
 
 GEOSTATIONARY = "+proj=geos +h=35785831 +lon_0=-75 +sweep=y +datum=WGS84"
 LOCAL = 'LOCAL_CS["Lambert of the mine",UNIT["foot",0.3048],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
@@ -36,5 +36,5 @@ def test_where_nothing_leads_from_one_to_the_other_is_an_input_error(crs):
 
 
 def test_a_local_crs_has_a_unit_and_no_place():
-    assert is_local(LOCAL) and not is_local("EPSG:32633") and not is_local("EPSG:4326+5773")
+    assert is_local(parse_crs(LOCAL)) and not any(is_local(parse_crs(crs)) for crs in ("EPSG:32633", "EPSG:4326+5773"))
     assert metres_per_unit(LOCAL) == pytest.approx(0.3048)

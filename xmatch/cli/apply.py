@@ -9,7 +9,6 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.one_pair import read_registration
 from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
 from xmatch.cli.outputs import default_output, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
@@ -54,7 +53,11 @@ def apply_command(
     if output is not None and len(others) > 1:
         raise UsageError("--output names one file, and several are given", hint="leave it out, or run once for each")
     # Other kinds of files are for `read_transform` to judge.
-    document = read_registration(registration) if Path(registration).suffix.lower() == ".json" else None
+    document = None
+    if Path(registration).suffix.lower() == ".json":
+        from xmatch.report import read_report
+
+        document = read_report(registration)
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
     trusted = document is None or document["verdict"]["accepted"]
@@ -105,12 +108,12 @@ def onto_footprint(transform: Transform, moving: dict[str, Any] | None, other: H
     """
     import numpy as np
 
-    from xmatch.raster import Georef
+    from xmatch.report import georef_of
     from xmatch.transforms import Linear, compose, rescaled
 
     if moving is None:
         return transform
-    was = moving.get("georef") and Georef(**moving["georef"])
+    was = georef_of(moving)
     if was and other.georef and was.crs_wkt == other.georef.crs_wkt and not was.gcps and not other.georef.gcps:
         other_to_moving = np.linalg.solve(was.matrix, other.georef.matrix)
         if np.allclose(other_to_moving, np.eye(3), atol=1e-6):
@@ -130,15 +133,13 @@ def _transform_of(document: dict[str, Any] | None, path: str) -> Transform:
         from xmatch.io.transform_files import read_transform
 
         return read_transform(path)
-    try:
-        return transform_from_dict(document["transform"])
-    except ValueError as error:
-        raise InputError(str(error), path=path) from None
+    return transform_from_dict(document["transform"])
 
 
 def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> Grid:
     from xmatch.io import open_source
-    from xmatch.raster import Georef, Grid
+    from xmatch.raster import Grid
+    from xmatch.report import georef_of
 
     if fixed is not None:
         with open_source(fixed) as source:
@@ -146,5 +147,7 @@ def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: s
     if document is None:
         raise UsageError(f"{registration} does not say on which grid the result lies", hint="--fixed IMAGE")
     facts = document["fixed"]
-    georef = facts.get("georef") and Georef(**facts["georef"])
-    return Grid(facts["width"], facts["height"], georef, facts.get("spacing_um"), bool(facts.get("medical")))
+    spacing = facts.get("spacing_um")
+    return Grid(
+        facts["width"], facts["height"], georef_of(facts), spacing and tuple(spacing), bool(facts.get("medical"))
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from xmatch.errors import InputError
 
@@ -32,8 +32,8 @@ def reprojected(from_crs: str, to_crs: str, xy: np.ndarray) -> np.ndarray:
     if from_crs == to_crs:
         return xy
     try:
-        start, end = CRS.from_user_input(from_crs), CRS.from_user_input(to_crs)
-    except CRSError as error:
+        start, end = parse_crs(from_crs), parse_crs(to_crs)
+    except ValueError as error:
         raise InputError(f"names a CRS that PROJ does not know: {_short(error)}") from None
     if is_local(start) or is_local(end):
         raise InputError(
@@ -55,15 +55,24 @@ def reprojected(from_crs: str, to_crs: str, xy: np.ndarray) -> np.ndarray:
     return out
 
 
-def is_local(crs: str | CRS) -> bool:
+def parse_crs(text: str) -> CRS:
+    """A CRS from WKT, PROJ's words or "EPSG:32633".
+
+    Raises:
+        ValueError: it is none.
+    """
+    with rasterio.Env():  # outside of one, GDAL prints what it thinks of the text
+        return CRS.from_user_input(text)
+
+
+def is_local(crs: CRS) -> bool:
     """Whether a CRS is a local one (LOCAL_CS, EngineeringCRS): it has a unit, but no place on the Earth."""
-    crs = CRS.from_user_input(crs)
     return bool(crs) and _kind(crs.to_dict(projjson=True)) == "EngineeringCRS"
 
 
 def metres_per_unit(crs_wkt: str) -> float | None:
     """Length of a CRS's unit in metres; None for angles."""
-    crs = CRS.from_wkt(crs_wkt)
+    crs = parse_crs(crs_wkt)
     if crs.is_projected:
         return float(crs.linear_units_factor[1])
     return float(crs.units_factor[1]) if is_local(crs) else None

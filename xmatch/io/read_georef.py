@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from xmatch.errors import UsageError
-from xmatch.io.crs import is_local
+from xmatch.io.crs import is_local, parse_crs
 from xmatch.io.read_options import ReadOptions
 from xmatch.raster import Affine6, Georef
 
@@ -92,6 +91,6 @@ def _parse_crs(text: str | None) -> CRS | None:
     if text is None:
         return None
     try:
-        return CRS.from_user_input(text)
-    except (CRSError, ValueError) as error:
+        return parse_crs(text)
+    except ValueError as error:
         raise UsageError(f"{text!r} is no CRS: {error}", hint='for example "EPSG:32633"') from None

@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from xmatch.errors import InputError
 
@@ -37,7 +40,9 @@ def read_text(path: str | os.PathLike, errors: str = "strict") -> str:
 
 
 def decode_text(data: bytes, errors: str = "strict") -> str:
-    """Bytes as text, its lines ended by "\\n": UTF-8, or what a byte-order mark says (Excel's "Unicode Text" is UTF-16).
+    """Bytes as text, its lines ended by "\\n".
+
+    The text is UTF-8, or what a byte-order mark says: Excel's "Unicode Text" is UTF-16.
 
     Args:
         data: the bytes of a file.
@@ -50,6 +55,36 @@ def decode_text(data: bytes, errors: str = "strict") -> str:
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", "utf-8"))
     text = data[len(mark) :].decode(encoding, errors if encoding == "utf-8" else "strict")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The JSON document in a file, strictly: Infinity and NaN are no JSON, nor are numbers that no float can hold.
+
+    Raises:
+        InputError: the file cannot be read, or is no JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_constant=_refused, parse_float=_float, parse_int=_int)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+        raise InputError(f"is no JSON: {reason}", path=path) from None
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _float(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word} is too large a number")
+    return value
+
+
+def _int(word: str) -> int:
+    _float(word)
+    return int(word)
 
 
 def csv_rows(text: str, delimiter: str = ",", path: str | os.PathLike | None = None) -> list[tuple[int, list[str]]]:
