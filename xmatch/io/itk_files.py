@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,47 @@ def read_tfm(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None)
     import SimpleITK as sitk
 
     try:
-        text = Path(path).read_text()
-        facts = next((json.loads(line[len(_MARK) :]) for line in text.splitlines() if line.startswith(_MARK)), {})
         itk = sitk.ReadTransform(os.fspath(path))
+        if itk.GetDimension() != 2:
+            raise InputError(f"maps {itk.GetDimension()} dimensions; expected 2", path=path)
+        return _from_itk(itk, _Facts.of(Path(path).read_text()), path, fixed_size)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
     except (RuntimeError, ValueError) as error:
         raise InputError(f"not an ITK transform: {_last_line(error)}", path=path) from error
-    if itk.GetDimension() != 2:
-        raise InputError(f"maps {itk.GetDimension()} dimensions; expected 2", path=path)
-    fixed_spacing, moving_spacing = (facts.get(side, {}).get("spacing", (1.0, 1.0)) for side in ("fixed", "moving"))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the comment of a file of ours says; its defaults stand for files of other programs."""
+
+    fixed_spacing: tuple[float, float] = (1.0, 1.0)
+    moving_spacing: tuple[float, float] = (1.0, 1.0)
+    fixed_size: tuple[int, int] | None = None
+
+    @staticmethod
+    def of(text: str) -> _Facts:
+        """Raises ValueError when the comment is garbled."""
+        line = next((line for line in text.splitlines() if line.startswith(_MARK)), None)
+        if line is None:
+            return _Facts()
+        try:
+            told = json.loads(line[len(_MARK) :])
+            spacings = [tuple(float(s) for s in told[side]["spacing"]) for side in ("fixed", "moving")]
+            size = tuple(int(n) for n in told["fixed"]["size"])
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"the comment of xmatch in it is garbled: {error}") from None
+        sound = all(len(pair) == 2 and all(0 < n < np.inf for n in pair) for pair in (*spacings, size))
+        if not sound:
+            raise ValueError(f"the comment of xmatch in it is garbled: spacings {spacings}, size {size}")
+        return _Facts(*spacings, size)
+
+
+def _from_itk(itk: Any, facts: _Facts, path: str | os.PathLike, fixed_size: tuple[int, int] | None) -> Transform:
+    """See `read_tfm`. Raises ValueError for numbers that make no map."""
+    import SimpleITK as sitk
+
+    fixed_spacing, moving_spacing = facts.fixed_spacing, facts.moving_spacing
 
     def backward(fixed_xy: np.ndarray) -> np.ndarray:
         points = to_centre_xy(fixed_xy) * fixed_spacing
@@ -105,13 +137,10 @@ def read_tfm(path: str | os.PathLike, fixed_size: tuple[int, int] | None = None)
         origin, unit_x, unit_y = backward(np.array([[0.0, 0], [1, 0], [0, 1]]))
         matrix = np.eye(3)
         matrix[:2] = np.column_stack([unit_x - origin, unit_y - origin, origin])
-        try:
-            return Linear(matrix, "affine").inverse
-        except ValueError as error:
-            raise InputError(str(error), path=path) from error
+        return Linear(matrix, "affine").inverse
     if itk.GetName() == "DisplacementFieldTransform":
         return _lattice(sitk.DisplacementFieldTransform(itk), np.array(fixed_spacing), np.array(moving_spacing)).inverse
-    size = fixed_size or facts.get("fixed", {}).get("size")
+    size = fixed_size or facts.fixed_size
     if size is None:
         raise InputError(f"a {itk.GetName()} does not say where it holds", hint="give the fixed image", path=path)
     return DisplacementGrid.sampled(backward, *size, step_px=16).inverse
@@ -137,7 +166,13 @@ def _lattice(itk: Any, fixed_spacing: np.ndarray, moving_spacing: np.ndarray) ->
     import SimpleITK as sitk
 
     image = itk.GetDisplacementField()
+    if min(image.GetSize()) < 2:
+        raise ValueError(f"its displacement field has {' x '.join(map(str, image.GetSize()))} nodes; expected 2 x 2")
+    if not np.allclose(image.GetDirection(), (1, 0, 0, 1), rtol=0, atol=1e-6):
+        raise ValueError("its displacement field lies on turned axes; expected upright ones")
     field = sitk.GetArrayFromImage(image)
+    if not np.isfinite(field).all():
+        raise ValueError("a displacement of its field is not a finite number")
     origin, step = np.array(image.GetOrigin()), np.array(image.GetSpacing())
     nodes = origin + step * np.stack(np.meshgrid(*(np.arange(n) for n in image.GetSize())), axis=-1)
     target = from_centre_xy((nodes + field) / moving_spacing)

@@ -109,6 +109,9 @@ class PlaneLevel:
                     piece = key.decode(self._segment(page, index), index, _fullsize=False, **extra)[0]
                     if piece is None:
                         continue
+                    if piece.ndim != 4 or piece.shape[0] != 1 or piece.shape[3] != samples:
+                        message = f"strip or tile {index} decodes to {piece.shape}; expected {samples} samples a pixel"
+                        raise InputError(message, path=self._path)
                     left, top = column * wide, row * high
                     a, b = max(left, x0), min(left + piece.shape[2], x1)
                     c, d = max(top, y0), min(top + piece.shape[1], y1)
@@ -120,7 +123,7 @@ class PlaneLevel:
     def _segment(self, page: Any, index: int) -> bytes | None:
         """The coded bytes of a strip or tile; None where the file is sparse."""
         if index >= len(page.dataoffsets):
-            raise ValueError(f"strip or tile {index} is not listed")
+            raise InputError(f"strip or tile {index} is not listed", path=self._path)
         count = page.databytecounts[index]
         return self._bytes(page.dataoffsets[index], count) if count else None
 
@@ -143,6 +146,7 @@ class PlaneLevel:
     def _bytes(self, offset: int, count: int) -> bytes:
         file = self._keyframe.parent.filehandle
         if offset + count > file.size:
-            raise ValueError(f"its data end at byte {offset + count}, the file at byte {file.size}: it is truncated")
+            message = f"its data end at byte {offset + count}, the file at byte {file.size}: it is truncated"
+            raise InputError(message, path=self._path)
         file.seek(offset)
         return file.read(count)
