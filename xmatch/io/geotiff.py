@@ -53,12 +53,12 @@ def open_raster(
     with ExitStack() as on_failure:
         resources = on_failure.enter_context(ExitStack())
         name = _gdal_name(path, directory, resources)
-        opener = partial(_opened, path, name, driver, options)
-        dataset = resources.enter_context(opener())
+        opener, opened, doubts = _opener(path, name, driver, options)
+        dataset = resources.enter_context(opened)
         with _gdal(options), decoding(path, "cannot be opened: "):
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
-            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *notes))
+            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
             if fingerprint:
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
@@ -116,7 +116,9 @@ class _Layout:
         dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
         palette = None
         if bands == (1,) and colours[0] == ColorInterp.palette:
-            palette = palette_table(dataset.colormap(1))
+            palette = _colour_table(dataset)
+            if palette is None:
+                notes.append("its palette has no colour table: the indices are taken as grey values")
         if dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1" and bands == (1,):
             palette = palette or BLACK_AND_WHITE
             notes.append("1-bit image: 0 and 1 taken as black and white")
@@ -266,6 +268,32 @@ def _no_undecodable_log() -> Iterator[None]:
         yield
     finally:
         sys.excepthook, sys.unraisablehook = hooks
+
+
+def _opener(
+    path: str, name: str, driver: str | None, options: ReadOptions
+) -> tuple[Callable[..., rasterio.DatasetReader], rasterio.DatasetReader, tuple[str, ...]]:
+    """What opens the file, the file opened by it, and what to say of that: georeferencing over which GDAL stumbles is
+    left out."""
+    opener = partial(_opened, path, name, driver, options)
+    try:
+        return opener, opener(), ()
+    except InputError as error:
+        if driver != "GTiff":
+            raise
+        opener = partial(opener, GEOREF_SOURCES="NONE")
+        try:
+            dataset = opener()
+        except InputError:
+            raise error from None
+        return opener, dataset, (f"its georeferencing is damaged and not used: {error.message.partition(': ')[2]}",)
+
+
+def _colour_table(dataset: rasterio.DatasetReader) -> Palette | None:
+    try:
+        return palette_table(dataset.colormap(1)) or None
+    except ValueError:  # rasterio's word for none: "NULL color table"
+        return None
 
 
 def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:

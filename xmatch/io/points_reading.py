@@ -6,7 +6,6 @@ are brought to corners then.
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from xmatch.coords import CENTRE, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.io.points_qgis import from_layer
-from xmatch.io.text_files import csv_rows, read_text
+from xmatch.io.text_files import csv_rows, read_json, read_text
 from xmatch.raster import Georef
 
 _POSITIONS = ("fixed_x", "fixed_y", "moving_x", "moving_y")
@@ -104,7 +103,7 @@ def _from_csv(path: str | os.PathLike) -> TiePoints:
 
 
 def _from_json(path: str | os.PathLike) -> TiePoints:
-    document = json.loads(Path(path).read_bytes())
+    document = read_json(path)
     points = document["points"]
     columns: dict[str, Any] = {name: [point[name] for point in points] for name in _POSITIONS}
     for name, unknown in _UNKNOWN.items():

@@ -33,6 +33,10 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
     if affine is None and points:
         crs = points_crs
         gcps = tuple((float(p.col), float(p.row), float(p.x), float(p.y)) for p in points)
+        finite = tuple(point for point in gcps if np.isfinite(point).all())
+        if len(finite) < len(gcps):
+            notes.append(f"{len(gcps) - len(finite)} of its {len(gcps)} ground control points are not finite numbers")
+        gcps = finite
         if crs is not None and crs.is_geographic:
             gcps = _unwrapped(gcps)
         affine = fit_affine(gcps)
@@ -40,7 +44,7 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
             notes.append(f"its {len(gcps)} ground control points lie on one line and say nothing of the place")
         else:
             notes.append(f"georeferenced by {len(gcps)} ground control points only: a first guess of the place")
-    if dataset.rpcs is not None:
+    if dataset.tags(ns="RPC"):  # `dataset.rpcs` would parse them, and fail where they are incomplete
         notes.append("its RPCs (rational polynomials) are not used")
     if dataset.tags(ns="GEOLOCATION"):
         notes.append("its geolocation arrays are not used")

@@ -36,6 +36,8 @@ _KINDS = {
 _BOMB_RATIO = 20_000
 """Decoded bytes per byte of file beyond which a header is not believed; deflate reaches 1032, sparse tiles about
 16,000."""
+_BOMB_BYTES = 128 * 2**20
+"""Decoded bytes up to which a file may claim whatever it likes."""
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
 
 
@@ -128,11 +130,11 @@ def sniff(path: str, *, allow_virtual: bool = False) -> str:
 
 def refuse_bomb(file: Fingerprint, size: tuple[int, int], claimed_bytes: int, max_bytes: int) -> None:
     """Raise ResourceError for a header that claims far more pixels than its file can hold."""
-    if claimed_bytes > max_bytes and claimed_bytes > _BOMB_RATIO * file.size:
+    if claimed_bytes > min(max_bytes, _BOMB_BYTES) and claimed_bytes > _BOMB_RATIO * file.size:
         raise ResourceError(
             f"its header claims {size[0]} x {size[1]} px, {claimed_bytes / 2**30:.1f} GiB decoded, in a file of "
-            f"{file.size} bytes; {max_bytes / 2**30:.1f} GiB are allowed",
-            hint="a damaged or hostile file; if it is sound, raise --max-memory",
+            f"{file.size} bytes, which cannot hold so much; {max_bytes / 2**30:.1f} GiB are allowed",
+            hint="a damaged or hostile file",
             path=file.path,
         )
 
