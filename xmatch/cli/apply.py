@@ -118,7 +118,11 @@ def onto_footprint(transform: Transform, moving: dict[str, Any] | None, other: H
         other_to_moving = np.linalg.solve(was.matrix, other.georef.matrix)
         if np.allclose(other_to_moving, np.eye(3), atol=1e-6):
             return transform
-        return compose(Linear(other_to_moving, "affine"), transform)
+        try:
+            return compose(Linear(other_to_moving, "affine"), transform)
+        except ValueError:
+            message = "its pixels and those of the image that was registered differ beyond all measure in size"
+            raise InputError(message, path=other.path) from None
     ratios = moving["width"] / other.width, moving["height"] / other.height
     if abs(ratios[0] / ratios[1] - 1) > _ASPECT_TOLERANCE:
         sizes = f"{other.width} x {other.height} px against {moving['width']} x {moving['height']} px"

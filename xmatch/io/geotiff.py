@@ -277,16 +277,28 @@ def _opener(
     left out."""
     opener = partial(_opened, path, name, driver, options)
     try:
-        return opener, opener(), ()
+        return opener, _looked_at(opener, path, options), ()
     except InputError as error:
         if driver != "GTiff":
             raise
         opener = partial(opener, GEOREF_SOURCES="NONE")
         try:
-            dataset = opener()
+            dataset = _looked_at(opener, path, options)
         except InputError:
             raise error from None
         return opener, dataset, (f"its georeferencing is damaged and not used: {error.message.partition(': ')[2]}",)
+
+
+def _looked_at(opener: Callable[[], rasterio.DatasetReader], path: str, options: ReadOptions) -> rasterio.DatasetReader:
+    """The dataset, once GDAL has read its georeferencing, which it puts off."""
+    dataset = opener()
+    try:
+        with _gdal(options), decoding(path, "cannot be opened: "):
+            dataset.tags(), dataset.colorinterp
+        return dataset
+    except BaseException:
+        dataset.close()
+        raise
 
 
 def _colour_table(dataset: rasterio.DatasetReader) -> Palette | None:
