@@ -52,7 +52,7 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
         if crs is not None or assumed is not None:
             notes.append("has no geotransform, so its CRS alone does not place it")
         return None, tuple(notes)
-    if not np.all(np.isfinite(affine)) or abs(affine[0] * affine[4] - affine[1] * affine[3]) == 0:
+    if not _places(affine):
         return None, (*notes, "its geotransform is singular and is not used")
     if assumed is not None:
         if crs is None:
@@ -81,6 +81,12 @@ def fit_affine(gcps: tuple[tuple[float, float, float, float], ...]) -> Affine6 |
     (a, d), (b, e) = (solution / scale).tolist()
     c, f = centre[2:] - solution.T @ (centre[:2] / scale)
     return a, b, float(c), d, e, float(f)
+
+
+def _places(affine: Affine6) -> bool:
+    """Whether an affine is one that pixels can have: finite, with an inverse, in numbers that survive arithmetic."""
+    sides = np.abs([affine[0] * affine[4] - affine[1] * affine[3], *affine])
+    return bool(np.isfinite(sides).all() and 1e-24 < sides[0] and (sides < 1e15).all())
 
 
 def _unwrapped(gcps: tuple[tuple[float, float, float, float], ...]) -> tuple[tuple[float, float, float, float], ...]:
