@@ -124,6 +124,24 @@ def test_lossless_jpeg_and_12_bits_in_tiff(tmp_path):
         assert found.dtype == np.uint16 and np.abs(found.astype(int) - pixels).max() <= error
 
 
+@pytest.mark.parametrize(("photometric", "offset"), [("cielab", 0), ("icclab", 128)])
+def test_8_bit_lab_with_alpha_becomes_rgb(tmp_path, photometric, offset):
+    # White, middle grey, and the red, green and blue of sRGB, by CIE's formulas under D50.
+    lab = np.array([[100, 0, 0], [53.39, 0, 0], [54.29, 80.81, 69.89], [87.82, -79.27, 80.99], [29.57, 68.29, -112.03]])
+    want = np.array([[255, 255, 255], [127, 127, 127], [255, 0, 0], [0, 255, 0], [0, 0, 255]])
+    coded = np.column_stack([lab * (2.55, 1, 1), [255, 255, 255, 255, 0]]) + (0, offset, offset, 0)
+    path = tmp_path / "a.tif"
+    pixels = np.rint(coded).astype(np.int16).astype(np.uint8)[None]
+    how = {"photometric": photometric, "extrasamples": ["unassalpha"], "planarconfig": "contig"}
+    tifffile.imwrite(path, pixels, metadata=None, **how)
+    with open_source(path) as source:
+        assert source.header.bands == ("red", "green", "blue") and any("Lab" in note for note in source.header.notes)
+        found = source.read()
+        assert np.abs(found.pixels[:, 0].T.astype(int) - want).max() <= 12  # dark channels magnify rounding
+        assert found.valid.tolist() == [[True] * 4 + [False]]
+        assert np.array_equal(source.read(bands=(2,)).pixels[0], found.pixels[2])
+
+
 @pytest.mark.parametrize("pages", [1, 2])
 def test_old_jpeg_in_tiff(tmp_path, pages):
     images = [ramp(40, 30, dtype="uint8")[0] // 2 + 20 * k for k in range(pages)]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,24 +11,23 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from xmatch.errors import InputError
+from xmatch.io.read_gdal import gdal, gdal_name, open_dataset
 from xmatch.io.read_georef import read_georef
-from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
+from xmatch.io.read_guard import Fingerprint, decoding, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_spacing import is_medical, tagged_spacing
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import BLACK_AND_WHITE, Palette, expand, holds_data, nodata_notes, palette_table
+from xmatch.io.read_values import BLACK_AND_WHITE, Palette, expand, holds_data, lab_to_rgb, nodata_notes, palette_table
 from xmatch.io.source import Header
 
-_CACHE_BYTES = 128 * 2**20
 _SEQUENTIAL = {"PNG", "JPEG"}
 _RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_SEPARATED, _CIELAB = 5, (8, 9, 10)
+_SEPARATED, _CIELAB, _SIGNED_LAB, _ICC_LAB = 5, (8, 9, 10), 8, 9
 
 
 def open_raster(
@@ -52,10 +48,10 @@ def open_raster(
     silence("rasterio")
     with ExitStack() as on_failure:
         resources = on_failure.enter_context(ExitStack())
-        name = _gdal_name(path, directory, resources)
-        opener, opened, doubts = _opener(path, name, driver, options)
+        name = gdal_name(path, directory, resources)
+        opener, opened, doubts = open_dataset(path, name, driver, options)
         dataset = resources.enter_context(opened)
-        with _gdal(options), decoding(path, "cannot be opened: "):
+        with gdal(options), decoding(path, "cannot be opened: "):
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
             header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
@@ -92,6 +88,8 @@ class _Layout:
     palette: Palette | None
     nodata: float | None
     notes: tuple[str, ...]
+    lab: int | None = None
+    """Photometric interpretation of 8-bit Lab that GDAL leaves as it is; its first three bands then are RGB here."""
 
     @classmethod
     def of(
@@ -100,7 +98,10 @@ class _Layout:
         colours = dataset.colorinterp
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         notes = []
-        _refuse_unconverted(structure, colours, path, directory)
+        lab = _unconverted_lab(dataset, structure, directory)
+        _refuse_unconverted(structure, colours, path, None if lab else directory)
+        if lab:
+            notes.append("Lab colours converted to RGB")
         if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
             notes.append(f"{structure['SOURCE_COLOR_SPACE']} converted to RGB")
         alpha = next((i for i, c in enumerate(colours, 1) if c == ColorInterp.alpha), None)
@@ -112,6 +113,8 @@ class _Layout:
             raise InputError(f"has no band {max(bands)}; its bands are 1 to {dataset.count}", hint="--band", path=path)
         if alpha in bands:
             alpha = None
+        if lab and max(bands) > 3:
+            raise InputError("has bands 1 to 3 only, of Lab colours", hint="--band", path=path)
 
         dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
         palette = None
@@ -126,6 +129,8 @@ class _Layout:
             names: tuple[str, ...] = ("red", "green", "blue")
             shown = names
             dtype = np.dtype(np.uint8)
+        elif lab:
+            names = shown = tuple(tuple(_RGB.values())[b - 1] for b in bands)
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
             shown = tuple(colours[b - 1].name for b in bands)
@@ -134,7 +139,7 @@ class _Layout:
         orientation = dataset.tags().get("EXIF_Orientation", "1")
         if orientation not in ("", "1"):
             notes.append(f"EXIF orientation {orientation} is not applied; pixels are as stored")
-        return cls(bands, alpha, names, shown, dtype, palette, nodata, tuple(notes))
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, tuple(notes), lab)
 
 
 class RasterLevel:
@@ -145,7 +150,7 @@ class RasterLevel:
     ) -> None:
         self._opener, self._path, self._layout, self._options = opener, path, layout, options
         self._dataset = dataset = opener()
-        with _gdal(options), decoding(path, "cannot be opened: "):
+        with gdal(options), decoding(path, "cannot be opened: "):
             self.width, self.height = dataset.width, dataset.height
             rows, columns = dataset.block_shapes[layout.bands[0] - 1]
             self.block = columns, rows
@@ -158,11 +163,12 @@ class RasterLevel:
     def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
         """See `Level.load`."""
         layout = self._layout
-        indexes = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        wanted = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        indexes = [1, 2, 3] if layout.lab else wanted
         window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
         if self._dataset.closed:
             self._dataset = self._opener()
-        with _gdal(self._options), self._closed_on_failure(), decoding(self._path):
+        with gdal(self._options), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
             masks = [self._dataset.read_masks(b, window=window) for b in self._masked(indexes)]
             if layout.alpha:
@@ -170,6 +176,8 @@ class RasterLevel:
         valid = holds_data(pixels, layout.nodata)
         for mask in masks:
             valid &= mask != 0
+        if layout.lab:
+            pixels = lab_to_rgb(pixels, layout.lab == _SIGNED_LAB)[[i - 1 for i in wanted]]
         if layout.palette and not native:
             pixels, opaque = expand(pixels[0], layout.palette)
             return pixels[list(bands)], valid & opaque
@@ -224,6 +232,16 @@ def _header(
     )
 
 
+def _unconverted_lab(
+    dataset: rasterio.DatasetReader, structure: dict[str, str], directory: Directory | None
+) -> int | None:
+    """The photometric interpretation of 8-bit Lab with alpha, or of ICC's kind, which GDAL does not turn into RGB."""
+    if directory is None or directory.photometric not in (_SIGNED_LAB, _ICC_LAB):
+        return None
+    plain = structure.get("SOURCE_COLOR_SPACE") != "CIELAB" and dataset.count >= 3 and dataset.dtypes[0] == "uint8"
+    return directory.photometric if plain else None
+
+
 def _refuse_unconverted(
     structure: dict[str, str], colours: Sequence[ColorInterp], path: str, directory: Directory | None
 ) -> None:
@@ -232,73 +250,9 @@ def _refuse_unconverted(
     if directory:
         separated |= directory.photometric == _SEPARATED and structure.get("SOURCE_COLOR_SPACE") != "CMYK"
         if directory.photometric in _CIELAB and structure.get("SOURCE_COLOR_SPACE") != "CIELAB":
-            raise InputError("holds Lab colours of more than 8 bits", hint="convert it to RGB first", path=path)
+            raise InputError("holds Lab colours that are not 8-bit", hint="convert it to RGB first", path=path)
     if separated:
         raise InputError("holds printing inks that are not 8-bit CMYK", hint="convert it to RGB first", path=path)
-
-
-@contextmanager
-def _gdal(options: ReadOptions) -> Iterator[None]:
-    """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
-    the network, where a sidecar file could send it."""
-    settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
-    if not options.allow_remote:
-        settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
-    with rasterio.Env(**settings), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with _no_undecodable_log():
-            yield
-
-
-@contextmanager
-def _no_undecodable_log() -> Iterator[None]:
-    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
-    hooks = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind: Any, value: Any, trace: Any) -> None:
-        if kind is not UnicodeDecodeError:
-            hooks[0](kind, value, trace)
-
-    def unraisablehook(event: Any) -> None:
-        if event.exc_type is not UnicodeDecodeError:
-            hooks[1](event)
-
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
-    try:
-        yield
-    finally:
-        sys.excepthook, sys.unraisablehook = hooks
-
-
-def _opener(
-    path: str, name: str, driver: str | None, options: ReadOptions
-) -> tuple[Callable[..., rasterio.DatasetReader], rasterio.DatasetReader, tuple[str, ...]]:
-    """What opens the file, the file opened by it, and what to say of that: georeferencing over which GDAL stumbles is
-    left out."""
-    opener = partial(_opened, path, name, driver, options)
-    try:
-        return opener, _looked_at(opener, path, options), ()
-    except InputError as error:
-        if driver != "GTiff":
-            raise
-        opener = partial(opener, GEOREF_SOURCES="NONE")
-        try:
-            dataset = _looked_at(opener, path, options)
-        except InputError:
-            raise error from None
-        return opener, dataset, (f"its georeferencing is damaged and not used: {error.message.partition(': ')[2]}",)
-
-
-def _looked_at(opener: Callable[[], rasterio.DatasetReader], path: str, options: ReadOptions) -> rasterio.DatasetReader:
-    """The dataset, once GDAL has read its georeferencing, which it puts off."""
-    dataset = opener()
-    try:
-        with _gdal(options), decoding(path, "cannot be opened: "):
-            dataset.tags(), dataset.colorinterp
-        return dataset
-    except BaseException:
-        dataset.close()
-        raise
 
 
 def _colour_table(dataset: rasterio.DatasetReader) -> Palette | None:
@@ -306,23 +260,3 @@ def _colour_table(dataset: rasterio.DatasetReader) -> Palette | None:
         return palette_table(dataset.colormap(1)) or None
     except ValueError:  # rasterio's word for none: "NULL color table"
         return None
-
-
-def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:
-    with _gdal(options), decoding(path, "cannot be opened: "):
-        return rasterio.open(name, driver=driver, **how)
-
-
-def _gdal_name(path: str, directory: Directory | None, stack: ExitStack) -> str:
-    """The name under which GDAL finds the file: absolute, lest "-x.tif" or "s3:x.tif" mean something to it."""
-    if is_remote(path):
-        return path
-    name = os.path.abspath(path)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        # rasterio takes UTF-8 names only; an open descriptor has one, at the price of sidecar files.
-        descriptor = os.open(path, os.O_RDONLY)
-        stack.callback(os.close, descriptor)
-        name = f"/dev/fd/{descriptor}"
-    return f"GTIFF_DIR:{directory.number + 1}:{name}" if directory and directory.number else name
