@@ -10,26 +10,15 @@ from pathlib import Path
 from random import Random
 
 WORDS = (
-    "nan",
-    "inf",
-    "-inf",
-    "Infinity",
-    "NaN",
-    "1e999",
-    "-1",
-    "0",
-    "1e308",
-    "99999999999",
-    "",
-    "abc",
-    "null",
-    "0x1F",
+    "nan", "inf", "-inf", "Infinity", "NaN", "1e999", "-1", "0", "1e308", "99999999999", "", "abc", "null", "0x1F",
     "١",
-)
+)  # fmt: skip
 GARBAGE = (None, True, -1, 0, 1e308, "", "abc", [], {}, [1.0], [[0.0, 0.0]], {"a": 1}, 10**400, "é" * 5000)
 INTEGERS = (0, 1, 2, 3, 7, 8, 255, 256, 65535, 65536, 10**6, 2**31 - 1, 2**31, 2**32 - 1)
-TIFF_TAGS = (254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 284, 296, 317, 320, 322, 323, 324, 325,
-             330, 338, 339, 347, 513, 530, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844)  # fmt: skip
+TIFF_TAGS = (
+    254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 282, 284, 296, 317, 320, 322, 323, 324, 325, 330,
+    338, 339, 347, 513, 530, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844,
+)  # fmt: skip
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8, 16: 8}
 
 
@@ -63,11 +52,17 @@ def flips(data: bytes, rng: Random) -> bytes:
 
 def overwrite(data: bytes, rng: Random) -> bytes:
     at, order = _place(data, rng), rng.choice("<>")
-    new = rng.choice([
-        struct.pack(order + "I", rng.choice(INTEGERS)), struct.pack(order + "H", rng.choice(INTEGERS) & 0xFFFF),
-        struct.pack(order + "d", rng.choice([float("nan"), float("inf"), -0.0, 1e300])), rng.randbytes(rng.randint(1, 16)),
-        bytes(rng.randint(1, 64)), b"\xff" * rng.randint(1, 64),
-    ])  # fmt: skip
+    number = rng.choice([float("nan"), float("inf"), -0.0, 1e300])
+    new = rng.choice(
+        [
+            struct.pack(order + "I", rng.choice(INTEGERS)),
+            struct.pack(order + "H", rng.choice(INTEGERS) & 0xFFFF),
+            struct.pack(order + "d", number),
+            rng.randbytes(rng.randint(1, 16)),
+            bytes(rng.randint(1, 64)),
+            b"\xff" * rng.randint(1, 64),
+        ]
+    )
     return data[:at] + new + data[at + len(new) :]
 
 

@@ -118,11 +118,13 @@ def _images(folder: Path) -> Iterator[Path]:
         tif.write(grey, subifds=1, tile=(16, 16), compression="zlib")
         tif.write(grey[::2, ::2], subfiletype=1, tile=(16, 16), compression="zlib")
     yield folder / "pyramid.ome.tif"
-    tifffile.imwrite(folder / "slide.svs.tif", picture(3)[:, :, :].transpose(1, 2, 0), photometric="rgb", compression="jpeg",
-                     tile=(16, 16), metadata=None, description="Aperio Image Library\r\n48x48 |AppMag = 20|MPP = 0.499")  # fmt: skip
+    slide = {"photometric": "rgb", "compression": "jpeg", "tile": (16, 16), "metadata": None}
+    told = "Aperio Image Library\r\n48x48 |AppMag = 20|MPP = 0.499"
+    tifffile.imwrite(folder / "slide.svs.tif", np.dstack([*picture(3)]), description=told, **slide)
     yield folder / "slide.svs.tif"
-    for name, pixels in (("grey.png", picture()[0]), ("deep.png", grey), ("rgba.png", np.dstack([*picture(4)])),
-                         ("grey.jpg", picture()[0]), ("rgb.jpg", np.dstack([*picture(3)])), ("rgb.jp2", np.dstack([*picture(3)]))):  # fmt: skip
+    colours = np.dstack([*picture(3)])
+    pictures = {"grey.png": picture()[0], "deep.png": grey, "rgba.png": np.dstack([*picture(4)])}
+    for name, pixels in {**pictures, "grey.jpg": picture()[0], "rgb.jpg": colours, "rgb.jp2": colours}.items():
         cv2.imwrite(str(folder / name), pixels)
         yield folder / name
 
