@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xmatch.errors import InputError
-from xmatch.ground import full_turn, projected
+from xmatch.io.crs import full_turn, projected
 from xmatch.io.source import Header, Window
 from xmatch.seam import is_torn
 from xmatch.transforms import Linear, Transform
