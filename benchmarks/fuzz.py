@@ -96,7 +96,8 @@ def warm_up(folder: Path) -> None:
             ("weights", "w.safetensors"),
         ):
             for _ in range(15 if kind == "image" else 1):
-                run(app, commands(kind, name, rng))
+                if run(app, commands(kind, name, rng)) == 130:
+                    raise KeyboardInterrupt  # an import that was cut short would fail in every fork
     gc.freeze()  # a collection in a fork would touch, and so copy, all memory of this process
     if len(os.listdir("/proc/self/task")) > 1:
         raise SystemExit("a library has left threads behind, which forks would lack")
