@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -97,7 +96,8 @@ def warm_up(folder: Path) -> None:
             ("weights", "w.safetensors"),
         ):
             for _ in range(15 if kind == "image" else 1):
-                run(app, commands(kind, name, rng))
+                if run(app, commands(kind, name, rng)) == 130:
+                    raise KeyboardInterrupt  # an import that was cut short would fail in every fork
     gc.freeze()  # a collection in a fork would touch, and so copy, all memory of this process
     if len(os.listdir("/proc/self/task")) > 1:
         raise SystemExit("a library has left threads behind, which forks would lack")
@@ -130,12 +130,6 @@ def main() -> int:
     return int(bool(result["to_mend"]))
 
 
-def stoppable(results: Iterator[tuple[Job, dict]]) -> Iterator[tuple[Job, dict]]:
-    """What comes until Ctrl-C; what was found by then is told."""
-    with contextlib.suppress(KeyboardInterrupt):
-        yield from results
-
-
 def fuzz(kinds: dict[str, list[Path]], folder: Path, args: argparse.Namespace) -> dict:
     codes: Counter[str] = Counter()
     by_kind: Counter[str] = Counter()
@@ -144,26 +138,27 @@ def fuzz(kinds: dict[str, list[Path]], folder: Path, args: argparse.Namespace) -
     os.chdir(folder / "run")
     numbers = args.only or range(args.start, args.start + args.count)
     jobs = [make_job(number, kinds, args.seed) for number in numbers]
-    for job, told in stoppable(watch(jobs, folder)):
-        codes[str(told["code"])] += 1
-        by_kind[job.kind] += 1
-        peak, slowest = max(peak, told["mib"]), max(slowest, told["busy"])
-        faults = [told["hung"]] if told["hung"] else []
-        if told["code"] in (1, 99, "died") and not told["hung"]:
-            faults.append("internal" if told["code"] == 1 else "died")
-        if told["mib"] > MAX_MEMORY_MIB + ALLOWANCE_MIB:
-            faults.append(f"{told['mib']:.0f} MiB")
-        if not told["one_document"] and not told["hung"]:
-            faults.append("stdout")
-        if faults:
-            row = {"number": job.number, "faults": faults, "of": job.seed.name, "how": job.how}
-            to_mend.append({**row, "command": " ".join(job.args), "said": told["said"]})
-            print(json.dumps(to_mend[-1]), file=sys.stderr, flush=True)
-        if args.keep and (args.only or faults):
-            args.keep.mkdir(parents=True, exist_ok=True)
-            (args.keep / job.name).write_bytes(job.data)
-        if args.only:
-            print(" ".join(job.args), json.dumps(told), file=sys.stderr, sep="\n  ")
+    with contextlib.suppress(KeyboardInterrupt):  # what was found by then is told
+        for job, told in watch(jobs, folder):
+            codes[str(told["code"])] += 1
+            by_kind[job.kind] += 1
+            peak, slowest = max(peak, told["mib"]), max(slowest, told["busy"])
+            faults = [told["hung"]] if told["hung"] else []
+            if told["code"] in (1, 99, "died") and not told["hung"]:
+                faults.append("internal" if told["code"] == 1 else "died")
+            if told["mib"] > MAX_MEMORY_MIB + ALLOWANCE_MIB:
+                faults.append(f"{told['mib']:.0f} MiB")
+            if not told["one_document"] and not told["hung"]:
+                faults.append("stdout")
+            if faults:
+                row = {"number": job.number, "faults": faults, "of": job.seed.name, "how": job.how}
+                to_mend.append({**row, "command": " ".join(job.args), "said": told["said"]})
+                print(json.dumps(to_mend[-1]), file=sys.stderr, flush=True)
+            if args.keep and (args.only or faults):
+                args.keep.mkdir(parents=True, exist_ok=True)
+                (args.keep / job.name).write_bytes(job.data)
+            if args.only:
+                print(" ".join(job.args), json.dumps(told), file=sys.stderr, sep="\n  ")
     return {
         "schema": "xmatch.fuzz/1",
         "command": " ".join(sys.argv),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -111,9 +112,13 @@ def watch(jobs: list[Job], folder: Path) -> Iterator[tuple[Job, dict]]:
             os.close(reader)
             serve(batch, folder, writer)
         os.close(writer)
-        yield from _told(child, reader, batch, waiting)
-        os.close(reader)
-        os.waitpid(child, 0)
+        try:
+            yield from _told(child, reader, batch, waiting)
+        finally:
+            os.close(reader)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)  # it has ended, or is not wanted any more
+            os.waitpid(child, 0)
 
 
 def _told(child: int, reader: int, batch: list[Job], waiting: list[Job]) -> Iterator[tuple[Job, dict]]:
