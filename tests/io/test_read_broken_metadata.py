@@ -142,6 +142,17 @@ def test_8_bit_lab_with_alpha_becomes_rgb(tmp_path, photometric, offset):
         assert np.array_equal(source.read(bands=(2,)).pixels[0], found.pixels[2])
 
 
+def test_lab_of_no_data_is_empty_and_a_neutral_grey_is_not(tmp_path):
+    """a* and b* of a grey are 0, as no-data is."""
+    lab = np.zeros((16, 16, 4), np.uint8)
+    lab[4:, :, 0], lab[..., 3] = 136, 255
+    tifffile.imwrite(tmp_path / "a.tif", lab, photometric="cielab", extrasamples=["unassalpha"], planarconfig="contig")
+    with open_source(tmp_path / "a.tif", ReadOptions(nodata=0.0)) as source:
+        found = source.read(bands=(1, 2))
+        assert found.band_valid is None and not found.valid[:4].any() and found.valid[4:].all()
+        assert source.header.nodata is None, "0 is a value of red, green and blue"
+
+
 @pytest.mark.parametrize("pages", [1, 2])
 def test_old_jpeg_in_tiff(tmp_path, pages):
     images = [ramp(40, 30, dtype="uint8")[0] // 2 + 20 * k for k in range(pages)]

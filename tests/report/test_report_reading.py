@@ -11,7 +11,7 @@ from test_report_document import CONTROL, TRANSFORMS
 from xmatch.errors import InputError
 from xmatch.raster import Georef
 from xmatch.report import georef_of, read_report, registration_document, to_json
-from xmatch.transforms import transform_from_dict
+from xmatch.transforms import DisplacementGrid, transform_from_dict
 
 GARBAGE = (None, True, -1, 1e308, "abc", [], {"a": 1})
 PLACE = Georef("EPSG:32633", (10.0, 0.0, 5e5, 0.0, -10.0, 5e6))
@@ -42,6 +42,26 @@ def test_a_report_comes_back_as_it_was_written(tmp_path, kind):
     told = read(tmp_path, document(kind))
     assert told == document(kind)
     assert georef_of(told["fixed"]) == PLACE and georef_of(told["moving"]) is None
+
+
+def test_nodes_without_a_place_are_null_and_come_back_without_one(tmp_path):
+    target = np.full((3, 4, 2), np.nan)
+    target[:2] = np.arange(16.0).reshape(2, 4, 2)
+    made = registration(DisplacementGrid((0.0, 0.0), (20.0, 20.0), target))
+    told = read(tmp_path, to_json(registration_document(made, output="out.tif")))
+    assert told["transform"]["target_xy"][2] == [[None, None]] * 4
+    np.testing.assert_array_equal(transform_from_dict(told["transform"]).target_xy, target)
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "value"),
+    [("fixed", "resolution", [72, 72]), ("moving", "bands", True), ("provenance", "options", {"ignore_georef": "yes"})],
+)
+def test_what_apply_takes_from_a_report_is_checked(tmp_path, side, name, value):
+    broken = document("affine")
+    broken[side][name] = value
+    with pytest.raises(InputError, match=name):
+        read(tmp_path, broken)
 
 
 @pytest.mark.parametrize("kind", ["homography", "tps", "grid"])
