@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 from scenes import FIXED_AT, ground, optical, radar, registered, seen, write
 
 from xmatch.coords import pixel_centres, to_centre_xy
-from xmatch.ground import projected
+from xmatch.io.crs import projected
 from xmatch.transforms import similarity, translation
 
 EUROPE, DEGREES = "EPSG:3035", "EPSG:4326"

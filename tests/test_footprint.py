@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import rasterio
+import rasterio.warp
 
 from xmatch.errors import InputError
 from xmatch.footprint import described, moving_onto_fixed, placing_notes
@@ -84,3 +84,9 @@ def test_a_report_describes_enough_of_an_image():
     moving = header(gcps=((0.0, 0.0, 1.0, 2.0),))
     facts = {"path": moving.path, "width": 100, "height": 80, "georef": vars(moving.georef)}
     assert described(facts).georef == moving.georef
+
+
+def test_pixels_that_no_map_leads_between_are_refused():
+    for crs in (UTM, TWIN):
+        with pytest.raises(InputError, match="beyond all measure"):
+            moving_onto_fixed(SHIFT, header(gsd=1e7), header(gsd=1e-3, crs=crs))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rasterio.crs import CRS
 
-from xmatch.ground import ground_matrix, ground_size, pixel_shape, projected
+from xmatch.ground import ground_matrix, ground_size, pixel_shape
 from xmatch.io.source import Header
 from xmatch.raster import Georef
 
@@ -50,9 +50,8 @@ def test_px_of_a_turned_grid_point_where_it_says():
     np.testing.assert_allclose(east_north, [[3, 4], [4, -3]], atol=0.02)
 
 
-def test_what_a_projection_cannot_show_is_infinite_and_the_rest_is_not():
-    disc = "+proj=geos +h=35786023 +lon_0=-75 +sweep=x"
-    found = projected(np.array([[-75.0, 0.0], [100.0, 0.0]]), "OGC:CRS84", disc)
-    np.testing.assert_allclose(found[0], 0, atol=1e-6)
-    assert not np.isfinite(found[1]).any()
-    assert not np.isfinite(projected(np.zeros((1, 2)), LOCAL, "OGC:CRS84")).any(), "no path leads there"
+def test_px_without_a_place_on_the_earth_have_none_there():
+    off_the_disc = header("+proj=geos +h=35786023 +lon_0=-75 +sweep=x", (1e3, 0.0, 9e6, 0.0, -1e3, 9e6))
+    for head in (header(LOCAL, (2.0, 0.0, 0.0, 0.0, -2.0, 0.0)), off_the_disc):
+        assert ground_matrix(head, (10, 10)) is None
+        assert pixel_shape(head, (10, 10)) == (1.0, 1.0)

@@ -45,7 +45,7 @@ DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 NUMPY_ONLY = ("coords", "correspondences", "errors", "raster", "result", "transforms")
 """Parts that load nothing but numpy when they are imported (functions may load more when they run)."""
 
-HEAVY = {"cv2", "kornia", "rasterio", "scipy", "SimpleITK", "tifffile", "torch"}
+HEAVY = {"cv2", "kornia", "pyproj", "rasterio", "scipy", "SimpleITK", "tifffile", "torch"}
 
 SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 

@@ -149,6 +149,25 @@ def test_a_projection_that_does_not_reach_is_refused():
         georef_prior(FIXED, polar)
 
 
+LOCAL = 'LOCAL_CS["a site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+
+
+def test_a_local_crs_is_followed_by_itself_alone():
+    assert georef_prior(header(crs=LOCAL), header(crs=LOCAL)).transform.kind == "affine"
+    with pytest.raises(InputError, match="local CRS") as refused:
+        georef_prior(FIXED, header(crs=LOCAL))
+    assert refused.value.path == "moving.tif" and "--moving-assume-crs replaces it" in refused.value.hint
+
+
+def test_a_crs_that_the_user_supplies_replaces_a_local_one(tmp_path):
+    local = georeferenced(Linear(np.eye(3))) | {"crs": Reference.from_wkt(LOCAL)}
+    path = write(tmp_path / "local.tif", np.ones((40, 50), np.uint8), **local)
+    with open_source(path, ReadOptions(assume_crs=UTM32)) as source:
+        assert any("local CRS" in note and "replaced" in note for note in source.header.notes)
+        prior = georef_prior(header(), source.header)
+    np.testing.assert_allclose(prior.transform(np.array([[3.0, 4.0]])), [[3.0, 4.0]], atol=1e-6)
+
+
 def test_windows_cover_the_overlap_with_a_margin_and_stay_inside():
     moving = header((10.0, 0.0, 601_000.0, 0.0, -10.0, 5_199_500.0), size=(4000, 3000))
     prior = georef_prior(FIXED, moving)

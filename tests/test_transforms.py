@@ -138,3 +138,26 @@ def test_a_band_of_another_pixel_size_goes_to_the_same_places(transform):
     half = rescaled(transform, (WIDTH, HEIGHT), (WIDTH // 2, HEIGHT // 3))
     assert np.allclose(half(np.array([[10.0, 5.0]])), transform(np.array([[20.0, 15.0]])))
     assert rescaled(transform, (WIDTH, HEIGHT), (WIDTH, HEIGHT)) is transform
+
+
+@pytest.mark.timeout(10)
+def test_nodes_without_a_place_are_left_out_of_the_inverse():
+    """LAPACK's least squares may not come to an end on numbers that are not finite."""
+
+    def half(xy):
+        return np.where(xy[:, :1] < 50, xy + [3.0, -2.0], np.inf)
+
+    grid = DisplacementGrid.sampled(half, 100, 80, 10)
+    assert np.isnan(grid.target_xy[:, 6:]).all()
+    assert np.allclose(grid.inverse(np.array([[23.0, 18.0]])), [[20.0, 20.0]], atol=1e-3)
+    nowhere = DisplacementGrid.sampled(lambda xy: xy * np.nan, 100, 80, 10)
+    assert np.isnan(nowhere.inverse(np.array([[23.0, 18.0]]))).all()
+
+
+@pytest.mark.parametrize(
+    ("origin", "step", "value"),
+    [((0, 0), (10, 10), np.inf), ((np.inf, 0), (10, 10), 0.0), ((0, 0), (0, 10), 0.0), ((0, 0), (10, np.nan), 0.0)],
+)
+def test_a_grid_that_places_nothing_is_refused(origin, step, value):
+    with pytest.raises(ValueError, match="grid"):
+        DisplacementGrid(origin, step, np.full((3, 4, 2), value))

@@ -11,7 +11,7 @@ from xmatch.coords import corners
 from xmatch.errors import InputError
 from xmatch.io.source import Header
 from xmatch.prior import georef_prior
-from xmatch.raster import Georef
+from xmatch.report import georef_of
 from xmatch.transforms import Linear, Transform, compose, rescaled
 
 ASPECT_TOLERANCE = 0.01
@@ -21,9 +21,19 @@ _SAME_FOOTPRINT = "--assume-same-footprint takes the whole image for the whole o
 
 def described(facts: dict[str, Any]) -> Header:
     """The header of an image as far as a report (`fixed`, `moving`) tells it."""
-    georef = facts.get("georef") and Georef(**facts["georef"])
-    bands = tuple(facts.get("bands") or ("1",))
-    return Header(facts["path"], "", facts["width"], facts["height"], bands, facts.get("dtype") or "uint8", georef)
+    spacing, resolution = facts.get("spacing_um"), facts.get("resolution")
+    return Header(
+        path=facts["path"],
+        format=facts.get("format", ""),
+        width=facts["width"],
+        height=facts["height"],
+        bands=tuple(facts.get("bands", ("1",))),
+        dtype=facts.get("dtype", "uint8"),
+        georef=georef_of(facts),
+        spacing_um=spacing and tuple(spacing),
+        medical=facts.get("medical", False),
+        resolution=resolution and tuple(resolution),
+    )
 
 
 def moving_onto_fixed(transform: Transform, moving: Header, other: Header, same_footprint: bool = False) -> Transform:
@@ -60,7 +70,7 @@ def moving_onto_fixed(transform: Transform, moving: Header, other: Header, same_
                 path=other.path,
             )
         if moving.georef and other.georef:
-            return compose(_between(moving, other), transform)
+            return _composed(_between(moving, other), transform, other.path)
     ratios = moving.width / other.width, moving.height / other.height
     if abs(ratios[0] / ratios[1] - 1) > ASPECT_TOLERANCE:
         sizes = f"{other.width} x {other.height} px against {moving.width} x {moving.height} px"
@@ -85,7 +95,7 @@ def onto_grid_of(transform: Transform, fixed: Header, other: Header) -> Transfor
     if _has_crs(fixed) != _has_crs(other):
         has = ("a CRS", "none") if _has_crs(other) else ("no CRS", "one")
         raise InputError(f"has {has[0]}, while the fixed image of the registration has {has[1]}", path=other.path)
-    return compose(transform, _between(fixed, other).inverse) if _has_crs(fixed) else transform
+    return _composed(transform, _between(fixed, other).inverse, other.path) if _has_crs(fixed) else transform
 
 
 def _between(was: Header, other: Header) -> Transform:
@@ -96,7 +106,12 @@ def _between(was: Header, other: Header) -> Transform:
             return georef_prior(was, other).transform
         except InputError as error:
             raise _apart(was, other) from error
-    to_was = Linear(np.linalg.solve(was.georef.matrix, other.georef.matrix), "affine")
+        except ValueError:
+            raise _beyond_measure(other.path) from None
+    try:
+        to_was = Linear(np.linalg.solve(was.georef.matrix, other.georef.matrix), "affine")
+    except ValueError:
+        raise _beyond_measure(other.path) from None
     # Equal up to rounding, they are the same pixels.
     if np.allclose(to_was.matrix, np.eye(3), atol=1e-6):
         return Linear(np.eye(3), "translation")
@@ -104,6 +119,18 @@ def _between(was: Header, other: Header) -> Transform:
     if not ((high > 0) & (low < (was.width, was.height))).all():
         raise _apart(was, other)
     return to_was
+
+
+def _composed(first: Transform, then: Transform, path: str) -> Transform:
+    try:
+        return compose(first, then)
+    except ValueError:
+        raise _beyond_measure(path) from None
+
+
+def _beyond_measure(path: str) -> InputError:
+    message = "its pixels and those of the image that was registered differ beyond all measure in size"
+    return InputError(message, path=path)
 
 
 def _apart(was: Header, other: Header) -> InputError:

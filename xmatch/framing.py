@@ -101,7 +101,11 @@ def frame_pair(fixed: Source, moving: Source, options) -> Frame:
                 f"is {header.width} x {header.height} px; at least {MIN_SIDE_PX} px each way are needed",
                 path=header.path,
             )
-    prior = georef_prior(fixed.header, moving.header) if options.use_georef else None
+    try:
+        prior = georef_prior(fixed.header, moving.header) if options.use_georef else None
+    except ValueError:  # no transform can hold the map: pixels of 1e9 m onto pixels of 1 mm
+        message = "its georeferencing and the fixed image's make no map between their pixels"
+        raise InputError(message, hint="--ignore-georef", path=moving.header.path) from None
     if prior is not None:
         return _with_prior(fixed, moving, prior, options)
     fixed_shape, moving_shape, notes = _spacing(fixed.header, moving.header)

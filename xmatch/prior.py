@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xmatch.errors import InputError
-from xmatch.ground import full_turn, projected
+from xmatch.io.crs import full_turn, projected
 from xmatch.io.source import Header, Window
 from xmatch.seam import is_torn
 from xmatch.transforms import Linear, Transform
@@ -81,7 +81,8 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     """The prior when both files have a CRS, else None.
 
     Raises:
-        InputError: the files do not overlap, or only one of them is georeferenced.
+        InputError: the files do not overlap, only one of them is georeferenced, or nothing leads from one CRS to the
+            other.
     """
     has = [header.georef is not None and header.georef.crs_wkt is not None for header in (fixed, moving)]
     if not any(has):
@@ -102,7 +103,11 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
         )
     exact = ThroughCrs(moving, fixed)
     nodes = _lattice(moving.width, moving.height)
-    landed = exact(nodes)
+    try:
+        landed = exact(nodes)
+    except InputError as error:
+        error.path = moving.path
+        raise
     if is_torn(landed.reshape(LATTICE, LATTICE, 2), (fixed.width, fixed.height)):
         raise InputError(
             "lies across the edge of the fixed image's map, so that its parts are far from each other there",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,11 @@ class Georef:
     def matrix(self) -> np.ndarray:
         """(3, 3) px -> CRS units."""
         return np.array([self.affine[:3], self.affine[3:], (0.0, 0.0, 1.0)])
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Georef:
+        """Inverse of `dataclasses.asdict`, JSON's lists included."""
+        return Georef(data["crs_wkt"], tuple(data["affine"]), tuple(map(tuple, data.get("gcps", ()))))
 
 
 @dataclass(frozen=True)

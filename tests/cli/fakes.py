@@ -5,6 +5,7 @@ Run as a script, it is `xmatch` for subprocess tests: XMATCH_FAKE names what `re
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import time
@@ -66,6 +67,12 @@ def bug(fixed, moving, options, progress=None):
     raise ZeroDivisionError("division\nby zero")
 
 
+def chatty(fixed, moving, options, progress=None):
+    """As LAPACK does with numbers that are not finite: C's own stdout, which is flushed at exit."""
+    ctypes.CDLL(None).puts(b" ** On entry to DLASCL parameter number  4 had an illegal value")
+    return registration(fixed, moving)
+
+
 def slow(*args):
     print("working", file=sys.stderr, flush=True)
     time.sleep(30)
@@ -95,7 +102,8 @@ def slow_writing(fixed, moving, options, progress=None):
 
 
 BEHAVIOURS = {
-    f.__name__: f for f in (trusted, untrusted, lost, model_error, out_of_memory, bug, slow, brief, deaf, slow_writing)
+    f.__name__: f
+    for f in (trusted, untrusted, lost, model_error, out_of_memory, bug, chatty, slow, brief, deaf, slow_writing)
 }
 
 if __name__ == "__main__":

@@ -70,3 +70,9 @@ def test_register_writes_the_same_points(cli, pair):
     cli("match", *pair, "-o", "matched.csv")
     cli("register", *pair, "--points", "registered.csv")
     assert Path("matched.csv").read_text() == Path("registered.csv").read_text()
+
+
+def test_with_json_stdout_is_one_document_wherever_the_points_go(cli, pair):
+    told = cli("match", *pair, "--json", "-o", "points.csv").json
+    assert told["ok"] and told["output"] == "points.csv" and told["correspondences"] == {"count": 9, "inliers": 9}
+    assert cli("match", *pair, "--json", "--format", "csv").code == 2

@@ -80,6 +80,13 @@ def test_a_reader_that_left_is_no_drama(spawn):
     assert (returned, err) == (5, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_libraries_print_ends_on_stderr(spawn, unbuffered):
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    returned, out, err = ends(spawn("register", "optical.tif", "sar.tif", "--json", fake="chatty", env=env))
+    assert returned == 0 and json.loads(out)["ok"] and b"DLASCL" in err
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_an_output_problem(spawn):
     with open("/dev/full", "wb") as full:

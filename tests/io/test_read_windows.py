@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import rasterio
@@ -9,7 +11,7 @@ from made_images import noise, ramp, write_geotiff
 
 from xmatch.errors import ResourceError
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.read_sampling import area_weights, tiles
+from xmatch.io.read_sampling import Cells, tiles
 
 
 def test_the_whole_image_arrives_as_it_was_written(tmp_path):
@@ -145,15 +147,36 @@ def test_a_window_outside_the_image_is_a_mistake_of_the_caller(tmp_path, window)
             source.read(window=window)
 
 
-@pytest.mark.parametrize("start, stop, count", [(0, 10, 5), (0.3, 9.7, 4), (2.5, 3.5, 3), (0, 7, 7)])
-def test_area_weights_share_out_every_cell(start, stop, count):
-    weights, first, last = area_weights(start, stop, count, 10)
-    assert weights.shape == (count, last - first)
+@pytest.mark.parametrize("start, stop, count", [(0, 10, 5), (0.3, 9.7, 4), (2.5, 3.5, 3), (0, 7, 7), (0.2, 9.9, 37)])
+@pytest.mark.parametrize("step", [1, 3, 10])
+def test_area_weights_share_out_every_cell_whatever_the_tiles(start, stop, count, step):
+    cells = Cells(start, stop, count, 10)
+    weights = np.zeros((count, 10))
+    for left in range(cells.first, cells.last, step):
+        right = min(left + step, cells.last)
+        part, rows = cells.weights(left, right, np.dtype(float))
+        weights[rows, left:right] += part.toarray()
     assert weights.sum(axis=1) == pytest.approx(1)
     cell = (stop - start) / count
-    centres = weights @ (np.arange(first, last) + 0.5)
+    centres = weights @ (np.arange(10) + 0.5)
     # The mean of a piecewise constant ramp is within half a pixel of the cell's centre, and exact for whole pixels.
     assert np.abs(centres - (start + (np.arange(count) + 0.5) * cell)).max() <= 0.5
+
+
+def test_an_axis_of_a_hundred_million_px_costs_no_more_than_its_tile():
+    tracemalloc.start()
+    weights, rows = Cells(0, 1e8, 640, 10**8).weights(5 * 10**7, 5 * 10**7 + 1000, np.dtype(float))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20 and (rows.start, rows.stop) == (320, 321) and weights.sum() == pytest.approx(1000 / (1e8 / 640))
+
+
+def test_blocks_that_are_larger_than_the_limit_are_cut():
+    seen = np.zeros((300, 400), int)
+    for x0, y0, x1, y1 in tiles((3, 5, 400, 300), (400, 300), 1000):
+        seen[y0:y1, x0:x1] += 1
+        assert (x1 - x0) * (y1 - y0) <= 1000
+    assert (seen[5:, 3:] == 1).all() and seen.sum() == 295 * 397
 
 
 def test_tiles_cover_a_box_once_and_follow_the_blocks():

@@ -424,3 +424,44 @@ def test_an_ordinary_raster_is_no_displacement_grid(tmp_path):
     moving = moving_file(tmp_path)
     with pytest.raises(InputError, match="displacement"):
         read_transform(moving.header.path)
+
+
+def field(displaced: np.ndarray, path, direction=(1.0, 0, 0, 1)):
+    image = sitk.GetImageFromArray(displaced, isVector=True)
+    image.SetDirection(direction)
+    sitk.WriteTransform(sitk.DisplacementFieldTransform(image), str(path))
+    return path
+
+
+@pytest.mark.timeout(20)
+def test_displacement_fields_that_make_no_map_are_refused(tmp_path):
+    for shape in ((1, 5, 2), (5, 1, 2)):
+        with pytest.raises(InputError, match="nodes"):
+            read_transform(field(np.zeros(shape), tmp_path / "a.tfm"))
+    for value in (np.nan, np.inf):
+        displaced = np.zeros((4, 5, 2))
+        displaced[2, 3, 1] = value
+        with pytest.raises(InputError):
+            read_transform(field(displaced, tmp_path / "a.tfm"))
+    with pytest.raises(InputError, match="turned"):
+        read_transform(field(np.zeros((4, 5, 2)), tmp_path / "a.tfm", direction=(0.0, 1, -1, 0)))
+
+
+@pytest.mark.parametrize(
+    "facts", ["", "{", "[]", "{}", '{"fixed": {"spacing": [0, 1], "size": [9, 9]}}', '{"fixed": 3}']
+)
+def test_a_comment_of_ours_that_is_garbled_is_refused(tmp_path, facts):
+    TRANSFORM_WRITERS["tfm"](tmp_path / "a.tfm", TURN, fixed_file(tmp_path), moving_file(tmp_path))
+    first, _, *rest = (tmp_path / "a.tfm").read_text().split("\n")
+    (tmp_path / "a.tfm").write_text("\n".join([first, f"# xmatch {facts}", *rest]))
+    with pytest.raises(InputError, match="garbled"):
+        read_transform(tmp_path / "a.tfm")
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "1e999"])
+def test_a_transform_of_numbers_that_are_not_finite_is_refused(tmp_path, number):
+    for transform in (TURN, *BENT):
+        told = json.dumps(transform.as_dict())
+        (tmp_path / "a.json").write_text(told.replace("1.1", number).replace("0.0", number))
+        with pytest.raises(InputError):
+            read_transform(tmp_path / "a.json")

@@ -57,6 +57,14 @@ def test_a_point_on_the_ground_keeps_its_value(tmp_path):
     assert value == 900
 
 
+def test_control_points_without_a_crs_are_kept(tmp_path):
+    gcps = ((0.0, 0.0, 5.0, 50.0), (100.0, 0.0, 6.0, 50.0), (0.0, 90.0, 5.0, 49.0))
+    grid = Grid(100, 90, Georef(None, (0.01, 0, 5.0, 0, -1 / 90, 50.0), gcps))
+    write_registered(tmp_path / "out.tif", MemorySource(scene()), TURN, grid)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert [(p.col, p.row, p.x, p.y) for p in file.gcps[0]] == list(gcps)
+
+
 def test_without_a_nodata_value_an_internal_mask_says_what_is_valid(tmp_path):
     valid = np.ones((60, 80), bool)
     valid[5:20, 30:50] = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from xmatch.adaptation.truths import check_truth, truth_from_file, truth_from_ge
 from xmatch.errors import InputError, UsageError, XmatchError
 from xmatch.evaluation.datasets.manifest import NAMES, read_rows
 from xmatch.io import open_source
+from xmatch.io.text_files import csv_records, read_text
 from xmatch.synth.sources.files import LEAST_SIDE_PX, SUFFIXES
 from xmatch.transforms import Transform, homography
 
@@ -167,15 +167,15 @@ def _listed(manifest: Path) -> Iterator[Pair | Unusable]:
 
 def _rows_without_truth(manifest: Path) -> dict[int, tuple[str, str]]:
     """Number of a row -> fixed and moving, of rows that name two files and no truth."""
-    text = manifest.read_text(encoding="utf-8-sig")
+    text = read_text(manifest)
     rows: list[dict] = []
     if manifest.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = csv_records(text, manifest)[1]
     else:
-        for line in text.splitlines():
+        for line in text.split("\n"):
             try:
                 rows.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 rows.append({})
     return {
         number: (row["fixed"], row["moving"])

@@ -18,7 +18,7 @@ from xmatch.cli.match import match_command
 from xmatch.cli.models import models_app
 from xmatch.cli.pretrain import pretrain_command
 from xmatch.cli.register import register_command
-from xmatch.cli.runtime import emit_text, run
+from xmatch.cli.runtime import emit_text, keep_stdout, run
 from xmatch.cli.synth import synth_command
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app = typer.Typer(
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
+    keep_stdout()
     sys.exit(run(app, args))
 
 

@@ -10,7 +10,6 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.one_pair import read_registration
 from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
 from xmatch.cli.outputs import check_raster_name, placed, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
@@ -20,7 +19,6 @@ from xmatch.errors import ExitCode, InputError, UsageError
 if TYPE_CHECKING:
     from xmatch.io.source import Header
     from xmatch.raster import Grid
-    from xmatch.transforms import Transform
 
 SCHEMA = "xmatch.apply/1"
 
@@ -64,7 +62,11 @@ def apply_command(
     for path in named:
         check_raster_name(path)
     # Other kinds of files are for `read_transform` to judge.
-    document = read_registration(registration) if Path(registration).suffix.lower() == ".json" else None
+    document = None
+    if Path(registration).suffix.lower() == ".json":
+        from xmatch.report import read_report
+
+        document = read_report(registration)
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
     trusted = document is None or document["verdict"]["accepted"]
@@ -80,15 +82,16 @@ def apply_command(
     from xmatch.io import open_source
     from xmatch.io.atomic import atomic_writes, check_target
     from xmatch.io.transform_files import read_transform
+    from xmatch.transforms import transform_from_dict
     from xmatch.writing import write_registered
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
     grid, other_fixed = _grid_of(fixed, document, registration)
     if document is not None:
-        transform = _transform_of(document, registration)
+        transform = transform_from_dict(document["transform"])
         # What was said of MOVING's place holds for images like it.
-        options = (document.get("provenance") or {}).get("options") or {}
+        options = document["provenance"].get("options", {})
         reading = replace(
             reading,
             ignore_georef=reading.ignore_georef or bool(options.get("ignore_georef")),
@@ -101,16 +104,16 @@ def apply_command(
         for other, path in zip(others, targets, strict=True):
             with open_source(other, reading.of_moving()) as source:
                 if document is None:
-                    placed = read_transform(registration, other_fixed, source.header)
+                    to_fixed = read_transform(registration, other_fixed, source.header)
                 else:
                     moving = described(document["moving"])
-                    placed = moving_onto_fixed(transform, moving, source.header, assume_same_footprint)
+                    to_fixed = moving_onto_fixed(transform, moving, source.header, assume_same_footprint)
                     told = () if assume_same_footprint else placing_notes(moving, source.header)
                     notes += [f"{other}: {note}" for note in told]
                 facts = write_registered(
                     temporary[path],
                     source,
-                    placed,
+                    to_fixed,
                     grid,
                     resampling=resampling,
                     overwrite=True,
@@ -127,26 +130,15 @@ def apply_command(
     raise typer.Exit(ExitCode.OK if trusted else ExitCode.UNTRUSTED)
 
 
-def _transform_of(document: dict[str, Any], path: str) -> Transform:
-    from xmatch.transforms import transform_from_dict
-
-    try:
-        return transform_from_dict(document["transform"])
-    except ValueError as error:
-        raise InputError(str(error), path=path) from None
-
-
 def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> tuple[Grid, Header | None]:
     """The grid of the result and, where it is not the one of the registration, whose it is."""
+    from xmatch.footprint import described
     from xmatch.io import open_source
-    from xmatch.raster import Georef, Grid
+    from xmatch.raster import Grid
 
     if fixed is not None:
         with open_source(fixed) as source:
             return Grid.of(source.header), source.header
     if document is None:
         raise UsageError(f"{registration} does not say on which grid the result lies", hint="--fixed IMAGE")
-    facts = document["fixed"]
-    georef = facts.get("georef") and Georef(**facts["georef"])
-    size, resolution = (facts["width"], facts["height"]), facts.get("resolution")
-    return Grid(*size, georef, facts.get("spacing_um"), bool(facts.get("medical")), resolution), None
+    return Grid.of(described(document["fixed"])), None

@@ -6,8 +6,6 @@ lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +64,10 @@ def read_pairs(path: str) -> list[Row]:
         InputError: the list cannot be read.
         UsageError: a row lacks a column; says which.
     """
+    from xmatch.io.text_files import csv_rows, delimiter_of
+
     text = _read(path)
-    first = text.split("\n", 1)[0]
-    delimiter = next((d for d in ",;\t" if d in first), ",")
-    table = enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1)
-    lines = [(number, [cell.strip() for cell in row]) for number, row in table if any(cell.strip() for cell in row)]
+    lines = csv_rows(text, delimiter_of(text.split("\n"), (2, len(_COLUMNS))), path)
     if not lines:
         raise UsageError("the list of pairs is empty", path=path, hint="lines of fixed,moving[,output]")
     columns: tuple[str, ...] = _COLUMNS
@@ -95,8 +92,13 @@ def _read(path: str) -> str:
     except (OSError, AttributeError) as error:  # stdin may be closed, and None
         reason = getattr(error, "strerror", None) or "standard input is closed"
         raise InputError(f"the list of pairs cannot be read: {reason}", path=path) from None
-    # File names are bytes; those that are not UTF-8 pass through as Python carries them elsewhere.
-    return data.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").replace("\r\n", "\n")
+    from xmatch.io.text_files import decode_text
+
+    try:
+        # File names are bytes; those that are not UTF-8 pass through as Python carries them elsewhere.
+        return decode_text(data, "surrogateescape")
+    except UnicodeDecodeError as error:
+        raise InputError(f"the list of pairs is no text: {error}", hint="save it as UTF-8", path=path) from None
 
 
 def _targets(row: Row, settings: Settings) -> Targets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +11,13 @@ from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Talk
-from xmatch.cli.runtime import emit_bytes
+from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from xmatch.result import Registration
+
+SCHEMA = "xmatch.match/1"
 
 
 @grouped
@@ -38,6 +43,8 @@ def match_command(
     not to be trusted; the points are given all the same.
     """
     kind = choose_format(format, output, talk)
+    if talk.json and output is None and kind != "json":
+        raise UsageError(f"--json makes stdout JSON, and --format {kind} another thing", hint="leave one of them out")
     options = matching.options(reading, running)
     if output is not None:
         from xmatch.io.atomic import check_target
@@ -74,7 +81,17 @@ def match_command(
         said += [f"try: {hint}" for hint in wider(registration_document(registration, output=None))]
     say(talk, said)
     say(talk, [f"wrote {output}"] if output else [])
+    if talk.json and output is not None:
+        emit(_document(registration, output))
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
+
+
+def _document(registration: Registration, output: str) -> dict[str, Any]:
+    """What stdout carries where the points go to a file."""
+    from xmatch.report import registration_document
+
+    told = registration_document(registration, output=output)
+    return {"schema": SCHEMA, **{key: told[key] for key in ("ok", "output", "verdict", "transform", "correspondences")}}
 
 
 def choose_format(format: PointsFormat | None, output: str | None, talk: Talk) -> PointsFormat:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from xmatch.cli.console import Progress
 from xmatch.cli.extra_outputs import write_extra
 from xmatch.cli.options import Matching, Reading, Running
 from xmatch.cli.outputs import Targets, Writing, unreliable
-from xmatch.errors import ExitCode, InputError
+from xmatch.errors import ExitCode
 
 if TYPE_CHECKING:
     from xmatch.io.source import Source
@@ -112,27 +111,9 @@ def earlier_outcome(targets: Targets) -> Outcome | None:
     """The result that an earlier run left, if it is there. Outputs appear all together: the report speaks for all."""
     if targets.json is None or not targets.json.exists():
         return None
-    return Outcome(read_registration(targets.json), skipped=True)
+    from xmatch.report import read_report
 
-
-def read_registration(path: str | Path) -> dict[str, Any]:
-    """The JSON document of an earlier registration.
-
-    Raises:
-        InputError: it is not one.
-    """
-    from xmatch.report import SCHEMA
-
-    try:
-        document = json.loads(Path(path).read_bytes())
-        if document["schema"] == SCHEMA:
-            return document
-        reason = f"its schema is {document['schema']!r}, not {SCHEMA!r}"
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-    except (ValueError, TypeError, KeyError, RecursionError):
-        reason = "not the JSON of a registration"
-    raise InputError(reason, hint="a .report.json that xmatch register wrote is expected", path=path)
+    return Outcome(read_report(targets.json), skipped=True)
 
 
 def _write_raster(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import fields, make_dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from xmatch.errors import UsageError
+from xmatch.errors import InputError, UsageError
 
 _NOT_IN_RECIPES = {"recipe", "dry_run", "json", "quiet", "verbose", "debug"}
 
@@ -55,11 +54,13 @@ def read_recipe(path: str, cls: type) -> dict[str, Any]:
 
 
 def _options_of_report(path: str, known: list[str]) -> dict[str, Any]:
+    from xmatch.io.text_files import read_json
+
     try:
-        options = json.loads(Path(path).read_bytes())["provenance"]["options"].items()
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe: {error.strerror}", path=path) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        options = read_json(path)["provenance"]["options"].items()
+    except InputError as error:
+        raise UsageError(error.message, path=path) from None
+    except (TypeError, KeyError, AttributeError):
         raise UsageError("this JSON is not a report of xmatch with provenance and options", path=path) from None
     for key, _ in options:
         if key not in known:

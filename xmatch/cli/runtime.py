@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -61,7 +62,7 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> int:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):  # Typer wraps it
             raise
         # The reader went away first and has what it wanted; nothing is said.
-        _detach(sys.__stdout__)
+        _detach(sys.stdout)
         return ExitCode.OUTPUT
     except (Exception, KeyboardInterrupt, Interrupted) as error:
         if debug:
@@ -69,6 +70,26 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> int:
         failure = as_failure(error)
         _say_failure(failure, as_json)
         return failure.exit_code
+
+
+def keep_stdout() -> None:
+    """Keep stdout to ourselves for the rest of the process: whatever else writes to descriptor 1 ends on stderr.
+
+    LAPACK, for one, prints its complaints there, some of them from a buffer that is emptied when the process ends.
+    """
+    stream = sys.stdout
+    try:
+        if stream is None or stream.fileno() != 1:
+            return
+        stream.flush()
+        own = os.dup(1)
+    except (OSError, ValueError):
+        return  # closed, or no file at all
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = open(own, "w", encoding=stream.encoding, errors=stream.errors)
 
 
 def as_failure(error: BaseException) -> XmatchError:
@@ -97,8 +118,9 @@ def failure_document(error: XmatchError) -> dict[str, Any]:
 
 
 def emit(document: dict[str, Any]) -> None:
-    """One JSON document on one line of stdout. ASCII only: any file name survives, whatever the locale."""
-    emit_text(json.dumps(document, ensure_ascii=True, allow_nan=False) + "\n")
+    """One JSON document on one line of stdout. ASCII only: any file name survives, whatever the locale. Numbers that
+    are not finite, which JSON lacks, become null."""
+    emit_text(json.dumps(_finite(document), ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def emit_text(text: str) -> None:
@@ -112,6 +134,18 @@ def emit_text(text: str) -> None:
 def emit_bytes(data: bytes) -> None:
     _stdout().buffer.write(data)
     _stdout().flush()
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
 
 
 def _stdout():

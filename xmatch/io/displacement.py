@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from xmatch.coords import pixel_centres
 from xmatch.errors import InputError
 from xmatch.io.layout import Layout
+from xmatch.io.opening import open_source
+from xmatch.io.read_options import ReadOptions
 from xmatch.io.source import Source
 from xmatch.io.staging import Block
 from xmatch.io.transform_lattice import TOLERANCE_PX, backward_lattice
@@ -56,19 +57,14 @@ def read_displacement(path: str | os.PathLike) -> Transform:
     Raises:
         InputError: the file cannot be read, or is another kind of raster.
     """
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    try:
-        with rasterio.open(path, driver="GTiff") as file:
-            if file.tags().get("XMATCH_CONTENT") != TAGS["XMATCH_CONTENT"] or file.count != 2:
-                raise InputError("not a displacement grid of xmatch", hint="give the .report.json", path=path)
-            step = max(1, -(-max(file.shape) // _MOST_NODES))
-            rows = [_row(file, y)[:, ::step] for y in range(0, file.height, step)]
-    except RasterioError as error:
-        raise InputError(f"cannot be read: {error}", path=path) from error
-    nodes = pixel_centres(file.width, file.height, step=step)
-    target = nodes + np.moveaxis(np.stack(rows, axis=1), 0, -1)
+    with open_source(path, ReadOptions(ignore_georef=True)) as source:
+        width, height = source.header.width, source.header.height
+        if source.header.tags.get("XMATCH_CONTENT") != TAGS["XMATCH_CONTENT"] or len(source.header.bands) != 2:
+            raise InputError("not a displacement grid of xmatch", hint="give the .report.json", path=path)
+        step = max(1, -(-max(width, height) // _MOST_NODES))
+        rows = [source.read((0, y, width, 1)).pixels[:, 0, ::step] for y in range(0, height, step)]
+    nodes = pixel_centres(width, height, step=step)
+    target = nodes + np.moveaxis(np.stack(rows, axis=1).astype(np.float64), 0, -1)
     if min(target.shape[:2]) < 2 or not np.isfinite(target).all():
         raise InputError("has gaps or fewer than 2 x 2 pixels; give the .report.json instead", path=path)
     return DisplacementGrid(tuple(nodes[0, 0]), (float(step), float(step)), target).inverse
@@ -80,9 +76,3 @@ def _blocks(grid: Grid, backward: Transform) -> Iterator[Block]:
             centres = pixel_centres(min(_BLOCK_PX, grid.width - x), min(_BLOCK_PX, grid.height - y), x, y)
             shift = np.moveaxis(backward(centres) - centres, -1, 0).astype(np.float32)
             yield Block(x, y, shift, np.isfinite(shift).all(axis=0, keepdims=True))
-
-
-def _row(file: Any, y: int) -> np.ndarray:
-    import rasterio
-
-    return file.read(window=rasterio.windows.Window(0, y, file.width, 1)).astype(np.float64)[:, 0]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,10 +11,10 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from xmatch.errors import InputError
+from xmatch.io.read_gdal import gdal, gdal_name, open_dataset
 from xmatch.io.read_georef import read_georef
 from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
@@ -27,13 +24,13 @@ from xmatch.io.read_resolution import stated_resolution
 from xmatch.io.read_sampling import Box
 from xmatch.io.read_spacing import is_medical, tagged_spacing
 from xmatch.io.read_tiff_scan import Directory
-from xmatch.io.read_values import holds_data, nodata_notes, orientation_notes
+from xmatch.io.read_values import holds_data, lab_to_rgb, nodata_notes, orientation_notes
 from xmatch.io.source import BandDetails, Header, Resolution
 
-_CACHE_BYTES = 128 * 2**20
 _SEQUENTIAL = {"PNG", "JPEG"}
 _RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_SEPARATED, _CIELAB = 5, (8, 9, 10)
+_SEPARATED, _CIELAB, _SIGNED_LAB, _ICC_LAB = 5, (8, 9, 10), 8, 9
+_LAB_BANDS = (1, 2, 3)
 
 
 def open_raster(
@@ -54,13 +51,13 @@ def open_raster(
     silence("rasterio")
     with ExitStack() as on_failure:
         resources = on_failure.enter_context(ExitStack())
-        name = _gdal_name(path, directory, resources)
-        opener = partial(_opened, path, name, driver, options)
-        dataset = resources.enter_context(opener())
-        with _gdal(options), decoding(path, "cannot be opened: "):
+        name = gdal_name(path, directory, resources)
+        opener, opened, doubts = open_dataset(path, name, driver, options)
+        dataset = resources.enter_context(opened)
+        with gdal(options), decoding(path, "cannot be opened: "):
             layout = _Layout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
-            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *notes))
+            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
             if options.ignore_georef:
                 header = replace(header, georef_ignored=_ignored_georef(dataset, path, options))
             if fingerprint:
@@ -95,9 +92,11 @@ class _Layout:
     dtype: np.dtype
     palette: Indexed | None
     nodata: tuple[float | None, ...]
-    """Value of pixels without data, of each band."""
+    """Value of pixels without data, of each band; of Lab, of L*, a* and b*."""
     orientation: int
     notes: tuple[str, ...]
+    lab: int | None = None
+    """Photometric interpretation of 8-bit Lab that GDAL leaves as it is; its first three bands then are RGB here."""
 
     @classmethod
     def of(
@@ -106,7 +105,10 @@ class _Layout:
         colours = dataset.colorinterp
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         notes = []
-        _refuse_unconverted(structure, colours, path, directory)
+        lab = _unconverted_lab(dataset, structure, directory)
+        _refuse_unconverted(structure, colours, path, None if lab else directory)
+        if lab:
+            notes.append("Lab colours converted to RGB")
         if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
             notes.append(f"{structure['SOURCE_COLOR_SPACE']} converted to RGB")
         alpha = next((i for i, c in enumerate(colours, 1) if c == ColorInterp.alpha), None)
@@ -118,10 +120,14 @@ class _Layout:
             raise InputError(f"has no band {max(bands)}; its bands are 1 to {dataset.count}", hint="--band", path=path)
         if alpha in bands:
             alpha = None
+        if lab and max(bands) > len(_LAB_BANDS):
+            raise InputError("has bands 1 to 3 only, of Lab colours", hint="--band", path=path)
 
         dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
         palette = _palette(dataset, structure, dtype) if bands == (1,) else None
         index_dtype = dtype
+        if palette is None and bands == (1,) and colours[0] == ColorInterp.palette:
+            notes.append("its palette has no colour table: the indices are taken as grey values")
         if structure.get("MINISWHITE") == "YES" and not palette:
             notes.append(WHITE_FIRST_NOTE)
         if palette:
@@ -129,15 +135,17 @@ class _Layout:
             names = palette.bands
             shown = names if len(names) == 3 else ("gray",)
             dtype = palette.dtype
+        elif lab:
+            names = shown = tuple(tuple(_RGB.values())[b - 1] for b in bands)
         else:
             names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
             shown = tuple(colours[b - 1].name for b in bands)
-        declared = (dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in bands)
-        nodata = tuple(declared)
+        compared = _LAB_BANDS if lab else bands
+        nodata = tuple(dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in compared)
         notes += nodata_notes(nodata, index_dtype)
         orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
         notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
-        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes))
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes), lab)
 
 
 def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: np.dtype) -> Indexed | None:
@@ -145,8 +153,12 @@ def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: 
     bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") or 8 * dtype.itemsize)
     if structure.get("MINISWHITE") == "YES" and dtype.kind == "u" and bits <= 16:
         return white_first(bits)
+    table = None
     if dataset.colorinterp[0] == ColorInterp.palette:
-        return indexed(dataset.colormap(1), dtype)
+        with suppress(ValueError):  # rasterio's word for none: "NULL color table"
+            table = dataset.colormap(1)
+    if table:
+        return indexed(table, dtype)
     return black_and_white() if bits == 1 else None
 
 
@@ -158,7 +170,7 @@ class RasterLevel:
     ) -> None:
         self._opener, self._path, self._layout, self._options = opener, path, layout, options
         self._dataset = dataset = opener()
-        with _gdal(options), decoding(path, "cannot be opened: "):
+        with gdal(options), decoding(path, "cannot be opened: "):
             self.width, self.height = dataset.width, dataset.height
             rows, columns = dataset.block_shapes[layout.bands[0] - 1]
             self.block = columns, rows
@@ -171,11 +183,12 @@ class RasterLevel:
     def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
         """See `Level.load`."""
         layout = self._layout
-        indexes = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        wanted = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        indexes = list(_LAB_BANDS) if layout.lab else wanted
         window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
         if self._dataset.closed:
             self._dataset = self._opener()
-        with _gdal(self._options), self._closed_on_failure(), decoding(self._path):
+        with gdal(self._options), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
             masks = self._masks(indexes, window)
             if layout.alpha:
@@ -183,6 +196,10 @@ class RasterLevel:
         valid = holds_data(pixels, self._compared(bands))
         for mask in masks:
             valid = valid & (mask != 0)
+        if layout.lab:
+            # A colour takes all three; a* of no-data alone is one.
+            valid = valid.any(axis=0, keepdims=True)
+            pixels = lab_to_rgb(pixels, layout.lab == _SIGNED_LAB)[[i - 1 for i in wanted]]
         if layout.palette:
             valid = valid & layout.palette.opaque(pixels[0])
             pixels = pixels if native else layout.palette.shown(pixels[0], bands)
@@ -206,7 +223,9 @@ class RasterLevel:
     def _compared(self, bands: Sequence[int]) -> list[float | None]:
         """The nodata value that pixels of each band are to be compared with."""
         nodata = self._layout.nodata
-        return [None if self._gdal_compares else nodata[b] for b in ([0] if self._layout.palette else bands)]
+        if self._gdal_compares:
+            return [None] * len(bands)
+        return list(nodata) if self._layout.palette or self._layout.lab else [nodata[b] for b in bands]
 
     def _masks(self, indexes: list[int], window: Window) -> list[np.ndarray]:
         """GDAL's masks (C or 1, h, w), 0 where invalid, when they say more than nodata and alpha do: an internal mask
@@ -245,7 +264,8 @@ def _header(
         dtype=layout.dtype.name,
         georef=georef,
         spacing_um=spacing,
-        nodata=next((value for value in layout.nodata if value is not None), None),
+        # A value of L*, a* or b* says nothing of red, green and blue.
+        nodata=None if layout.lab else next((value for value in layout.nodata if value is not None), None),
         palette=layout.palette and layout.palette.palette,
         index_dtype=layout.palette.index_dtype.name if layout.palette else "uint8",
         colours=layout.colours,
@@ -285,6 +305,16 @@ def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOpt
         return None
 
 
+def _unconverted_lab(
+    dataset: rasterio.DatasetReader, structure: dict[str, str], directory: Directory | None
+) -> int | None:
+    """The photometric interpretation of 8-bit Lab with alpha, or of ICC's kind, which GDAL does not turn into RGB."""
+    if directory is None or directory.photometric not in (_SIGNED_LAB, _ICC_LAB):
+        return None
+    plain = structure.get("SOURCE_COLOR_SPACE") != "CIELAB" and dataset.count >= 3 and dataset.dtypes[0] == "uint8"
+    return directory.photometric if plain else None
+
+
 def _refuse_unconverted(
     structure: dict[str, str], colours: Sequence[ColorInterp], path: str, directory: Directory | None
 ) -> None:
@@ -293,59 +323,6 @@ def _refuse_unconverted(
     if directory:
         separated |= directory.photometric == _SEPARATED and structure.get("SOURCE_COLOR_SPACE") != "CMYK"
         if directory.photometric in _CIELAB and structure.get("SOURCE_COLOR_SPACE") != "CIELAB":
-            raise InputError("holds Lab colours of more than 8 bits", hint="convert it to RGB first", path=path)
+            raise InputError("holds Lab colours that are not 8-bit", hint="convert it to RGB first", path=path)
     if separated:
         raise InputError("holds printing inks that are not 8-bit CMYK", hint="convert it to RGB first", path=path)
-
-
-@contextmanager
-def _gdal(options: ReadOptions) -> Iterator[None]:
-    """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
-    the network, where a sidecar file could send it."""
-    settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
-    if not options.allow_remote:
-        settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
-    with rasterio.Env(**settings), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with _no_undecodable_log():
-            yield
-
-
-@contextmanager
-def _no_undecodable_log() -> Iterator[None]:
-    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
-    hooks = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind: Any, value: Any, trace: Any) -> None:
-        if kind is not UnicodeDecodeError:
-            hooks[0](kind, value, trace)
-
-    def unraisablehook(event: Any) -> None:
-        if event.exc_type is not UnicodeDecodeError:
-            hooks[1](event)
-
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
-    try:
-        yield
-    finally:
-        sys.excepthook, sys.unraisablehook = hooks
-
-
-def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:
-    with _gdal(options), decoding(path, "cannot be opened: "):
-        return rasterio.open(name, driver=driver, **how)
-
-
-def _gdal_name(path: str, directory: Directory | None, stack: ExitStack) -> str:
-    """The name under which GDAL finds the file: absolute, lest "-x.tif" or "s3:x.tif" mean something to it."""
-    if is_remote(path):
-        return path
-    name = os.path.abspath(path)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        # rasterio takes UTF-8 names only; an open descriptor has one, at the price of sidecar files.
-        descriptor = os.open(path, os.O_RDONLY)
-        stack.callback(os.close, descriptor)
-        name = f"/dev/fd/{descriptor}"
-    return f"GTIFF_DIR:{directory.number + 1}:{name}" if directory and directory.number else name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,43 +105,65 @@ def read_tfm(path: str | os.PathLike, fixed: Header | None = None, moving: Heade
     import SimpleITK as sitk
 
     try:
-        text = Path(path).read_text()
-        facts = next((json.loads(line[len(_MARK) :]) for line in text.splitlines() if line.startswith(_MARK)), {})
         itk = sitk.ReadTransform(os.fspath(path))
+        if itk.GetDimension() != 2:
+            raise InputError(f"maps {itk.GetDimension()} dimensions; expected 2", path=path)
+        return _from_itk(itk, _Facts.of(Path(path).read_text(), fixed, moving), path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path=path) from error
     except (RuntimeError, ValueError) as error:
         raise InputError(f"not an ITK transform: {last_line(error)}", path=path) from error
-    if itk.GetDimension() != 2:
-        raise InputError(f"maps {itk.GetDimension()} dimensions; expected 2", path=path)
-    spaces = _stated_spaces(facts, path) if facts else (_space_or_px(fixed), _space_or_px(moving))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """Where the pixels of both images lie, and how many the fixed one has."""
+
+    fixed: PhysicalSpace
+    moving: PhysicalSpace
+    fixed_size: tuple[int, int] | None
+
+    @staticmethod
+    def of(text: str, fixed: Header | None, moving: Header | None) -> _Facts:
+        """What our comment says; in files of other programs, which have none, what the images themselves do.
+
+        Raises:
+            ValueError: the comment is garbled.
+        """
+        size = (fixed.width, fixed.height) if fixed else None
+        line = next((line for line in text.splitlines() if line.startswith(_MARK)), None)
+        if line is None:
+            return _Facts(_space_or_px(fixed), _space_or_px(moving), size)
+        try:
+            told = json.loads(line[len(_MARK) :])
+            spaces = [PhysicalSpace.from_dict(told[side]) for side in ("fixed", "moving")]
+            width, height = (int(n) for n in told["fixed"]["size"])
+            if min(width, height) < 1:
+                raise ValueError(f"a size of {width} x {height} px")
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"the comment of xmatch in it is garbled: {error}") from None
+        return _Facts(*spaces, size or (width, height))
+
+
+def _from_itk(itk: Any, facts: _Facts, path: str | os.PathLike) -> Transform:
+    """See `read_tfm`. Raises ValueError for numbers that make no map."""
+    import SimpleITK as sitk
 
     def backward(fixed_xy: np.ndarray) -> np.ndarray:
-        points = spaces[0].points(fixed_xy)
+        points = facts.fixed.points(fixed_xy)
         mapped = np.array([itk.TransformPoint(point) for point in points.reshape(-1, 2).tolist()])
-        return spaces[1].pixels(mapped.reshape(points.shape))
+        return facts.moving.pixels(mapped.reshape(points.shape))
 
     if itk.IsLinear():
         origin, unit_x, unit_y = backward(np.array([[0.0, 0], [1, 0], [0, 1]]))
         matrix = np.eye(3)
         matrix[:2] = np.column_stack([unit_x - origin, unit_y - origin, origin])
-        try:
-            return Linear(matrix, "affine").inverse
-        except ValueError as error:
-            raise InputError(str(error), path=path) from error
+        return Linear(matrix, "affine").inverse
     if itk.GetName() == "DisplacementFieldTransform":
-        return _lattice(sitk.DisplacementFieldTransform(itk), *spaces).inverse
-    size = (fixed.width, fixed.height) if fixed else facts.get("fixed", {}).get("size")
-    if size is None:
+        return _lattice(sitk.DisplacementFieldTransform(itk), facts.fixed, facts.moving).inverse
+    if facts.fixed_size is None:
         raise InputError(f"a {itk.GetName()} does not say where it holds", hint="give the fixed image", path=path)
-    return DisplacementGrid.sampled(backward, *size, step_px=16).inverse
-
-
-def _stated_spaces(facts: dict[str, Any], path: str | os.PathLike) -> tuple[PhysicalSpace, PhysicalSpace]:
-    try:
-        return PhysicalSpace.from_dict(facts.get("fixed", {})), PhysicalSpace.from_dict(facts.get("moving", {}))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"its comment by xmatch is garbled: {error}", path=path) from error
+    return DisplacementGrid.sampled(backward, *facts.fixed_size, step_px=16).inverse
 
 
 def _space_or_px(header: Header | None) -> PhysicalSpace:
@@ -165,7 +188,13 @@ def _lattice(itk: Any, fixed: PhysicalSpace, moving: PhysicalSpace) -> Displacem
     import SimpleITK as sitk
 
     image = itk.GetDisplacementField()
+    if min(image.GetSize()) < 2:
+        raise ValueError(f"its displacement field has {' x '.join(map(str, image.GetSize()))} nodes; expected 2 x 2")
+    if not np.allclose(image.GetDirection(), (1, 0, 0, 1), rtol=0, atol=1e-6):
+        raise ValueError("its displacement field lies on turned axes; expected upright ones")
     field = sitk.GetArrayFromImage(image)
+    if not np.isfinite(field).all():
+        raise ValueError("a displacement of its field is not a finite number")
     origin, step = np.array(image.GetOrigin()), np.array(image.GetSpacing())
     nodes = origin + step * np.stack(np.meshgrid(*(np.arange(n) for n in image.GetSize())), axis=-1)
     return DisplacementGrid(tuple(fixed.pixels(origin)), tuple(step / fixed.spacing), moving.pixels(nodes + field))

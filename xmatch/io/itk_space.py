@@ -44,16 +44,17 @@ class PhysicalSpace:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> PhysicalSpace:
-        """Inverse of `as_dict`; what is missing is as in a file that states nothing.
+        """Inverse of `as_dict`.
 
         Raises:
-            ValueError: not two finite numbers each, or a spacing of 0.
+            KeyError, TypeError, OverflowError: one is missing, or no list of numbers.
+            ValueError: not two finite numbers each, or a spacing that is not positive.
         """
-        spacing, origin = data.get("spacing", (1.0, 1.0)), data.get("origin", (0.0, 0.0))
-        numbers = [float(number) for number in (*spacing, *origin)]
-        if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or 0 in numbers[:2]:
+        spacing, origin = (tuple(float(number) for number in data[name]) for name in ("spacing", "origin"))
+        are_pairs = len(spacing) == len(origin) == 2 and all(map(math.isfinite, (*spacing, *origin)))
+        if not are_pairs or min(spacing) <= 0:
             raise ValueError(f"spacing {spacing} and origin {origin} are not those of an image")
-        return PhysicalSpace((numbers[0], numbers[1]), (numbers[2], numbers[3]))
+        return PhysicalSpace(spacing, origin)
 
 
 def space_of(header: Header) -> PhysicalSpace:

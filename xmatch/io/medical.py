@@ -14,7 +14,7 @@ from xmatch.io.read_guard import Fingerprint, decoding, refuse_bomb, silence
 from xmatch.io.read_levels import PyramidSource
 from xmatch.io.read_options import ReadOptions
 from xmatch.io.read_palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
-from xmatch.io.read_planes import Plane, PlaneLevel, Planes
+from xmatch.io.read_planes import Plane, PlaneLevel, Planes, whole
 from xmatch.io.read_spacing import (
     Spacing,
     aperio_spacing,
@@ -74,7 +74,9 @@ def open_stack(
             levels = [
                 PlaneLevel(path, level, planes)
                 for level in series.levels
-                if level.axes == series.axes and level.shape[: len(axes.shape)] == axes.shape
+                if level.axes == series.axes
+                and level.shape[: len(axes.shape)] == axes.shape
+                and level.dtype == series.dtype
             ]
         if len(every) > 1 and options.series is None:
             note = f"series 0 of {len(every)} taken; --series picks another"
@@ -134,8 +136,8 @@ def _describe(
         of = f" (axes {axes.names.replace('C', '')})" if series.kind in _FORMATS else ""
         notes.append(f"page 0 of {axes.pages} taken{of}; --page picks another")
 
-    samples = page.samplesperpixel
-    extra = tuple(int(e) for e in page.extrasamples)
+    samples = whole(page.samplesperpixel, "number of samples a pixel", path)
+    extra = tuple(whole(e, "kind of a further sample", path) for e in page.extrasamples)
     alpha = next((samples - len(extra) + i for i, kind in enumerate(extra) if kind in (1, 2)), None)
     colours = [s for s in range(samples) if s != alpha]
     if not colours:
@@ -218,6 +220,7 @@ def _spacing_and_channels(
     if series.kind == "imagej":
         info = tif.imagej_metadata or {}
         labels = info.get("Labels") if "C" in series.axes else None
+        labels = labels if isinstance(labels, (list, tuple)) else None
         unit = info.get("unit")
         spacing = imagej_spacing(first.resolution, unit if isinstance(unit, str) else None)
         return spacing or tagged_spacing(first.resolution), tuple(str(label) for label in labels or ())
@@ -238,10 +241,12 @@ def _band_names(page: Any, channel_names: tuple[str, ...], channels: int, sample
 
 
 def _refuse_unconverted(page: Any, path: str) -> None:
-    what = _UNCONVERTED.get(int(page.photometric))
-    if int(page.photometric) == _YCBCR and int(page.compression) not in _JPEG:
+    photometric = whole(page.photometric, "photometric interpretation", path)
+    compression = whole(page.compression, "compression", path)
+    what = _UNCONVERTED.get(photometric)
+    if photometric == _YCBCR and compression not in _JPEG:
         what = "YCbCr colours outside JPEG"
-    if int(page.compression) == _APERIO_YCBCR:
+    if compression == _APERIO_YCBCR:
         what = "YCbCr colours in Aperio's JPEG 2000"
     if what:
         raise InputError(f"holds {what} in a stack", hint="convert it to RGB first", path=path)

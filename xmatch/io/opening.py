@@ -7,12 +7,16 @@ Which reader takes a TIFF (the suffix plays no part; the first rule that fits de
    or a compression that GDAL lacks                                                 -> tifffile
 3. everything else                                                                  -> rasterio
 
+Of JPEG inside TIFF each knows kinds that the other does not (GDAL the old one in pieces, tifffile lossless and 12-bit):
+where the reader of these rules cannot decode the first pixels, the other one has a try.
+
 PNG, JPEG and JPEG 2000 go to rasterio; nothing else is opened.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from xmatch.io.read_tiff_scan import Directory
     from xmatch.io.source import Source
 
+_JPEGS = {6, 7}
+"""Compressions of TIFF: old-style JPEG and JPEG."""
 _GDAL_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32809, 32946, 34676, 34677, 34887, 34925, 50000, 50001}
 
 
@@ -56,23 +62,49 @@ def _opened(path: str | os.PathLike, options: ReadOptions) -> Source:
         return open_raster(name, None, None, options)
     fingerprint = Fingerprint.take(name)
     driver = sniff(name, allow_virtual=options.allow_remote)
-    directory = None
     if driver == "GTiff":
         from xmatch.io.read_tiff_scan import scan_tiff
 
-        directories = scan_tiff(name)
-        pages = [d for d in directories if not d.part] or list(directories[:1])
-        if _is_for_tifffile(pages, options):
-            from xmatch.io.medical import open_stack
-
-            return open_stack(name, directories, fingerprint, options)
-        directory = _chosen_page(pages, name, options)
-        refuse_bomb(fingerprint, (directory.width, directory.height), directory.claimed_bytes, options.max_memory_bytes)
-    elif options.page or options.series:
+        return _open_tiff(name, scan_tiff(name), fingerprint, options)
+    if options.page or options.series:
         raise InputError("has one image only, page 0 of series 0", hint="leave out --page and --series", path=name)
     from xmatch.io.geotiff import open_raster
 
-    return open_raster(name, driver, fingerprint, options, directory)
+    return open_raster(name, driver, fingerprint, options)
+
+
+def _open_tiff(path: str, directories: tuple[Directory, ...], fingerprint: Fingerprint, options: ReadOptions) -> Source:
+    pages = [d for d in directories if not d.part] or list(directories[:1])
+
+    def by_tifffile(options: ReadOptions) -> Source:
+        from xmatch.io.medical import open_stack
+
+        return open_stack(path, directories, fingerprint, options)
+
+    def by_rasterio(options: ReadOptions) -> Source:
+        from xmatch.io.geotiff import open_raster
+
+        page = _chosen_page(pages, path, options)
+        refuse_bomb(fingerprint, (page.width, page.height), page.claimed_bytes, options.max_memory_bytes)
+        return open_raster(path, "GTiff", fingerprint, options, page)
+
+    page = pages[min(options.page or 0, len(pages) - 1)]
+    first, second = by_rasterio, by_tifffile
+    if _is_for_tifffile(pages, options):
+        first, second = second, first
+    if page.compression not in _JPEGS or (page.georeferenced and not options.ignore_georef):
+        return first(options)
+    return (second if not _decodes(first, options) and _decodes(second, options) else first)(options)
+
+
+def _decodes(opener: Callable[[ReadOptions], Source], options: ReadOptions) -> bool:
+    """Whether the first pixels can be read."""
+    try:
+        with opener(replace(options, allow_damaged=False)) as source:
+            source.read((0, 0, min(16, source.header.width), min(16, source.header.height)), bands=(0,))
+        return True
+    except InputError:
+        return False
 
 
 def _check_options(options: ReadOptions) -> None:

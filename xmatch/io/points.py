@@ -120,4 +120,4 @@ def _rows(registration: Registration) -> list[tuple]:
 def _georef_of(facts: dict[str, Any]) -> Georef | None:
     """What QGIS finds in the file, where xmatch was told to ignore it, too."""
     georef = facts.get("georef") or facts.get("georef_ignored")
-    return georef and Georef(**georef)
+    return georef and Georef.from_dict(georef)

@@ -6,8 +6,6 @@ are brought to corners then.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import zlib
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from xmatch.coords import CENTRE, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.io.points_qgis import from_layer
+from xmatch.io.text_files import csv_rows, read_json, read_text
 from xmatch.raster import Georef
 
 _POSITIONS = ("fixed_x", "fixed_y", "moving_x", "moving_y")
@@ -104,7 +103,7 @@ def _from_csv(path: str | os.PathLike) -> TiePoints:
 
 
 def _from_json(path: str | os.PathLike) -> TiePoints:
-    document = json.loads(Path(path).read_bytes())
+    document = read_json(path)
     points = document["points"]
     columns: dict[str, Any] = {name: [point[name] for point in points] for name in _POSITIONS}
     for name, unknown in _UNKNOWN.items():
@@ -126,7 +125,9 @@ def _from_qgis(path: str | os.PathLike, fixed: Georef | None, moving: Georef | N
     map_xy, source_xy = (np.column_stack([table.numbers(name) for name in pair]) for pair in (("mapX", "mapY"), source))
     stated = next((line[5:].strip() for line in table.comments if line.startswith("#CRS:")), None)
     if stated and fixed and fixed.crs_wkt:
-        map_xy = _reprojected(path, map_xy, stated, fixed.crs_wkt)
+        from xmatch.io.crs import projected
+
+        map_xy = projected(map_xy, stated, fixed.crs_wkt)
     positions = np.column_stack([from_layer(map_xy, fixed), from_layer(source_xy, moving)]).T
     columns = dict(zip(_POSITIONS, positions, strict=True))
     if "enable" in table.names:
@@ -157,18 +158,6 @@ def _points(path: Any, columns: dict[str, Any], origin: str, rows: list[int] | N
     return TiePoints(found, extras["inlier"] > 0, extras["residual_px"], tuple(rows))
 
 
-def _reprojected(path: Any, xy: np.ndarray, from_crs: str, to_crs: str) -> np.ndarray:
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
-    from rasterio.warp import transform
-
-    try:
-        start, end = CRS.from_user_input(from_crs), CRS.from_user_input(to_crs)
-    except CRSError as error:
-        raise InputError(f"names a CRS that PROJ does not know: {error}", path=path) from error
-    return xy if start == end else np.column_stack(transform(start, end, *xy.T.tolist()))
-
-
 @dataclass(frozen=True)
 class _Table:
     """The cells of a text file."""
@@ -184,16 +173,14 @@ class _Table:
     @staticmethod
     def read(path: str | os.PathLike, names_without_header: tuple[str, ...] = ()) -> _Table:
         """Comma, semicolon or tab; a byte-order mark, comment lines and empty lines are skipped."""
-        text = Path(path).read_bytes().decode("utf-8-sig")
-        numbered = [(i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-        comments = [line for _, line in numbered if line.startswith("#")]
-        numbered = [(i, line) for i, line in numbered if not line.startswith("#")]
-        first = numbered[0][1] if numbered else ""
+        text = read_text(path)
+        comments = [line.strip() for line in text.split("\n") if line.lstrip().startswith("#")]
+        # Comments leave an empty line behind, so that lines keep their numbers.
+        text = "\n".join("" if line.lstrip().startswith("#") else line for line in text.split("\n"))
+        first = next((line for line in text.split("\n") if line.strip()), "")
         delimiter = next((mark for mark in ";\t" if mark in first), ",")
-        rows = [
-            [cell.strip() for cell in row] for row in csv.reader((line for _, line in numbered), delimiter=delimiter)
-        ]
-        lines = [i for i, _ in numbered]
+        numbered = csv_rows(text, delimiter, path)
+        rows, lines = [cells for _, cells in numbered], [line for line, _ in numbered]
         names = list(names_without_header)
         if rows and not _is_number(rows[0][0]):
             names, rows, lines = rows[0], rows[1:], lines[1:]

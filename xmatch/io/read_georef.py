@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from xmatch.errors import UsageError
+from xmatch.io.crs import is_local, parse_crs
 from xmatch.io.read_options import ReadOptions
 from xmatch.raster import Affine6, Georef
 
@@ -33,6 +33,10 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
     if affine is None and points:
         crs = points_crs
         gcps = tuple((float(p.col), float(p.row), float(p.x), float(p.y)) for p in points)
+        finite = tuple(point for point in gcps if np.isfinite(point).all())
+        if len(finite) < len(gcps):
+            notes.append(f"{len(gcps) - len(finite)} of its {len(gcps)} ground control points are not finite numbers")
+        gcps = finite
         if crs is not None and crs.is_geographic:
             gcps = _unwrapped(gcps)
         affine = fit_affine(gcps)
@@ -40,7 +44,7 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
             notes.append(f"its {len(gcps)} ground control points lie on one line and say nothing of the place")
         else:
             notes.append(f"georeferenced by {len(gcps)} ground control points only: a first guess of the place")
-    if dataset.rpcs is not None:
+    if dataset.tags(ns="RPC"):  # `dataset.rpcs` would parse them, and fail where they are incomplete
         notes.append("its RPCs (rational polynomials) are not used")
     if dataset.tags(ns="GEOLOCATION"):
         notes.append("its geolocation arrays are not used")
@@ -48,12 +52,15 @@ def read_georef(dataset: rasterio.DatasetReader, options: ReadOptions) -> tuple[
         if crs is not None or assumed is not None:
             notes.append("has no geotransform, so its CRS alone does not place it")
         return None, tuple(notes)
-    if not np.all(np.isfinite(affine)) or abs(affine[0] * affine[4] - affine[1] * affine[3]) == 0:
+    if not _places(affine):
         return None, (*notes, "its geotransform is singular and is not used")
     if assumed is not None:
         if crs is None:
             crs = assumed
             notes.append(f"CRS {options.assume_crs} assumed")
+        elif is_local(crs.to_wkt()):
+            notes.append(f"its local CRS, {crs.to_string()[:60]}, is replaced by {options.assume_crs}")
+            crs = assumed
         elif crs != assumed:
             notes.append(f"its own CRS, {crs.to_string()[:60]}, is used; --assume-crs is for files without one")
     return Georef(crs.to_wkt() if crs else None, affine, gcps), tuple(notes)
@@ -76,6 +83,12 @@ def fit_affine(gcps: tuple[tuple[float, float, float, float], ...]) -> Affine6 |
     return a, b, float(c), d, e, float(f)
 
 
+def _places(affine: Affine6) -> bool:
+    """Whether an affine is one that pixels can have: finite, with an inverse, in numbers that survive arithmetic."""
+    sides = np.abs([affine[0] * affine[4] - affine[1] * affine[3], *affine])
+    return bool(np.isfinite(sides).all() and 1e-24 < sides[0] and (sides < 1e15).all())
+
+
 def _unwrapped(gcps: tuple[tuple[float, float, float, float], ...]) -> tuple[tuple[float, float, float, float], ...]:
     """Longitudes made continuous across the antimeridian (western ones then exceed 180)."""
     longitudes = [x for _, _, x, _ in gcps]
@@ -88,6 +101,6 @@ def _parse_crs(text: str | None) -> CRS | None:
     if text is None:
         return None
     try:
-        return CRS.from_user_input(text)
-    except (CRSError, ValueError) as error:
+        return parse_crs(text)
+    except ValueError as error:
         raise UsageError(f"{text!r} is no CRS: {error}", hint='for example "EPSG:32633"') from None

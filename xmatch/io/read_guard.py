@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ _KINDS = {
 _BOMB_RATIO = 20_000
 """Decoded bytes per byte of file beyond which a header is not believed; deflate reaches 1032, sparse tiles about
 16,000."""
+_BOMB_BYTES = 128 * 2**20
+"""Decoded bytes up to which a file may claim whatever it likes."""
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|/vsi)")
 
 
@@ -126,11 +130,11 @@ def sniff(path: str, *, allow_virtual: bool = False) -> str:
 
 def refuse_bomb(file: Fingerprint, size: tuple[int, int], claimed_bytes: int, max_bytes: int) -> None:
     """Raise ResourceError for a header that claims far more pixels than its file can hold."""
-    if claimed_bytes > max_bytes and claimed_bytes > _BOMB_RATIO * file.size:
+    if claimed_bytes > min(max_bytes, _BOMB_BYTES) and claimed_bytes > _BOMB_RATIO * file.size:
         raise ResourceError(
             f"its header claims {size[0]} x {size[1]} px, {claimed_bytes / 2**30:.1f} GiB decoded, in a file of "
-            f"{file.size} bytes; {max_bytes / 2**30:.1f} GiB are allowed",
-            hint="a damaged or hostile file; if it is sound, raise --max-memory",
+            f"{file.size} bytes, which cannot hold so much; {max_bytes / 2**30:.1f} GiB are allowed",
+            hint="a damaged or hostile file",
             path=file.path,
         )
 
@@ -143,11 +147,12 @@ def silence(logger: str) -> None:
 
 @contextmanager
 def decoding(path: str, what: str = "") -> Iterator[None]:
-    """Turn whatever a decoder raises into InputError, running out of memory into ResourceError.
+    """Turn what decoders raise into InputError, running out of memory into ResourceError; our own mistakes pass.
 
-    What rasterio, tifffile and the codecs raise on damaged files is no closed set (RasterioError, bare CPLE errors,
-    TiffFileError, struct.error, zlib.error, ValueError, KeyError, NotImplementedError, ...), so this catches
-    everything; keep nothing but calls into those libraries inside.
+    rasterio, tifffile and the codecs raise their own errors on damaged files and, deep inside, whatever Python raises
+    when a number is not what it was taken for (struct.error, ValueError, KeyError, ZeroDivisionError, ...). The former
+    are the file's fault wherever they appear; the latter only if they were raised in a library, not in xmatch, where
+    they are a bug that must be seen as one.
     """
     try:
         yield
@@ -156,7 +161,24 @@ def decoding(path: str, what: str = "") -> Iterator[None]:
     except MemoryError:
         raise ResourceError(f"{what}out of memory", hint="lower --max-memory", path=path) from None
     except Exception as error:
+        if _raised_here(error) and not _is_of_a_decoder(error):
+            raise
         raise InputError(f"{what}{_reason(error, path)}", path=path) from error
+
+
+def _is_of_a_decoder(error: Exception) -> bool:
+    if isinstance(error, (OSError, EOFError, UnicodeError, struct.error, zlib.error)):
+        return True
+    kinds = type(error).__mro__
+    return any(kind.__module__.partition(".")[0] in ("rasterio", "tifffile", "imagecodecs") for kind in kinds)
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether the statement that failed stands in xmatch, and not in a library that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "xmatch"
 
 
 def _reason(error: Exception, path: str) -> str:

@@ -57,7 +57,8 @@ class PyramidSource:
             if min(level.block) < 1:
                 raise InputError(f"claims blocks of {level.block[0]} x {level.block[1]} px", path=header.path)
             claim = f"stores its pixels in blocks of {level.block[0]} x {level.block[1]}"
-            self._afford(claim, level.block[0] * level.block[1] * dtype.itemsize)
+            # Decoded, and once more in part as what is delivered.
+            self._afford(claim, 2 * level.block[0] * level.block[1] * dtype.itemsize)
 
     def __enter__(self) -> PyramidSource:
         return self

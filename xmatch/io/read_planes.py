@@ -39,6 +39,17 @@ class Planes:
     """Value of pixels without data, in each band."""
 
 
+def whole(value: Any, what: str, path: str) -> int:
+    """A tag's value as the number that it should be; damaged files have texts and lists in such places.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    raise InputError(f"its {what} is {str(value)[:40]!r}; expected a whole number", path=path)
+
+
 class PlaneLevel:
     """One resolution of one page of a series.
 
@@ -52,13 +63,14 @@ class PlaneLevel:
         self._path, self._series, self._planes = path, series, planes
         page = self._keyframe = series.keyframe
         self.width, self.height = page.imagewidth, page.imagelength
+        self._last: tuple[Any, np.ndarray | None] = (None, None)
         self._plain = page.is_contiguous and not page.is_tiled
         if page.is_tiled:
-            self.block = int(page.tilewidth), int(page.tilelength)
+            self.block = whole(page.tilewidth, "tile width", path), whole(page.tilelength, "tile length", path)
         elif self._plain:
             self.block = self.width, max(min(_ROW_BYTES // (self.width * page.dtype.itemsize), self.height), 1)
         else:
-            self.block = self.width, min(int(page.rowsperstrip), self.height)
+            self.block = self.width, min(whole(page.rowsperstrip, "number of rows a strip", path), self.height)
         for plane in {plane.page for plane in planes.bands}:
             if self._page(plane) is None:
                 raise InputError(
@@ -106,9 +118,12 @@ class PlaneLevel:
             for row in range(y0 // high, -(-y1 // high)):
                 for column in range(x0 // wide, -(-x1 // wide)):
                     index = (plane * down + row) * across + column
-                    piece = key.decode(self._segment(page, index), index, _fullsize=False, **extra)[0]
+                    piece = self._piece(page, index, extra)
                     if piece is None:
                         continue
+                    if piece.ndim != 4 or piece.shape[0] != 1 or piece.shape[3] != samples:
+                        message = f"strip or tile {index} decodes to {piece.shape}; expected {samples} samples a pixel"
+                        raise InputError(message, path=self._path)
                     left, top = column * wide, row * high
                     a, b = max(left, x0), min(left + piece.shape[2], x1)
                     c, d = max(top, y0), min(top + piece.shape[1], y1)
@@ -117,10 +132,18 @@ class PlaneLevel:
                     present[c - y0 : d - y0, a - x0 : b - x0] = True
         return out, present
 
+    def _piece(self, page: Any, index: int, extra: dict[str, Any]) -> np.ndarray | None:
+        """A strip or tile, decoded; the last one is kept, since tiles of a large one follow each other."""
+        if self._last[0] != (id(page), index):
+            self._last = None, None
+            segment = self._segment(page, index)
+            self._last = (id(page), index), self._keyframe.decode(segment, index, _fullsize=False, **extra)[0]
+        return self._last[1]
+
     def _segment(self, page: Any, index: int) -> bytes | None:
         """The coded bytes of a strip or tile; None where the file is sparse."""
-        if index >= len(page.dataoffsets):
-            raise ValueError(f"strip or tile {index} is not listed")
+        if index >= min(len(page.dataoffsets), len(page.databytecounts)):
+            raise InputError(f"strip or tile {index} is not listed", path=self._path)
         count = page.databytecounts[index]
         return self._bytes(page.dataoffsets[index], count) if count else None
 
@@ -130,7 +153,9 @@ class PlaneLevel:
         separate, _, _, _, samples = key.shaped
         dtype = np.dtype(key.dtype).newbyteorder(key.parent.byteorder)
         row_bytes = self.width * samples * dtype.itemsize
-        start = page.dataoffsets[0] + (number * key.nbytes if self._series.is_truncated else 0)
+        start = whole(page.dataoffsets[0], "offset of a strip", self._path) + (
+            number * key.nbytes if self._series.is_truncated else 0
+        )
         height = box[3] - box[1]
         layers = []
         for plane in range(separate):
@@ -142,7 +167,9 @@ class PlaneLevel:
 
     def _bytes(self, offset: int, count: int) -> bytes:
         file = self._keyframe.parent.filehandle
+        offset, count = whole(offset, "offset of a strip", self._path), whole(count, "size of a strip", self._path)
         if offset + count > file.size:
-            raise ValueError(f"its data end at byte {offset + count}, the file at byte {file.size}: it is truncated")
+            message = f"its data end at byte {offset + count}, the file at byte {file.size}: it is truncated"
+            raise InputError(message, path=self._path)
         file.seek(offset)
         return file.read(count)

@@ -83,9 +83,9 @@ class AreaMean:
     def __init__(
         self, span: Span, size: tuple[int, int], channels: int, dtype: np.dtype, bounds: tuple[int, int], fill: float
     ) -> None:
-        self._x, x0, x1 = area_weights(span[0], span[2], size[0], bounds[0])
-        self._y, y0, y1 = area_weights(span[1], span[3], size[1], bounds[1])
-        self.box = x0, y0, x1, y1
+        self._x = Cells(span[0], span[2], size[0], bounds[0])
+        self._y = Cells(span[1], span[3], size[1], bounds[1])
+        self.box = self._x.first, self._y.first, self._x.last, self._y.last
         self._dtype, self._fill = np.dtype(dtype), fill
         self._complex = self._dtype.kind == "c"
         # float32 sums of 8- and 16-bit values are exact enough to round right; wider types need the mantissa.
@@ -99,8 +99,8 @@ class AreaMean:
     def add(self, tile: Box, pixels: np.ndarray, valid: np.ndarray) -> None:
         if not valid.any():
             return
-        x, columns = _part(self._x, tile[0] - self.box[0], tile[2] - self.box[0], self._real)
-        y, rows = _part(self._y, tile[1] - self.box[1], tile[3] - self.box[1], self._real)
+        x, columns = self._x.weights(tile[0], tile[2], self._real)
+        y, rows = self._y.weights(tile[1], tile[3], self._real)
 
         def sums(values: np.ndarray) -> np.ndarray:
             return (x @ (y @ values).T).T
@@ -132,39 +132,61 @@ class AreaMean:
         return mean.astype(self._dtype), self._weight >= 0.5 - 1e-6
 
 
-def area_weights(start: float, stop: float, count: int, bound: int) -> tuple[sparse.csc_matrix, int, int]:
-    """Shares by which input pixels make up each of `count` equal cells that divide [start, stop].
+class Cells:
+    """`count` equal cells that divide [start, stop] along one axis of an image of `bound` px.
 
-    Returns:
-        (count, last - first) matrix whose rows sum to 1, and the range first..last of input pixels that it covers,
-        inside 0..bound.
+    Nothing is kept for single pixels: an axis may have a hundred million of them.
     """
-    edges = np.linspace(start, stop, count + 1)
-    first, last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), bound)
-    cuts = np.unique(np.concatenate([edges, np.arange(first + 1, last)]))
-    middle = (cuts[1:] + cuts[:-1]) / 2
-    cell = np.clip(np.searchsorted(edges, middle) - 1, 0, count - 1)
-    pixel = np.clip(np.floor(middle).astype(int) - first, 0, last - first - 1)
-    share = np.diff(cuts) / ((stop - start) / count)
-    return sparse.csc_matrix((share, (cell, pixel)), shape=(count, last - first)), first, last
+
+    def __init__(self, start: float, stop: float, count: int, bound: int) -> None:
+        self._start, self._step, self._count = start, (stop - start) / count, count
+        self.first, self.last = max(int(np.floor(start)), 0), min(int(np.ceil(stop)), bound)
+        """Range of the px that the cells touch."""
+
+    def weights(self, start: int, stop: int, dtype: np.dtype) -> tuple[sparse.csr_matrix, slice]:
+        """Shares by which px start..stop make up each cell that they touch, and the range of these cells.
+
+        Returns:
+            (cells, stop - start) matrix; over all px, the shares of a cell sum to 1.
+        """
+        # The first and the last px also stand for what the span has beyond the image.
+        reach = [-np.inf if start == self.first else start, np.inf if stop == self.last else stop]
+        inner = (np.array([start, stop]) - self._start) / self._step
+        low = 0 if start == self.first else int(np.clip(np.floor(inner[0]), 0, self._count - 1))
+        high = self._count if stop == self.last else int(np.clip(np.ceil(inner[1]), low + 1, self._count))
+        edges = np.clip(self._start + self._step * np.arange(low, high + 1), *reach)
+        cuts = np.unique(
+            np.concatenate([edges, np.arange(start + 1, stop), np.clip([start, stop], edges[0], edges[-1])])
+        )
+        middle = (cuts[1:] + cuts[:-1]) / 2
+        cell = np.clip(np.searchsorted(edges, middle) - 1, 0, high - low - 1)
+        pixel = np.clip(np.floor(middle).astype(int) - start, 0, stop - start - 1)
+        shares = sparse.csr_matrix((np.diff(cuts) / self._step, (cell, pixel)), shape=(high - low, stop - start))
+        return shares.astype(dtype), slice(low, high)
 
 
 def tiles(box: Box, block: tuple[int, int], limit_px: int) -> Iterator[Box]:
-    """Cut a box into tiles of about `limit_px` px at most, along the block grid, rows of blocks first."""
+    """Cut a box into tiles of about `limit_px` px at most, along the block grid, rows of blocks first; blocks that are
+    larger are cut into tiles that follow each other."""
     x0, y0, x1, y1 = box
     block_w, block_h = block
     wide = max(limit_px // block_h // block_w, 1) * block_w
     high = max(limit_px // min(wide, x1 - x0 + 2 * block_w) // block_h, 1) * block_h
     for top in range(y0 // high * high, y1, high):
         for left in range(x0 // wide * wide, x1, wide):
-            yield max(left, x0), max(top, y0), min(left + wide, x1), min(top + high, y1)
+            yield from _cut((max(left, x0), max(top, y0), min(left + wide, x1), min(top + high, y1)), limit_px)
 
 
-def _part(weights: sparse.csc_matrix, start: int, stop: int, dtype: np.dtype) -> tuple[sparse.csr_matrix, slice]:
-    """The columns start..stop of the weights, and the rows that they touch."""
-    columns = weights[:, start:stop]
-    low, high = int(columns.indices.min()), int(columns.indices.max()) + 1
-    return columns.tocsr()[low:high].astype(dtype), slice(low, high)
+def _cut(tile: Box, limit_px: int) -> Iterator[Box]:
+    x0, y0, x1, y1 = tile
+    if (x1 - x0) * (y1 - y0) <= 2 * limit_px:
+        yield tile
+        return
+    wide = min(x1 - x0, limit_px)
+    high = max(1, limit_px // wide)
+    for top in range(y0, y1, high):
+        for left in range(x0, x1, wide):
+            yield left, top, min(left + wide, x1), min(top + high, y1)
 
 
 def _centres(start: float, stop: float, count: int, bound: int) -> np.ndarray:

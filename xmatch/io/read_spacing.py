@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -47,13 +48,14 @@ def imagej_spacing(resolution: tuple[float, float, int] | None, unit: str | None
     scale = _UM.get((unit or "").replace("\\u00B5", "µ").strip())
     if resolution is None or scale is None:
         return None
-    return _plausible(resolution[0], resolution[1], scale, limit=float("inf"))
+    return _plausible(resolution[0], resolution[1], scale, limit=1e12)
 
 
 def aperio_spacing(description: str) -> Spacing | None:
     """From "MPP = 0.499" in the description of an Aperio slide."""
     found = re.search(r"\bMPP\s*=\s*([0-9.]+)", description)
-    return _plausible(1.0, 1.0, float(found[1])) if found and found[1].count(".") <= 1 else None
+    um = _number(found[1]) if found else None
+    return (um, um) if um is not None and um <= MAX_TAGGED_UM else None
 
 
 def ome_pixels(xml: str, series: int) -> tuple[Spacing | None, tuple[str, ...]]:
@@ -68,9 +70,9 @@ def ome_pixels(xml: str, series: int) -> tuple[Spacing | None, tuple[str, ...]]:
     pixels = images[series] if series < len(images) else images[0]
     size = []
     for axis in "XY":
-        value = pixels.get(f"PhysicalSize{axis}")
+        value = _number(pixels.get(f"PhysicalSize{axis}", ""))
         scale = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        size.append(float(value) * scale if value and scale else 0.0)
+        size.append(value * scale if value and scale else 0.0)
     names = tuple(e.get("Name") or "" for e in pixels if _local(e) == "Channel")
     return ((size[0], size[1]) if min(size) > 0 else None), names
 
@@ -102,20 +104,40 @@ def ome_facts(xml: str, series: int) -> dict[str, Any]:
 
 
 def ome_planes(xml: str) -> int:
-    """The largest number of planes that an OME-XML claims for one image."""
-    sizes = (
-        [int(element.get(f"Size{axis}", "1")) for axis in "ZCT"]
-        for element in ElementTree.fromstring(xml).iter()
-        if _local(element) == "Pixels"
-    )
-    return max((z * c * t for z, c, t in sizes), default=0)
+    """The largest number of planes that an OME-XML claims for one image, by its sizes or by what it lists.
+
+    Raises:
+        xml.etree.ElementTree.ParseError: no XML.
+    """
+    most = 0
+    for element in ElementTree.fromstring(xml).iter():
+        if _local(element) == "Pixels":
+            sizes = [_count(element.get(f"Size{axis}", "1")) for axis in "ZCT"]
+            # tifffile walks through every plane that a TiffData claims.
+            listed = sum(_count(e.get("PlaneCount", "1")) for e in element.iter() if _local(e) == "TiffData")
+            most = max(most, sizes[0] * sizes[1] * sizes[2], listed)
+    return most
+
+
+def _count(text: str) -> int:
+    """A whole number; what is none counts as one, as it does for tifffile or ends its reading."""
+    return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", text, re.ASCII) else 1
+
+
+def _number(text: str) -> float | None:
+    """A finite number above 0, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
 
 
 def _plausible(x: float, y: float, unit_um: float, limit: float = MAX_TAGGED_UM) -> Spacing | None:
-    if not (x > 0 and y > 0):
+    if not (0 < x < math.inf and 0 < y < math.inf):
         return None
     spacing = unit_um / x, unit_um / y
-    return spacing if max(spacing) <= limit else None
+    return spacing if 0 < min(spacing) and max(spacing) <= limit else None
 
 
 def _local(element: ElementTree.Element) -> str:

@@ -18,6 +18,8 @@ MAX_DIRECTORIES = 65_535
 """As many as libtiff itself used to allow."""
 MAX_TAGS = 4096
 """Tags in one directory; real ones have fewer than 100."""
+MAX_SAMPLES = 4096
+"""Samples of a pixel; the time that GDAL needs grows with their square."""
 MAX_TAG_BYTES = 256 * 2**20
 """Size of one tag's value; the largest real ones are OME-XML and the block lists of huge rasters."""
 
@@ -140,6 +142,8 @@ class _Walker:
         part = bool(value(_SUBFILE, 0) & 0b101) or value(_OLD_SUBFILE, 1) == 2
         if not (width and height):
             self._fail(f"image {number} measures {width} x {height} px")
+        if value(_SAMPLES, 1) > MAX_SAMPLES:
+            self._fail(f"image {number} claims {value(_SAMPLES, 1)} samples a pixel; expected {MAX_SAMPLES} at most")
         return Directory(
             number=number,
             width=width,

@@ -44,6 +44,31 @@ def orientation_notes(orientation: int, name: str) -> list[str]:
     return [] if orientation in (0, 1) else [f"{name} {orientation} is not applied; pixels are as stored"]
 
 
+def lab_to_rgb(lab: np.ndarray, signed: bool) -> np.ndarray:
+    """(3, H, W) uint8 of CIE L*a*b* as TIFF stores it to sRGB uint8.
+
+    Args:
+        lab: L* from 0 to 255 for 0 to 100, a*, b*.
+        signed: whether a*, b* are two's complement (photometric 8, CIELab) or lie around 128 (9, ICCLab).
+    """
+    light = lab[0] * np.float32(100 / 255)
+    a, b = (lab[1:].view(np.int8) if signed else lab[1:].astype(np.int16) - 128).astype(np.float32)
+    middle = (light + 16) / 116
+    roots = np.stack([middle + a / 500, middle, middle - b / 200])
+    # CIE 15:2004, and the matrix from XYZ under D50 to linear sRGB (Lindbloom, with Bradford's adaptation).
+    xyz = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * (108 / 841)) * _D50[:, None, None]
+    linear = np.clip(np.tensordot(_D50_TO_SRGB, xyz, 1), 0, 1)
+    coded = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return np.rint(255 * coded).astype(np.uint8)
+
+
+_D50 = np.array([0.9642, 1.0, 0.8249], np.float32)
+_D50_TO_SRGB = np.array(
+    [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]],
+    np.float32,
+)
+
+
 def _fits(value: float, dtype: np.dtype) -> bool:
     if dtype.kind not in "iu":
         return True

@@ -154,6 +154,7 @@ def _profile(layout: Layout) -> dict[str, Any]:
 def _describe(file: Any, layout: Layout) -> None:
     """Everything that a TIFF says of its bands."""
     from rasterio.control import GroundControlPoint
+    from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
 
     file.descriptions = [None if name.isdigit() else name for name in layout.bands]
@@ -166,7 +167,7 @@ def _describe(file: Any, layout: Layout) -> None:
         file.colorinterp = [ColorInterp[colour] for colour in layout.colours]
     if layout.gcps:
         points = [GroundControlPoint(row=y, col=x, x=x_crs, y=y_crs) for x, y, x_crs, y_crs in layout.gcps]
-        file.gcps = points, file.crs or file.gcps[1]
+        file.gcps = points, file.crs or file.gcps[1] or CRS()
 
 
 def _describe_bands(file: Any, details: tuple[BandDetails, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from xmatch.io.displacement import read_displacement, write_displacement
 from xmatch.io.gcps import check_gcps, write_gcps
 from xmatch.io.itk_files import check_tfm, read_tfm, write_tfm
 from xmatch.io.source import Header
+from xmatch.io.text_files import read_json
 from xmatch.io.vrt import check_vrt, write_vrt
 from xmatch.transforms import Transform, transform_from_dict
 
@@ -51,16 +51,14 @@ def read_transform(path: str | os.PathLike, fixed: Header | None = None, moving:
 
 
 def _read_json(path: str | os.PathLike) -> Transform:
+    document = read_json(path)
+    data = document.get("transform", document) if isinstance(document, dict) else None
+    if data is None:
+        raise InputError("holds no transform", path=path)
     try:
-        document = json.loads(Path(path).read_bytes())
-        data = document.get("transform", document)
-        if data is None:
-            raise InputError("this registration found no transform", path=path)
         told = data.get("direction", "moving_to_fixed"), data.get("pixel_origin", "corner")
         if told != ("moving_to_fixed", "corner"):
             raise InputError(f"maps {told[0]} from pixel {told[1]}s; expected moving_to_fixed, corner", path=path)
         return transform_from_dict(data)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError) as error:
         raise InputError(f"not the JSON of a registration: {error}", path=path) from error

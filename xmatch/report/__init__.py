@@ -3,6 +3,7 @@
 from xmatch.report.document import SCHEMA, registration_document, to_json
 from xmatch.report.page import render_html
 from xmatch.report.previews import Frame, Previews, make_previews
+from xmatch.report.reading import georef_of, read_report
 from xmatch.report.writers import REPORT_WRITERS, csv_row, write_reports
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "Frame",
     "Previews",
     "csv_row",
+    "georef_of",
     "make_previews",
+    "read_report",
     "registration_document",
     "render_html",
     "to_json",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.ground import LONGITUDE_LATITUDE, full_turn, projected
+from xmatch.io.crs import LONGITUDE_LATITUDE, full_turn, is_reachable, projected
 from xmatch.raster import Georef
 from xmatch.result import Registration
 
@@ -50,7 +50,7 @@ def _metre(value: float) -> str:
 
 
 def _georef(facts: dict[str, Any], name: str) -> Georef | None:
-    found = facts.get(name) and Georef(**facts[name])
+    found = facts.get(name) and Georef.from_dict(facts[name])
     return found if found and found.crs_wkt else None
 
 
@@ -58,6 +58,8 @@ def _ways(registration: Registration, fixed: Georef, given: Georef) -> dict[str,
     """`correction`, but for `ignored`."""
     moving_xy, fixed_xy = _overlap(registration)
     if not len(moving_xy):
+        return None
+    if not (is_reachable(given.crs_wkt) and is_reachable(fixed.crs_wkt)):
         return None
     was = projected(_ground(moving_xy, given), given.crs_wkt, fixed.crs_wkt)
     found = _ground(fixed_xy, fixed)

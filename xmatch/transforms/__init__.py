@@ -65,7 +65,7 @@ def transform_from_dict(data: dict[str, Any]) -> Transform:
         raise ValueError(f"not a transform: its kind must be one of {', '.join(TRANSFORMS)}") from None
     try:
         return builder(data)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"a {kind} transform lacks or garbles {error}") from None
 
 

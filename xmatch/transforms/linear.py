@@ -22,7 +22,7 @@ class Linear:
 
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
-        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-12:
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or not 1e-12 <= abs(_det(matrix)) < np.inf:
             raise ValueError("a transform's matrix must be 3x3, finite and invertible")
         if self.kind not in LINEAR_KINDS:
             raise ValueError(f"kind {self.kind!r} is not one of {', '.join(LINEAR_KINDS)}")
@@ -62,7 +62,19 @@ class Linear:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Linear:
-        return Linear(np.array(data["matrix"], dtype=np.float64), data["kind"], data.get("w_sign", 1))
+        linear = Linear(np.array(data["matrix"], dtype=np.float64), data["kind"], data.get("w_sign", 1))
+        if linear.w_sign not in (1, -1):
+            raise ValueError(f"w_sign {linear.w_sign!r} is neither 1 nor -1")
+        if linear.kind != "homography" and not np.allclose(linear.matrix[2], (0, 0, 1), rtol=0, atol=1e-9):
+            raise ValueError(f"the last row of a transform of kind {linear.kind} must be 0, 0, 1")
+        if not np.isfinite(linear.inverse.matrix).all():
+            raise ValueError("its matrix has no inverse")
+        return linear
+
+
+def _det(matrix: np.ndarray) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.linalg.det(matrix))
 
 
 def translation(dx_px: float, dy_px: float) -> Linear:

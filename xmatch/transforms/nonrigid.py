@@ -23,6 +23,13 @@ class ThinPlateSpline:
     matrix: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        shape = np.shape(self.moving_xy)
+        if len(shape) != 2 or shape[1] != 2 or np.shape(self.fixed_xy) != shape:
+            raise ValueError(f"a spline needs as many fixed as moving points; got {np.shape(self.fixed_xy)}, {shape}")
+        if not (np.isfinite(self.moving_xy).all() and np.isfinite(self.fixed_xy).all()):
+            raise ValueError("a control point of a thin-plate spline is not a finite number")
+        if not 0 <= self.smoothing < np.inf:
+            raise ValueError(f"smoothing {self.smoothing} is not a finite number from 0")
         spread = self.moving_xy - self.moving_xy.mean(axis=0)
         # Rounding hides collinear points from scipy, which then extrapolates wildly instead of refusing.
         if len(spread) < 3 or np.linalg.matrix_rank(spread, tol=1e-6 * np.abs(spread).max()) < 2:
@@ -55,7 +62,11 @@ class ThinPlateSpline:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> ThinPlateSpline:
-        return ThinPlateSpline(np.array(data["moving_xy"], float), np.array(data["fixed_xy"], float), data["smoothing"])
+        moving_xy, fixed_xy = (np.array(data[name], float) for name in ("moving_xy", "fixed_xy"))
+        spline = ThinPlateSpline(moving_xy, fixed_xy, float(data["smoothing"]))
+        if not np.isfinite(spline(moving_xy[:1])).all():  # solves it, too, which may find that it cannot be
+            raise ValueError("its control points fit no thin-plate spline")
+        return spline
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +85,11 @@ class DisplacementGrid:
     def __post_init__(self) -> None:
         if self.target_xy.ndim != 3 or self.target_xy.shape[2] != 2 or min(self.target_xy.shape[:2]) < 2:
             raise ValueError(f"a displacement grid needs (h >= 2, w >= 2, 2) targets; got {self.target_xy.shape}")
+        if np.isinf(self.target_xy).any():
+            raise ValueError("a target of a displacement grid is infinite")
+        frame = np.array([self.origin_xy, self.step_xy], float)
+        if frame.shape != (2, 2) or not np.isfinite(frame).all() or (frame[1] <= 0).any():
+            raise ValueError(f"a displacement grid cannot start at {self.origin_xy} and step by {self.step_xy} px")
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         xy = np.asarray(xy, dtype=np.float64)
@@ -105,7 +121,8 @@ class DisplacementGrid:
         nx, ny = max(2, int(np.ceil(width / step_px)) + 1), max(2, int(np.ceil(height / step_px)) + 1)
         step = (width / (nx - 1), height / (ny - 1))
         nodes = np.stack(np.meshgrid(step[0] * np.arange(nx), step[1] * np.arange(ny)), axis=-1)
-        return DisplacementGrid((0.0, 0.0), step, transform(nodes.reshape(-1, 2)).reshape(nodes.shape))
+        target = transform(nodes.reshape(-1, 2)).reshape(nodes.shape)
+        return DisplacementGrid((0.0, 0.0), step, np.where(np.isfinite(target).all(-1, keepdims=True), target, np.nan))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -141,6 +158,7 @@ class Inverse:
 
     @cached_property
     def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those that land; LAPACK's least squares may not come to an end on numbers that are not finite."""
         lands = np.isfinite(self.fixed_xy).all(axis=1)
         return self.moving_xy[lands], self.fixed_xy[lands]
 
@@ -176,7 +194,10 @@ class Inverse:
 
     def _newton(self, target: np.ndarray) -> np.ndarray:
         """(N, 2) by the map's own slope, from the point that lands nearest."""
-        guess = self._known[0][self._tree.query(target)[1]].astype(np.float64)
+        nearest = self._tree.query(target)[1]
+        has_one = nearest < len(self._known[0])  # not where nothing lands, or too far away for a float
+        guess = np.full(target.shape, np.nan)
+        guess[has_one] = self._known[0][nearest[has_one]]
         for _ in range(self.max_steps):
             miss = target - self.inverse(guess)
             if not (np.abs(miss) > self.tolerance_px).any():
@@ -193,7 +214,9 @@ class Inverse:
 
 
 def _affine_fit(from_xy: np.ndarray, to_xy: np.ndarray) -> np.ndarray:
-    """(3, 3) least-squares affine."""
+    """(3, 3) least-squares affine; NaN of fewer than three points."""
+    if len(from_xy) < 3:
+        return np.full((3, 3), np.nan)
     design = np.column_stack([from_xy, np.ones(len(from_xy))])
     solution = np.linalg.lstsq(design, to_xy, rcond=None)[0]
     return np.vstack([solution.T, (0.0, 0.0, 1.0)])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from xmatch.errors import InputError
+from xmatch.io.text_files import csv_records, read_text
 from xmatch.transforms import Transform, homography
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm", ".ndpi")
@@ -41,21 +41,19 @@ def numbers(path: Path, columns: int, rows: int | None = None) -> np.ndarray:
     return table.reshape(-1, columns)
 
 
-def csv_rows(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
+def csv_rows(path: Path, wanted: Collection[str]) -> list[dict[str, str]]:
     """The rows of a CSV file, by the names in its first line.
 
     Raises:
         InputError: the file cannot be read, or lacks a column of `wanted`.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows, found = list(reader), reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot be read as CSV: {error}", path=path) from error
+    found, rows = csv_records(read_text(path), path)
     lacking = [name for name in wanted if name not in found]
     if lacking:
         raise InputError(f"lacks the columns {', '.join(lacking)}", path=path)
+    for number, row in enumerate(rows, 1):
+        if short := [name for name in wanted if name not in row]:
+            raise InputError(f"row {number} ends before {', '.join(short)}", path=path)
     return rows
 
 

@@ -7,7 +7,6 @@ with blanks between them.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from xmatch.coords import from_centre_matrix
 from xmatch.errors import InputError
 from xmatch.evaluation.datasets.sample import DataSet, Sample, TransformTruth
+from xmatch.io.text_files import csv_records, read_text
 from xmatch.transforms import homography
 
 NAMES = ("pairs.jsonl", "pairs.csv")
@@ -43,14 +43,11 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         InputError: the file cannot be read, or has no rows.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as a manifest of pairs: {error}", path=path) from error
+    text = read_text(path)
     if path.suffix.lower() == ".csv":
-        rows = [_row(number, cells, path.parent) for number, cells in enumerate(csv.DictReader(text.splitlines()))]
+        rows = [_row(number, cells, path.parent) for number, cells in enumerate(csv_records(text, path)[1])]
     else:
-        rows = [_row(n, line, path.parent) for n, line in enumerate(text.splitlines()) if line.strip()]
+        rows = [_row(n, line, path.parent) for n, line in enumerate(text.split("\n")) if line.strip()]
     if not rows:
         raise InputError("a manifest without pairs", path=path)
     return rows
@@ -65,7 +62,7 @@ def _row(number: int, content: str | dict[str, Any], folder: Path) -> Row:
         problem = f"not a line of JSON: {error}"
     except KeyError as error:
         problem = f"lacks the key {error}"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
     return Row(number, problem=problem)
 
