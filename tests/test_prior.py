@@ -270,3 +270,9 @@ def test_a_scene_across_the_edge_of_a_world_map_is_told_how_to_recentre_it(crs):
     recentred = header((0.5, 0.0, 0.0, 0.0, -0.5, 90.0), DEGREES, (720, 360), "world.tif")
     middle = georef_prior(recentred, scene).transform([[80.0, 60.0]])
     assert np.allclose(middle, [[360.0, 172.0]], atol=0.1)
+
+
+def test_a_world_map_around_a_small_scene_is_no_scene_across_the_edge():
+    world = header((0.7, 0.0, -180.0, 0.0, -0.7, 90.0), DEGREES, (514, 257), name="world.tif")
+    prior = georef_prior(FIXED, world)
+    assert prior.fixed_window == (0, 0, 200, 150)

@@ -8,6 +8,8 @@ SHARE = 0.25
 """A step of this share of the fixed image's longer side, between neighbours of a lattice, may be a jump..."""
 TIMES = 8.0
 """... and is one when it is so many times as long as the median step in its direction."""
+NEAR = 0.1
+"""Beyond the fixed image's edges by so much of its sides still counts as on its map."""
 
 
 def is_torn(landed: np.ndarray, fixed_size: tuple[int, int]) -> bool:
@@ -18,6 +20,9 @@ def is_torn(landed: np.ndarray, fixed_size: tuple[int, int]) -> bool:
             projection does not reach.
         fixed_size: (width, height) of the fixed image.
     """
+    # A lattice that reaches far beyond the map has long steps out there, and they are nobody's concern.
+    on_map = (landed > -NEAR * np.array(fixed_size)) & (landed < (1 + NEAR) * np.array(fixed_size))
+    landed = np.where(on_map.all(axis=-1, keepdims=True), landed, np.nan)
     for axis in (0, 1):
         steps = np.linalg.norm(np.diff(landed, axis=axis), axis=-1)
         steps = steps[np.isfinite(steps)]
