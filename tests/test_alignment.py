@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scenes import FIXED_AT, SIDE, distance_px, ground, optical, placed, radar, seen, to_fixed
@@ -129,10 +131,12 @@ TO_PIXEL = np.array([[2.0, 0.0, 30.0], [0.0, 2.0, -10.0], [0.0, 0.0, 1.0]])
 """Views at half the size of a window of the file."""
 
 
-def framed(prior: Linear | None = None) -> Frame:
-    fixed = View(FIXED.image, FIXED.valid, TO_PIXEL)
-    linear = None if prior is None else prior.matrix
-    return Frame(fixed, MOVING, SearchRange(), prior, (), {"ground_per_px": None, "unit": None}, linear)
+def framed(prior: Linear | None = None, fixed_to_pixel: np.ndarray = TO_PIXEL) -> Frame:
+    """Of views with square pixels; with a prior, moving is seen as that lays it on fixed."""
+    fixed = View(FIXED.image, FIXED.valid, fixed_to_pixel)
+    moving = MOVING if prior is None else View(MOVING.image, MOVING.valid, prior.matrix)
+    ground = {"ground_per_px": None, "unit": None}
+    return Frame(fixed, moving, SearchRange(), prior, (), ground, np.eye(3), np.eye(3))
 
 
 IN_FILES = Linear(TO_PIXEL @ TRUE.matrix, "affine")
@@ -155,7 +159,7 @@ def test_a_translation_is_fitted_when_that_is_all_that_may_move():
         seed=0,
         threads=1,
     )
-    plain = Frame(FIXED, MOVING, SearchRange(), None, (), {"ground_per_px": None, "unit": None})
+    plain = framed(fixed_to_pixel=np.eye(3))
     found = model(still, plain, RegisterOptions(transform="translation")).transform
     assert found.kind == "translation"
     np.testing.assert_allclose(found.matrix[:2, 2], (6, -3), atol=0.5)
@@ -175,6 +179,30 @@ def test_a_prior_is_kept_and_only_what_it_leaves_is_fitted(alignment):
 
 
 def test_correspondences_are_in_px_of_the_files(alignment):
-    found = model(alignment, framed(), RegisterOptions()).correspondences
-    np.testing.assert_allclose(found.fixed_xy, alignment.ties.fixed_xy * 2 + (30, -10))
-    np.testing.assert_allclose(found.moving_xy, alignment.ties.moving_xy)
+    prior = Linear(np.array([[2.1, 0.0, 55.0], [0.0, 2.1, -60.0], [0.0, 0.0, 1.0]]), "affine")
+    for frame in (framed(), framed(prior)):
+        found = frame.in_files(alignment.ties)
+        np.testing.assert_allclose(found.fixed_xy, alignment.ties.fixed_xy * 2 + (30, -10))
+        np.testing.assert_allclose(found.moving_xy, alignment.ties.moving_xy)
+
+
+def test_a_georeferencing_that_nothing_clearly_improves_stays_as_it_is():
+    """Moving lies where its prior says, to a few hundredths of a px."""
+    prior = Linear(TO_PIXEL @ TRUE.matrix, "affine")
+    laid = view(radar(seen(LAND, FIXED_AT)))
+    still = align(FIXED, laid, guesses(Linear(np.eye(3))), polish=False, seed=0, threads=1)
+    frame = replace(framed(prior), moving=View(laid.image, laid.valid, TO_PIXEL))
+    found = model(still, frame, RegisterOptions())
+    np.testing.assert_allclose(found.transform.matrix, prior.matrix, atol=1e-9)
+    assert any("as it is" in note for note in found.notes)
+
+
+def test_pixels_that_are_not_square_on_the_ground_are_fitted_where_they_are():
+    """Fixed's px are twice as wide as tall: what turns the ground is no similarity of px."""
+    plane = np.diag([2.0, 1.0, 1.0])
+    fixed = View(FIXED.image, FIXED.valid, np.diag([0.5, 1.0, 1.0]))
+    frame = replace(framed(), fixed=fixed, fixed_plane=plane)
+    still = align(FIXED, MOVING, guesses(TRUE), polish=False, seed=0, threads=1)
+    found = model(still, frame, RegisterOptions(transform="similarity")).transform
+    assert found.kind == "affine"
+    assert distance_px(found, Linear(np.diag([0.5, 1.0, 1.0]) @ TRUE.matrix, "affine")) < 0.8

@@ -247,7 +247,8 @@ def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate(mode
         assert model[part].keys() == model["weights"].keys()
     assert all(spread > 0 for spread in model["spread"].values()) and 0.5 <= model["threshold"] < 1
     certificate = model["certificate"]
-    assert certificate["recipe"] and len(certificate["data_sha256"]) == len(certificate["predictions_sha256"]) == 64
+    sources = zip(certificate["recipe"], certificate["data_sha256"], certificate["predictions_sha256"], strict=True)
+    assert all(recipe and len(data) == len(predictions) == 64 for recipe, data, predictions in sources)
     assert min(certificate["right"], certificate["wrong"]) > 50
 
 
