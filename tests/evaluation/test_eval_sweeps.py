@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from xmatch.coords import to_centre_matrix
+from xmatch.coords import pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.changes import FACTORS, Aligned
@@ -54,6 +54,23 @@ def test_moving_laid_back_by_the_truth_is_fixed_again(factor, value):
     back, inside = laid_back(found)
     assert inside.mean() > (0.8 if factor != "overlap" else 0.4)
     assert np.abs(back - found.fixed[0])[inside].mean() < 4
+
+
+def test_a_bent_image_laid_back_by_the_truth_is_fixed_again_and_by_no_straight_map():
+    found = changed("bend", 4)
+    centres = pixel_centres(WIDTH, HEIGHT).reshape(-1, 2)
+    inside = np.isfinite(found.truth.inverse(centres)).all(axis=1)
+    x, y = to_centre_xy(found.truth.inverse(centres)).astype(np.float32).reshape(HEIGHT, WIDTH, 2).transpose(2, 0, 1)
+    back = cv2.remap(found.moving[0].astype(np.float32), x, y, cv2.INTER_LINEAR)
+    seen = cv2.remap(found.moving_valid.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
+    middle = np.zeros((HEIGHT, WIDTH), bool)
+    middle[8:-8, 8:-8] = True  # within the bend of the edges moving shows what fixed does not
+    assert inside.all() and np.abs(back - found.fixed[0])[seen & middle].mean() < 6
+    places = pixel_centres(found.moving.shape[2], found.moving.shape[1]).reshape(-1, 2)
+    design = np.column_stack([places, np.ones(len(places))])
+    landed = found.truth(places)
+    off = np.linalg.norm(landed - design @ np.linalg.lstsq(design, landed, rcond=None)[0], axis=1)
+    assert 0.5 < np.sqrt((off**2).mean()) < 6
 
 
 @pytest.mark.parametrize("value", [0, 30, 90, 180])
