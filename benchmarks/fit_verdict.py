@@ -11,9 +11,9 @@ is right any more.
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than one percent of wrong ones pass. The
-guard against repeated patterns gives up one right alignment in a hundred, each of its two limits. The expected error
-is the 90 % quantile over accepted pairs of the 90 % quantile over the overlap, by linear quantile regression
-(Koenker and Bassett, Econometrica 46, 1978).
+guards against repeated patterns and against few tie points give up one right alignment in a hundred, each limit. The
+expected error is the 90 % quantile over accepted pairs of the 90 % quantile over the overlap, by linear quantile
+regression (Koenker and Bassett, Econometrica 46, 1978).
 Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
@@ -82,6 +82,8 @@ def main() -> None:
     right = [row["verdict"]["evidence"] for row, e in zip(pairs, errors, strict=True) if e < RIGHT_PX]
     accepted = scores > np.log(threshold / (1 - threshold))
     fitted = weights[0] + (values - mean) / spread @ weights[1:]
+    passed = (fitted > np.log(threshold / (1 - threshold))) & (errors < RIGHT_PX)
+    told = [row["verdict"]["evidence"]["inliers"] for row, passes in zip(pairs, passed, strict=True) if passes]
     ce90, covered = expected_errors(pairs, fitted > np.log(threshold / (1 - threshold)), group_numbers(pairs))
     document = {
         "intercept": round(weights[0], 4),
@@ -92,6 +94,7 @@ def main() -> None:
         "threshold": round(threshold, 3),
         "min_lead": round(float(np.quantile([e["lead"] for e in right], GUARD_SHARE)), 3),
         "max_repetition": round(float(np.quantile([e["repetition"] for e in right], 1 - GUARD_SHARE)), 3),
+        "min_inliers": float(np.floor(np.quantile(told, GUARD_SHARE))),
         "ce90": ce90,
         "certificate": {
             "command": " ".join(
@@ -182,7 +185,7 @@ def checked(path: Path, model: dict) -> dict:
     errors = np.array([error(row) for row in pairs])
     given = np.array([row["verdict"]["evidence"] for row in pairs])
     scores = np.array([verdict.score(e, model) for e in given])
-    unique = np.array([e["lead"] >= model["min_lead"] and e["repetition"] <= model["max_repetition"] for e in given])
+    unique = np.array([passes_guards(e, model) for e in given])
     fits = scores >= np.log(model["threshold"] / (1 - model["threshold"]))
     accepted, right, wrong = unique & fits, errors < RIGHT_PX, errors > WRONG_PX
     bound = np.array([verdict.expected_error(at_view(e), model) for e in given])
@@ -198,6 +201,11 @@ def checked(path: Path, model: dict) -> dict:
         "within_ce90": f"{int((inside & sound).sum())} of {int(sound.sum())}",
         "ce90_view_px_median": round(float(np.median(bound[accepted])), 2),
     }
+
+
+def passes_guards(evidence: dict[str, float], model: dict) -> bool:
+    enough = all(evidence[name] >= model[f"min_{name}"] for name in ("lead", "inliers"))
+    return enough and evidence["repetition"] <= model["max_repetition"]
 
 
 def error(row: dict) -> float:

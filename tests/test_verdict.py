@@ -17,7 +17,7 @@ from xmatch.matchers.measures import DRAWN, NAMES
 from xmatch.raster import View
 from xmatch.report.evidence import MEASURES
 from xmatch.transforms import similarity
-from xmatch.verdict import AMBIGUOUS, SPOKEN, coefficients, expected_error, judge, score
+from xmatch.verdict import AMBIGUOUS, FEW, SPOKEN, coefficients, expected_error, judge, score
 
 LAND = ground(3)
 WIDE = {"max_angle_deg": 180.0, "max_scale": 1.2}
@@ -156,7 +156,7 @@ ALL_FOLLOW = Following(100, 100, 100, 0.0)
 
 
 def judged(evidence: dict[str, float], followed: Following = ALL_FOLLOW, px: float = 1.0, ground=None, **more):
-    evidence = {"lead": 12.0, "repetition": 0.2} | evidence
+    evidence = {"lead": 12.0, "repetition": 0.2, "inliers": 50.0} | evidence
     unit = None if ground is None else "m"
     return judge(evidence, followed, px_per_matched_px=px, ground_per_px=ground, unit=unit, **more)
 
@@ -181,6 +181,12 @@ def test_what_fits_as_well_in_another_way_is_not_accepted_however_well_it_fits(r
     alone, doubtful = (judged(best_of(model) | {"repetition": 0.2} | more) for more in ({}, rival))
     assert alone.accepted and not doubtful.accepted
     assert doubtful.probability <= 0.5 and doubtful.ce90_px is None and doubtful.reason == AMBIGUOUS
+
+
+def test_few_tie_points_are_too_few_whatever_share_of_them_agrees(model):
+    enough, few = (judged(best_of(model) | {"inliers": count}) for count in (model["min_inliers"], 2.0))
+    assert enough.accepted and not few.accepted
+    assert few.probability <= 0.5 and few.reason == FEW and model["min_inliers"] > 2
 
 
 @pytest.mark.parametrize(("kind", "advised"), [("homography", True), ("grid", False)])

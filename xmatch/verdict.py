@@ -45,11 +45,15 @@ def judge(
     probability = float(1 / (1 + np.exp(-score(evidence, model))))
     # An alignment that another one equals is not accepted however well it fits: of both, one at most is right.
     unique = evidence["lead"] >= model["min_lead"] and evidence["repetition"] <= model["max_repetition"]
-    sound = unique and not followed.is_bent
+    # Shares of three tie points say nothing, however high they are.
+    enough = evidence["inliers"] >= model["min_inliers"]
+    sound = unique and enough and not followed.is_bent
     probability = probability if sound else min(probability, 0.5)
     accepted = sound and probability >= model["threshold"]
     if not unique:
         reason = AMBIGUOUS
+    elif not enough:
+        reason = FEW
     elif followed.is_bent:
         said = BENT if followed.tie_points_bend else APART
         reason = said.format(followed=followed, kind=kind) + (BEND if kind in LINEAR_KINDS else "")
@@ -112,6 +116,7 @@ BENT = (
 )
 APART = "The images bend against each other: neighbouring parts agree on another place than one {kind} gives them."
 BEND = " --transform grid follows them."
+FEW = "Too few tie points agree to tell: the images show little in common, or overlap by a small part only."
 AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."
 
 SPOKEN: dict[str, tuple[str, str]] = {
