@@ -12,7 +12,7 @@ from scenes import FIXED_AT, SIDE, ground, optical, placed, radar, registered, s
 from benchmarks.fit_verdict import quantile_fit
 from xmatch.alignment import Alignment, Candidate
 from xmatch.correspondences import Correspondences
-from xmatch.evidence import LIMITS, REACH_PX, Following, following, gather
+from xmatch.evidence import LIMITS, REACH_PX, Following, bending_px, followed_by, following, gather
 from xmatch.matchers.measures import DRAWN, NAMES
 from xmatch.raster import View
 from xmatch.report.evidence import MEASURES
@@ -240,6 +240,19 @@ def test_tie_points_that_agree_with_nothing_are_no_bend():
     off = np.random.default_rng(0).uniform(-8, 8, PLACES.shape)
     found = following(PLACES, PLACES + off, STEADY)
     assert found.coherent < 20 and not found.is_bent
+
+
+def test_a_map_that_is_nowhere_defined_speaks_against_itself_in_finite_numbers():
+    alignment, fixed, moving = an_alignment(0.3)
+
+    def nowhere(xy: np.ndarray) -> np.ndarray:
+        return np.full(xy.shape, np.nan)
+
+    evidence = gather(alignment, fixed, moving, 0, nowhere)
+    assert all(np.isfinite(value) for value in evidence.values())
+    assert (evidence["inliers"], evidence["regions_share"]) == (0, 0)
+    assert evidence["regions_px"] == bending_px(nowhere, moving) == LIMITS["regions_px"][1]
+    assert followed_by(alignment, nowhere).bend_px == LIMITS["regions_px"][1]
 
 
 def test_few_tie_points_leave_a_bend_open():

@@ -142,18 +142,24 @@ def regions_off(alignment: Alignment, mapped: Map) -> float:
 def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:
     """Share of regions that lie where the map puts them, and how far three in four of the steady ones are off at most,
     fixed view px."""
+    worst = LIMITS["regions_px"][1]
     off_px = np.linalg.norm(mapped(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
+    # Where a map is not defined, beyond a horizon for instance, nothing lies on it.
+    off_px = np.nan_to_num(off_px, nan=worst)
     steady_px = off_px[alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX]
     share = float((off_px < TIE_PX).mean()) if len(off_px) else 0.0
-    return share, float(np.quantile(steady_px, 0.75)) if len(steady_px) else LIMITS["regions_px"][1]
+    return share, float(np.quantile(steady_px, 0.75)) if len(steady_px) else worst
 
 
 def bending_px(mapped: Map, moving: View) -> float:
-    """How far a map between views leaves the affine map nearest to it, 90th percentile over moving, fixed view px."""
+    """How far a map between views leaves the affine map nearest to it, 90th percentile over moving, fixed view px;
+    as far as regions look where it is hardly defined."""
     sides = (np.linspace(0, n, 17) for n in (moving.width, moving.height))
     places = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
     landed = mapped(places)
     known = np.isfinite(landed).all(axis=1)
+    if known.sum() < FEWEST:
+        return LIMITS["regions_px"][1]
     design = np.column_stack([places, np.ones(len(places))])[known]
     off = landed[known] - design @ np.linalg.lstsq(design, landed[known], rcond=None)[0]
     return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))

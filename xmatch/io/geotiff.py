@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from xmatch.errors import InputError
+from xmatch.io.read_colours import SIGNED_LAB, refuse_unconverted, unconverted_lab
 from xmatch.io.read_gdal import gdal, gdal_name, open_dataset
 from xmatch.io.read_georef import read_georef
 from xmatch.io.read_guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
@@ -29,7 +30,6 @@ from xmatch.io.source import BandDetails, Header, Resolution
 
 _SEQUENTIAL = {"PNG", "JPEG"}
 _RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_SEPARATED, _CIELAB, _SIGNED_LAB, _ICC_LAB = 5, (8, 9, 10), 8, 9
 _LAB_BANDS = (1, 2, 3)
 
 
@@ -105,8 +105,8 @@ class _Layout:
         colours = dataset.colorinterp
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         notes = []
-        lab = _unconverted_lab(dataset, structure, directory)
-        _refuse_unconverted(structure, colours, path, None if lab else directory)
+        lab = unconverted_lab(dataset, structure, directory)
+        refuse_unconverted(structure, colours, path, None if lab else directory)
         if lab:
             notes.append("Lab colours converted to RGB")
         if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
@@ -199,7 +199,7 @@ class RasterLevel:
         if layout.lab:
             # A colour takes all three; a* of no-data alone is one.
             valid = valid.any(axis=0, keepdims=True)
-            pixels = lab_to_rgb(pixels, layout.lab == _SIGNED_LAB)[[i - 1 for i in wanted]]
+            pixels = lab_to_rgb(pixels, layout.lab == SIGNED_LAB)[[i - 1 for i in wanted]]
         if layout.palette:
             valid = valid & layout.palette.opaque(pixels[0])
             pixels = pixels if native else layout.palette.shown(pixels[0], bands)
@@ -303,26 +303,3 @@ def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOpt
             return read_georef(dataset, replace(options, ignore_georef=False, assume_crs=None))[0]
     except InputError:
         return None
-
-
-def _unconverted_lab(
-    dataset: rasterio.DatasetReader, structure: dict[str, str], directory: Directory | None
-) -> int | None:
-    """The photometric interpretation of 8-bit Lab with alpha, or of ICC's kind, which GDAL does not turn into RGB."""
-    if directory is None or directory.photometric not in (_SIGNED_LAB, _ICC_LAB):
-        return None
-    plain = structure.get("SOURCE_COLOR_SPACE") != "CIELAB" and dataset.count >= 3 and dataset.dtypes[0] == "uint8"
-    return directory.photometric if plain else None
-
-
-def _refuse_unconverted(
-    structure: dict[str, str], colours: Sequence[ColorInterp], path: str, directory: Directory | None
-) -> None:
-    """GDAL turns 8-bit CMYK and Lab into RGB; what it leaves as it is would be taken for RGB and alpha."""
-    separated = ColorInterp.black in colours or ColorInterp.cyan in colours
-    if directory:
-        separated |= directory.photometric == _SEPARATED and structure.get("SOURCE_COLOR_SPACE") != "CMYK"
-        if directory.photometric in _CIELAB and structure.get("SOURCE_COLOR_SPACE") != "CIELAB":
-            raise InputError("holds Lab colours that are not 8-bit", hint="convert it to RGB first", path=path)
-    if separated:
-        raise InputError("holds printing inks that are not 8-bit CMYK", hint="convert it to RGB first", path=path)
