@@ -19,30 +19,25 @@ LAYERS = (
     {"adaptation"},
     {"evaluation"},
     {"registration"},
-    {"fullsize", "identical", "modelling"},
-    {"verdict"},
-    {"evidence"},
-    {"alignment", "footprint", "framing"},
-    {"polish"},
     {"training"},
+    {"verification"},
     {"matchers"},
-    {"synth"},
-    {"models"},
-    {"estimate", "prior", "report", "views", "writing"},
-    {"collar", "ground", "metrics", "resample"},
-    {"backward_map", "ops", "sampling", "seam"},
-    {"devices", "provenance", "recipe"},
+    {"networks"},
+    {"resampling", "synth"},
+    {"estimate", "metrics", "report"},
+    {"provenance", "recipe"},
     {"io"},
+    {"ops"},
     {"result"},
     {"raster"},
-    {"correspondences", "transforms"},
+    {"correspondences", "geometry"},
     {"_version", "coords", "errors"},
 )
 """Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""
 
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 
-NUMPY_ONLY = ("coords", "correspondences", "errors", "raster", "result", "transforms")
+NUMPY_ONLY = ("coords", "correspondences", "errors", "geometry", "raster", "result")
 """Parts that load nothing but numpy when they are imported (functions may load more when they run)."""
 
 HEAVY = {"cv2", "kornia", "pyproj", "rasterio", "scipy", "SimpleITK", "tifffile", "torch"}
@@ -51,7 +46,7 @@ SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py
 
 
 def part_of(path: Path) -> str:
-    """xmatch/io/source.py -> io; xmatch/coords.py -> coords."""
+    """xmatch/io/rasters/source.py -> io; xmatch/coords.py -> coords."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
