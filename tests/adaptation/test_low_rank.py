@@ -7,7 +7,7 @@ import torch
 from made_pairs import write_tiny
 from torch import nn
 
-from tests.models.test_matcher import TINY
+from tests.networks.test_xmatch import TINY
 from xmatch.adaptation.low_rank import ARCHITECTURE, add_low_rank, added, additions, base_names, merged
 from xmatch.errors import ModelError
 from xmatch.networks.xmatch.network import XMatch

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.models.test_matcher import TINY
+from tests.networks.test_xmatch import TINY
 
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres
