@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -34,14 +36,21 @@ try:
 except ModuleNotFoundError:  # Python 3.10; pytest brings it there
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 TABLE = ROOT / "tests" / "mutants.toml"
 RESULTS = ROOT / "benchmarks" / "mutants.json"
 SCHEMA = "xmatch.mutants/1"
 COPIED = ("xmatch", "tests", "benchmarks", "docs", "recipes", "sample_data")
 """What tests look at, beside the files of the root."""
-SECONDS = 300.0
-"""Longer than any of the lists of tests takes; a fault may well make a loop endless."""
+LOADED = tuple(
+    "cv2 filelock jinja2 jsonschema kornia numpy pyproj pytest rasterio rich "
+    "safetensors scipy.fft scipy.ndimage scipy.optimize scipy.sparse scipy.spatial scipy.special scipy.stats SimpleITK "
+    "tifffile torch typer yaml".split()
+)
+"""By one process, for the tests of all faults."""
+SECONDS = 900.0
+"""Longer than any of the lists of tests takes, on a busy machine too; a fault may well make a loop endless."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def main() -> int:
     work = [mutant for mutant in chosen if mutant.name not in done]
     print(f"{len(chosen)} faults, {len(chosen) - len(work)} of them tried before", file=sys.stderr)
     begun = time.perf_counter()
-    for mutant, found in _tried(work, options.jobs):
+    for mutant, found in _tried(work, options.jobs, {test for mutant in mutants if mutant.name in done for test in mutant.tests}):
         done[mutant.name] = found
         print(f"{found.outcome:10} {found.seconds:6.1f} s  {mutant.file}: {mutant.name}", file=sys.stderr, flush=True)
         _write(options, mutants, digests, done, time.perf_counter() - begun)
@@ -108,15 +117,19 @@ def main() -> int:
     return _told(mutants, [done[mutant.name] for mutant in chosen])
 
 
-def _tried(work: list[Mutant], jobs: int) -> Iterator[tuple[Mutant, Found]]:
-    """Each fault with what became of it, as they end."""
+def _tried(work: list[Mutant], jobs: int, sound: set[str]) -> Iterator[tuple[Mutant, Found]]:
+    """Each fault with what became of it, as they end.
+
+    Args:
+        sound: tests that are known to pass where there is no fault.
+    """
     if not work:
         return
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies: Queue[Path] = Queue()
         for number in range(jobs):
             copies.put(_copy(Path(folder) / str(number)))
-        failing = _failing_anyway(copies.queue[0], sorted({test for mutant in work for test in mutant.tests}))
+        failing = _failing_anyway(copies.queue[0], sorted({test for mutant in work for test in mutant.tests} - sound))
         if failing:
             raise SystemExit(f"without any fault there fails {failing}")
         finished: Queue[tuple[Mutant, Found]] = Queue()
@@ -151,6 +164,8 @@ def _copy(folder: Path) -> Path:
 
 def _failing_anyway(copy: Path, tests: list[str]) -> str | None:
     """The first test that fails without a fault; faults would pass for noticed by it."""
+    if not tests:
+        return None
     code, said, _ = _pytest(copy, tests, seconds=None)
     return None if code == 0 else _first_failure(said) or said[-2000:]
 
@@ -181,34 +196,35 @@ def _planted(mutant: Mutant, copy: Path) -> Found:
 
 def _pytest(copy: Path, tests: list[str], seconds: float | None) -> tuple[int | None, str, float]:
     """Exit code (None: out of time), what was said, and how long it took."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        # Several faults at a time share the cores.
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-rfE", "--tb=no", *tests]
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(LOADED))
+    told = copy / "told.txt"
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        cwd=copy,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=seconds)
-        code: int | None = process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        said, _ = process.communicate()
-        code = None
-    return code, said, time.perf_counter() - begun
+    process = context.Process(target=_run_tests, args=(copy, tests, told))
+    process.start()
+    process.join(seconds)
+    code = process.exitcode
+    if code is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return code, told.read_text(encoding="utf-8", errors="replace"), time.perf_counter() - begun
+
+
+def _run_tests(copy: Path, tests: list[str], told: Path) -> None:
+    """In a process of its own, forked from one that has loaded what takes long to load."""
+    os.setsid()
+    output = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(copy)
+    # Several faults at a time share the cores. Files compiled in passing might fit the time and size of another fault.
+    os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(copy), *(place for place in sys.path if Path(place or ".").resolve() not in (ROOT, HERE))]
+
+    import pytest
+
+    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "-rfE", "--tb=short", *tests])))
 
 
 def _first_failure(said: str) -> str | None:
