@@ -31,10 +31,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10; pytest brings it there
-    import tomli as tomllib
+import tomllib
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -97,7 +94,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="only faults whose name or file holds one of these words")
     parser.add_argument("--jobs", type=int, default=1, help="faults tried at a time")
-    parser.add_argument("--anew", action="store_true", help="also those that have been tried on the same code and tests")
+    parser.add_argument(
+        "--anew", action="store_true", help="also those that have been tried on the same code and tests"
+    )
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args()
 
@@ -109,7 +108,9 @@ def main() -> int:
     work = [mutant for mutant in chosen if mutant.name not in done]
     print(f"{len(chosen)} faults, {len(chosen) - len(work)} of them tried before", file=sys.stderr)
     begun = time.perf_counter()
-    for mutant, found in _tried(work, options.jobs, {test for mutant in mutants if mutant.name in done for test in mutant.tests}):
+    for mutant, found in _tried(
+        work, options.jobs, {test for mutant in mutants if mutant.name in done for test in mutant.tests}
+    ):
         done[mutant.name] = found
         print(f"{found.outcome:10} {found.seconds:6.1f} s  {mutant.file}: {mutant.name}", file=sys.stderr, flush=True)
         _write(options, mutants, digests, done, time.perf_counter() - begun)
@@ -233,22 +234,12 @@ def _first_failure(said: str) -> str | None:
 
 
 def _digest(mutant: Mutant) -> str:
-    """SHA-256 of the package, the fault and its tests: what the outcome hangs on."""
-    digest = hashlib.sha256(f"{_package_digest()}\0{mutant.file}\0{mutant.find}\0{mutant.replace}".encode())
-    for name in mutant.tests:
-        path = ROOT / name
+    """SHA-256 of the fault, the file that it is planted in, and its tests."""
+    digest = hashlib.sha256(f"{mutant.find}\0{mutant.replace}".encode())
+    for path in (*places(mutant), *(ROOT / name.partition("::")[0] for name in mutant.tests)):
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes() if file.is_file() else b"missing")
     return digest.hexdigest()
-
-
-def _package_digest(kept: list[str] = []) -> str:  # noqa: B006 (read once)
-    if not kept:
-        digest = hashlib.sha256()
-        for path in sorted((ROOT / "xmatch").rglob("*.py")):
-            digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
-        kept.append(digest.hexdigest())
-    return kept[0]
 
 
 def _earlier(path: Path) -> dict[str, tuple[str, Found]]:

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 import torch
+
 from tests.networks.test_losses import shifted_batch
 from tests.networks.test_xmatch import TINY
-
 from xmatch.adaptation.draws import Unlabelled
 from xmatch.adaptation.objective import FewShot
 from xmatch.adaptation.recipe import AdaptRecipe

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.networks.test_xmatch import TINY
 
+from tests.networks.test_xmatch import TINY
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres
 from xmatch.networks.losses import charbonnier, coarse_loss, dense_loss, distance_px, truth_at
@@ -99,7 +99,9 @@ def test_a_refiner_is_not_taught_what_lies_beyond_its_window():
     guess, answer = exact(batch, 4).clone(), exact(batch, 4).clone()
     guess[:, :, 8:, 0] += 2 * 4 * 3.5 / SIZE
     answer[:, :, 8:, 0] += 2 * 4 * 5 / SIZE
-    scales = tuple(DenseWarp(s, w, torch.zeros(4, SIZE // s, SIZE // s)) for s, w in ((8, exact(batch, 8)), (4, answer)))
+    scales = tuple(
+        DenseWarp(s, w, torch.zeros(4, SIZE // s, SIZE // s)) for s, w in ((8, exact(batch, 8)), (4, answer))
+    )
     losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (guess,)), batch)
     assert losses["regression_4"] == pytest.approx(float(charbonnier(torch.tensor(0.0))), rel=1e-4)
 
