@@ -41,7 +41,7 @@ SCHEMA = "xmatch.mutants/1"
 COPIED = ("xmatch", "tests", "benchmarks", "docs", "recipes", "sample_data")
 """What tests look at, beside the files of the root."""
 LOADED = tuple(
-    "cv2 filelock jinja2 jsonschema kornia numpy pyproj pytest rasterio rich "
+    "cv2 filelock hypothesis jinja2 jsonschema kornia numpy pyproj pytest rasterio rich "
     "safetensors scipy.fft scipy.ndimage scipy.optimize scipy.sparse scipy.spatial scipy.special scipy.stats SimpleITK "
     "tifffile torch typer yaml".split()
 )
@@ -108,9 +108,8 @@ def main() -> int:
     work = [mutant for mutant in chosen if mutant.name not in done]
     print(f"{len(chosen)} faults, {len(chosen) - len(work)} of them tried before", file=sys.stderr)
     begun = time.perf_counter()
-    for mutant, found in _tried(
-        work, options.jobs, {test for mutant in mutants if mutant.name in done for test in mutant.tests}
-    ):
+    sound = {test for mutant in mutants if mutant.name in done for test in mutant.tests}
+    for mutant, found in _tried(work, options.jobs, sound):
         done[mutant.name] = found
         print(f"{found.outcome:10} {found.seconds:6.1f} s  {mutant.file}: {mutant.name}", file=sys.stderr, flush=True)
         _write(options, mutants, digests, done, time.perf_counter() - begun)
@@ -220,12 +219,13 @@ def _run_tests(copy: Path, tests: list[str], told: Path) -> None:
     os.chdir(copy)
     # Several faults at a time share the cores. Files compiled in passing might fit the time and size of another fault.
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.dont_write_bytecode = True
     sys.path[:] = [str(copy), *(place for place in sys.path if Path(place or ".").resolve() not in (ROOT, HERE))]
 
     import pytest
 
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "-rfE", "--tb=short", *tests])))
+    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-rfE", "--tb=short", *tests])))
 
 
 def _first_failure(said: str) -> str | None:
