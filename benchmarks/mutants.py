@@ -225,7 +225,8 @@ def _run_tests(copy: Path, tests: list[str], told: Path) -> None:
 
     import pytest
 
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-rfE", "--tb=short", *tests])))
+    words = ["-x", "-q", "-p", "pytest_timeout", "-o", "timeout=0", "-p", "no:cacheprovider", "-W", "ignore"]
+    sys.exit(int(pytest.main([*words, "-rfE", "--tb=short", *tests])))
 
 
 def _first_failure(said: str) -> str | None:
@@ -247,6 +248,7 @@ def _earlier(path: Path) -> dict[str, tuple[str, Found]]:
     if not path.is_file():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["mutants"]
+    rows = [row for row in rows if row["outcome"] not in ("stale", "broken")]
     return {row["name"]: (row["digest"], Found(row["name"], row["outcome"], row["by"], row["seconds"])) for row in rows}
 
 
