@@ -88,6 +88,8 @@ def _target(source: str, link: str) -> str:
     path = os.path.normpath(PurePosixPath(source).parent / link)
     if not (ROOT / path).exists():
         raise PluginError(f"{source} links to {link}, and there is no {path}")
+    if any(part.startswith(".") for part in PurePosixPath(path).parts):
+        raise PluginError(f"{source} links to {link}; a site keeps no folder or file that begins with a dot")
     return path
 
 
