@@ -21,6 +21,12 @@ Mask: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]
 """Of the file's own dtype, or of any."""
 
+
+def as_image(array: AnyArray) -> Image:
+    """As single precision, not copied where it is: what OpenCV returns, whose stubs leave the type open."""
+    return np.asarray(array, dtype=np.float32)
+
+
 CENTRE = 0.5
 """Position of the first pixel's centre in xmatch's coordinates, px."""
 

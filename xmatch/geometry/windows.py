@@ -14,6 +14,10 @@ Window: TypeAlias = tuple[int, int, int, int]
 """(x0, y0, width, height), px."""
 
 
+def whole(width: int, height: int) -> Window:
+    return 0, 0, width, height
+
+
 def window_around(xy: AnyArray, width: int, height: int, margin_px: float = 0.0) -> Window:
     """The least window of an image that holds N >= 1 finite positions (N, 2) and `margin_px` around them; one px wide
     or high at its nearest border where they lie outside."""
