@@ -177,10 +177,10 @@ class Finder:
         self.pose, self.calls = pose, 0
 
     def __call__(self, fixed, moving, within, *, seed, threads):
-        from xmatch.matchers.base import Hypothesis, Matches
+        from xmatch.matchers.base import Matches, Proposal
 
         self.calls += 1
-        return Matches(() if self.pose is None else (Hypothesis(self.pose, 1.0),))
+        return Matches(() if self.pose is None else (Proposal(self.pose, 1.0),))
 
 
 def test_pairs_are_registered_once_and_that_is_kept(tmp_path):

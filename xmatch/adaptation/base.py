@@ -20,17 +20,17 @@ from xmatch.networks.registry import load_objective
 
 
 def _learned(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.dense import Learned
+    from xmatch.matchers.dense import DenseMatcher
     from xmatch.networks.xmatch.runner import Network
 
-    return Learned("xmatch", Network(model, device))
+    return DenseMatcher("xmatch", Network(model, device))
 
 
 def _searching(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.search.learned_descriptors import Drawn
+    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
     from xmatch.matchers.structural import Structural
 
-    return Structural("xmatch-fields", fields=Drawn(model, device))
+    return Structural("xmatch-fields", LearnedDescriptor(model, device))
 
 
 @dataclass(frozen=True)

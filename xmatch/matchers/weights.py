@@ -13,7 +13,7 @@ from xmatch.ops.devices import resolved
 if TYPE_CHECKING:
     from torch import nn
 
-    from xmatch.matchers.search.learned_descriptors import Drawn
+    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
     from xmatch.networks.xmatch.runner import Network
 
 Ready = TypeVar("Ready")
@@ -39,12 +39,14 @@ def open_network(name: str, weights: str | None, device: str) -> Network:
     return _opened(name, weights, device, "xmatch", lambda config: XMatch(XMatchConfig(**config)), Network)
 
 
-def open_fields(name: str, weights: str | None, device: str) -> Drawn:
+def open_fields(name: str, weights: str | None, device: str) -> LearnedDescriptor:
     """The network of `name` that draws fields; arguments and errors as `open_network`."""
-    from xmatch.matchers.search.learned_descriptors import Drawn
+    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
     from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
 
-    return _opened(name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), Drawn)
+    return _opened(
+        name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), LearnedDescriptor
+    )
 
 
 def matcher_of(weights: str | os.PathLike) -> str:

@@ -55,6 +55,8 @@ def registration_document(
                 "ce90_ground": verdict.ce90_ground,
                 "ground_unit": verdict.ground_unit,
                 "evidence": verdict.evidence,
+                "matcher": verdict.matcher,
+                "calibration": verdict.calibration,
             },
             "correction": correction(registration),
             "transform": _transform(registration),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,16 +22,6 @@ class Network:
     def __init__(self, model: XMatch, device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
-
-    @contextmanager
-    def threads(self, count: int) -> Iterator[None]:
-        """Computes on `count` threads inside the block."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(max(1, count))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     @torch.inference_mode()
     def encode(self, images: list[np.ndarray], masks: list[np.ndarray], *, finest: int = FINEST) -> Encoded:
