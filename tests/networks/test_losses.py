@@ -91,3 +91,25 @@ def test_a_few_steps_on_one_batch_find_its_shift():
         optimiser.step()
         errors.append(float(losses["epe_4"]))
     assert errors[0] > 10 and min(errors[-5:]) < 4
+
+
+def test_a_refiner_is_not_taught_what_lies_beyond_its_window():
+    """The guess is off by more than three cells in the right half, where the answer is wrong too."""
+    batch = shifted_batch(0)
+    guess, answer = exact(batch, 4).clone(), exact(batch, 4).clone()
+    guess[:, :, 8:, 0] += 2 * 4 * 3.5 / SIZE
+    answer[:, :, 8:, 0] += 2 * 4 * 5 / SIZE
+    scales = tuple(
+        DenseWarp(s, w, torch.zeros(4, SIZE // s, SIZE // s)) for s, w in ((8, exact(batch, 8)), (4, answer))
+    )
+    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (guess,)), batch)
+    assert losses["regression_4"] == pytest.approx(float(charbonnier(torch.tensor(0.0))), rel=1e-4)
+
+
+def test_certainty_learns_whether_the_warp_is_right_and_not_only_whether_it_is_seen():
+    batch = shifted_batch(0)
+    wrong = exact(batch, 4) + 0.5
+    sure = torch.full((4, 16, 16), 3.0)
+    scales = (DenseWarp(8, exact(batch, 8), torch.zeros(4, 8, 8)), DenseWarp(4, wrong, sure))
+    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (exact(batch, 4),)), batch)
+    assert losses["certainty_4"] > 3
