@@ -38,7 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu_trials import trials
+from benchmarks.gpu_trials import prepared, trials
 from xmatch.recipe import load_recipe
 from xmatch.synth.recipe import build_mixture
 from xmatch.training.arguments import document
@@ -183,9 +183,12 @@ def checks(session: Session) -> dict[str, Any]:
         else ("tests/training/test_schedule.py",)
     )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CHECKS_S)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=session.options.checks_s)
     except subprocess.TimeoutExpired as late:
-        return {"passed": False, "output": f"not done after {CHECKS_S} s\n{(late.stdout or b'')[-1500:]!r}"}
+        return {
+            "passed": False,
+            "output": f"not done after {session.options.checks_s:g} s\n{(late.stdout or b'')[-1500:]!r}",
+        }
     return {"passed": done.returncode == 0, "output": (done.stdout + done.stderr)[-2500:]}
 
 
@@ -343,6 +346,7 @@ def main() -> int:
     add("--resume-from", type=Path, help="folder of a run before, to be gone on with")
     add("--trials", nargs="+", type=Path, default=[], help="recipes, of which the best one is trained on")
     add("--parts", nargs="+", choices=[*PARTS, "trials"], help="default: all; with --trials: checks and trials")
+    add("--checks-s", type=float, default=CHECKS_S, help="seconds that the part `checks` has")
     add("--tests", nargs="+", default=CHECKS, help="what the part `checks` runs")
     add("--rates-from", type=Path, help="gpu_run.json of a run before on such a machine, in place of the part `rates`")
     add("--factors", nargs="+", type=float, default=[1.0], help="of the stages' batches, whose rates are measured")
@@ -355,6 +359,8 @@ def main() -> int:
     with open_maker(session.recipe, session.device) if trains else nullcontext() as session.maker:
         if "training" in options.parts:
             attempt(session, "scenes", lambda session: session.foresee())
+        if "trials" in options.parts:
+            attempt(session, "prepared", prepared)
         for name in options.parts:
             attempt(session, name, trials if name == "trials" else PARTS[name])
     return int(any(isinstance(part, dict) and "failed" in part for part in session.found.values()))

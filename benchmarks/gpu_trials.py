@@ -54,7 +54,7 @@ MIXED = (1.0, 0.5)
 MIXED_LAST = (1.0, 0.75, 0.5, 0.25)
 WARM_STEPS = 20
 LEAST_LR = 0.02
-KEPT_SCENES = 8000
+KEPT_SCENES = 4000
 
 
 class Shared:
@@ -130,13 +130,8 @@ class Tournament:
         self.rehearsed = not session.on_gpu
         self.found: dict[str, Any] = {"trials": {}, "measured": []}
         self.best: dict[str, float] = {}
-        maker = Shared(session.maker or MadeHere(), self.device)
-        self.maker = maker
-        self.trials = [
-            Trial(path.stem, small(recipe) if self.rehearsed else recipe, session.options.data, maker, session)
-            for path in session.options.trials
-            for recipe in [load_recipe(path, PretrainRecipe)]
-        ]
+        self.maker = Shared(session.maker or MadeHere(), self.device)
+        self.trials = [self.trial(path) for path in session.options.trials]
         for trial in self.trials:
             trial.foresee()
         self.current = self.trials[0]
@@ -148,6 +143,17 @@ class Tournament:
         real = session.options.data / "real"
         self.looks: tuple[Looks, ...] = tuple(load_looks(real, side, self.device, limit) for side in sides)
         self.begun = time.monotonic()
+
+    def trial(self, path: Path) -> Trial:
+        recipe = load_recipe(path, PretrainRecipe)
+        recipe = small(recipe) if self.rehearsed else recipe
+        return Trial(path.stem, recipe, self.session.options.data, self.maker, self.session)
+
+    def warm_up(self) -> None:
+        """Compile kernels, and wait for the first scenes, on nobody's account."""
+        trial = self.current = self.trial(self.session.options.trials[0])
+        for number in range(3):
+            trial.run.advance(self.feed.take(number), self.phases)
 
     def measure(self, trial: Trial | None, share: float = 1.0) -> float:
         """Score of a trial's averaged weights with those begun from mixed in; None: of the latter alone."""
@@ -240,8 +246,13 @@ class Tournament:
 
     def hold(self) -> dict[str, Any]:
         self.reserve = 6.0
+        begun = time.monotonic()
+        self.warm_up()
+        self.found["warm_up_s"] = round(time.monotonic() - begun, 1)
         self.measure(None)
-        took = self.found["measured"][0]["took_s"]
+        if self.session.on_gpu:
+            self.measure(None)  # timed without what the first one compiles
+        took = self.found["measured"][-1]["took_s"]
         self.reserve = 4.0 + took * len(MIXED_LAST)
         alive = self.trials
         whole = self.session.left - self.reserve - took * len(MIXED) * 1.6 * len(alive)
@@ -276,6 +287,11 @@ def small(recipe: PretrainRecipe) -> PretrainRecipe:
     return dataclasses.replace(recipe, data=data, stages=(stage,))
 
 
+def prepared(session: Any) -> None:
+    """Ask for the first scenes, so that they are made while other parts are at work."""
+    session.tournament = Tournament(session)
+
+
 def trials(session: Any) -> dict[str, Any]:
     """The part of `gpu_run`."""
-    return Tournament(session).hold()
+    return session.tournament.hold()
