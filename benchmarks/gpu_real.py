@@ -55,9 +55,11 @@ class Looks:
         return len(self.sets)
 
 
-def load_looks(folder: Path, side: int, device: torch.device, limit: int | None = None, seed: int = 7) -> Looks:
-    """Of the pairs of a folder's pairs.jsonl, of each set the first `limit`."""
-    rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()]
+def load_looks(
+    folder: Path, side: int, device: torch.device, limit: int | None = None, skip: int = 0, seed: int = 7
+) -> Looks:
+    """Of the pairs of a folder's pairs.jsonl after `skip`, of each set the first `limit`."""
+    rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text().splitlines()[skip:]]
     columns: list[list[Any]] = [[] for _ in range(7)]
     counts: dict[str, int] = {}
     for number, row in enumerate(rows):

@@ -140,8 +140,8 @@ class Tournament:
         self.begun_from = {k: v.detach().clone() for k, v in self.trials[0].run.model.state_dict().items()}
         self.judged = copy.deepcopy(self.trials[0].run.model).eval()
         sides, limit = ((96,), 1) if self.rehearsed else (SIDES_PX, None)
-        real = session.options.data / "real"
-        self.looks: tuple[Looks, ...] = tuple(load_looks(real, side, self.device, limit) for side in sides)
+        real, skipped = session.options.data / "real", 90 if self.rehearsed else 0
+        self.looks: tuple[Looks, ...] = tuple(load_looks(real, side, self.device, limit, skipped) for side in sides)
         self.begun = time.monotonic()
 
     def trial(self, path: Path) -> Trial:
@@ -256,6 +256,7 @@ class Tournament:
         self.reserve = 4.0 + took * len(MIXED_LAST)
         alive = self.trials
         whole = self.session.left - self.reserve - took * len(MIXED) * 1.6 * len(alive)
+        whole = max(whole, 0.3 * self.session.left)
         for share in ROUNDS:
             for trial in alive:
                 self.train(trial, share * whole / len(alive))
