@@ -173,12 +173,12 @@ def _answers(model: nn.Module, looks: Looks, bf16: bool) -> tuple[Tensor, Tensor
         sure = certainty * (whole & inside & shown)
         sure = torch.where(sure > MIN_CERTAINTY, sure, 0.0).double()
         turn, shift = looks.turn[places, None], looks.shift[places, None]
-        off = (w - (turn * z + shift)).abs()
+        off = _length(w - (turn * z + shift))
         near = torch.stack([((off < px) * sure).sum(1) for px in WITHIN_PX], 1) / sure.sum(1).clamp_min(1)[:, None]
         a, b, agreement = fitted(z.expand_as(w), w, sure)
         there = (looks.corners[places] - b[:, None]) / a[:, None]
         truth = (looks.corners[places] - shift) / turn
-        error = (there - truth).abs().mean(1) * looks.px[places]
+        error = _length(there - truth).mean(1) * looks.px[places]
         found.append((torch.where(agreement > 0, error, torch.inf), agreement, near))
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
@@ -199,32 +199,37 @@ def fitted(z: Tensor, w: Tensor, weight: Tensor, seed: int = 3) -> tuple[Tensor,
     picks[1] = torch.where(picks[0] == picks[1], (picks[1] + 1) % there, picks[1])
     (z0, z1), (w0, w1) = ([values.gather(1, pick) for pick in picks] for values in (zs, ws))
     apart = z1 - z0
-    a = (w1 - w0) / torch.where(apart.abs() < 1, 1 + 0j, apart)
+    a = (w1 - w0) / torch.where(_length(apart) < 1, torch.ones_like(apart), apart)
     b = w0 - a * z0
     support = _support(zs, ws, cs, a, b)
-    support = torch.where((a.abs() > 0.5) & (a.abs() < 2), support, 0.0)
+    support = torch.where((_length(a) > 0.5) & (_length(a) < 2), support, 0.0)
     best = support.argmax(1, keepdim=True)
     a, b = a.gather(1, best), b.gather(1, best)
     for _ in range(8):
-        off = (w - (a * z + b)).abs()
+        off = _length(w - (a * z + b))
         use = weight * (1 - (off / TOLERANCE_PX) ** 2).clamp_min(0) ** 2
         total = use.sum(1, keepdim=True).clamp_min(1e-9)
         mean_z, mean_w = (use * z).sum(1, keepdim=True) / total, (use * w).sum(1, keepdim=True) / total
         dz, dw = z - mean_z, w - mean_w
-        spread = (use * dz.abs() ** 2).sum(1, keepdim=True)
+        spread = (use * _length(dz) ** 2).sum(1, keepdim=True)
         new = (use * dz.conj() * dw).sum(1, keepdim=True) / spread.clamp_min(1e-9)
         moved = spread > 1e-6
         a, b = torch.where(moved, new, a), torch.where(moved, mean_w - new * mean_z, b)
-    agrees = weight * ((w - (a * z + b)).abs() < TOLERANCE_PX)
+    agrees = weight * (_length(w - (a * z + b)) < TOLERANCE_PX)
     enough = (agrees > 0).sum(1) >= LEAST
     return a[:, 0], b[:, 0], torch.where(enough, agrees.sum(1), 0.0)
+
+
+def _length(z: Tensor) -> Tensor:
+    """Absolute values; `abs` of complex numbers is compiled on a GPU when it is first called."""
+    return torch.hypot(z.real, z.imag)
 
 
 def _support(z: Tensor, w: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """(N, T) weight that agrees with each candidate, some candidates at a time."""
     parts = []
     for some_a, some_b in zip(a.split(64, 1), b.split(64, 1), strict=True):
-        off = (w[:, None] - (some_a[..., None] * z[:, None] + some_b[..., None])).abs()
+        off = _length(w[:, None] - (some_a[..., None] * z[:, None] + some_b[..., None]))
         parts.append((weight[:, None] * (1 - off / TOLERANCE_PX).clamp_min(0)).sum(2))
     return torch.cat(parts, 1)
 

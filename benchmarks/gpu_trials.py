@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_real import SIDES_PX, Looks, load_looks, measured
+from xmatch.errors import XmatchError
 from xmatch.io.checkpoints import WeightsMetadata, load_state, load_weights, save_weights
 from xmatch.provenance import commit
 from xmatch.recipe import load_recipe
@@ -185,7 +186,9 @@ class Tournament:
         return row["score"]
 
     def tell(self) -> None:
-        self.found["best"], self.found["scenes"] = self.best, len(self.maker)
+        self.found |= {"best": self.best, "scenes": len(self.maker)}
+        if self.session.maker is not None:
+            self.found["scenes_s"] = round(self.session.maker.per_second, 2)
         (self.output / "trials.json").write_text(json.dumps(self.found, indent=1))
 
     def save(self, state: Mapping[str, Tensor], trial: Trial, path: Path, row: Mapping[str, Any]) -> None:
@@ -244,6 +247,15 @@ class Tournament:
             if self.session.left > self.reserve / 2:
                 self.measure(trial, mix)
 
+    def tried(self, trial: Trial, seconds: float) -> None:
+        """One that fails is out; the others go on."""
+        try:
+            self.train(trial, seconds)
+        except (XmatchError, RuntimeError) as error:
+            trial.best = -math.inf
+            self.found["trials"].setdefault(trial.name, []).append({"failed": str(error)[:1000]})
+            print(trial.name, "failed:", str(error)[:1000], flush=True)
+
     def hold(self) -> dict[str, Any]:
         self.reserve = 6.0
         begun = time.monotonic()
@@ -259,7 +271,7 @@ class Tournament:
         whole = max(whole, 0.3 * self.session.left)
         for share in ROUNDS:
             for trial in alive:
-                self.train(trial, share * whole / len(alive))
+                self.tried(trial, share * whole / len(alive))
             alive = sorted(alive, key=lambda trial: -trial.best)[: max(1, (len(alive) + 1) // 2)]
             print("going on with", [trial.name for trial in alive], flush=True)
         free = [trial for trial in self.trials if trial.free] or self.trials
