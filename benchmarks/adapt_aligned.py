@@ -21,8 +21,8 @@ from adapt_measure import measured
 
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode
+from xmatch.geometry import similarity
 from xmatch.metrics import auc
-from xmatch.transforms import similarity
 
 LEARNT, MEASURED = 0.6, 0.3
 TURN_DEG, SCALE, SHIFT = 180.0, 1.4, 0.06

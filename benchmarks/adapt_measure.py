@@ -6,17 +6,17 @@ from pathlib import Path
 
 from xmatch.adaptation.base import open_base
 from xmatch.adaptation.pairs import Pair, find_pairs
-from xmatch.alignment import align
-from xmatch.evidence import followed_by, gather
-from xmatch.framing import frame_pair
+from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
-from xmatch.matchers import Matcher
+from xmatch.matchers.base import Matcher
 from xmatch.metrics import corner_error_px
-from xmatch.modelling import model
-from xmatch.registration import RegisterOptions
-from xmatch.training.objectives import load_objective
-from xmatch.transforms import Linear, Transform
-from xmatch.verdict import judge
+from xmatch.networks.registry import load_objective
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import align
+from xmatch.registration.transform_choice import model
+from xmatch.registration.view_planning import frame_pair
+from xmatch.verification.evidence import followed_by, gather
+from xmatch.verification.verdict import judge
 
 MEASURED = ("own", "registered")
 
@@ -64,7 +64,7 @@ def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: b
 
     if not register:
         return (error(own),)
-    aligned = align(frame.fixed, frame.moving, found, polish=False, seed=0, threads=options.threads)
+    aligned = align(frame.fixed, frame.moving, found, seed=0, threads=options.threads)
     accepted = False
     if aligned is not None:
         registered = model(aligned, frame, options).transform

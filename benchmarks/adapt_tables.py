@@ -33,8 +33,8 @@ from adapt_measure import MEASURED, measured
 from xmatch.adaptation.poses import POSES
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode, XmatchError
+from xmatch.geometry import homography
 from xmatch.metrics import auc
-from xmatch.transforms import homography
 
 SETS = ("Optical-Infrared", "Optical-Map", "Optical-Depth", "Optical-SAR", "Optical-Optical", "Nighttime")
 FORMS = ("published", "crop")

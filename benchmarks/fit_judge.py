@@ -2,7 +2,7 @@
 
     python benchmarks/fit_judge.py recipes/eval-srif-crop-train.yaml --data DIR --matcher xmatch-fields --limit 26
 
-Conditional logistic regression (McFadden 1974) over the measures of `xmatch.matchers.measures.Judge`, weights not
+Conditional logistic regression (McFadden 1974) over the measures of `xmatch.verification.measures.Judge`, weights not
 below 0, on the candidates that a matcher hands on. Prints weights for `WEIGHTS` or `WEIGHTS_WITH_DRAWN` and how often
 the best candidate is a right one, in five-fold cross-validation by pair. Measured candidates are kept in a file beside,
 so that a run goes on where it stopped. Only training splits belong into the fit.
@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from xmatch.alignment import similar
 from xmatch.coords import corners
 from xmatch.evaluation import EvalRecipe, plan
-from xmatch.framing import frame_pair
 from xmatch.io import open_source
-from xmatch.matchers import load_matcher
-from xmatch.matchers.measures import LIMITS, Judge
+from xmatch.matchers.registry import load_matcher
 from xmatch.recipe import load_recipe
-from xmatch.registration import RegisterOptions
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import similar
+from xmatch.registration.view_planning import frame_pair
+from xmatch.verification.measures import LIMITS, Judge
 
 RIGHT_PX, NEAR_PX = 15.0, 3.0
 """A candidate is right below the first, and within the second of the pair's best: sharpening does the rest."""

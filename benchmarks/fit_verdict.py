@@ -29,13 +29,13 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linprog, minimize
 
-from xmatch import verdict
 from xmatch.coords import pixel_centres
 from xmatch.evaluation.truths import as_transform
-from xmatch.evidence import LIMITS, Following
+from xmatch.geometry import transform_from_dict
 from xmatch.metrics import corner_error_px
-from xmatch.registration import RegisterOptions
-from xmatch.transforms import transform_from_dict
+from xmatch.registration.options import RegisterOptions
+from xmatch.verification import verdict
+from xmatch.verification.evidence import LIMITS, Following
 
 RIGHT_PX, WRONG_PX = 5.0, 12.0
 """What lies between is left out: neither truths nor bends say what it is."""

@@ -36,7 +36,7 @@ def run_command(args: list[str]) -> int:
         return run(app, args)
     try:
         if args[0] == "read:points":
-            from xmatch.io.points_reading import read_tie_points
+            from xmatch.io.points.reading import read_tie_points
 
             read_tie_points(args[1], (48, 48), (48, 48))
         else:

@@ -132,13 +132,13 @@ def _images(folder: Path) -> Iterator[Path]:
 def _registrations(folder: Path) -> dict[str, list[Path]]:
     """Reports, transform files and points of known maps, as the command line writes them."""
     from xmatch.correspondences import Correspondences
+    from xmatch.geometry import DisplacementGrid, ThinPlateSpline, homography, similarity
     from xmatch.io import open_source
-    from xmatch.io.points import write_points
-    from xmatch.io.transform_files import TRANSFORM_WRITERS
+    from xmatch.io.points.writing import write_points
+    from xmatch.io.transforms.files import TRANSFORM_WRITERS
     from xmatch.provenance import describe
     from xmatch.report import registration_document, to_json
     from xmatch.result import Registration, Verdict
-    from xmatch.transforms import DisplacementGrid, ThinPlateSpline, homography, similarity
 
     xy = np.stack(np.meshgrid([3.0, 20, 44], [5.0, 25, 41]), -1).reshape(-1, 2)
     turn = similarity(3.0, 1.0, (2.0, -1.0))
@@ -201,7 +201,7 @@ def _recipes(folder: Path) -> Iterator[Path]:
 def _weights(path: Path) -> Path:
     import torch
 
-    from xmatch.io.checkpoints import WeightsMetadata, save_weights
+    from xmatch.io.weights.files import WeightsMetadata, save_weights
 
     metadata = WeightsMetadata(name="tiny", architecture="", licence="CC0-1.0")
     save_weights(path, {"a.weight": torch.zeros(2, 3)}, metadata, overwrite=True)

@@ -235,9 +235,9 @@ def _support(z: Tensor, w: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tens
 
 
 def main() -> None:
-    from xmatch.io.checkpoint_shelf import find_weights
-    from xmatch.io.checkpoints import load_state, load_weights
-    from xmatch.training.objectives import load_objective
+    from xmatch.io.weights.files import load_state, load_weights
+    from xmatch.io.weights.shelf import find_weights
+    from xmatch.networks.registry import load_objective
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)

@@ -39,13 +39,13 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu_trials import prepared, trials
+from xmatch.networks.registry import load_objective
 from xmatch.recipe import load_recipe
 from xmatch.synth.recipe import build_mixture
 from xmatch.training.arguments import document
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline, batches, open_maker
 from xmatch.training.loop import Talk
-from xmatch.training.objectives import load_objective
 from xmatch.training.phases import Phases
 from xmatch.training.pretrain import Options, pretrain
 from xmatch.training.recipe import PretrainRecipe, Stage

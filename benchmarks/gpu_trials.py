@@ -24,7 +24,8 @@ from torch import Tensor
 
 from benchmarks.gpu_real import SIDES_PX, Looks, load_looks, measured
 from xmatch.errors import XmatchError
-from xmatch.io.checkpoints import WeightsMetadata, load_state, load_weights, save_weights
+from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights, save_weights
+from xmatch.networks.registry import load_objective
 from xmatch.provenance import commit
 from xmatch.recipe import load_recipe
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
@@ -36,7 +37,6 @@ from xmatch.training.distributed import Processes
 from xmatch.training.ema import Average
 from xmatch.training.export import fits_half, hardware, told
 from xmatch.training.feed import Inline
-from xmatch.training.objectives import load_objective
 from xmatch.training.phases import Phases
 from xmatch.training.recipe import PretrainRecipe, Stage
 from xmatch.training.run import Run

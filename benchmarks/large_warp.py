@@ -50,10 +50,10 @@ def turn(size: int) -> np.ndarray:
 
 
 def by_xmatch(source: Path, target: Path, size: int, threads: int) -> None:
+    from xmatch.geometry import Linear
     from xmatch.io import open_source
     from xmatch.raster import Grid
-    from xmatch.transforms import Linear
-    from xmatch.writing import write_registered
+    from xmatch.resampling.registered_file import write_registered
 
     with open_source(str(source)) as moving:
         grid = Grid.of(moving.header)

@@ -22,15 +22,15 @@ import numpy as np
 from xmatch.coords import corners
 from xmatch.evaluation import EvalRecipe, plan
 from xmatch.evaluation.plan import Task
-from xmatch.framing import frame_pair
 from xmatch.io import open_source
-from xmatch.matchers.coarse import by_hand
-from xmatch.matchers.search import search
+from xmatch.matchers.search.descriptors import Describe
+from xmatch.matchers.search.fourier import search
+from xmatch.matchers.search.pooled_descriptors import by_hand
 from xmatch.matchers.structural import BY_HAND, DRAWN, Pass
-from xmatch.matchers.structure import Describe
 from xmatch.matchers.weights import open_fields
 from xmatch.recipe import load_recipe
-from xmatch.registration import RegisterOptions
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.view_planning import frame_pair
 
 NEAR, NEAR_PX = 0.12, 60.0
 

@@ -12,10 +12,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from xmatch.coords import pixel_centres, to_centre_xy
+from xmatch.geometry import Linear, Transform
 from xmatch.io import ReadOptions, open_source
-from xmatch.registration import RegisterOptions, register
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pipeline import register
 from xmatch.result import Registration
-from xmatch.transforms import Linear, Transform
 
 SIDE = 240
 """Px of a test image."""

@@ -14,9 +14,9 @@ from typer.main import get_command
 from xmatch.cli import app
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ExitCode
+from xmatch.geometry import similarity
 from xmatch.report.document import registration_document
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import similarity
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "sample_data" / "README.md"]

@@ -12,9 +12,9 @@ from xmatch.errors import InputError, OutputError, UsageError
 from xmatch.evaluation import EvalRecipe, SetSpec, plan, predict, read_predictions, summarise
 from xmatch.evaluation.border import black_border, write_filled
 from xmatch.evaluation.plan import data_digest, manifests
+from xmatch.geometry import compose, homography, similarity, translation
 from xmatch.io import open_source
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import compose, homography, similarity, translation
 
 WIDTH, HEIGHT = 24, 20
 TRUTH = similarity(angle_deg=30, scale=1.2, shift_px=(4, -2))

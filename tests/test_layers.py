@@ -6,43 +6,18 @@ import ast
 import resource
 import subprocess
 import sys
+from collections.abc import Container
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from layers import LAYERS, PACKAGE, drawing
 
 import xmatch
 
-PACKAGE = Path(xmatch.__file__).parent
-
-LAYERS = (
-    {"cli"},
-    {"adaptation"},
-    {"evaluation"},
-    {"registration"},
-    {"fullsize", "identical", "modelling"},
-    {"verdict"},
-    {"evidence"},
-    {"alignment", "footprint", "framing"},
-    {"polish"},
-    {"training"},
-    {"matchers"},
-    {"synth"},
-    {"models"},
-    {"estimate", "prior", "report", "views", "writing"},
-    {"collar", "ground", "metrics", "resample"},
-    {"backward_map", "ops", "sampling", "seam"},
-    {"devices", "provenance", "recipe"},
-    {"io"},
-    {"result"},
-    {"raster"},
-    {"correspondences", "transforms"},
-    {"_version", "coords", "errors"},
-)
-"""Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""
-
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 
-NUMPY_ONLY = ("coords", "correspondences", "errors", "raster", "result", "transforms")
+NUMPY_ONLY = ("coords", "correspondences", "errors", "geometry", "raster", "result")
 """Parts that load nothing but numpy when they are imported (functions may load more when they run)."""
 
 HEAVY = {"cv2", "kornia", "pyproj", "rasterio", "scipy", "SimpleITK", "tifffile", "torch"}
@@ -51,7 +26,7 @@ SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py
 
 
 def part_of(path: Path) -> str:
-    """xmatch/io/source.py -> io; xmatch/coords.py -> coords."""
+    """xmatch/io/rasters/source.py -> io; xmatch/coords.py -> coords."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -85,6 +60,37 @@ def test_imports_point_only_down(path):
 def test_imports_are_absolute(path):
     nodes = ast.walk(ast.parse(path.read_text()))
     assert not [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+
+
+def module_name(path: Path) -> str:
+    """xmatch/io/rasters/source.py -> xmatch.io.rasters.source; a package's __init__.py -> the package."""
+    return ".".join(("xmatch", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Neither at the top nor inside functions."""
+    paths = {module_name(path): path for path in SOURCES}
+    graph = {}
+    for name, path in paths.items():
+        found = [f for node in ast.walk(ast.parse(path.read_text())) for f in imported_modules(node, paths)]
+        graph[name] = set(found) - {name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def imported_modules(node: ast.AST, known: Container[str]) -> list[str]:
+    """The modules of `known` that an import statement loads."""
+    names = imported(node)
+    if isinstance(node, ast.ImportFrom):
+        names = [full if (full := f"{node.module}.{alias.name}") in known else node.module for alias in node.names]
+    return [name for name in names if name in known]
+
+
+def test_the_drawing_in_the_documents_is_this_table():
+    """`python tests/layers.py` prints it."""
+    assert drawing() in (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 def modules_after(code: str) -> set[str]:

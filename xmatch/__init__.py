@@ -19,14 +19,14 @@ _HOMES = {
     "Georef": "xmatch.raster",
     "Pair": "xmatch.raster",
     "Raster": "xmatch.raster",
-    "RegisterOptions": "xmatch.registration",
+    "RegisterOptions": "xmatch.registration.options",
     "Registration": "xmatch.result",
-    "Transform": "xmatch.transforms",
+    "Transform": "xmatch.geometry",
     "Verdict": "xmatch.result",
     "XmatchError": "xmatch.errors",
     "open_source": "xmatch.io",
-    "register": "xmatch.registration",
-    "transform_from_dict": "xmatch.transforms",
+    "register": "xmatch.registration.pipeline",
+    "transform_from_dict": "xmatch.geometry",
 }
 """Public name -> the module that defines it."""
 

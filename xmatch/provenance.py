@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xmatch.io.source import Source
+    from xmatch.io.rasters.source import Source
     from xmatch.raster import Georef
 
 PACKAGES = ("numpy", "scipy", "opencv-python", "rasterio", "tifffile", "SimpleITK", "kornia", "torch")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 Affine6 = tuple[float, float, float, float, float, float]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.correspondences import Correspondences
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import torch
 
-from tests.models.test_matcher import TINY
+from tests.networks.test_xmatch import TINY
 from xmatch.coords import to_centre_matrix
-from xmatch.io.checkpoints import WeightsMetadata, save_weights
-from xmatch.models import XMatch
-from xmatch.transforms import Linear, similarity
+from xmatch.geometry import Linear, similarity
+from xmatch.io.weights.files import WeightsMetadata, save_weights
+from xmatch.networks.xmatch.network import XMatch
 
 SIDE = 72
 

@@ -18,9 +18,9 @@ from xmatch.adaptation.document import document, write_reports
 from xmatch.adaptation.poses import Laid
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ExitCode, InputError, UsageError
-from xmatch.io.checkpoints import WeightsMetadata, load_weights, save_weights
-from xmatch.matchers import load_matcher
-from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+from xmatch.io.weights.files import WeightsMetadata, load_weights, save_weights
+from xmatch.matchers.registry import load_matcher
+from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
 from xmatch.recipe import load_recipe
 
 RECIPE = dataclasses.replace(

@@ -22,7 +22,7 @@ from xmatch.adaptation.pseudo import NONE, SCHEMES
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec, Scheme, ThresholdKind, ThresholdSpec
 from xmatch.adaptation.thresholds import THRESHOLDS
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError, XmatchError
-from xmatch.io.checkpoints import load_weights, save_weights
+from xmatch.io.weights.files import load_weights, save_weights
 from xmatch.training.loop import Talk
 from xmatch.training.state import load_newest
 

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from xmatch.adaptation.losses import certainty_loss, supervised_loss, unsupervised_loss
 from xmatch.adaptation.pseudo import Labels
-from xmatch.models import DenseWarp, Prediction
-from xmatch.models.geometry import cell_centres
-from xmatch.training.losses import charbonnier, dense_loss
+from xmatch.networks.base import DenseWarp, Prediction
+from xmatch.networks.grids import cell_centres
+from xmatch.networks.losses import charbonnier, dense_loss
 
 SIDE = 32
 

@@ -16,8 +16,8 @@ from xmatch.adaptation.evidence import (
     unlabelled_score,
 )
 from xmatch.adaptation.guard import Gain, Guard
-from xmatch.models import DenseWarp, Prediction
-from xmatch.models.geometry import cell_centres
+from xmatch.networks.base import DenseWarp, Prediction
+from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs
 
 SIDE = 32

@@ -7,10 +7,10 @@ import torch
 from made_pairs import write_tiny
 from torch import nn
 
-from tests.models.test_matcher import TINY
+from tests.networks.test_xmatch import TINY
 from xmatch.adaptation.low_rank import ARCHITECTURE, add_low_rank, added, additions, base_names, merged
 from xmatch.errors import ModelError
-from xmatch.models import XMatch
+from xmatch.networks.xmatch.network import XMatch
 
 
 def images(seed: int = 0):
@@ -67,8 +67,8 @@ def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
     from xmatch.adaptation.adapt import Options, adapt
     from xmatch.adaptation.collect import Asked
     from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
-    from xmatch.io.checkpoint_guard import sha256
-    from xmatch.io.checkpoints import load_weights
+    from xmatch.io.weights.files import load_weights
+    from xmatch.io.weights.guard import sha256
 
     recipe = AdaptRecipe(
         steps=2, batch=1, size=64, view_px=72, pose="centre", lora_rank=2, guard=GuardSpec(every=2, views=1)
@@ -89,7 +89,7 @@ def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
 
 
 def test_additions_are_laid_on_no_other_weights(tiny, tmp_path):
-    from xmatch.io.checkpoints import WeightsMetadata, save_weights
+    from xmatch.io.weights.files import WeightsMetadata, save_weights
 
     small = tmp_path / "small.safetensors"
     told = WeightsMetadata("a", ARCHITECTURE, "", sources=[{"file": "older.safetensors", "sha256": "0" * 64}])

@@ -13,9 +13,9 @@ from xmatch.adaptation.pseudo import (
     seen_at,
 )
 from xmatch.adaptation.thresholds import Bounds
-from xmatch.models import DenseWarp, Prediction
-from xmatch.models.geometry import cell_centres
-from xmatch.transforms import similarity
+from xmatch.geometry import similarity
+from xmatch.networks.base import DenseWarp, Prediction
+from xmatch.networks.grids import cell_centres
 
 BOUNDS = Bounds(0.8, 0.2)
 SIDE = 64

@@ -18,8 +18,8 @@ from xmatch.adaptation.recipe import AdaptRecipe, TileSpec
 from xmatch.adaptation.scenes import read_scenes, scenes_of
 from xmatch.adaptation.tiles import tile_windows
 from xmatch.errors import InputError
+from xmatch.geometry import translation
 from xmatch.synth.seeds import device_rng
-from xmatch.transforms import translation
 
 RECIPE = AdaptRecipe(size=64, view_px=SIDE, batch=2, pose="centre")
 CPU = torch.device("cpu")
@@ -177,7 +177,7 @@ class Finder:
         self.pose, self.calls = pose, 0
 
     def __call__(self, fixed, moving, within, *, seed, threads):
-        from xmatch.matchers import Hypothesis, Matches
+        from xmatch.matchers.base import Hypothesis, Matches
 
         self.calls += 1
         return Matches(() if self.pose is None else (Hypothesis(self.pose, 1.0),))

@@ -8,7 +8,7 @@ from made_pairs import scene
 
 from xmatch.adaptation.pairs import Pair
 from xmatch.adaptation.verdicts import accepted
-from xmatch.matchers import Hypothesis, Matches
+from xmatch.matchers.base import Hypothesis, Matches
 
 
 class Says:

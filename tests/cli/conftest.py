@@ -43,7 +43,7 @@ def behave(monkeypatch):
     """Choose what `register` does: behave("untrusted")."""
 
     def choose(name: str) -> None:
-        monkeypatch.setattr("xmatch.registration.register", BEHAVIOURS[name])
+        monkeypatch.setattr("xmatch.registration.pipeline.register", BEHAVIOURS[name])
 
     choose("trusted")
     return choose

@@ -16,9 +16,9 @@ import tifffile
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError
+from xmatch.geometry import Linear, similarity
 from xmatch.provenance import describe
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import Linear, similarity
 
 SHIFT = similarity(angle_deg=10.0, scale=1.0, shift_px=(3.0, -2.0))
 
@@ -107,8 +107,8 @@ BEHAVIOURS = {
 }
 
 if __name__ == "__main__":
-    import xmatch.registration
+    import xmatch.registration.pipeline
     from xmatch.cli import main
 
-    xmatch.registration.register = BEHAVIOURS[os.environ.get("XMATCH_FAKE", "trusted")]
+    xmatch.registration.pipeline.register = BEHAVIOURS[os.environ.get("XMATCH_FAKE", "trusted")]
     main()

@@ -21,7 +21,7 @@ def doubtful(folder, monkeypatch):
     def register(fixed, moving, options, progress=None):
         return (untrusted if moving.header.path == "b.tif" else trusted)(fixed, moving, options)
 
-    monkeypatch.setattr("xmatch.registration.register", register)
+    monkeypatch.setattr("xmatch.registration.pipeline.register", register)
 
 
 def listed(text: str) -> list[str]:

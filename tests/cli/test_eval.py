@@ -15,9 +15,9 @@ from xmatch.cli.runtime import run
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ExitCode, InputError
 from xmatch.evaluation import EvalRecipe
+from xmatch.geometry import TRANSFORMS, translation
 from xmatch.recipe import load_recipe
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import TRANSFORMS, translation
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 APP = typer.Typer()
@@ -38,7 +38,7 @@ def folder(tmp_path, monkeypatch):
     import rasterio
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("xmatch.registration.register", stand_in)
+    monkeypatch.setattr("xmatch.registration.pipeline.register", stand_in)
     (tmp_path / "data" / "SAR").mkdir(parents=True)
     rows = []
     for name in ("a", "b"):
@@ -126,7 +126,7 @@ def test_an_interrupted_run_leaves_predictions_and_goes_on(folder, monkeypatch):
             raise KeyboardInterrupt
         return stand_in(fixed, moving, options)
 
-    monkeypatch.setattr("xmatch.registration.register", interrupted)
+    monkeypatch.setattr("xmatch.registration.pipeline.register", interrupted)
     assert run(APP, ["small.yaml"]) == ExitCode.INTERRUPTED
     assert not (folder / "small.results.json").exists()
     assert run(APP, ["small.yaml"]) == ExitCode.OK and len(asked) == 3

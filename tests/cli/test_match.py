@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fakes import SHIFT
 
-pytest.importorskip("xmatch.io.points")
+pytest.importorskip("xmatch.io.points.writing")
 
 
 def rows(text: str) -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ from xmatch.errors import UsageError
 def test_the_transforms_offered_are_the_ones_there_are():
     from typing import get_args
 
-    from xmatch.transforms import TRANSFORMS
+    from xmatch.geometry import TRANSFORMS
 
     assert get_args(TransformKind) == ("auto", *TRANSFORMS)
 
@@ -15,7 +15,7 @@ def test_the_transforms_offered_are_the_ones_there_are():
 def test_the_resamplings_offered_are_the_ones_there_are():
     from typing import get_args
 
-    from xmatch.resample import RESAMPLINGS
+    from xmatch.resampling.resample import RESAMPLINGS
 
     assert set(get_args(Resampling)) == set(RESAMPLINGS)
 

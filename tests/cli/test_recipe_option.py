@@ -22,8 +22,8 @@ def read(path):
 
 
 def test_a_recipe_sets_what_it_names_and_nothing_else(recipe):
-    text = "transform: affine\nmax_angle: 20\nband: [1, 2]\npolish: true\nnodata: 0\n"
-    expected = {"transform": "affine", "max_angle": 20.0, "band": ["1", "2"], "polish": True, "nodata": 0.0}
+    text = "transform: affine\nmax_angle: 20\nband: [1, 2]\nmirror: true\nnodata: 0\n"
+    expected = {"transform": "affine", "max_angle": 20.0, "band": ["1", "2"], "mirror": True, "nodata": 0.0}
     assert read(recipe(text)) == expected
 
 
@@ -62,9 +62,9 @@ def test_the_command_line_wins_over_the_recipe(recipe, cli, pair, monkeypatch):
         seen.append(options)
         raise MemoryError
 
-    monkeypatch.setattr("xmatch.registration.register", register)
-    cli("register", *pair, "--recipe", recipe("transform: affine\nseed: 7\npolish: true\n"), "--seed", "1")
-    assert (seen[0].transform, seen[0].seed, seen[0].polish) == ("affine", 1, True)
+    monkeypatch.setattr("xmatch.registration.pipeline.register", register)
+    cli("register", *pair, "--recipe", recipe("transform: affine\nseed: 7\nmirror: true\n"), "--seed", "1")
+    assert (seen[0].transform, seen[0].seed, seen[0].mirror) == ("affine", 1, True)
 
 
 def test_a_bad_recipe_ends_with_2_before_anything_is_read(recipe, cli):

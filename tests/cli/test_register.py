@@ -12,7 +12,7 @@ import rasterio
 import tifffile
 from fakes import SHIFT, write_image
 
-from xmatch.transforms import transform_from_dict
+from xmatch.geometry import transform_from_dict
 
 
 def names() -> list[str]:
@@ -147,7 +147,7 @@ def test_whenever_the_disk_fails_the_old_outputs_stay_and_nothing_else(cli, pair
     assert cli("register", *pair).code == 0
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     steps = []
-    monkeypatch.setattr("xmatch.io.atomic.step", steps.append)
+    monkeypatch.setattr("xmatch.io.writing.atomic.step", steps.append)
     cli("register", *pair, "--overwrite")
     moments = len(steps) - steps.count("rename") + 1  # a rename that fails after others is beyond any program
     for path, data in before.items():
@@ -160,7 +160,7 @@ def test_whenever_the_disk_fails_the_old_outputs_stay_and_nothing_else(cli, pair
             if next(countdown) == 0:
                 raise OSError(fault, os.strerror(fault))
 
-        monkeypatch.setattr("xmatch.io.atomic.step", fail)
+        monkeypatch.setattr("xmatch.io.writing.atomic.step", fail)
         assert cli("register", *pair, "--overwrite").code == 5
         assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
 
@@ -176,7 +176,7 @@ def test_skip_existing_repeats_the_earlier_verdict_without_work(cli, pair, behav
 def test_a_report_replays_its_run(cli, pair, monkeypatch):
     cli("register", *pair, "--transform", "affine", "--seed", "5", "--moving-band", "1")
     seen = []
-    monkeypatch.setattr("xmatch.registration.register", lambda *args: seen.append(args[2]) or 1 / 0)
+    monkeypatch.setattr("xmatch.registration.pipeline.register", lambda *args: seen.append(args[2]) or 1 / 0)
     cli("register", *pair, "--recipe", "sar.registered.report.json", "-o", "again.tif")
     assert (seen[0].transform, seen[0].seed) == ("affine", 5)
 

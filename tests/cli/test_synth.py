@@ -116,7 +116,7 @@ def test_what_cannot_work_is_said_in_one_line_before_the_work(cli, photos, argum
 
 def test_a_full_disk_is_noticed_before_the_work(cli, photos, monkeypatch):
     usage = type("Usage", (), {"free": 10 * 2**20})()
-    monkeypatch.setattr("xmatch.io.atomic.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("xmatch.io.writing.atomic.shutil.disk_usage", lambda path: usage)
     result = cli("synth", "photos", "-o", "out", "--count", 1000, "--size", 512)
     assert result.code == ExitCode.OUTPUT and "10 MiB free" in result.err
     assert not Path("out").exists()

@@ -16,7 +16,8 @@ from xmatch.evaluation.dense import dense_numbers, dense_summary, is_lattice
 from xmatch.evaluation.predict import recipe_digest
 from xmatch.evaluation.recipe import JUDGEMENT
 from xmatch.evaluation.tables import csv_text, tables
-from xmatch.matchers import MATCHERS, Matches
+from xmatch.matchers.base import Matches
+from xmatch.matchers.registry import MATCHERS
 
 SIZE = (64, 48)
 CELLS = pixel_centres(16, 12).reshape(-1, 2) * 4

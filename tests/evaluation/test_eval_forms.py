@@ -14,8 +14,8 @@ from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, r
 from xmatch.evaluation.cropping import largest_rectangle, write_cropped
 from xmatch.evaluation.datasets import DATASETS, LandmarkTruth, PoseTruth, TransformTruth
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_transform, cut, saved
+from xmatch.geometry import homography, similarity
 from xmatch.io import open_source
-from xmatch.transforms import homography, similarity
 
 
 def brute_force_area(mask):
@@ -167,8 +167,8 @@ def test_a_recipe_names_a_data_set_whose_groups_are_the_sets(eval_cli, tmp_path)
 
 def test_homographies_keep_correspondences_and_are_judged_by_matching_accuracy(tmp_path):
     from xmatch.correspondences import Correspondences
+    from xmatch.geometry import translation
     from xmatch.result import Registration, Verdict
-    from xmatch.transforms import translation
 
     def two_px_off(fixed, moving, options):
         xy = np.array([[10.0, 10.0], [20.0, 15.0]])

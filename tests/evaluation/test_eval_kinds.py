@@ -14,8 +14,8 @@ from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, r
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, scannet, tapvid
 from xmatch.evaluation.scores import score
 from xmatch.evaluation.truths import as_map, saved
+from xmatch.geometry import similarity, translation
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import similarity, translation
 
 K = np.array([[100.0, 0.0, 40.0], [0.0, 100.0, 30.0], [0.0, 0.0, 1.0]])
 

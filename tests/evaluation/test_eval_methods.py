@@ -23,7 +23,7 @@ from xmatch.evaluation import (
 )
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.predict import for_method, recipe_digest, refuse_unsupported
-from xmatch.matchers import MATCHERS
+from xmatch.matchers.registry import MATCHERS
 
 SHIFT = (6.0, 4.0)
 

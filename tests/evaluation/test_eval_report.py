@@ -20,8 +20,8 @@ from xmatch.evaluation.curves import charts
 from xmatch.evaluation.page import render_page
 from xmatch.evaluation.pictures import pictures
 from xmatch.evaluation.tables import CSV_COLUMNS, cell, csv_text, markdown, tables
+from xmatch.geometry import translation
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import translation
 
 MATCHERS = ("truth", "identity", "border-fit", "structural")
 

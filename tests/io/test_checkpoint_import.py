@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from xmatch.errors import ModelError
-from xmatch.io.checkpoint_guard import sha256
-from xmatch.io.checkpoint_import import import_weights
-from xmatch.io.checkpoint_kinds import FAMILIES, common_prefixes, recognise
-from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.io.weights.files import WeightsMetadata, save_weights
+from xmatch.io.weights.guard import sha256
+from xmatch.io.weights.kinds import FAMILIES, common_prefixes, recognise
+from xmatch.io.weights.published_pickles import import_weights
 
 LOFTR = ("backbone.layer3_outconv.weight", "loftr_coarse.layers.0.q_proj.weight", "fine_preprocess.down_proj.weight")
 NAMES = {
@@ -61,7 +61,8 @@ def test_every_family_is_tried_here():
 def test_networks_that_can_be_built_here_are_recognised_whole():
     import kornia
 
-    from xmatch.models import SIZES, XMatch
+    from xmatch.networks.xmatch.config import SIZES
+    from xmatch.networks.xmatch.network import XMatch
 
     loftr = kornia.feature.LoFTR(pretrained=None).state_dict()
     assert recognise(loftr).name == "loftr" and len(loftr) == recognise(loftr).tensors

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from xmatch.errors import ModelError
-from xmatch.io.checkpoint_kinds import FAMILIES
-from xmatch.io.checkpoint_shelf import find_weights, published, shipped
-from xmatch.io.checkpoints import load_state, load_weights, read_metadata
-from xmatch.matchers import MATCHERS
+from xmatch.io.weights.files import load_state, load_weights, read_metadata
+from xmatch.io.weights.kinds import FAMILIES
+from xmatch.io.weights.shelf import find_weights, published, shipped
+from xmatch.matchers.registry import MATCHERS
 
 CARDS = Path(__file__).parents[2] / "docs" / "model-cards"
 SHIPPED = shipped()
@@ -28,8 +28,9 @@ def test_a_shipped_model_is_small_licensed_and_has_a_card_that_names_it(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_fits_the_network_that_it_names(name):
-    from xmatch.models import XMatch, XMatchConfig
-    from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+    from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
+    from xmatch.networks.xmatch.config import XMatchConfig
+    from xmatch.networks.xmatch.network import XMatch
 
     networks = {"xmatch": (XMatch, XMatchConfig), "xmatch-fields": (FieldNet, FieldNetConfig)}
     state, told = load_weights(SHIPPED[name])
@@ -59,7 +60,7 @@ def test_sizes_are_those_of_single_precision():
 
 
 def test_a_path_stands_for_itself_and_a_name_for_the_shipped_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("xmatch.io.checkpoint_shelf.shipped", lambda: {"xmatch-small": tmp_path / "inside"})
+    monkeypatch.setattr("xmatch.io.weights.shelf.shipped", lambda: {"xmatch-small": tmp_path / "inside"})
     (tmp_path / "mine.safetensors").write_bytes(b"x")
     assert find_weights(tmp_path / "mine.safetensors") == tmp_path / "mine.safetensors"
     assert find_weights("xmatch-small") == tmp_path / "inside"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from xmatch.errors import ModelError, OutputError
-from xmatch.io.checkpoints import WeightsMetadata, load_state, load_weights, read_entries, read_metadata, save_weights
+from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights, read_entries, read_metadata, save_weights
 
 METADATA = WeightsMetadata(
     name="probe",
@@ -206,6 +206,6 @@ def test_every_field_of_the_metadata_is_in_the_file_under_its_name(saved):
 
 
 def test_reading_metadata_loads_no_torch_and_nothing_of_images():
-    code = "import sys, xmatch.io.checkpoints; print(*sys.modules)"
+    code = "import sys, xmatch.io.weights.files; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"torch", "rasterio", "typer", "tifffile", "cv2"}

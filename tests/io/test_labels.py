@@ -8,11 +8,11 @@ import tifffile
 from made_images import write_geotiff
 from memory_source import MemorySource
 
+from xmatch.geometry import similarity
 from xmatch.io import open_source
-from xmatch.io.labels import holds_labels
+from xmatch.io.rasters.labels import holds_labels
 from xmatch.raster import Grid
-from xmatch.transforms import similarity
-from xmatch.writing import write_registered
+from xmatch.resampling.registered_file import write_registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 SIZE = 240

@@ -11,11 +11,11 @@ from rasterio.warp import transform as reproject
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
-from xmatch.io.points import POINTS_ENCODERS, write_points
-from xmatch.io.points_reading import read_points, read_tie_points
+from xmatch.geometry import similarity
+from xmatch.io.points.reading import read_points, read_tie_points
+from xmatch.io.points.writing import POINTS_ENCODERS, write_points
 from xmatch.raster import Georef
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import similarity
 
 TURN = similarity(17.0, 1.1, (12.0, -7.0))
 UTM = Georef(CRS.from_epsg(32632).to_wkt(), (10.0, 2.0, 500000.0, 1.0, -10.0, 4000000.0))

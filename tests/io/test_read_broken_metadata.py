@@ -16,7 +16,7 @@ from refusing import refused
 
 from xmatch.errors import InputError, ResourceError
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.read_guard import decoding
+from xmatch.io.rasters.guard import decoding
 
 pytestmark = pytest.mark.usefixtures("nothing_on_stderr")
 

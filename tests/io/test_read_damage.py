@@ -11,7 +11,8 @@ from made_images import damage, noise, tiles_of, truncate, write_geotiff
 from refusing import refused
 
 from xmatch.errors import InputError, ResourceError
-from xmatch.io import ReadOptions, open_source, read_levels
+from xmatch.io import ReadOptions, open_source
+from xmatch.io.rasters import levels as read_levels
 
 DAMAGED = ReadOptions(allow_damaged=True)
 pytestmark = pytest.mark.usefixtures("nothing_on_stderr")

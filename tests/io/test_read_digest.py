@@ -8,7 +8,8 @@ import os
 import pytest
 
 from xmatch.errors import InputError
-from xmatch.io import digest, file_digest
+from xmatch.io import file_digest
+from xmatch.io.rasters import digest
 
 
 def test_a_small_file_is_hashed_whole(tmp_path):

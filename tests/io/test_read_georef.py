@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 
 from xmatch.errors import UsageError
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.read_georef import fit_affine
+from xmatch.io.rasters.georef import fit_affine
 
 EIGHT = [
     Affine(10 * a, 10 * b, 500_000, 10 * d, 10 * e, 5_300_000)

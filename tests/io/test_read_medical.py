@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from xmatch.errors import InputError
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.read_planes import PlaneLevel
+from xmatch.io.rasters.planes import PlaneLevel
 
 STACK = noise(60, 40, bands=10).reshape(5, 2, 40, 60)
 """(Z, C, Y, X)"""

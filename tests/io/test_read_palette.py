@@ -6,10 +6,10 @@ import rasterio
 import tifffile
 from made_images import write_geotiff
 
+from xmatch.geometry import translation
 from xmatch.io import open_source
 from xmatch.raster import Grid
-from xmatch.transforms import translation
-from xmatch.writing import write_registered
+from xmatch.resampling.registered_file import write_registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

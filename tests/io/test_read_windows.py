@@ -11,7 +11,7 @@ from made_images import noise, ramp, write_geotiff
 
 from xmatch.errors import ResourceError
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.read_sampling import Cells, tiles
+from xmatch.io.rasters.area_means import Cells, tiles
 
 
 def test_the_whole_image_arrives_as_it_was_written(tmp_path):

@@ -16,13 +16,13 @@ from rasterio.transform import GCPTransformer
 
 from xmatch.coords import pixel_centres
 from xmatch.errors import InputError, OutputError
+from xmatch.geometry import DisplacementGrid, ThinPlateSpline, homography, similarity, translation
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.gcps import spline_points
-from xmatch.io.transform_files import TRANSFORM_WRITERS, read_transform
-from xmatch.io.vrt import write_vrt
+from xmatch.io.transforms.files import TRANSFORM_WRITERS, read_transform
+from xmatch.io.transforms.gcps import spline_points
+from xmatch.io.transforms.vrt import write_vrt
 from xmatch.raster import Georef, Grid
-from xmatch.resample import resample
-from xmatch.transforms import DisplacementGrid, ThinPlateSpline, homography, similarity, translation
+from xmatch.resampling.resample import resample
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from xmatch.errors import OutputError
-from xmatch.io import atomic
-from xmatch.io.atomic import atomic_write, atomic_writes, check_target
+from xmatch.io.writing import atomic
+from xmatch.io.writing.atomic import atomic_write, atomic_writes, check_target
 
 STEPS = ["verify", "fsync", "rename"]
 
@@ -196,7 +196,7 @@ def test_a_run_that_is_killed_leaves_the_old_file(tmp_path, how):
     target.write_text("old")
     program = """if True:
         import sys, time
-        from xmatch.io.atomic import atomic_write
+        from xmatch.io.writing.atomic import atomic_write
         with atomic_write(sys.argv[1], overwrite=True) as temp:
             temp.write_text("half")
             print("writing", flush=True)

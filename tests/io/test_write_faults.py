@@ -15,14 +15,14 @@ from memory_source import MemorySource
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import OutputError
-from xmatch.io import atomic
-from xmatch.io.itk_space import PhysicalSpace
-from xmatch.io.points import write_points
-from xmatch.io.transform_files import TRANSFORM_WRITERS
+from xmatch.geometry import homography, translation
+from xmatch.io.points.writing import write_points
+from xmatch.io.transforms.files import TRANSFORM_WRITERS
+from xmatch.io.transforms.itk_space import PhysicalSpace
+from xmatch.io.writing import atomic
 from xmatch.raster import Grid
+from xmatch.resampling.registered_file import write_registered
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import homography, translation
-from xmatch.writing import write_registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -55,7 +55,7 @@ def test_a_fault_at_any_step_keeps_the_old_output(tmp_path, monkeypatch, kind, e
     target = tmp_path / ("out.tfm" if kind == "tfm" else "out.tif")
     reached = []
     monkeypatch.setattr(atomic, "step", reached.append)
-    monkeypatch.setattr("xmatch.io.itk_files.space_of", lambda header: PhysicalSpace())
+    monkeypatch.setattr("xmatch.io.transforms.itk.space_of", lambda header: PhysicalSpace())
     WRITERS[kind](target)
     steps = len(reached)
     assert {"verify", "fsync", "rename"} <= set(reached) and ("block" in reached) == (
@@ -84,10 +84,10 @@ PROGRAM = """if True:
     sys.path.insert(0, sys.argv[2])
     from memory_source import MemorySource
     from xmatch.errors import OutputError
-    from xmatch.io import atomic
+    from xmatch.io.writing import atomic
     from xmatch.raster import Grid
-    from xmatch.transforms import translation
-    from xmatch.writing import write_registered
+    from xmatch.geometry import translation
+    from xmatch.resampling.registered_file import write_registered
 
     noise = np.random.default_rng(0).integers(1, 60000, (700, 900), dtype=np.uint16)
 
@@ -98,7 +98,7 @@ PROGRAM = """if True:
 
 
 def started(program, *args, before=()):
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     command = [*before, sys.executable, "-W", "ignore", "-c", PROGRAM + program, *map(str, args[:1]), here]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

@@ -12,11 +12,11 @@ import rasterio
 import tifffile
 from made_images import NORTH_UP, UTM, noise, write_geotiff
 
+from xmatch.geometry import translation
 from xmatch.io import ReadOptions, open_source
-from xmatch.io.transform_files import TRANSFORM_WRITERS
+from xmatch.io.transforms.files import TRANSFORM_WRITERS
 from xmatch.raster import Grid
-from xmatch.transforms import translation
-from xmatch.writing import write_registered
+from xmatch.resampling.registered_file import write_registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

@@ -10,10 +10,10 @@ from memory_source import MemorySource
 
 from xmatch.coords import pixel_centres
 from xmatch.errors import OutputError
+from xmatch.geometry import similarity, translation
 from xmatch.raster import Georef, Grid
-from xmatch.resample import moving_grid
-from xmatch.transforms import similarity, translation
-from xmatch.writing import write_registered
+from xmatch.resampling.registered_file import write_registered
+from xmatch.resampling.resample import moving_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 UTM = Georef(rasterio.crs.CRS.from_epsg(32632).to_wkt(), (10.0, 0.0, 500000.0, 0.0, -10.0, 4000000.0))
@@ -224,7 +224,7 @@ def test_a_stained_slide_stays_one_rgb_image(tmp_path):
 
 def test_pixels_that_no_longer_read_as_written_are_noticed(tmp_path, monkeypatch):
     """As on a full disk, of which GDAL says nothing: one tile is gone when the file is read back."""
-    from xmatch.io import write_raster
+    from xmatch.io.writing import cog_and_ome as write_raster
 
     true_stage = write_raster.stage
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, pose, scene, seen_from, view
 
-from xmatch.matchers import MATCHERS, Matches, SearchRange, load_matcher
+from xmatch.matchers.base import Matches, SearchRange
+from xmatch.matchers.registry import MATCHERS, load_matcher
 
 NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
 """Enough for poses near the identity, and quick."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, folded, inverted, pose, scene, seen_from, view
 
-from xmatch.matchers import SearchRange
+from xmatch.matchers.base import SearchRange
 from xmatch.matchers.mi import MutualInformation
 
 WIDTH, HEIGHT = 128, 112

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
-from xmatch.matchers import SearchRange, load_matcher, structural
-from xmatch.matchers.search import distinct, scales_within, search
+from xmatch.matchers import structural
+from xmatch.matchers.base import SearchRange
+from xmatch.matchers.registry import load_matcher
+from xmatch.matchers.search.fourier import distinct, scales_within, search
 from xmatch.matchers.structural import Structural
 
 SIDE = 112

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from xmatch import metrics
-from xmatch.transforms import homography, translation
+from xmatch.geometry import homography, translation
 
 TILTED = np.array([[1.05, 0.1, 3.0], [-0.08, 0.95, -2.0], [1e-4, -2e-4, 1.0]])
 

@@ -6,7 +6,7 @@ import pytest
 from xmatch import metrics
 from xmatch.coords import from_centre_matrix
 from xmatch.errors import UsageError
-from xmatch.transforms import affine, homography, similarity, translation
+from xmatch.geometry import affine, homography, similarity, translation
 
 IDENTITY = translation(0, 0)
 MINIMA = ("minima-corner-order", "minima-inner-corners")

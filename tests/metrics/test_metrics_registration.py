@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xmatch import metrics
-from xmatch.transforms import homography, similarity, translation
+from xmatch.geometry import homography, similarity, translation
 
 IDENTITY = translation(0, 0)
 INF = float("inf")

@@ -14,7 +14,8 @@ from correlation_cases import LARGE, SHAPES, case, in_double, with_gradients
 
 pytest.importorskip("triton")
 
-from xmatch.ops import fused, local_correlation, reference, windows
+from xmatch.ops import fused, reference, windows
+from xmatch.ops.correlation import local_correlation
 
 HAS_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if HAS_GPU else "cpu"

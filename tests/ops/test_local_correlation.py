@@ -8,8 +8,9 @@ import pytest
 import torch
 from correlation_cases import LARGE, SHAPES, case, in_double, with_gradients
 
-import xmatch.ops
-from xmatch.ops import local_correlation, reference, windows
+import xmatch.ops.correlation
+from xmatch.ops import reference, windows
+from xmatch.ops.correlation import local_correlation
 
 
 def identity(height: int, width: int) -> torch.Tensor:
@@ -129,14 +130,14 @@ def test_arguments_that_do_not_fit_are_refused(moving_shape, warp_shape, radius)
 ])  # fmt: skip
 def test_the_kernel_is_for_the_gpu_in_single_precision(is_cuda, dtype, expected):
     pytest.importorskip("triton")
-    chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=is_cuda, dtype=dtype))
+    chosen = xmatch.ops.correlation._implementation(SimpleNamespace(is_cuda=is_cuda, dtype=dtype))
     assert chosen.__module__ == f"xmatch.ops.{expected}"
 
 
 def test_who_asks_for_reproducible_sums_gets_them():
     torch.use_deterministic_algorithms(True)
     try:
-        chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
+        chosen = xmatch.ops.correlation._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
     finally:
         torch.use_deterministic_algorithms(False)
     assert chosen is windows.local_correlation
@@ -144,5 +145,5 @@ def test_who_asks_for_reproducible_sums_gets_them():
 
 def test_without_triton_the_gpu_uses_windows(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    chosen = xmatch.ops._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
+    chosen = xmatch.ops.correlation._implementation(SimpleNamespace(is_cuda=True, dtype=torch.float32))
     assert chosen is windows.local_correlation

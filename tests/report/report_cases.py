@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from memory_source import MemorySource
 
 from xmatch.correspondences import Correspondences
+from xmatch.geometry import similarity
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import similarity
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "io"))
-from memory_source import MemorySource
 
 WIDTH, HEIGHT = 80, 60
 TURN = similarity(10.0, 1.2, (6.0, -4.0))

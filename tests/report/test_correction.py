@@ -10,11 +10,11 @@ from rasterio.warp import transform
 from report_cases import registration
 
 from xmatch.cli.summary import summarise
+from xmatch.geometry import affine as affine_map
+from xmatch.geometry import compose, similarity, translation
 from xmatch.raster import Georef
 from xmatch.report import registration_document, render_html, to_json
 from xmatch.report.correction import correction
-from xmatch.transforms import affine as affine_map
-from xmatch.transforms import compose, similarity, translation
 
 IDENTITY = translation(0, 0)
 SITE_PLAN = 'ENGCRS["x",EDATUM["d"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'

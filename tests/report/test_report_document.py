@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from report_cases import HEIGHT, TURN, WIDTH, registration, sources
 
+from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, homography, transform_from_dict, translation
 from xmatch.report import make_previews, registration_document, to_json
 from xmatch.report.affine_part import affine_part
-from xmatch.transforms import DisplacementGrid, Linear, ThinPlateSpline, homography, transform_from_dict, translation
 
 CONTROL = np.array([[0, 0], [80, 5], [3, 60], [75, 58], [40, 30]], dtype=float)
 TRANSFORMS = {

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from report_cases import TURN, registration, sources
 
+from xmatch.geometry import ThinPlateSpline
 from xmatch.report import evidence, make_previews, registration_document, render_html
 from xmatch.report.advice import LOOK, advice, wider
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
 from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.page import odds_sentence, replay_command
-from xmatch.transforms import ThinPlateSpline
 
 CORNERS = np.array([[0, 0], [80, 0], [0, 60], [80, 60]], dtype=float)
 

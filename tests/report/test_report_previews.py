@@ -5,11 +5,11 @@ import pytest
 from memory_source import MemorySource
 from report_cases import HEIGHT, TURN, WIDTH, registration, sources
 
+from xmatch.geometry import DisplacementGrid, similarity, translation
 from xmatch.raster import Raster
 from xmatch.report import Frame, make_previews
 from xmatch.report.previews import picture
 from xmatch.report.sample import spread
-from xmatch.transforms import DisplacementGrid, similarity, translation
 
 
 def aligned_error(previews) -> float:

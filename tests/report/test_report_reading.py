@@ -9,9 +9,9 @@ from report_cases import registration
 from test_report_document import CONTROL, TRANSFORMS
 
 from xmatch.errors import InputError
+from xmatch.geometry import DisplacementGrid, transform_from_dict
 from xmatch.raster import Georef
 from xmatch.report import georef_of, read_report, registration_document, to_json
-from xmatch.transforms import DisplacementGrid, transform_from_dict
 
 GARBAGE = (None, True, -1, 1e308, "abc", [], {"a": 1})
 PLACE = Georef("EPSG:32633", (10.0, 0.0, 5e5, 0.0, -10.0, 5e6))

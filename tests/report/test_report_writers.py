@@ -8,8 +8,8 @@ import pytest
 from report_cases import registration, sources
 
 from xmatch.errors import OutputError
+from xmatch.geometry import translation
 from xmatch.report import REPORT_WRITERS, csv_row, make_previews, registration_document, write_reports
-from xmatch.transforms import translation
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from xmatch.errors import InputError, OutputError
-from xmatch.io import atomic
+from xmatch.io.writing import atomic
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.manifest import Manifest, read_manifest, write_quarantine
 from xmatch.synth.mixture import Mixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from stubs import Tiny
 
-from xmatch.training.objectives import OBJECTIVES
+from xmatch.networks.registry import OBJECTIVES
 from xmatch.training.pretrain import Options, pretrain
 
 RECIPE = """\

@@ -10,7 +10,7 @@ import sys
 import torch
 from torch import nn
 
-from xmatch.training.objectives import OBJECTIVES
+from xmatch.networks.registry import OBJECTIVES
 
 
 class Net(nn.Module):

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from xmatch.errors import UsageError
-from xmatch.models.cells import STRIDE
-from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+from xmatch.networks.fieldnet.cells import STRIDE
+from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
+from xmatch.networks.fieldnet.objective import Fields, _canvas, _lay, _scores, _true_poses
 from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.objectives.fields import Fields, _canvas, _lay, _scores, _true_poses
 
 SIDE = 96
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from xmatch.errors import UsageError
+from xmatch.networks.registry import OBJECTIVES, load_objective
 from xmatch.recipe import load_recipe
-from xmatch.training.objectives import OBJECTIVES, load_objective
 from xmatch.training.recipe import BESIDE_THE_POINT, PretrainRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"

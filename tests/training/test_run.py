@@ -15,9 +15,9 @@ import torch
 from stubs import Tiny
 
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, ResourceError, UsageError
-from xmatch.io.checkpoints import load_weights, save_weights
+from xmatch.io.weights.files import load_weights, save_weights
+from xmatch.networks.registry import OBJECTIVES
 from xmatch.training.distributed import Processes
-from xmatch.training.objectives import OBJECTIVES
 from xmatch.training.pretrain import Options, plan
 from xmatch.training.state import checkpoints, load_newest
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from xmatch.errors import ModelError, OutputError
-from xmatch.io import atomic
+from xmatch.io.writing import atomic
 from xmatch.training.state import _digest, checkpoints, load_newest, save_checkpoint
 
 

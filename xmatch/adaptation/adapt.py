@@ -25,12 +25,12 @@ from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
+from xmatch.networks.registry import load_objective
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
 from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
-from xmatch.training.objectives import load_objective
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate
 from xmatch.training.session import check_same, held_folder, memory_told, set_up

@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from xmatch.adaptation.pseudo import NONE
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ModelError, UsageError
-from xmatch.io.checkpoint_guard import sha256
-from xmatch.io.checkpoint_shelf import find_weights
-from xmatch.io.checkpoints import WeightsMetadata, load_state, load_weights
-from xmatch.matchers import Matcher
-from xmatch.training.objectives import load_objective
+from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights
+from xmatch.io.weights.guard import sha256
+from xmatch.io.weights.shelf import find_weights
+from xmatch.matchers.base import Matcher
+from xmatch.networks.registry import load_objective
 
 
 def _learned(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.learned import Learned
-    from xmatch.matchers.network import Network
+    from xmatch.matchers.dense import Learned
+    from xmatch.networks.xmatch.runner import Network
 
     return Learned("xmatch", Network(model, device))
 
 
 def _searching(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.describe import Drawn
+    from xmatch.matchers.search.learned_descriptors import Drawn
     from xmatch.matchers.structural import Structural
 
     return Structural("xmatch-fields", fields=Drawn(model, device))
@@ -38,7 +38,7 @@ class Family:
     """An architecture that can be adapted."""
 
     objective: str
-    """Of its pretraining: a name in `xmatch.training.objectives.OBJECTIVES`."""
+    """Of its pretraining: a name in `xmatch.networks.registry.OBJECTIVES`."""
     matcher: Callable[[nn.Module, str], Matcher]
     """(network, device) -> the matcher around it."""
     recipe: AdaptRecipe

@@ -10,7 +10,7 @@ from typing import Any
 
 from xmatch.adaptation.adapt import Adapted, Options
 from xmatch.adaptation.outputs import Targets
-from xmatch.io.atomic import atomic_writes
+from xmatch.io.writing.atomic import atomic_writes
 from xmatch.report.adaptation import render_adaptation
 from xmatch.training.loop import HISTORY, VALIDATION
 

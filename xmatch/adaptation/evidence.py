@@ -14,10 +14,9 @@ from torch.nn import functional as F
 
 from xmatch.adaptation.objective import FewShot, predicted
 from xmatch.adaptation.pseudo import seen_at
-from xmatch.models import DenseWarp
-from xmatch.models.geometry import cell_centres
+from xmatch.networks.base import DenseWarp, Objective
+from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.objectives import Objective
 from xmatch.training.validation import ALL, WITHIN_PX, pair_errors, row_of
 
 AGREE_PX = 3.0

@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xmatch.adaptation.pseudo import Labels
-from xmatch.models import Prediction
-from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.losses import (
+from xmatch.networks.base import Prediction
+from xmatch.networks.losses import (
     REACH_CELLS,
     LossWeights,
     Truth,
@@ -24,6 +23,7 @@ from xmatch.training.losses import (
     distance_px,
     mean_where,
 )
+from xmatch.synth.pairs import TrainingPairs
 
 
 def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: float, local: float) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.errors import ModelError
-from xmatch.io.checkpoint_guard import sha256
-from xmatch.io.checkpoints import WeightsMetadata, load_weights
+from xmatch.io.weights.files import WeightsMetadata, load_weights
+from xmatch.io.weights.guard import sha256
 
 DOWN, UP = "low_rank_down", "low_rank_up"
 ARCHITECTURE = "xmatch-low-rank"

@@ -15,7 +15,7 @@ from xmatch.adaptation.pseudo import NONE
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.scenes import Scene, read_scenes
 from xmatch.errors import ExitCode, InputError, XmatchError
-from xmatch.matchers import load_matcher
+from xmatch.matchers.registry import load_matcher
 from xmatch.training.loop import Talk
 from xmatch.training.signals import StopRequest
 

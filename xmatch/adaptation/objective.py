@@ -14,10 +14,9 @@ from xmatch.adaptation.low_rank import add_low_rank
 from xmatch.adaptation.pseudo import OF_A_TEACHER, Labels, pseudo_labels, seen_at
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.thresholds import THRESHOLDS, Bounds, Confidence
-from xmatch.models import Prediction
+from xmatch.networks.base import Objective, Prediction
+from xmatch.networks.losses import distance_px, mean_where, truth_at
 from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.losses import distance_px, mean_where, truth_at
-from xmatch.training.objectives import Objective
 
 RIGHT_PX = 3.0
 """A pseudo-label within this of a truth that is known is right; for the report alone."""

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from xmatch.adaptation.low_rank import ARCHITECTURE
 from xmatch.errors import UsageError
-from xmatch.io.atomic import check_target
-from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.io.weights.files import WeightsMetadata, save_weights
+from xmatch.io.writing.atomic import check_target
 from xmatch.provenance import commit
 from xmatch.training.export import fits_half, hardware
 

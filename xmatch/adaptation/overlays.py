@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from xmatch.adaptation.draws import HELD, draw_scenes
 from xmatch.adaptation.objective import predicted
 from xmatch.adaptation.scenes import Scene
-from xmatch.models import DenseWarp
+from xmatch.networks.base import DenseWarp
+from xmatch.networks.registry import load_objective
 from xmatch.synth.seeds import device_rng
-from xmatch.training.objectives import load_objective
 
 if TYPE_CHECKING:
     from xmatch.adaptation.adapt import _Adaptation

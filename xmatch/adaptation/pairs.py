@@ -13,10 +13,10 @@ import numpy as np
 from xmatch.adaptation.truths import check_truth, truth_from_file, truth_from_georeferencing
 from xmatch.errors import InputError, UsageError, XmatchError
 from xmatch.evaluation.datasets.manifest import NAMES, read_rows
+from xmatch.geometry import Transform, homography
 from xmatch.io import open_source
 from xmatch.io.text_files import csv_records, read_text
 from xmatch.synth.sources.files import LEAST_SIDE_PX, SUFFIXES
-from xmatch.transforms import Transform, homography
 
 PATTERNS = (("{}_fixed", "{}_moving"), ("{}_a", "{}_b"), ("{}_1", "{}_2"))
 """Names of the two files of a pair, endings left out; the first that finds any pair is taken."""

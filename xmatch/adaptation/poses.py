@@ -17,12 +17,12 @@ import numpy as np
 from xmatch.adaptation.pairs import Pair, Unusable
 from xmatch.adaptation.verdicts import placed
 from xmatch.errors import XmatchError
-from xmatch.framing import frame_pair
+from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
-from xmatch.io.atomic import atomic_write
-from xmatch.matchers import Matcher
-from xmatch.registration import RegisterOptions
-from xmatch.transforms import Linear, Transform
+from xmatch.io.writing.atomic import atomic_write
+from xmatch.matchers.base import Matcher
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.view_planning import frame_pair
 
 POSES = "poses.json"
 

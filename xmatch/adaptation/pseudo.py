@@ -23,10 +23,10 @@ from torch.nn import functional as F
 from xmatch.adaptation.thresholds import Bounds
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.models import DenseWarp, Prediction
-from xmatch.models.geometry import cell_centres
+from xmatch.geometry import Transform
+from xmatch.networks.base import DenseWarp, Prediction
+from xmatch.networks.grids import cell_centres
 from xmatch.synth.resampling import all_valid_at
-from xmatch.transforms import Transform
 
 SCHEMES = ("pl-f", "pl", "pl-t", "pl-ema", "pl-ema-f")
 OF_A_TEACHER = ("pl-ema", "pl-ema-f")

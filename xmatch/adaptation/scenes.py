@@ -12,11 +12,11 @@ from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.tiles import tile_windows
 from xmatch.coords import pixel_centres
 from xmatch.errors import InputError, XmatchError
+from xmatch.geometry import Transform
 from xmatch.io import Source, Window, open_source
 from xmatch.raster import View
-from xmatch.sampling import sample
-from xmatch.transforms import Transform
-from xmatch.views import framing, make_view
+from xmatch.registration.views import framing, make_view
+from xmatch.resampling.kernels import sample
 
 LEAST_SHARE = 0.1
 """Of a view that must show something in both images."""

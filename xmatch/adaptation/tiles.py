@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.adaptation.recipe import TileSpec
-from xmatch.io.source import Window
+from xmatch.io.rasters.source import Window
 
 WHOLE = 1.5
 """Images up to this many tiles long are not cut."""

@@ -9,11 +9,11 @@ import numpy as np
 from xmatch.errors import InputError
 from xmatch.estimate import ESTIMATORS
 from xmatch.estimate.model import Points
-from xmatch.io.points_reading import TiePoints, read_tie_points
-from xmatch.io.source import Header
-from xmatch.io.transform_files import read_transform
-from xmatch.prior import georef_prior
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
+from xmatch.io.points.reading import TiePoints, read_tie_points
+from xmatch.io.rasters.source import Header
+from xmatch.io.transforms.files import read_transform
+from xmatch.registration.georef_prior import georef_prior
 
 MIN_OVERLAP = 0.05
 """Share of moving that must lie on fixed."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from xmatch.adaptation.pairs import Pair
-from xmatch.alignment import align
 from xmatch.errors import XmatchError
-from xmatch.evidence import followed_by, gather
-from xmatch.framing import frame_pair
 from xmatch.io import open_source
-from xmatch.matchers import Matcher
-from xmatch.registration import RegisterOptions
-from xmatch.verdict import judge
+from xmatch.matchers.base import Matcher
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import align
+from xmatch.registration.view_planning import frame_pair
+from xmatch.verification.evidence import followed_by, gather
+from xmatch.verification.verdict import judge
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed |
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
     matches = matcher(frame.fixed, frame.moving, frame.within, seed=seed, threads=threads)
-    alignment = align(frame.fixed, frame.moving, matches, polish=options.polish, seed=seed, threads=threads)
+    alignment = align(frame.fixed, frame.moving, matches, seed=seed, threads=threads)
     if alignment is None:
         return None
     evidence = gather(alignment, frame.fixed, frame.moving, seed)

@@ -77,7 +77,7 @@ def adapt_command(
     from xmatch.adaptation.document import document, reason, write_reports
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
-    from xmatch.devices import checked
+    from xmatch.ops.devices import checked
     from xmatch.training.loop import Talk as LoopTalk
 
     asked = Asked(parse_labelled(labelled), pairs, tuple(unlabelled or ()), trust_georef, pattern)

@@ -13,11 +13,11 @@ from xmatch.cli.groups import grouped
 from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
 from xmatch.cli.outputs import check_raster_name, placed, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
-from xmatch.devices import checked
 from xmatch.errors import ExitCode, InputError, UsageError
+from xmatch.ops.devices import checked
 
 if TYPE_CHECKING:
-    from xmatch.io.source import Header
+    from xmatch.io.rasters.source import Header
     from xmatch.raster import Grid
 
 SCHEMA = "xmatch.apply/1"
@@ -78,12 +78,12 @@ def apply_command(
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
 
-    from xmatch.footprint import described, moving_onto_fixed, onto_grid_of, placing_notes
+    from xmatch.geometry import transform_from_dict
     from xmatch.io import open_source
-    from xmatch.io.atomic import atomic_writes, check_target
-    from xmatch.io.transform_files import read_transform
-    from xmatch.transforms import transform_from_dict
-    from xmatch.writing import write_registered
+    from xmatch.io.transforms.files import read_transform
+    from xmatch.io.writing.atomic import atomic_writes, check_target
+    from xmatch.registration.footprint import described, moving_onto_fixed, onto_grid_of, placing_notes
+    from xmatch.resampling.registered_file import write_registered
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
@@ -132,9 +132,9 @@ def apply_command(
 
 def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> tuple[Grid, Header | None]:
     """The grid of the result and, where it is not the one of the registration, whose it is."""
-    from xmatch.footprint import described
     from xmatch.io import open_source
     from xmatch.raster import Grid
+    from xmatch.registration.footprint import described
 
     if fixed is not None:
         with open_source(fixed) as source:

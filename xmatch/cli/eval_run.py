@@ -21,7 +21,7 @@ from xmatch.evaluation.pictures import pictures
 from xmatch.evaluation.plan import data_digest
 from xmatch.evaluation.predict import for_method, refuse_unsupported
 from xmatch.evaluation.tables import csv_text, markdown
-from xmatch.io.atomic import atomic_writes, check_target
+from xmatch.io.writing.atomic import atomic_writes, check_target
 from xmatch.recipe import load_recipe
 
 DATASETS_SCHEMA = "xmatch.datasets/1"

@@ -47,9 +47,9 @@ class Changes:
         Raises:
             UsageError: an unknown kind of transform, or options that contradict each other.
         """
-        from xmatch.devices import checked
         from xmatch.evaluation.recipe import FORMS
-        from xmatch.transforms import TRANSFORMS
+        from xmatch.geometry import TRANSFORMS
+        from xmatch.ops.devices import checked
 
         if self.matchers and self.matcher:
             raise UsageError("--matcher and --matchers contradict each other", hint="--matchers a,b,c names them all")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from xmatch.io.source import Source
+    from xmatch.io.rasters.source import Source
     from xmatch.result import Registration
 
 PointsFormat = Literal["csv", "json", "npz", "points"]
-"""The names in `xmatch.io.points.POINTS_ENCODERS`."""
+"""The names in `xmatch.io.points.writing.POINTS_ENCODERS`."""
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "gcps": (".tif", ".tiff"),
@@ -60,11 +60,11 @@ def write_extra(
 ) -> tuple[str, ...]:
     """One of `EXTRA_OUTPUTS`, at the temporary `path` of `final`, whose suffix says the format of points; and notes."""
     if kind == "points":
-        from xmatch.io.points import write_points
+        from xmatch.io.points.writing import write_points
 
         write_points(path, points_format(final), registration, overwrite=True)
         return ()
-    from xmatch.io.transform_files import TRANSFORM_WRITERS
+    from xmatch.io.transforms.files import TRANSFORM_WRITERS
 
     more = {"resampling": resampling} if kind == "vrt" else {}
     return TRANSFORM_WRITERS[kind](path, registration.transform, fixed, moving, overwrite=True, **more)

@@ -137,7 +137,7 @@ def largest_valid(valid: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _picture(raster: Raster) -> np.ndarray:
-    from xmatch.views import channel
+    from xmatch.registration.views import channel
 
     pixels = raster.pixels
     if pixels.dtype == np.uint8 and pixels.shape[0] in (1, 3):

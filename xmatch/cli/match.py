@@ -47,15 +47,15 @@ def match_command(
         raise UsageError(f"--json makes stdout JSON, and --format {kind} another thing", hint="leave one of them out")
     options = matching.options(reading, running)
     if output is not None:
-        from xmatch.io.atomic import check_target
+        from xmatch.io.writing.atomic import check_target
 
         check_target(output, overwrite, [fixed, moving])
     elif kind == "npz" and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("npz is binary, and stdout is a terminal", hint="-o points.npz, or redirect stdout")
 
     from xmatch.io import open_source
-    from xmatch.io.points import POINTS_ENCODERS, write_points
-    from xmatch.registration import register
+    from xmatch.io.points.writing import POINTS_ENCODERS, write_points
+    from xmatch.registration.pipeline import register
     from xmatch.report.correction import correction, in_words
 
     with (

@@ -15,9 +15,9 @@ from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from xmatch.io.checkpoint_import import Imported
-    from xmatch.io.checkpoint_shelf import Published
-    from xmatch.io.checkpoints import WeightsMetadata
+    from xmatch.io.weights.files import WeightsMetadata
+    from xmatch.io.weights.published_pickles import Imported
+    from xmatch.io.weights.shelf import Published
 
 LIST_SCHEMA = "xmatch.models/1"
 MODEL_SCHEMA = "xmatch.model/1"
@@ -32,8 +32,8 @@ def list_command(talk: Talk) -> None:
 
     Example: xmatch models list
     """
-    from xmatch.io.checkpoint_shelf import published, shipped
-    from xmatch.io.checkpoints import read_metadata
+    from xmatch.io.weights.files import read_metadata
+    from xmatch.io.weights.shelf import published, shipped
 
     inside = {name: (path, read_metadata(path)) for name, path in shipped().items()}
     others = published()
@@ -71,7 +71,7 @@ def info_command(
 
     Example: xmatch models info minima_roma.pth
     """
-    from xmatch.io.checkpoint_shelf import find_weights, published
+    from xmatch.io.weights.shelf import find_weights, published
 
     known = published()
     document = {"schema": MODEL_SCHEMA, "ok": True}
@@ -107,9 +107,9 @@ def convert_command(
 
     Example: xmatch models convert minima_roma.pth minima-roma.safetensors --licence Apache-2.0
     """
-    from xmatch.io.atomic import check_target
-    from xmatch.io.checkpoint_import import import_weights
-    from xmatch.io.checkpoints import WeightsMetadata, save_weights
+    from xmatch.io.weights.files import WeightsMetadata, save_weights
+    from xmatch.io.weights.published_pickles import import_weights
+    from xmatch.io.writing.atomic import check_target
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[source])
@@ -150,8 +150,8 @@ def merge_command(
     Example: xmatch models merge small.safetensors adapted.low-rank.safetensors adapted.safetensors
     """
     from xmatch.adaptation.low_rank import added
-    from xmatch.io.atomic import check_target
-    from xmatch.io.checkpoints import save_weights
+    from xmatch.io.weights.files import save_weights
+    from xmatch.io.writing.atomic import check_target
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[base, additions])
@@ -169,7 +169,7 @@ def _check_suffix(target: Path) -> None:
 
 def _known(sha256: str) -> Published | None:
     """The published weights whose file has this hash."""
-    from xmatch.io.checkpoint_shelf import published
+    from xmatch.io.weights.shelf import published
 
     return next((row for row in published().values() if row.sha256 == sha256), None)
 
@@ -180,9 +180,9 @@ def _row(row: Published) -> dict[str, Any]:
 
 def _file_document(path: Path) -> dict[str, Any]:
     """What can be said of a file of weights."""
-    from xmatch.io.checkpoint_guard import sha256, weights_kind
-    from xmatch.io.checkpoint_kinds import recognise
-    from xmatch.io.checkpoints import read_entries, read_metadata
+    from xmatch.io.weights.files import read_entries, read_metadata
+    from xmatch.io.weights.guard import sha256, weights_kind
+    from xmatch.io.weights.kinds import recognise
 
     kind = weights_kind(path)
     if kind != "safetensors":
@@ -194,8 +194,8 @@ def _file_document(path: Path) -> dict[str, Any]:
 
 
 def _pickle_document(path: Path, kind: str) -> dict[str, Any]:
-    from xmatch.io.checkpoint_import import import_weights
-    from xmatch.io.checkpoints import WeightsMetadata
+    from xmatch.io.weights.files import WeightsMetadata
+    from xmatch.io.weights.published_pickles import import_weights
 
     found: Imported = import_weights(path)
     known = _known(found.sha256)

@@ -14,7 +14,7 @@ from xmatch.cli.outputs import Targets, Writing, unreliable
 from xmatch.errors import ExitCode
 
 if TYPE_CHECKING:
-    from xmatch.io.source import Source
+    from xmatch.io.rasters.source import Source
     from xmatch.report import Previews
     from xmatch.result import Registration
 
@@ -63,7 +63,7 @@ def register_pair(
 
     from xmatch.io import open_source
     from xmatch.provenance import record
-    from xmatch.registration import register
+    from xmatch.registration.pipeline import register
 
     with (
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
@@ -85,7 +85,7 @@ def write_all(
     progress: Progress | None = None,
 ) -> Outcome:
     """The raster and further outputs, if the verdict allows, and the report: all of them or none."""
-    from xmatch.io.atomic import atomic_writes
+    from xmatch.io.writing.atomic import atomic_writes
     from xmatch.report import make_previews, registration_document, write_reports
 
     trusted, transform = registration.verdict.accepted, registration.transform
@@ -125,8 +125,8 @@ def _write_raster(
     progress: Progress | None,
 ) -> Registration:
     from xmatch.raster import Grid
-    from xmatch.resample import moving_grid
-    from xmatch.writing import write_registered
+    from xmatch.resampling.registered_file import write_registered
+    from xmatch.resampling.resample import moving_grid
 
     grid, transform = Grid.of(fixed.header), registration.transform
     if settings.writing.grid == "moving":

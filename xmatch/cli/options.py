@@ -18,10 +18,10 @@ from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
     from xmatch.io import ReadOptions
-    from xmatch.registration import RegisterOptions
+    from xmatch.registration.options import RegisterOptions
 
 TransformKind = Literal["auto", "translation", "similarity", "affine", "homography", "tps", "grid"]
-""""auto" and the names in `xmatch.transforms.TRANSFORMS`, which costs numpy to import; a test compares the two."""
+""""auto" and the names in `xmatch.geometry.TRANSFORMS`, which costs numpy to import; a test compares the two."""
 
 Resampling = Literal["auto", "nearest", "bilinear", "cubic", "lanczos"]
 GridChoice = Literal["fixed", "moving"]
@@ -140,7 +140,7 @@ class Running:
 
     @property
     def checked_device(self) -> str:
-        from xmatch.devices import checked
+        from xmatch.ops.devices import checked
 
         return checked(self.device)
 
@@ -183,13 +183,9 @@ class Matching:
         float, _option(_MATCHING, "--max-scale", help="Scale changes tried, 1/this to this.", min=1.0, max=100.0)
     ] = 2.0
     mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
-    polish: Annotated[
-        bool,
-        _option(_MATCHING, "--polish/--no-polish", help="Also refine by mutual information where tie points disagree."),
-    ] = False
 
     def options(self, reading: Reading, running: Running) -> RegisterOptions:
-        from xmatch.registration import RegisterOptions
+        from xmatch.registration.options import RegisterOptions
 
         return RegisterOptions(
             matcher=self.matcher,
@@ -199,7 +195,6 @@ class Matching:
             max_angle_deg=self.max_angle,
             max_scale=self.max_scale,
             mirror=self.mirror,
-            polish=self.polish,
             seed=running.seed,
             threads=running.thread_count,
             device=running.checked_device,

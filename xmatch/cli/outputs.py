@@ -15,7 +15,7 @@ from xmatch.cli.options import GridOption, Output, Overwrite, ResamplingOption
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from xmatch.io.source import Source
+    from xmatch.io.rasters.source import Source
 
 _RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 _WRITING, _EXTRA = "Writing", "Further outputs"
@@ -99,7 +99,7 @@ class Targets:
 
     def check(self, inputs: Iterable[str], writing: Writing) -> None:
         """Raise OutputError, before any work, when one of the files could not be written."""
-        from xmatch.io.atomic import check_target
+        from xmatch.io.writing.atomic import check_target
 
         for path in {*self.paths(True), *self.paths(False, writing.keep_unreliable)}:
             check_target(path, writing.overwrite, list(inputs))
@@ -111,8 +111,8 @@ class Targets:
             OutputError: a further output that their georeferencing or format does not allow.
             UsageError: a resampling that does not suit the values.
         """
-        from xmatch.io.transform_files import TRANSFORM_CHECKS
-        from xmatch.resample import resolve_resampling
+        from xmatch.io.transforms.files import TRANSFORM_CHECKS
+        from xmatch.resampling.resample import resolve_resampling
 
         if self.write_raster and writing.resampling != "auto":
             resolve_resampling(writing.resampling, moving)

@@ -32,7 +32,7 @@ class Overview:
 
     def check(self) -> None:
         """Raise OutputError when the folder of the batch cannot be one. A row's own output concerns that row alone."""
-        from xmatch.io.atomic import check_target
+        from xmatch.io.writing.atomic import check_target
 
         check_target(self._path, overwrite=True)
 
@@ -71,7 +71,7 @@ class Overview:
         return [*lines, self._write()]
 
     def _write(self) -> str:
-        from xmatch.io.atomic import atomic_write
+        from xmatch.io.writing.atomic import atomic_write
         from xmatch.report.overview import render_overview
 
         if self._path.exists() and not self._replace:

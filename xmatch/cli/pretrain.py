@@ -53,8 +53,8 @@ def pretrain_command(
     begun = time.monotonic()
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit, emit_text
-    from xmatch.devices import checked
     from xmatch.errors import ExitCode
+    from xmatch.ops.devices import checked
     from xmatch.training.arguments import document, plan_lines
     from xmatch.training.loop import Talk as LoopTalk
     from xmatch.training.pretrain import Options, plan, pretrain

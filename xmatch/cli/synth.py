@@ -65,8 +65,8 @@ def synth_command(
     used. A run that was stopped goes on after its last complete shard when it is started again.
     """
     from xmatch.cli.image_files import image_files
-    from xmatch.devices import resolved
-    from xmatch.io.atomic import check_target
+    from xmatch.io.writing.atomic import check_target
+    from xmatch.ops.devices import resolved
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import resume, write_shards
 
@@ -153,7 +153,7 @@ def _finish(
         return
     import cv2
 
-    from xmatch.io.atomic import atomic_write
+    from xmatch.io.writing.atomic import atomic_write
     from xmatch.synth.preview import contact_sheet
     from xmatch.synth.shard_reader import ShardReader
 
@@ -165,7 +165,7 @@ def _finish(
 
 
 def _check_space(target: Path, need_bytes: int) -> None:
-    from xmatch.io.atomic import check_target
+    from xmatch.io.writing.atomic import check_target
 
     existing = target
     while not existing.exists() and existing != existing.parent:

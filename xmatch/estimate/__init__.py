@@ -22,7 +22,7 @@ from xmatch.estimate.consensus import (
 )
 from xmatch.estimate.fit import fit_affine, fit_homography, fit_similarity, fit_translation
 from xmatch.estimate.model import Model, Points, is_plausible, refine
-from xmatch.transforms import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
+from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
 
 ESTIMATORS: dict[str, Model] = {
     "translation": Model(translation_consensus, fit_translation, minimum=1, wanted=3),

@@ -6,7 +6,7 @@ import numpy as np
 
 from xmatch.estimate.consensus import affine_consensus, homography_consensus
 from xmatch.estimate.model import Points
-from xmatch.transforms import ThinPlateSpline
+from xmatch.geometry import ThinPlateSpline
 
 CELLS = 12
 """Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small."""

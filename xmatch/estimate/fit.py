@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from xmatch.estimate.model import Points
-from xmatch.transforms import Linear
+from xmatch.geometry import Linear
 
 _FLAT = 1e-3
 """Points whose spread across is less than this part of their spread along lie on a line."""

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from xmatch.correspondences import Correspondences
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 MAX_SCALE = 20.0
 """Local magnification beyond this, or below its inverse, is no registration."""

@@ -28,7 +28,7 @@ from xmatch.io import open_source
 from xmatch.result import Registration
 
 Register = Callable[..., Registration]
-"""`xmatch.registration.register` or a stand-in: (fixed, moving, options) -> Registration."""
+"""`xmatch.registration.pipeline.register` or a stand-in: (fixed, moving, options) -> Registration."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
-from xmatch.transforms import DisplacementGrid, Transform, similarity, translation
+from xmatch.geometry import DisplacementGrid, Transform, similarity, translation
 
 TURN_DEG, STRETCH, SHIFT = 15.0, 1.1, 0.05
 """A pair that stands still would make "nothing moves" the right answer: whatever is swept, moving is also turned by up

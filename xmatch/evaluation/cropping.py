@@ -9,7 +9,7 @@ import numpy as np
 from xmatch.errors import InputError
 from xmatch.evaluation.border import black_border, write_masked
 from xmatch.io import open_source
-from xmatch.io.source import Window
+from xmatch.io.rasters.source import Window
 
 SEARCHED_SIDE = 512
 """Larger masks are reduced first; a reduced pixel is content only where all of it is, so the result stays inside."""

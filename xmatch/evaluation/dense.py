@@ -11,8 +11,8 @@ import numpy as np
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation.truths import as_transform
-from xmatch.io.source import Source
-from xmatch.registration import RegisterOptions
+from xmatch.io.rasters.source import Source
+from xmatch.registration.options import RegisterOptions
 
 THRESHOLDS_PX = (1.0, 3.0, 5.0)
 RIGHT_PX = 3.0
@@ -36,8 +36,8 @@ def dense_matches(fixed: Source, moving: Source, options: RegisterOptions) -> Co
     Raises:
         InputError: an image is too small or has no valid pixel, or the two do not overlap.
     """
-    from xmatch.framing import frame_pair
-    from xmatch.matchers import load_matcher
+    from xmatch.matchers.registry import load_matcher
+    from xmatch.registration.view_planning import frame_pair
 
     matcher = load_matcher(options.matcher, options.weights, options.device)
     frame = frame_pair(fixed, moving, options)

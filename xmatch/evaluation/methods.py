@@ -14,8 +14,8 @@ from typing import Any, Literal
 from xmatch.errors import UsageError
 from xmatch.evaluation.peers import PEERS, PeerSettings, load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
-from xmatch.registration import RegisterOptions
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
+from xmatch.registration.options import RegisterOptions
 
 CONTROLS = ("identity", "centre", "border-fit", "truth")
 """Peers that join every table."""
@@ -110,7 +110,7 @@ def known_names() -> tuple[list[str], list[str]]:
     """Names of all matchers and of all peers, plug-ins included."""
     from importlib.metadata import entry_points
 
-    from xmatch.matchers import MATCHERS
+    from xmatch.matchers.registry import MATCHERS
 
     plugged = ([point.name for point in entry_points(group=f"xmatch.{what}")] for what in ("matchers", "peers"))
     return [*MATCHERS, *next(plugged)], [*PEERS, *next(plugged)]
@@ -119,7 +119,7 @@ def known_names() -> tuple[list[str], list[str]]:
 def _check(method: Method, recipe: EvalRecipe) -> None:
     """That it can be built, before any pair is run."""
     if method.kind == "matcher":
-        from xmatch.matchers import load_matcher
+        from xmatch.matchers.registry import load_matcher
 
         options = method.options(recipe)
         load_matcher(options.matcher, options.weights, options.device)

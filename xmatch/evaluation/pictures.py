@@ -19,11 +19,11 @@ from xmatch.evaluation.predict import read_predictions
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.scores import KINDS
+from xmatch.geometry import transform_from_dict
 from xmatch.io import open_source
 from xmatch.report.drawing import jpeg
 from xmatch.report.previews import Previews, make_previews
 from xmatch.result import Registration, Verdict
-from xmatch.transforms import transform_from_dict
 
 SIDE_PX = 300
 """Longest side of a picture."""

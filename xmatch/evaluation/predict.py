@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from xmatch import registration
 from xmatch.errors import OutputError, ResourceError, UsageError
 from xmatch.evaluation.answers import Register, Work, answer, identity
 from xmatch.evaluation.dense import dense_folder
@@ -24,6 +23,7 @@ from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
 from xmatch.io import file_digest
+from xmatch.registration import pipeline as registration
 
 SCHEMA = "xmatch.predictions/2"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from xmatch.evaluation.changes import FACTORS
 from xmatch.metrics import QUIRKS
-from xmatch.registration import RegisterOptions
+from xmatch.registration.options import RegisterOptions
 
 Fill = Literal["none", "mask", "noise", "other", "crop"]
 """What becomes of the black border of the moving images: it stays as it is; it stays and is declared nodata; it gives
@@ -51,7 +51,8 @@ class MatcherSpec:
     """A matcher or peer with settings of its own."""
 
     matcher: str
-    """A name in `xmatch.matchers.MATCHERS` or `xmatch.evaluation.peers.PEERS`; `peer:sift` is always the peer."""
+    """A name in `xmatch.matchers.registry.MATCHERS` or `xmatch.evaluation.peers.PEERS`; `peer:sift` is always the
+    peer."""
     name: str | None = None
     """How tables call it; default: as `matcher` says."""
     weights: str | None = None

@@ -14,7 +14,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.evaluation.lenses import undistorted_xy
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
-from xmatch.transforms import transform_from_dict
+from xmatch.geometry import transform_from_dict
 
 UNREAD = {"fixed_size": (1, 1), "moving_size": (1, 1)}
 """Sizes of images that could not be read; their errors are infinite whatever the size."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
-from xmatch.transforms import ThinPlateSpline, Transform, homography, transform_from_dict, translation
+from xmatch.geometry import ThinPlateSpline, Transform, homography, transform_from_dict, translation
 
 
 def saved(truth: Truth | None) -> Any:

@@ -15,8 +15,8 @@ import scipy.fft
 from scipy.optimize import minimize
 
 from xmatch.coords import to_centre_matrix
-from xmatch.matchers import Hypothesis, Matches, SearchRange, says_something
-from xmatch.matchers.search import MIN_OVERLAP, distinct, resized, turn_about_centre
+from xmatch.matchers.base import Hypothesis, Matches, SearchRange, says_something
+from xmatch.matchers.search.fourier import MIN_OVERLAP, distinct, resized, turn_about_centre
 from xmatch.raster import View
 
 SEARCH_SIDE_PX, SEARCH_BINS = 56, 6

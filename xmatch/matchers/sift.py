@@ -13,7 +13,7 @@ import numpy as np
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.matchers import Hypothesis, Matches, SearchRange
+from xmatch.matchers.base import Hypothesis, Matches, SearchRange
 from xmatch.raster import View
 
 KEYPOINTS, ENOUGH_KEYPOINTS = 4000, 1500

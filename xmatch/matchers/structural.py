@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from xmatch.correspondences import Correspondences
-from xmatch.matchers import Hypothesis, Matcher, Matches, SearchRange, says_something
-from xmatch.matchers.coarse import by_hand as edges
-from xmatch.matchers.refine import LEVELS, Refiner
-from xmatch.matchers.search import distinct, search
-from xmatch.matchers.structure import Describe
+from xmatch.matchers.base import Hypothesis, Matcher, Matches, SearchRange, says_something
+from xmatch.matchers.search.descriptors import Describe
+from xmatch.matchers.search.fourier import distinct, search
+from xmatch.matchers.search.gauss_newton import LEVELS, Refiner
+from xmatch.matchers.search.pooled_descriptors import by_hand as edges
 from xmatch.raster import View
 
 

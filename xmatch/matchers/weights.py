@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from xmatch.devices import resolved
 from xmatch.errors import ModelError
+from xmatch.ops.devices import resolved
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from xmatch.matchers.describe import Drawn
-    from xmatch.matchers.network import Network
+    from xmatch.matchers.search.learned_descriptors import Drawn
+    from xmatch.networks.xmatch.runner import Network
 
 Ready = TypeVar("Ready")
 
@@ -32,16 +32,17 @@ def open_network(name: str, weights: str | None, device: str) -> Network:
         ModelError: no such weights, damaged ones, or ones of another architecture.
         UsageError: no such device.
     """
-    from xmatch.matchers.network import Network
-    from xmatch.models import XMatch, XMatchConfig
+    from xmatch.networks.xmatch.config import XMatchConfig
+    from xmatch.networks.xmatch.network import XMatch
+    from xmatch.networks.xmatch.runner import Network
 
     return _opened(name, weights, device, "xmatch", lambda config: XMatch(XMatchConfig(**config)), Network)
 
 
 def open_fields(name: str, weights: str | None, device: str) -> Drawn:
     """The network of `name` that draws fields; arguments and errors as `open_network`."""
-    from xmatch.matchers.describe import Drawn
-    from xmatch.models.fieldnet import FieldNet, FieldNetConfig
+    from xmatch.matchers.search.learned_descriptors import Drawn
+    from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
 
     return _opened(name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), Drawn)
 
@@ -52,7 +53,7 @@ def matcher_of(weights: str | os.PathLike) -> str:
     Raises:
         ModelError: damaged, or of an architecture that no matcher here runs.
     """
-    from xmatch.io.checkpoints import read_metadata
+    from xmatch.io.weights.files import read_metadata
 
     architecture = read_metadata(weights).architecture
     if architecture not in RUNS:
@@ -81,7 +82,7 @@ def _opened(
 def _loaded(path: str | os.PathLike, architecture: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
     import torch
 
-    from xmatch.io.checkpoints import load_state, load_weights
+    from xmatch.io.weights.files import load_state, load_weights
 
     state, metadata = load_weights(path)
     if metadata.architecture != architecture:

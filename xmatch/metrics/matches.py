@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xmatch.geometry import Transform
 from xmatch.metrics.distances import distances_px
 from xmatch.metrics.recall import shares_up_to
-from xmatch.transforms import Transform
 
 EPIPOLAR_THRESHOLD = 5e-4
 """Of `epipolar_errors`, for a match to be right: SuperGlue, Sarlin et al. 2020. MegaDepth takes 1e-4 in

@@ -9,8 +9,8 @@ import numpy as np
 
 from xmatch.coords import corners
 from xmatch.errors import UsageError
+from xmatch.geometry import Transform
 from xmatch.metrics.distances import distances_px
-from xmatch.transforms import Transform
 
 QUIRKS: dict[str, str] = {
     "minima-corner-order": "the mapped corners are sorted by x + y and y - x before they are compared, which forgives "

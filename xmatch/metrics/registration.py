@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from xmatch.coords import corners, pixel_centres
+from xmatch.geometry import Transform
 from xmatch.metrics.distances import distances_px
-from xmatch.transforms import Transform
 
 
 def corner_error_px(estimate: Transform | None, truth: Transform, width: int, height: int) -> float:

@@ -24,8 +24,10 @@ _PRODUCTS = 8
 
 
 def local_correlation(fixed: Tensor, moving: Tensor, warp: Tensor, radius: int) -> Tensor:
-    """As `xmatch.ops.local_correlation`, in single precision at most. The gradient to moving is summed in no fixed
-    order, so that its last bits differ from run to run."""
+    """As `xmatch.ops.correlation.local_correlation`, in single precision at most.
+
+    The gradient to moving is summed in no fixed order, so that its last bits differ from run to run.
+    """
     kept = torch.promote_types(fixed.dtype, moving.dtype)
     border = 2 * radius + 2
     padded = F.pad(moving, (border,) * 4).contiguous()  # padding keeps channels last

@@ -11,7 +11,7 @@ _FAR = 1e6
 
 
 def local_correlation(fixed: Tensor, moving: Tensor, warp: Tensor, radius: int) -> Tensor:
-    """As `xmatch.ops.local_correlation`; gradients by autograd."""
+    """As `xmatch.ops.correlation.local_correlation`; gradients by autograd."""
     height, width = moving.shape[-2:]
     kept = torch.promote_types(fixed.dtype, moving.dtype)
     exact = torch.promote_types(kept, torch.float32)

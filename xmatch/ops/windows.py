@@ -22,7 +22,7 @@ _CHUNK = 2**19
 
 
 def local_correlation(fixed: Tensor, moving: Tensor, warp: Tensor, radius: int) -> Tensor:
-    """As `xmatch.ops.local_correlation`."""
+    """As `xmatch.ops.correlation.local_correlation`."""
     batch, channels, height, width = fixed.shape
     side = 2 * radius + 2
     kept = torch.promote_types(fixed.dtype, moving.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 LATTICE = 9
 """Points along each side of the moving image at which the transform is looked at."""

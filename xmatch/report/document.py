@@ -36,7 +36,7 @@ def registration_document(
         previews: pictures of the result; they add the share of the fixed image that is covered.
         files: everything that was written, the report included.
 
-    The `transform` object can be handed to `xmatch.transforms.transform_from_dict` as it is.
+    The `transform` object can be handed to `xmatch.geometry.transform_from_dict` as it is.
     """
     verdict = registration.verdict
     return _plain(

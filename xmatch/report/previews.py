@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xmatch.coords import corners, pixel_centres, to_centre_xy
-from xmatch.io.source import Header, Source, Window
+from xmatch.geometry import DisplacementGrid, Transform
+from xmatch.io.rasters.source import Header, Source, Window
 from xmatch.raster import Raster
 from xmatch.report.sample import spread
 from xmatch.result import Registration
-from xmatch.transforms import DisplacementGrid, Transform
 
 MOST_INLIERS, MOST_OUTLIERS = 120, 40
 """Matches drawn: more of them hide the image."""

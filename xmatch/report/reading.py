@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from xmatch.errors import InputError
+from xmatch.geometry import transform_from_dict
 from xmatch.io.text_files import read_json
 from xmatch.raster import Georef
 from xmatch.report.document import SCHEMA
-from xmatch.transforms import transform_from_dict
 
 _HINT = "a .report.json that xmatch register wrote is expected"
 

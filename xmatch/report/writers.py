@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from xmatch.io.atomic import atomic_write
+from xmatch.io.writing.atomic import atomic_write
 from xmatch.report.document import to_json
 from xmatch.report.page import render_html
 from xmatch.report.previews import Previews

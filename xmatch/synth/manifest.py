@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import InputError
-from xmatch.io.atomic import atomic_write
+from xmatch.io.writing.atomic import atomic_write
 
 SCHEMA = "xmatch.shards/1"
 NAME = "manifest.jsonl"

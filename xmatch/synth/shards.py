@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import InputError, OutputError
-from xmatch.io.atomic import atomic_write, step
+from xmatch.io.writing.atomic import atomic_write, step
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.manifest import NAME, QUARANTINE, Manifest, Shard, read_manifest, write_manifest
 from xmatch.synth.mixture import Mixture

@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, nn
 
-from xmatch.devices import resolved
+from xmatch.ops.devices import resolved
 
 TIMEOUT = timedelta(minutes=30)
 """A rank that waits longer than this for another one ends: long enough for a validation on a slow machine."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.io.weights.files import WeightsMetadata, save_weights
 from xmatch.provenance import commit
 from xmatch.synth.recipe import SourceSpec
 from xmatch.training.run import Run

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from xmatch.errors import UsageError
-from xmatch.io.atomic import atomic_write
+from xmatch.io.writing.atomic import atomic_write
 
 Row = dict[str, float | int | str]
 

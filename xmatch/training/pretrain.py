@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xmatch.networks.registry import load_objective
 from xmatch.recipe import load_recipe
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.sources.worlds import SceneMaker
@@ -22,7 +23,6 @@ from xmatch.training.export import export_weights, told
 from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.history import Row
 from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
-from xmatch.training.objectives import load_objective
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
@@ -150,8 +150,8 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
-        from xmatch.io.checkpoint_shelf import find_weights
-        from xmatch.io.checkpoints import load_state, load_weights
+        from xmatch.io.weights.files import load_state, load_weights
+        from xmatch.io.weights.shelf import find_weights
 
         path = find_weights(options.init)
         tensors, _ = load_weights(path)

@@ -35,7 +35,7 @@ BESIDE_THE_POINT = (
 @dataclass(frozen=True)
 class ModelSpec:
     objective: str = "dense"
-    """Name in `xmatch.training.objectives.OBJECTIVES`."""
+    """Name in `xmatch.networks.registry.OBJECTIVES`."""
     size: str | None = None
     """Name of a shape; None: the objective's first."""
     config: dict[str, Any] = field(default_factory=dict)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from xmatch.errors import ModelError
+from xmatch.networks.base import Objective
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes
 from xmatch.training.ema import Average
-from xmatch.training.objectives import Objective
 from xmatch.training.phases import Phases
 from xmatch.training.recipe import OptimiserSpec, RunRecipe
 from xmatch.training.schedule import learning_rate

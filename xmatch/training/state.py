@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from xmatch.errors import ModelError, OutputError
-from xmatch.io.atomic import atomic_write
+from xmatch.io.writing.atomic import atomic_write
 
 KEPT = 2
 SCHEMA = "xmatch.training/1"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from xmatch.networks.base import Objective
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.worlds import SceneMaker
-from xmatch.training.objectives import Objective
 from xmatch.training.recipe import PretrainRecipe
 
 WITHIN_PX = (1, 3, 5)

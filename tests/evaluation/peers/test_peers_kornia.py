@@ -14,7 +14,7 @@ from xmatch.evaluation import MatcherSpec, methods
 from xmatch.evaluation.peers import PeerSettings, fitting, images, kornia_matchers, load_peer
 from xmatch.evaluation.predict import _weights_digest, recipe_digest
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.io.checkpoints import WeightsMetadata, save_weights
+from xmatch.io.weights.files import WeightsMetadata, save_weights
 
 SIZE = (160, 96)
 """(width, height) px of moving, which the networks see as it is; fixed is the same at twice the size."""
@@ -134,7 +134,7 @@ def test_an_image_that_shows_nothing_and_one_without_keypoints_are_reasons(pair,
 
 
 def test_a_trained_loftr_of_our_own_brings_its_configuration(pair, tmp_path):
-    from xmatch.training.objectives.semidense import LoftrConfig, TrainedLoftr
+    from xmatch.networks.loftr.objective import LoftrConfig, TrainedLoftr
 
     config = {"initial_dim": 16, "block_dims": [16, 16, 16], "heads": 2, "layers": 1, "temp_bug_fix": True}
     network = TrainedLoftr(LoftrConfig(16, (16, 16, 16), 2, 1))

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from xmatch.errors import InputError
+from xmatch.geometry import Transform, homography
 from xmatch.io.text_files import csv_records, read_text
-from xmatch.transforms import Transform, homography
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".ppm", ".ndpi")
 

@@ -18,8 +18,8 @@ import numpy as np
 from xmatch.coords import from_centre_matrix
 from xmatch.errors import InputError
 from xmatch.evaluation.datasets.sample import DataSet, Sample, TransformTruth
+from xmatch.geometry import homography
 from xmatch.io.text_files import csv_records, read_text
-from xmatch.transforms import homography
 
 NAMES = ("pairs.jsonl", "pairs.csv")
 

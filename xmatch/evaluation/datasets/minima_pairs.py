@@ -24,8 +24,8 @@ from xmatch.coords import from_centre_matrix
 from xmatch.errors import InputError
 from xmatch.evaluation.datasets.files import need_folder
 from xmatch.evaluation.datasets.sample import DataSet, Sample, TransformTruth, Warp
+from xmatch.geometry import homography
 from xmatch.metrics import minima_path_seed
-from xmatch.transforms import homography
 
 SIZE = (640, 480)
 PATCH = 0.8

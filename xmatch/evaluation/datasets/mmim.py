@@ -24,7 +24,7 @@ from xmatch.coords import from_centre_matrix
 from xmatch.errors import InputError
 from xmatch.evaluation.datasets.files import IMAGE_SUFFIXES, natural, need_folder, projective
 from xmatch.evaluation.datasets.sample import DataSet, Sample, TransformTruth
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 _TO_ZERO = np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0], [0.0, 0.0, 1.0]])
 """Positions from MATLAB's (1, 1) to (0, 0) for the first centre."""

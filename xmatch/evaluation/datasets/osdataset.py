@@ -13,7 +13,7 @@ from pathlib import Path
 from xmatch.errors import InputError
 from xmatch.evaluation.datasets.files import IMAGE_SUFFIXES, natural, need_folder
 from xmatch.evaluation.datasets.sample import DataSet, Sample, TransformTruth
-from xmatch.transforms import translation
+from xmatch.geometry import translation
 
 
 def read(folder: Path) -> list[Sample]:

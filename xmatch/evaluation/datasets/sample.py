@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from xmatch.errors import UsageError
-from xmatch.transforms import Transform
+from xmatch.geometry import Transform
 
 PixelOrigin = Literal["corner", "center"]
 """What (0, 0) is: the outer corner of the first pixel, as xmatch and GDAL count, or its centre, as OpenCV does."""
@@ -36,7 +36,7 @@ class PeerSettings:
     truth: Transform | None = None
     """Moving px -> fixed px, for the control `truth` alone: no other peer looks at it."""
     matcher: str = "auto"
-    """Of the peer `xmatch`: a name in `xmatch.matchers.MATCHERS`."""
+    """Of the peer `xmatch`: a name in `xmatch.matchers.registry.MATCHERS`."""
     weights: str | None = None
     """Of the peers `xmatch`, `kornia-loftr` and `kornia-disk-lightglue`."""
     detector_weights: str | None = None

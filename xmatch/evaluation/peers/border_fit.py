@@ -18,8 +18,8 @@ import numpy as np
 from xmatch.coords import from_centre_xy
 from xmatch.evaluation.border import black_border
 from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.geometry import Linear, similarity
 from xmatch.io import open_source
-from xmatch.transforms import Linear, similarity
 
 MIN_BORDER = 0.005
 """Share of an image that must be border, and of what must be left."""

@@ -11,7 +11,7 @@ from xmatch.errors import UsageError
 from xmatch.evaluation.peers import Found, Peer, PeerSettings
 from xmatch.evaluation.peers.border_fit import BorderFit
 from xmatch.evaluation.peers.images import size_of
-from xmatch.transforms import similarity, translation
+from xmatch.geometry import similarity, translation
 
 
 class Identity:

@@ -13,7 +13,7 @@ import numpy as np
 
 from xmatch.io import open_source
 from xmatch.raster import Raster
-from xmatch.views import channel
+from xmatch.registration.views import channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Grey:
 
 
 def read_grey(path: Path) -> Grey:
-    """All bands as one, each stretched between its 1st and 99th percentile (`xmatch.views.channel`).
+    """All bands as one, each stretched between its 1st and 99th percentile (`xmatch.registration.views.channel`).
 
     Raises:
         InputError: the file cannot be read.

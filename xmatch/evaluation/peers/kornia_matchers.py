@@ -24,7 +24,7 @@ from xmatch.evaluation.peers.images import Shrunk, flat_reason, read_shrunk
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xmatch.io.checkpoint_import import Imported
+    from xmatch.io.weights.published_pickles import Imported
 
 LONGEST_PX = 840
 """Longer side of what the networks see, as LoFTR's authors choose it for MegaDepth."""
@@ -80,7 +80,7 @@ class KorniaLoftr(_Network):
     multiple = 8
 
     def load(self, settings: PeerSettings) -> Match:
-        from xmatch.devices import resolved
+        from xmatch.ops.devices import resolved
 
         network, device = _loftr(settings), resolved(settings.device)
         network.to(device)
@@ -101,7 +101,7 @@ class KorniaDiskLightGlue(_Network):
     name = "kornia-disk-lightglue"
 
     def load(self, settings: PeerSettings) -> Match:
-        from xmatch.devices import resolved
+        from xmatch.ops.devices import resolved
 
         lightglue, disk, device = _lightglue(settings), _disk(settings), resolved(settings.device)
         lightglue.to(device)
@@ -126,13 +126,13 @@ def _loftr(settings: PeerSettings) -> nn.Module:
     from kornia.feature import LoFTR
     from kornia.feature.loftr.loftr import default_cfg
 
-    from xmatch.io.checkpoints import load_state
+    from xmatch.io.weights.files import load_state
 
     wanted = "weights: outdoor_ds.ckpt of github.com/zju3dv/LoFTR, or minima_loftr.ckpt of github.com/LSXI7/storage"
     read = _weights(settings.weights, "loftr", f"the peer `{KorniaLoftr.name}` needs LoFTR's weights", wanted)
     if read.metadata and read.metadata.config:
-        from xmatch.training.objectives.semidense import LoftrConfig
-        from xmatch.training.objectives.shapes import built
+        from xmatch.networks.loftr.objective import LoftrConfig
+        from xmatch.networks.shapes import built
 
         config = built(LoftrConfig, read.metadata.config).kornia()
     elif settings.model in POSITIONS_AS_MEANT:
@@ -151,7 +151,7 @@ def _loftr(settings: PeerSettings) -> nn.Module:
 def _lightglue(settings: PeerSettings) -> nn.Module:
     from kornia.feature import LightGlue
 
-    from xmatch.io.checkpoints import load_state
+    from xmatch.io.weights.files import load_state
 
     wanted = "weights: disk_lightglue.pth of github.com/cvg/LightGlue"
     lacks = f"the peer `{KorniaDiskLightGlue.name}` needs LightGlue's weights for DISK"
@@ -170,7 +170,7 @@ def _lightglue(settings: PeerSettings) -> nn.Module:
 def _disk(settings: PeerSettings) -> nn.Module:
     from kornia.feature import DISK
 
-    from xmatch.io.checkpoints import load_state
+    from xmatch.io.weights.files import load_state
 
     wanted = "detector_weights: depth-save.pth of github.com/cvlab-epfl/disk"
     lacks = f"the peer `{KorniaDiskLightGlue.name}` needs DISK's own weights beside LightGlue's"
@@ -187,7 +187,7 @@ def _weights(path: str | None, family: str, lacks: str, wanted: str) -> Imported
         UsageError: no path.
         ModelError: missing, damaged, more than tensors, or known to be of another family.
     """
-    from xmatch.io.checkpoint_import import import_weights
+    from xmatch.io.weights.published_pickles import import_weights
 
     if path is None:
         raise UsageError(lacks, hint=f"{wanted}; nothing is downloaded")

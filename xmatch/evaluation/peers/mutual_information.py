@@ -12,7 +12,7 @@ import numpy as np
 from xmatch.coords import from_centre_matrix
 from xmatch.evaluation.peers import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
-from xmatch.transforms import Linear
+from xmatch.geometry import Linear
 
 STARTS = 16
 BINS = 32

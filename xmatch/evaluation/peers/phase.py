@@ -11,7 +11,7 @@ import numpy as np
 from xmatch.coords import to_centre_matrix
 from xmatch.evaluation.peers import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
-from xmatch.transforms import Linear
+from xmatch.geometry import Linear
 
 POLAR = (512, 720)
 """(log-radius, angle) px of the log-polar spectra: half a degree, and about 1 % of scale at usual sizes."""

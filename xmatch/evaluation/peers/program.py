@@ -25,7 +25,7 @@ from xmatch.estimate import estimate
 from xmatch.evaluation.peers import Found, PeerSettings
 from xmatch.evaluation.peers.images import size_of
 from xmatch.evaluation.peers.isolation import tail
-from xmatch.transforms import Linear
+from xmatch.geometry import Linear
 
 PLACES = ("{fixed}", "{moving}", "{output}")
 MAX_ANSWER_BYTES = 64 * 2**20

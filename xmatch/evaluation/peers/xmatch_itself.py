@@ -7,7 +7,8 @@ from pathlib import Path
 from xmatch.errors import InputError
 from xmatch.evaluation.peers import Found, PeerSettings
 from xmatch.io import open_source
-from xmatch.registration import RegisterOptions, register
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pipeline import register
 
 
 class Xmatch:

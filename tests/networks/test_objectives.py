@@ -1,0 +1,215 @@
+"""What every objective promises, and the truth that two of them are trained by."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from xmatch.networks.registry import OBJECTIVES, load_objective
+from xmatch.networks.truth import mutual_nearest, true_places
+from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.mixture import Mixture
+from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.seeds import device_rng
+from xmatch.synth.sources import Sensors, Shapes
+
+SMALL = {
+    "fields": {"channels": [8, 8, 8, 8], "blocks": [0, 1, 1, 1], "maps": 2},
+    "dense": {"channels": [8, 8, 16, 16], "heads": 1, "attention_layers": 1, "blocks": [1] * 4, "coarse_channels": 16},
+    "semidense": {"initial_dim": 8, "block_dims": [8, 8, 16], "heads": 2, "layers": 1},
+    "sparse": {"points": 64, "channels": [8, 8, 16], "descriptor": 16, "layers": 2, "heads": 2},
+}
+
+
+def pairs(size: int = 96, count: int = 2, seed: int = 0) -> TrainingPairs:
+    mixture = Mixture([Shapes(Sensors(["visible"]))])
+    return draw_pairs(mixture, count, size, device_rng("cpu", seed), Difficulty.EASY)
+
+
+def shifted(shift_px: tuple[int, int], size: int = 64) -> TrainingPairs:
+    """One noise image whose content lies further right and down in moving, by whole px."""
+    dx, dy = shift_px
+    scene = torch.rand((1, 1, size + 32, size + 32), generator=torch.Generator().manual_seed(0))
+    fixed, moving = scene[..., 16 : 16 + size, 16 : 16 + size], scene[..., 16 - dy :, 16 - dx :][..., :size, :size]
+    line = (torch.arange(size) + 0.5) * 2 / size - 1
+    warp = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None] + torch.tensor([dx, dy]) * 2 / size
+    valid = torch.ones_like(fixed, dtype=torch.bool)
+    return TrainingPairs(fixed, valid, moving, valid, warp, (warp.abs() < 1).all(-1), (("visible", "visible"),))
+
+
+@pytest.fixture(params=sorted(SMALL))
+def trained(request):
+    objective = load_objective(request.param)
+    torch.manual_seed(0)
+    model = objective.build(objective.config(None, SMALL[request.param]))
+    return objective, model
+
+
+def test_all_objectives_are_tried_here():
+    assert set(SMALL) == set(OBJECTIVES) - {"tiny"}
+
+
+def test_steps_on_one_batch_lower_its_loss(trained):
+    objective, model = trained
+    batch = pairs()
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
+    totals = []
+    for _ in range(3):
+        torch.manual_seed(0)
+        parts = objective.step(model, batch)
+        totals.append(parts["total"].item())
+        optimiser.zero_grad()
+        parts["total"].backward()
+        optimiser.step()
+    assert totals[2] < totals[0] and all(map(math.isfinite, totals))
+    assert all(value.ndim == 0 and value.isfinite() for value in parts.values())
+
+
+def test_every_parameter_that_is_trained_gets_a_gradient(trained):
+    """Several processes wait for all of them."""
+    objective, model = trained
+    objective.step(model, pairs())["total"].backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_a_stage_that_ends_coarse_leaves_the_finer_refiners_alone():
+    objective = load_objective("dense")
+    model = objective.build(objective.config(None, SMALL["dense"]))
+    for finest, trained in ((16, set()), (4, {"8", "4"})):
+        model.zero_grad(set_to_none=True)
+        parts = objective.step(model, pairs(), finest=finest)
+        parts["total"].backward()
+        reached = {s for s in "8421" if all(p.grad is not None for p in model.refiners[s].parameters())}
+        assert reached == trained
+        assert {name for name in parts if name.startswith("regression")} == {f"regression_{s}" for s in trained}
+
+
+def test_a_batch_in_which_nothing_is_seen_twice_has_a_finite_loss_and_gradient(trained):
+    objective, model = trained
+    batch = pairs()
+    batch.covisible.fill_(False)
+    objective.step(model, batch)["total"].backward()
+    gradients = [p.grad for p in model.parameters() if p.requires_grad]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+def test_errors_are_one_list_a_pair_and_not_negative(trained):
+    objective, model = trained
+    batch = pairs(count=3)
+    with torch.no_grad():
+        errors = objective.errors(model.eval(), batch)
+    assert len(errors) == 3 and all(e.ndim == 1 and (e >= 0).all() for e in errors)
+    batch.covisible.fill_(False)
+    with torch.no_grad():
+        assert [len(e) for e in objective.errors(model, batch)] == [0, 0, 0]
+
+
+def test_configs_survive_json(trained):
+    import json
+
+    objective, _ = trained
+    config = objective.config(None, {})
+    rebuilt = objective.build(json.loads(json.dumps(config)))
+    assert sum(p.numel() for p in rebuilt.parameters()) > 10_000
+
+
+def test_true_places_are_those_of_the_warp_between_pixels_too():
+    batch = shifted((3, -2))
+    xy = torch.tensor([[[10.0, 20.0], [20.5, 31.25], [63.9, 30.0], [30.0, 0.2]]])
+    places, seen = true_places(batch, xy)
+    assert torch.allclose(places[0, :2], xy[0, :2] + torch.tensor([3.0, -2.0]), atol=1e-4)
+    assert seen.tolist() == [[True, True, False, False]]
+
+
+def test_mutual_nearest_neighbours():
+    inf = float("inf")
+    distance = torch.tensor([[[1.0, 5.0, inf], [0.5, 2.0, inf], [inf, inf, inf]]])
+    assert mutual_nearest(distance)[0].nonzero().tolist() == [[1, 0]]
+
+
+class TestSemiDense:
+    def test_cells_stand_for_their_corners_and_offsets_are_what_is_left(self):
+        from xmatch.networks.loftr.objective import coarse_truth
+
+        truth = coarse_truth(shifted((10, -3)))
+        # (16, 24) px, cell 26, goes to (26, 21): cell (3, 3), 27, from which (2, -3) px are left.
+        at = (truth.fixed == 26).nonzero().item()
+        assert truth.moving[at] == 27 and torch.allclose(truth.offset_px[at], torch.tensor([2.0, -3.0]), atol=1e-4)
+        assert len(truth.batch) == len(set(truth.moving.tolist())) > 20
+
+    def test_the_fine_loss_is_zero_at_the_truth_and_counts_in_half_windows(self):
+        from xmatch.networks.loftr.objective import fine_loss
+
+        offset = torch.tensor([[2.0, -4.0]])
+        assert fine_loss(torch.tensor([[0.5, -1.0, 0.1]]), offset, torch.ones(1)) == 0
+        assert fine_loss(torch.tensor([[0.5, 0.0, 0.1]]), offset, torch.ones(1)) == 1
+        assert fine_loss(torch.tensor([[0.5, 0.0, 0.1]]), offset, torch.zeros(1)) == 0
+
+    def test_the_focal_loss_forgives_what_is_nearly_right(self):
+        from xmatch.networks.loftr.objective import focal
+
+        assert focal(torch.tensor([0.5]).log(), torch.ones(1)).item() == pytest.approx(0.25 * 0.25 * math.log(2))
+        assert focal(torch.tensor([0.99]).log(), torch.ones(1)) < 1e-6
+
+    def test_trained_weights_fit_kornias_own_network(self):
+        from kornia.feature import LoFTR
+
+        from xmatch.networks.loftr.objective import LoftrConfig, SemiDense
+
+        objective = SemiDense()
+        config = objective.config(None, SMALL["semidense"])
+        theirs = LoFTR(None, LoftrConfig(**{**config, "block_dims": (8, 8, 16)}).kornia())
+        theirs.load_state_dict(objective.build(config).state_dict())
+
+    def test_the_large_size_is_the_published_one(self):
+        from kornia.feature.loftr.loftr import default_cfg
+
+        from xmatch.networks.loftr.objective import SIZES
+
+        ours = SIZES["loftr-base"].kornia()
+        ours["coarse"]["temp_bug_fix"] = False
+        assert ours == default_cfg
+
+
+class TestSparse:
+    def test_corners_lie_where_there_are_some_and_never_at_an_invalid_border(self):
+        from xmatch.networks.lightglue.objective import corners
+
+        image = torch.zeros((1, 1, 64, 64))
+        image[..., 20:40, 30:50] = 1.0
+        valid = torch.ones_like(image, dtype=torch.bool)
+        valid[..., :10] = False
+        found = corners(image, valid, 4)
+        expected = torch.tensor([[x, y] for x in (30.0, 50.0) for y in (20.0, 40.0)])
+        assert torch.cdist(expected, found.xy[0]).amin(1).max() < 2
+        assert corners(image, valid, 256).xy[corners(image, valid, 256).usable].amin() > 4
+
+    def test_a_flat_image_has_points_but_none_that_count(self):
+        from xmatch.networks.lightglue.objective import corners
+
+        found = corners(torch.zeros((1, 1, 32, 32)), torch.ones((1, 1, 32, 32), dtype=torch.bool), 16)
+        assert found.xy.shape == (1, 16, 2) and not found.usable.any()
+
+    def test_matches_are_where_the_truth_says_and_the_lonely_are_told(self):
+        from xmatch.networks.lightglue.objective import Points, assignment_truth
+
+        batch = shifted((3, 0))
+        fixed = Points(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
+        moving = Points(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
+        matched, fixed_alone, moving_alone = assignment_truth(batch, fixed, moving)
+        assert matched[0].nonzero().tolist() == [[1, 0]]
+        # 4 px away: neither a match nor alone.
+        assert fixed_alone.tolist() == [[False, False, True]] and moving_alone.tolist() == [[False, False, True]]
+
+    def test_a_perfect_assignment_costs_nothing(self):
+        from xmatch.networks.lightglue.objective import assignment_loss
+
+        matched = torch.zeros((1, 2, 2), dtype=torch.bool)
+        matched[0, 0, 1] = True
+        scores = torch.full((1, 3, 3), -9.0)
+        scores[0, 0, 1] = scores[0, 1, 2] = scores[0, 2, 0] = 0
+        alone = torch.tensor([[False, True]]), torch.tensor([[True, False]])
+        assert assignment_loss(scores, matched, *alone) == 0
+        assert assignment_loss(scores, ~matched, *alone) > 4

@@ -1,0 +1,109 @@
+"""The network: any size goes in, content that is not valid has no say, and it can learn."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from xmatch.networks.grids import cell_centres
+from xmatch.networks.xmatch.config import SIZES, XMatchConfig
+from xmatch.networks.xmatch.global_matching import soft_argmax
+from xmatch.networks.xmatch.network import XMatch
+
+TINY = XMatchConfig(
+    channels=(8, 8, 16, 16),
+    blocks=(1, 1, 1, 1),
+    attention_layers=1,
+    heads=2,
+    coarse_channels=16,
+    refine_channels=(8, 8, 8, 4),
+    refine_hidden=(16, 8, 8, 8),
+    refine_blocks=(1, 1, 1, 1),
+    radius=(2, 1, 1, 1),
+)
+
+
+@pytest.fixture
+def model() -> XMatch:
+    torch.manual_seed(0)
+    return XMatch(TINY).eval()
+
+
+def images(height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(2, 1, height, width, generator=rng), torch.ones(2, 1, height, width, dtype=torch.bool)
+
+
+def test_every_scale_covers_fixed_and_the_finest_comes_last(model):
+    with torch.inference_mode():
+        found = model(*images(48, 64), *images(32, 80, seed=1))
+    assert [w.stride for w in found.scales] == [8, 8, 4, 2, 1]
+    for scale in found.scales:
+        assert scale.warp.shape == (2, 48 // scale.stride, 64 // scale.stride, 2)
+        assert scale.certainty.shape == scale.warp.shape[:3]
+        assert torch.isfinite(scale.warp).all() and torch.isfinite(scale.certainty).all()
+    assert found.scores.shape == (2, 6 * 8, 4 * 10)
+    assert found.finest.stride == 1
+
+
+def test_refinement_ends_where_it_is_told_to(model):
+    with torch.inference_mode():
+        found = model(*images(32, 32), *images(32, 32, seed=1), finest=4)
+    assert [w.stride for w in found.scales] == [8, 8, 4]
+
+
+def test_what_is_not_valid_has_no_say(model):
+    (fixed, seen), (moving, moving_seen) = images(48, 48), images(48, 48, seed=1)
+    moving_seen = moving_seen.clone()
+    moving_seen[..., :20] = False
+    noisy = torch.where(moving_seen, moving, torch.rand(moving.shape, generator=torch.Generator().manual_seed(5)))
+    with torch.inference_mode():
+        one, other = (model(fixed, seen, m, moving_seen) for m in (moving, noisy))
+    torch.testing.assert_close(one.finest.warp, other.finest.warp)
+    torch.testing.assert_close(one.scores, other.scores)
+
+
+def test_brightness_and_contrast_have_no_say(model):
+    (fixed, seen), (moving, moving_seen) = images(32, 32), images(32, 32, seed=1)
+    with torch.inference_mode():
+        one, other = (model(fixed, seen, m, moving_seen) for m in (moving, 0.2 + 0.1 * moving))
+    torch.testing.assert_close(one.finest.warp, other.finest.warp, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("flat", [0.0, 0.7])
+def test_images_without_content_or_without_valid_pixels_give_finite_answers(model, flat):
+    image, seen = images(32, 32)
+    empty = torch.full_like(image, flat)
+    with torch.inference_mode():
+        for valid in (seen, torch.zeros_like(seen)):
+            found = model(image, seen, empty, valid)
+            assert all(torch.isfinite(s.warp).all() and torch.isfinite(s.certainty).all() for s in found.scales)
+
+
+def test_sides_must_be_multiples_of_sixteen(model):
+    with pytest.raises(ValueError, match="multiples of 16"):
+        model(*images(40, 48), *images(48, 48))
+
+
+def test_the_coarse_answer_lies_between_the_cells_that_share_the_score():
+    scores = torch.full((1, 1, 12), -30.0)  # 3 x 4 cells
+    scores[0, 0, 5] = scores[0, 0, 6] = -1.0
+    xy, share = soft_argmax(scores, (3, 4))
+    centres = cell_centres(3, 4, scores).view(-1, 2)
+    torch.testing.assert_close(xy[0, 0], (centres[5] + centres[6]) / 2, atol=1e-4, rtol=0)
+    assert share.item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_shipped_size_fits_in_sixteen_mebibytes_of_half_precision():
+    with torch.device("meta"):
+        state = XMatch(SIZES["xmatch-small"]).state_dict()
+    assert 2 * sum(value.numel() for value in state.values()) < 16 * 2**20
+
+
+def test_configs_that_cannot_be_built_are_refused():
+    with pytest.raises(ValueError, match="refine_strides"):
+        dataclasses.replace(TINY, refine_strides=(4, 2))
+    with pytest.raises(ValueError, match="one number a stride"):
+        dataclasses.replace(TINY, radius=(1, 1))
+    with pytest.raises(ValueError, match="heads"):
+        dataclasses.replace(TINY, heads=3)

@@ -1,0 +1,100 @@
+"""Large files are matched at their own resolution, tile by tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import distance_px, georeferenced, ground, optical, radar, registered, seen, write
+
+from xmatch.correspondences import Correspondences
+from xmatch.geometry import Linear, similarity, translation
+from xmatch.io import open_source
+from xmatch.registration.full_resolution import TILE_PX, Level, sharpen
+from xmatch.registration.options import RegisterOptions
+
+SIZE = (900, 780)
+SIDE = 1000
+LAND = ground(5, SIDE)
+WHOLE = Linear(np.array([[1.0, 0.0, 50.0], [0.0, 1.0, 60.0], [0.0, 0.0, 1.0]]), "translation")
+MOVING_AT = WHOLE.after(similarity(2.0, 1.03, (-8.0, -20.0)))
+TRUE = WHOLE.inverse.after(MOVING_AT)
+QUARTER = np.diag([0.25, 0.25, 1.0])
+"""Fixed px -> px of a first look at a quarter of the size."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fullsize")
+    return (
+        write(folder / "fixed.tif", optical(seen(LAND, WHOLE, SIZE))),
+        write(folder / "moving.tif", radar(seen(LAND, MOVING_AT, SIZE))),
+    )
+
+
+def sharpened(files, start: Linear, watch=None, **options):
+    with open_source(files[0]) as fixed, open_source(files[1]) as moving:
+        if watch is not None:
+            watch(fixed, moving)
+        first = Level(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
+        return sharpen(fixed, moving, first, np.eye(3), RegisterOptions(threads=1, **options))
+
+
+@pytest.fixture(scope="module")
+def result(files):
+    return sharpened(files, translation(3.5, -3.0).after(TRUE))
+
+
+def test_a_first_look_is_sharpened_to_less_than_a_px_of_the_file(result):
+    assert distance_px(result.transform, TRUE, SIZE) < 0.7
+    assert result.px < 1.4 and "sharpened" in result.notes[0]
+
+
+def test_tie_points_are_in_px_of_the_files_and_all_over_them(result):
+    points = result.correspondences[result.steady]
+    off = np.linalg.norm(TRUE(points.moving_xy) - points.fixed_xy, axis=1)
+    assert len(points) > 60 and np.median(off) < 1
+    assert (np.ptp(points.fixed_xy, axis=0) > 0.6 * np.array(SIZE)).all()
+
+
+def test_only_tiles_are_read(files):
+    largest = []
+
+    def watch(*sources):
+        for source in sources:
+            read = source.read
+
+            def noted(window, size=None, read=read, **more):
+                largest.append(max(size or window[2:]))
+                return read(window, size=size, **more)
+
+            object.__setattr__(source, "read", noted)
+
+    sharpened(files, TRUE, watch)
+    assert largest and max(largest) < 2 * TILE_PX
+
+
+def test_what_the_tiles_do_not_confirm_is_left_as_it_was(files, tmp_path):
+    other = write(tmp_path / "other.tif", radar(seen(ground(6, SIDE), MOVING_AT, SIZE)))
+    found = sharpened((files[0], other), TRUE)
+    assert found.transform is TRUE and len(found.correspondences) == 0 and found.px == pytest.approx(4.0)
+    assert "do not agree" in found.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["translation", "homography"])
+def test_the_kind_asked_for_is_the_kind_that_sharpens(files, kind):
+    transform = sharpened(files, translation(3.5, -3.0).after(TRUE), transform=kind).transform
+    assert transform.kind == max(kind, "similarity", key=["translation", "similarity", "homography"].index)
+    assert distance_px(transform, TRUE, SIZE) < 1
+
+
+def test_a_raster_of_2400_px_is_registered_to_a_px_of_the_file(tmp_path):
+    side = 2400
+    land, away = ground(7, side), similarity(0.3, 1.0, (4, 9))
+    here = Linear(np.eye(3), "translation")
+    # Both files say that they lie in one place; moving's content is some px off it.
+    fixed = write(tmp_path / "fixed.tif", optical(land), **georeferenced(here))
+    moving = write(tmp_path / "moving.tif", radar(seen(land, away, (side, side))), **georeferenced(here))
+    found = registered(fixed, moving, max_angle_deg=4.0, max_scale=1.05)
+    assert found.verdict.accepted
+    assert distance_px(found.transform, away, (side, side)) < 1
+    assert found.verdict.ce90_ground == pytest.approx(10 * found.verdict.ce90_px, rel=1e-3)

@@ -1,0 +1,207 @@
+"""From guesses to one alignment, and from it to the transform that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scenes import FIXED_AT, SIDE, distance_px, ground, optical, placed, radar, seen, to_fixed
+
+from xmatch.correspondences import Correspondences
+from xmatch.geometry import Linear, similarity
+from xmatch.matchers.base import Hypothesis, Matches, SearchRange
+from xmatch.raster import View
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import align, corner_distance, refit, similar
+from xmatch.registration.tie_points import NARROW, WIDE
+from xmatch.registration.transform_choice import model
+from xmatch.registration.view_planning import Frame
+
+LAND = ground(3)
+MOVING_AT = placed(6, 1.05, (9, -14))
+TRUE = to_fixed(MOVING_AT)
+AWAY = similarity(1.0, 1.01, (2.5, -2.0))
+"""About as wrong as a matcher leaves it."""
+
+
+def view(image: np.ndarray, to_pixel=None) -> View:
+    return View(image.astype(np.float32) / 255, np.ones(image.shape, bool), np.eye(3) if to_pixel is None else to_pixel)
+
+
+FIXED = view(optical(seen(LAND, FIXED_AT)))
+MOVING = view(radar(seen(LAND, MOVING_AT)))
+
+
+def guesses(*transforms: Linear) -> Matches:
+    return Matches(tuple(Hypothesis(t.matrix, float(-i)) for i, t in enumerate(transforms)))
+
+
+@pytest.fixture(scope="module")
+def alignment():
+    wrong = similarity(100, 0.9, (240, 30))
+    return align(FIXED, MOVING, guesses(wrong, AWAY.after(TRUE)), seed=0, threads=1)
+
+
+def distance(matrix: np.ndarray, true: Linear = TRUE) -> float:
+    return distance_px(Linear(matrix, "affine"), true)
+
+
+def test_no_guess_no_alignment():
+    assert align(FIXED, MOVING, Matches(), seed=0, threads=1) is None
+
+
+def test_the_right_guess_wins_though_the_matcher_preferred_another_and_is_sharpened(alignment):
+    assert distance(AWAY.after(TRUE).matrix) > 2.5
+    assert distance(alignment.best.matrix) < 0.6
+
+
+def test_the_best_other_guess_is_the_rival(alignment):
+    assert alignment.best.standing > alignment.rival.standing + 1
+    assert distance(alignment.rival.matrix) > 50
+
+
+def test_tie_points_lie_on_the_alignment(alignment):
+    ties = alignment.ties
+    assert len(ties) == len(alignment.forward_backward_px) > 50
+    steady = alignment.forward_backward_px < 1
+    off = np.linalg.norm(TRUE(ties.moving_xy) - ties.fixed_xy, axis=1)
+    assert steady.mean() > 0.5 and np.median(off[steady]) < 1
+
+
+def test_correspondences_of_a_matcher_are_a_guess_of_their_own():
+    moving_xy = np.random.default_rng(0).uniform(10, SIDE - 10, (40, 2))
+    matches = Matches((), Correspondences(AWAY.after(TRUE)(moving_xy), moving_xy, np.ones(40)))
+    found = align(FIXED, MOVING, matches, seed=0, threads=1)
+    assert distance(found.best.matrix) < 0.6
+
+
+def test_mirrored_guesses_stay_mirrored():
+    at = placed(5, 1.0, (9, 4), mirror=True)
+    mirrored = view(radar(seen(LAND, at)))
+    found = align(FIXED, mirrored, guesses(AWAY.after(to_fixed(at))), seed=0, threads=1)
+    assert np.linalg.det(found.best.matrix[:2, :2]) < 0
+    assert distance(found.best.matrix, to_fixed(at)) < 0.6
+
+
+@pytest.mark.parametrize(
+    "trusted, wanted", [((NARROW, WIDE), [NARROW]), ((WIDE,), [NARROW, WIDE]), ((), [NARROW, WIDE])]
+)
+def test_wide_windows_are_tried_where_narrow_ones_disagree(trusted, wanted, monkeypatch):
+    asked = []
+
+    def wary(fixed, moving, matrix, seed, windows):
+        asked.append(windows)
+        tied, share = refit(fixed, moving, matrix, seed, windows)
+        return tied, share if windows in trusted else 0.1
+
+    monkeypatch.setattr("xmatch.registration.pose_selection.refit", wary)
+    found = align(FIXED, MOVING, guesses(AWAY.after(TRUE)), seed=0, threads=1)
+    assert asked == wanted and distance(found.best.matrix) < 0.8
+
+
+def test_a_flat_moving_image_leaves_the_guess_and_no_tie_points():
+    flat = view(np.full((SIDE, SIDE), 128))
+    found = align(FIXED, flat, guesses(TRUE), seed=0, threads=1)
+    assert refit(FIXED, flat, TRUE.matrix, 0)[1] == 0
+    assert distance(found.best.matrix) < 1e-6
+
+
+def test_corner_distance_is_the_mean_over_the_corners():
+    shifted = np.array([[1.0, 0, 3], [0, 1, 4], [0, 0, 1]])
+    assert corner_distance(np.eye(3), shifted, FIXED) == pytest.approx(5)
+    assert corner_distance(np.eye(3), np.diag([1.1, 1.0, 1.0]), FIXED) == pytest.approx(0.1 * SIDE / 2)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_nearest_similarity_keeps_the_centre_and_the_area(mirror):
+    pose = placed(20, 1.3, mirror=mirror).matrix @ np.diag([1.004, 0.996, 1.0])
+    found = similar(pose, FIXED)
+    middle = np.array([[SIDE / 2, SIDE / 2]])
+    np.testing.assert_allclose(Linear(found, "affine")(middle), Linear(pose, "affine")(middle))
+    assert np.linalg.det(found[:2, :2]) == pytest.approx(np.linalg.det(pose[:2, :2]))
+    gram = found[:2, :2].T @ found[:2, :2]
+    np.testing.assert_allclose(gram, gram[0, 0] * np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(similar(found, FIXED), found, atol=1e-9)
+
+
+# The transform between the files.
+
+TO_PIXEL = np.array([[2.0, 0.0, 30.0], [0.0, 2.0, -10.0], [0.0, 0.0, 1.0]])
+"""Views at half the size of a window of the file."""
+
+
+def framed(prior: Linear | None = None, fixed_to_pixel: np.ndarray = TO_PIXEL) -> Frame:
+    """Of views with square pixels; with a prior, moving is seen as that lays it on fixed."""
+    fixed = View(FIXED.image, FIXED.valid, fixed_to_pixel)
+    moving = MOVING if prior is None else View(MOVING.image, MOVING.valid, prior.matrix)
+    ground = {"ground_per_px": None, "unit": None}
+    return Frame(fixed, moving, SearchRange(), prior, (), ground, np.eye(3), np.eye(3))
+
+
+IN_FILES = Linear(TO_PIXEL @ TRUE.matrix, "affine")
+
+
+@pytest.mark.parametrize("kind", ["similarity", "affine", "homography", "tps", "grid"])
+def test_a_kind_asked_for_by_name_comes_back_as_that_kind_and_fits(alignment, kind):
+    found = model(alignment, framed(), RegisterOptions(transform=kind))
+    assert found.transform.kind == kind
+    inner = distance_px(found.transform, IN_FILES)
+    assert inner < 2.0, "px of the file; a view px is two"
+
+
+def test_a_translation_is_fitted_when_that_is_all_that_may_move():
+    still = align(
+        FIXED,
+        view(radar(seen(LAND, placed(0, 1, (6, -3))))),
+        guesses(Linear(np.eye(3))),
+        seed=0,
+        threads=1,
+    )
+    plain = framed(fixed_to_pixel=np.eye(3))
+    found = model(still, plain, RegisterOptions(transform="translation")).transform
+    assert found.kind == "translation"
+    np.testing.assert_allclose(found.matrix[:2, 2], (6, -3), atol=0.5)
+
+
+def test_auto_takes_no_freer_kind_than_the_tie_points_need(alignment):
+    found = model(alignment, framed(), RegisterOptions())
+    assert found.transform.kind == "similarity"
+    assert distance_px(found.transform, IN_FILES) < 1.2
+
+
+def test_a_prior_is_kept_and_only_what_it_leaves_is_fitted(alignment):
+    prior = Linear(np.array([[2.1, 0.0, 55.0], [0.0, 2.1, -60.0], [0.0, 0.0, 1.0]]), "affine")
+    for kind in ("auto", "similarity", "affine"):
+        found = model(alignment, framed(prior), RegisterOptions(transform=kind))
+        assert distance_px(found.transform, IN_FILES) < 2.0
+
+
+def test_correspondences_are_in_px_of_the_files(alignment):
+    prior = Linear(np.array([[2.1, 0.0, 55.0], [0.0, 2.1, -60.0], [0.0, 0.0, 1.0]]), "affine")
+    for frame in (framed(), framed(prior)):
+        found = frame.in_files(alignment.ties)
+        np.testing.assert_allclose(found.fixed_xy, alignment.ties.fixed_xy * 2 + (30, -10))
+        np.testing.assert_allclose(found.moving_xy, alignment.ties.moving_xy)
+
+
+def test_a_georeferencing_that_nothing_clearly_improves_stays_as_it_is():
+    """Moving lies where its prior says, to a few hundredths of a px."""
+    prior = Linear(TO_PIXEL @ TRUE.matrix, "affine")
+    laid = view(radar(seen(LAND, FIXED_AT)))
+    still = align(FIXED, laid, guesses(Linear(np.eye(3))), seed=0, threads=1)
+    frame = replace(framed(prior), moving=View(laid.image, laid.valid, TO_PIXEL))
+    found = model(still, frame, RegisterOptions())
+    np.testing.assert_allclose(found.transform.matrix, prior.matrix, atol=1e-9)
+    assert any("as it is" in note for note in found.notes)
+
+
+def test_pixels_that_are_not_square_on_the_ground_are_fitted_where_they_are():
+    """Fixed's px are twice as wide as tall: what turns the ground is no similarity of px."""
+    plane = np.diag([2.0, 1.0, 1.0])
+    fixed = View(FIXED.image, FIXED.valid, np.diag([0.5, 1.0, 1.0]))
+    frame = replace(framed(), fixed=fixed, fixed_plane=plane)
+    still = align(FIXED, MOVING, guesses(TRUE), seed=0, threads=1)
+    found = model(still, frame, RegisterOptions(transform="similarity")).transform
+    assert found.kind == "affine"
+    assert distance_px(found, Linear(np.diag([0.5, 1.0, 1.0]) @ TRUE.matrix, "affine")) < 0.8

@@ -1,0 +1,86 @@
+"""Maps of the plane and their arithmetic: a `Transform` takes (N, 2) px of the MOVING image to px of the FIXED image.
+
+Resampling, which looks backwards, asks for `.inverse` by name. There are no inverse flags.
+
+`TRANSFORMS` is the vocabulary: the command line, the JSON and the fitting code read it. A kind from outside
+joins through the entry-point group `xmatch.transforms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from xmatch.geometry.chain import Chain, compose, rescaled
+from xmatch.geometry.linear import Linear, affine, homography, similarity, translation
+from xmatch.geometry.nonrigid import DisplacementGrid, ThinPlateSpline
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """moving px -> fixed px."""
+
+    @property
+    def kind(self) -> str:
+        """One of `TRANSFORMS`."""
+
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """(3, 3) when the map is projective, else None."""
+
+    @property
+    def inverse(self) -> Transform:
+        """fixed px -> moving px."""
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        """(N, 2) float64 px -> (N, 2) px; NaN where the map is not defined."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready form that `transform_from_dict` takes back without loss."""
+
+
+TRANSFORMS: dict[str, Callable[[dict], Transform]] = {
+    "translation": Linear.from_dict,
+    "similarity": Linear.from_dict,
+    "affine": Linear.from_dict,
+    "homography": Linear.from_dict,
+    "tps": ThinPlateSpline.from_dict,
+    "grid": DisplacementGrid.from_dict,
+}
+"""kind -> builder from its JSON form, from the stiffest to the freest."""
+
+
+def transform_from_dict(data: dict[str, Any]) -> Transform:
+    """The transform that `as_dict` wrote.
+
+    Raises:
+        ValueError: the kind is unknown, or a field is missing or malformed.
+    """
+    try:
+        kind = data["kind"]
+        builder = TRANSFORMS[kind]
+    except (KeyError, TypeError):
+        raise ValueError(f"not a transform: its kind must be one of {', '.join(TRANSFORMS)}") from None
+    try:
+        return builder(data)
+    except (KeyError, TypeError, IndexError, OverflowError) as error:
+        raise ValueError(f"a {kind} transform lacks or garbles {error}") from None
+
+
+__all__ = [
+    "TRANSFORMS",
+    "Chain",
+    "DisplacementGrid",
+    "Linear",
+    "ThinPlateSpline",
+    "Transform",
+    "affine",
+    "compose",
+    "homography",
+    "rescaled",
+    "similarity",
+    "transform_from_dict",
+    "translation",
+]

@@ -1,0 +1,105 @@
+"""GDAL at work for the readers: kept quiet, off the network, and given the one name under which it finds a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from xmatch.errors import InputError
+from xmatch.io.rasters.guard import decoding, is_remote
+from xmatch.io.rasters.options import ReadOptions
+from xmatch.io.rasters.tiff_scan import Directory
+
+_CACHE_BYTES = 128 * 2**20
+
+
+@contextmanager
+def gdal(options: ReadOptions) -> Iterator[None]:
+    """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
+    the network, where a sidecar file could send it."""
+    settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
+    if not options.allow_remote:
+        settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
+    with rasterio.Env(**settings), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with _no_undecodable_log():
+            yield
+
+
+@contextmanager
+def _no_undecodable_log() -> Iterator[None]:
+    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
+    hooks = sys.excepthook, sys.unraisablehook
+
+    def excepthook(kind: Any, value: Any, trace: Any) -> None:
+        if kind is not UnicodeDecodeError:
+            hooks[0](kind, value, trace)
+
+    def unraisablehook(event: Any) -> None:
+        if event.exc_type is not UnicodeDecodeError:
+            hooks[1](event)
+
+    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
+
+
+def open_dataset(
+    path: str, name: str, driver: str | None, options: ReadOptions
+) -> tuple[Callable[..., rasterio.DatasetReader], rasterio.DatasetReader, tuple[str, ...]]:
+    """What opens the file, the file opened by it, and what to say of that: georeferencing over which GDAL stumbles is
+    left out."""
+    opener = partial(_opened, path, name, driver, options)
+    try:
+        return opener, _looked_at(opener, path, options), ()
+    except InputError as error:
+        if driver != "GTiff":
+            raise
+        opener = partial(opener, GEOREF_SOURCES="NONE")
+        try:
+            dataset = _looked_at(opener, path, options)
+        except InputError:
+            raise error from None
+        return opener, dataset, (f"its georeferencing is damaged and not used: {error.message.partition(': ')[2]}",)
+
+
+def _looked_at(opener: Callable[[], rasterio.DatasetReader], path: str, options: ReadOptions) -> rasterio.DatasetReader:
+    """The dataset, once GDAL has read its georeferencing, which it puts off."""
+    dataset = opener()
+    try:
+        with gdal(options), decoding(path, "cannot be opened: "):
+            dataset.tags(), dataset.colorinterp
+        return dataset
+    except BaseException:
+        dataset.close()
+        raise
+
+
+def _opened(path: str, name: str, driver: str | None, options: ReadOptions, **how: Any) -> rasterio.DatasetReader:
+    with gdal(options), decoding(path, "cannot be opened: "):
+        return rasterio.open(name, driver=driver, **how)
+
+
+def gdal_name(path: str, directory: Directory | None, stack: ExitStack) -> str:
+    """The name under which GDAL finds the file: absolute, lest "-x.tif" or "s3:x.tif" mean something to it."""
+    if is_remote(path):
+        return path
+    name = os.path.abspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        # rasterio takes UTF-8 names only; an open descriptor has one, at the price of sidecar files.
+        descriptor = os.open(path, os.O_RDONLY)
+        stack.callback(os.close, descriptor)
+        name = f"/dev/fd/{descriptor}"
+    return f"GTIFF_DIR:{directory.number + 1}:{name}" if directory and directory.number else name

@@ -1,0 +1,305 @@
+"""GeoTIFF, COG, PNG, JPEG and JPEG 2000 through rasterio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window
+
+from xmatch.errors import InputError
+from xmatch.io.rasters.area_means import Box
+from xmatch.io.rasters.colours import SIGNED_LAB, refuse_unconverted, unconverted_lab
+from xmatch.io.rasters.gdal import gdal, gdal_name, open_dataset
+from xmatch.io.rasters.georef import read_georef
+from xmatch.io.rasters.guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
+from xmatch.io.rasters.levels import PyramidSource
+from xmatch.io.rasters.options import ReadOptions
+from xmatch.io.rasters.palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
+from xmatch.io.rasters.resolution import stated_resolution
+from xmatch.io.rasters.source import BandDetails, Header, Resolution
+from xmatch.io.rasters.spacing import is_medical, tagged_spacing
+from xmatch.io.rasters.tiff_scan import Directory
+from xmatch.io.rasters.values import holds_data, lab_to_rgb, nodata_notes, orientation_notes
+
+_SEQUENTIAL = {"PNG", "JPEG"}
+_RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
+_LAB_BANDS = (1, 2, 3)
+
+
+def open_raster(
+    path: str,
+    driver: str | None,
+    fingerprint: Fingerprint | None,
+    options: ReadOptions,
+    directory: Directory | None = None,
+) -> PyramidSource:
+    """Open with the one GDAL driver that the file's first bytes call for (None, for remote files: any).
+
+    Args:
+        directory: the IFD to read, of a TIFF.
+
+    Raises:
+        InputError, ResourceError, UsageError: see `xmatch.io.open_source`.
+    """
+    silence("rasterio")
+    with ExitStack() as on_failure:
+        resources = on_failure.enter_context(ExitStack())
+        name = gdal_name(path, directory, resources)
+        opener, opened, doubts = open_dataset(path, name, driver, options)
+        dataset = resources.enter_context(opened)
+        with gdal(options), decoding(path, "cannot be opened: "):
+            layout = _Layout.of(dataset, path, options, directory)
+            georef, notes = read_georef(dataset, options)
+            header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
+            if options.ignore_georef:
+                header = replace(header, georef_ignored=_ignored_georef(dataset, path, options))
+            if fingerprint:
+                claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
+                refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
+            overviews = len(dataset.overviews(1)) if directory is None or directory.number == 0 else 0
+        openers = [opener, *(partial(opener, overview_level=k) for k in range(overviews))]
+        levels = [RasterLevel(each, path, layout, options) for each in openers]
+        for level in levels:
+            resources.callback(level.close)
+        source = PyramidSource(
+            header,
+            levels,
+            fingerprint=fingerprint,
+            close=resources.close,
+            max_memory_bytes=options.max_memory_bytes,
+            allow_damaged=options.allow_damaged,
+        )
+        on_failure.pop_all()
+        return source
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which of a dataset's bands are data, and what their values mean."""
+
+    bands: tuple[int, ...]
+    """Data bands, from 1."""
+    alpha: int | None
+    names: tuple[str, ...]
+    colours: tuple[str, ...]
+    dtype: np.dtype
+    palette: Indexed | None
+    nodata: tuple[float | None, ...]
+    """Value of pixels without data, of each band; of Lab, of L*, a* and b*."""
+    orientation: int
+    notes: tuple[str, ...]
+    lab: int | None = None
+    """Photometric interpretation of 8-bit Lab that GDAL leaves as it is; its first three bands then are RGB here."""
+
+    @classmethod
+    def of(
+        cls, dataset: rasterio.DatasetReader, path: str, options: ReadOptions, directory: Directory | None
+    ) -> _Layout:
+        colours = dataset.colorinterp
+        structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        notes = []
+        lab = unconverted_lab(dataset, structure, directory)
+        refuse_unconverted(structure, colours, path, None if lab else directory)
+        if lab:
+            notes.append("Lab colours converted to RGB")
+        if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
+            notes.append(f"{structure['SOURCE_COLOR_SPACE']} converted to RGB")
+        alpha = next((i for i, c in enumerate(colours, 1) if c == ColorInterp.alpha), None)
+        if options.bands is None:
+            bands = tuple(i for i in dataset.indexes if i != alpha) or dataset.indexes
+        else:
+            bands = tuple(options.bands)
+        if max(bands) > dataset.count:
+            raise InputError(f"has no band {max(bands)}; its bands are 1 to {dataset.count}", hint="--band", path=path)
+        if alpha in bands:
+            alpha = None
+        if lab and max(bands) > len(_LAB_BANDS):
+            raise InputError("has bands 1 to 3 only, of Lab colours", hint="--band", path=path)
+
+        dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
+        palette = _palette(dataset, structure, dtype) if bands == (1,) else None
+        index_dtype = dtype
+        if palette is None and bands == (1,) and colours[0] == ColorInterp.palette:
+            notes.append("its palette has no colour table: the indices are taken as grey values")
+        if structure.get("MINISWHITE") == "YES" and not palette:
+            notes.append(WHITE_FIRST_NOTE)
+        if palette:
+            notes += palette.notes
+            names = palette.bands
+            shown = names if len(names) == 3 else ("gray",)
+            dtype = palette.dtype
+        elif lab:
+            names = shown = tuple(tuple(_RGB.values())[b - 1] for b in bands)
+        else:
+            names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
+            shown = tuple(colours[b - 1].name for b in bands)
+        compared = _LAB_BANDS if lab else bands
+        nodata = tuple(dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in compared)
+        notes += nodata_notes(nodata, index_dtype)
+        orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
+        notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
+        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes), lab)
+
+
+def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: np.dtype) -> Indexed | None:
+    """What the values of a single band are numbers of, if they are."""
+    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") or 8 * dtype.itemsize)
+    if structure.get("MINISWHITE") == "YES" and dtype.kind == "u" and bits <= 16:
+        return white_first(bits)
+    table = None
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        with suppress(ValueError):  # rasterio's word for none: "NULL color table"
+            table = dataset.colormap(1)
+    if table:
+        return indexed(table, dtype)
+    return black_and_white() if bits == 1 else None
+
+
+class RasterLevel:
+    """The full resolution, or one overview, of a rasterio dataset."""
+
+    def __init__(
+        self, opener: Callable[[], rasterio.DatasetReader], path: str, layout: _Layout, options: ReadOptions
+    ) -> None:
+        self._opener, self._path, self._layout, self._options = opener, path, layout, options
+        self._dataset = dataset = opener()
+        with gdal(options), decoding(path, "cannot be opened: "):
+            self.width, self.height = dataset.width, dataset.height
+            rows, columns = dataset.block_shapes[layout.bands[0] - 1]
+            self.block = columns, rows
+            self.sequential = dataset.driver in _SEQUENTIAL
+            self._flags = dataset.mask_flag_enums
+
+    def close(self) -> None:
+        self._dataset.close()
+
+    def load(self, box: Box, bands: Sequence[int], native: bool) -> tuple[np.ndarray, np.ndarray]:
+        """See `Level.load`."""
+        layout = self._layout
+        wanted = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
+        indexes = list(_LAB_BANDS) if layout.lab else wanted
+        window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
+        if self._dataset.closed:
+            self._dataset = self._opener()
+        with gdal(self._options), self._closed_on_failure(), decoding(self._path):
+            pixels = self._dataset.read(indexes, window=window)
+            masks = self._masks(indexes, window)
+            if layout.alpha:
+                masks.append(self._dataset.read(layout.alpha, window=window))
+        valid = holds_data(pixels, self._compared(bands))
+        for mask in masks:
+            valid = valid & (mask != 0)
+        if layout.lab:
+            # A colour takes all three; a* of no-data alone is one.
+            valid = valid.any(axis=0, keepdims=True)
+            pixels = lab_to_rgb(pixels, layout.lab == SIGNED_LAB)[[i - 1 for i in wanted]]
+        if layout.palette:
+            valid = valid & layout.palette.opaque(pixels[0])
+            pixels = pixels if native else layout.palette.shown(pixels[0], bands)
+        return pixels, valid
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """After an error GDAL's PNG reader fails for good and its JPEG reader delivers zeros: start those afresh."""
+        try:
+            yield
+        except InputError:
+            if self.sequential:
+                self._dataset.close()
+            raise
+
+    @property
+    def _gdal_compares(self) -> bool:
+        """A nodata value of 64 bits, which rasterio rounds to a float."""
+        return self._layout.dtype.name in ("int64", "uint64") and self._options.nodata is None
+
+    def _compared(self, bands: Sequence[int]) -> list[float | None]:
+        """The nodata value that pixels of each band are to be compared with."""
+        nodata = self._layout.nodata
+        if self._gdal_compares:
+            return [None] * len(bands)
+        return list(nodata) if self._layout.palette or self._layout.lab else [nodata[b] for b in bands]
+
+    def _masks(self, indexes: list[int], window: Window) -> list[np.ndarray]:
+        """GDAL's masks (C or 1, h, w), 0 where invalid, when they say more than nodata and alpha do: an internal mask
+        or a .msk file."""
+        told = {MaskFlags.all_valid, MaskFlags.alpha} | (set() if self._gdal_compares else {MaskFlags.nodata})
+        silent = [bool(told & set(self._flags[b - 1])) for b in indexes]
+        if all(silent):
+            return []
+        if MaskFlags.per_dataset in self._flags[indexes[0] - 1]:
+            return [self._dataset.read_masks(indexes[:1], window=window)]
+        masks = np.full((len(indexes), int(window.height), int(window.width)), 255, np.uint8)
+        for mask, band, skipped in zip(masks, indexes, silent, strict=True):
+            if not skipped:
+                mask[:] = self._dataset.read_masks(band, window=window)
+        return [masks]
+
+
+def _header(
+    dataset: rasterio.DatasetReader,
+    path: str,
+    layout: _Layout,
+    directory: Directory | None,
+    georef: Any,
+    notes: tuple[str, ...],
+) -> Header:
+    cog = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
+    spacing = None
+    if directory and not directory.georeferenced and georef is None:
+        spacing = tagged_spacing(directory.resolution)
+    return Header(
+        path=path,
+        format="COG" if cog else dataset.driver.replace("JP2OpenJPEG", "JPEG 2000"),
+        width=dataset.width,
+        height=dataset.height,
+        bands=layout.names,
+        dtype=layout.dtype.name,
+        georef=georef,
+        spacing_um=spacing,
+        # A value of L*, a* or b* says nothing of red, green and blue.
+        nodata=None if layout.lab else next((value for value in layout.nodata if value is not None), None),
+        palette=layout.palette and layout.palette.palette,
+        index_dtype=layout.palette.index_dtype.name if layout.palette else "uint8",
+        colours=layout.colours,
+        medical=is_medical(spacing),
+        details=_details(dataset, layout.bands),
+        resolution=_resolution(dataset, path, directory),
+        orientation=layout.orientation,
+        tags=dict(dataset.tags()),
+        notes=notes,
+    )
+
+
+def _details(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[BandDetails, ...]:
+    return tuple(
+        BandDetails(b, dataset.scales[b - 1], dataset.offsets[b - 1], dataset.units[b - 1] or "", dataset.tags(b))
+        for b in bands
+    )
+
+
+def _resolution(dataset: rasterio.DatasetReader, path: str, directory: Directory | None) -> Resolution | None:
+    if directory:
+        return directory.resolution and (directory.resolution if min(directory.resolution[:2]) > 0 else None)
+    return None if is_remote(path) else stated_resolution(path, dataset.driver, dataset.tags())
+
+
+def _exif_orientation(tags: dict[str, str]) -> int:
+    text = tags.get("EXIF_Orientation", "").strip()
+    return int(text) if text.isdecimal() else 1
+
+
+def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOptions) -> Any:
+    """What `--ignore-georef` leaves out of account; None also where it is broken, which is then nobody's concern."""
+    try:
+        with decoding(path):
+            return read_georef(dataset, replace(options, ignore_georef=False, assume_crs=None))[0]
+    except InputError:
+        return None

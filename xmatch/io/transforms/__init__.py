@@ -1,0 +1,1 @@
+"""Transforms on disk: ITK, VRT, control points, displacement grids."""

@@ -1,0 +1,1 @@
+"""Weights on disk, and which network they belong to."""

@@ -1,0 +1,1 @@
+"""Rasters and other files, written: complete and read back, or not at all."""

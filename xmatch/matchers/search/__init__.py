@@ -1,0 +1,1 @@
+"""Search over all turns, scales and shifts by dense descriptors of structure."""

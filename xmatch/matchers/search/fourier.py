@@ -1,0 +1,264 @@
+"""Search over all turns, scales and shifts at once: correlation of structure fields in Fourier space.
+
+Every turn and scale is one correlation, and each correlation tries every shift. The score of a pose is the normalised
+correlation over the overlap times the square root of the overlap's area: how many standard deviations of a
+chance alignment it stands above zero, up to a constant factor.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from xmatch.coords import to_centre_matrix
+from xmatch.matchers.base import Hypothesis, SearchRange
+from xmatch.matchers.search.descriptors import Describe, Structure, centred, turned
+from xmatch.matchers.search.pooled_descriptors import by_hand
+from xmatch.raster import View
+
+HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
+
+THIN = 4
+"""Overlaps are reckoned at this fraction of the resolution."""
+
+MIN_OVERLAP = 0.4
+"""Share of the smaller footprint that must lie on the other image."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """The fixed image's side of a correlation, transformed once and used for every pose of one size.
+
+    Spectra are those of real images as OpenCV packs them: a correlation is then three calls that hold no lock, and
+    threads pay off.
+    """
+
+    fixed: Structure
+    canvas: int
+    """Side of the square that the turned moving image lies in, px; a multiple of `THIN`."""
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        # Shifts that leave too little overlap may wrap around; the rest needs this much room.
+        room = int((1 - MIN_OVERLAP) * self.canvas)
+        sides = (max(n + room, self.canvas) for n in self.fixed.valid.shape)
+        return tuple(THIN * cv2.getOptimalDFTSize(-(-side // THIN)) for side in sides)
+
+    @cached_property
+    def _spectra(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """For moving as it is, then turned by 180 degrees: spectra of the fields, and of the thinned validity.
+
+        Correlating with a half-turned image is convolving with the image itself, displaced by its size less one.
+        """
+        fields, cover = cv2.split(self.fixed.fields), _thinned(self.fixed.valid)
+        thin_shape, thin_canvas = self._thin_shape, self.canvas // THIN
+        back, thin_back = 1 - self.canvas, 1 - thin_canvas
+        plain, displaced = [], []
+        for plane, shape, by in [(f, self.shape, back) for f in fields] + [(cover, thin_shape, thin_back)]:
+            padded = _padded(plane, shape)
+            plain.append(cv2.dft(padded))
+            # The convolution peaks `canvas - 1` later than the correlation: take that off here, once.
+            displaced.append(cv2.dft(np.roll(padded, (by, by), (0, 1))))
+        return [(plain[:-1], plain[-1:]), (displaced[:-1], displaced[-1:])]
+
+    @property
+    def _thin_shape(self) -> tuple[int, int]:
+        return self.shape[0] // THIN, self.shape[1] // THIN
+
+    def correlate(self, moving: Structure, *, half_turn: bool) -> list[np.ndarray]:
+        """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
+        overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
+        fields = [cv2.dft(_padded(plane, self.shape)) for plane in cv2.split(moving.fields)]
+        cover = [cv2.dft(_padded(_thinned(moving.valid), self._thin_shape))]
+        needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum())) / THIN**2
+        scores = []
+        for turned_half in (False, True) if half_turn else (False,):
+            own_fields, own_cover = self._spectra[turned_half]
+            score = _correlation(own_fields, fields, conjugate=not turned_half)
+            # The overlap changes so slowly with the shift that a quarter of the resolution serves.
+            overlap = _correlation(own_cover, cover, conjugate=not turned_half)
+            weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
+            scores.append(cv2.multiply(score, cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)))
+        return scores
+
+    def shift(self, y: int, x: int) -> np.ndarray:
+        """(3, 3) shift that element (y, x) of a score stands for; the far half wraps round to negative shifts."""
+        dx, dy = (
+            n - period if n > size else n
+            for n, period, size in zip((x, y), self.shape[::-1], self.fixed.valid.shape[::-1], strict=True)
+        )
+        return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
+
+    def near(self, centre_xy: np.ndarray, radius_px: float) -> np.ndarray:
+        """(H, W) bool: shifts that put the canvas's centre within `radius_px` of `centre_xy`."""
+        away = []
+        for axis in (1, 0):
+            n = np.arange(self.shape[axis])
+            shift = np.where(n > self.fixed.valid.shape[axis], n - self.shape[axis], n)
+            away.append(shift + self.canvas / 2 - centre_xy[1 - axis])
+        return np.hypot(away[0][None, :], away[1][:, None]) <= radius_px
+
+
+def _thinned(valid: np.ndarray) -> np.ndarray:
+    """Mean over blocks of THIN x THIN px."""
+    height, width = (-(-n // THIN) * THIN for n in valid.shape)
+    padded = np.zeros((height, width), np.float32)
+    padded[: valid.shape[0], : valid.shape[1]] = valid
+    return cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA)
+
+
+def _padded(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`plane` in the top left of a frame of zeros."""
+    height, width = plane.shape
+    return cv2.copyMakeBorder(plane, 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0)
+
+
+def _correlation(one: list[np.ndarray], other: list[np.ndarray], *, conjugate: bool) -> np.ndarray:
+    """Sum over the planes of the cyclic correlation (or, without `conjugate`, convolution) of packed spectra."""
+    total = cv2.mulSpectrums(one[0], other[0], 0, conjB=conjugate)
+    for a, b in zip(one[1:], other[1:], strict=True):
+        total = cv2.add(total, cv2.mulSpectrums(a, b, 0, conjB=conjugate))
+    return cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+
+
+def search(
+    fixed: View,
+    moving: View,
+    within: SearchRange,
+    *,
+    side_px: float,
+    angle_step_deg: float,
+    scale_step: float,
+    keep: int,
+    threads: int = 1,
+    describe: Describe = by_hand,
+) -> list[Hypothesis]:
+    """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
+
+    Args:
+        side_px: the fixed view is reduced to side_px^2 pixels for this, and further where moving shows the same
+            ground on fewer pixels; the cost grows with its square and more.
+        scale_step: ratio of neighbouring scales.
+        describe: from images to the fields that are correlated.
+    """
+    reduction = side_px / np.sqrt(fixed.width * fixed.height)
+    flips = (False, True) if within.mirror else (False,)
+    whole = described(fixed, reduction, describe)
+
+    def at_scale(scale: float) -> list[Hypothesis]:
+        # Where moving has fewer px than fixed on the same ground, it is moving that must not be made larger.
+        shrunk = reduction / max(1.0, scale)
+        there, from_fixed = whole if scale <= 1 else described(fixed, shrunk, describe)
+        size = np.array([moving.width, moving.height]) * shrunk * scale
+        if size.min() < 16 or size.max() > 6 * side_px:
+            return []
+        here, from_moving = described(moving, shrunk * scale, describe)
+        allowed = _near(within, moving, fixed, from_fixed) if within.near else None
+        poses = _one_scale(
+            there,
+            here,
+            from_moving,
+            _angles(within, angle_step_deg),
+            flips,
+            full=within.max_angle_deg > 90,
+            allowed=allowed,
+        )
+        to_view = np.diag([1 / from_fixed[0], 1 / from_fixed[1], 1.0])
+        return [Hypothesis(to_view @ pose.matrix, pose.score) for pose in poses]
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        poses = [pose for found in pool.map(at_scale, scales_within(within, scale_step)) for pose in found]
+    poses.sort(key=lambda pose: -pose.score)
+    return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=0.08)
+
+
+def described(view: View, factor: float, describe: Describe) -> tuple[Structure, tuple[float, float]]:
+    """Centred fields of the view at `factor` times its size, and cells per view px (x, y)."""
+    small, factors = resized(view, factor)
+    return centred(describe(*small)), tuple(f / describe.stride for f in factors)
+
+
+def _angles(within: SearchRange, step_deg: float) -> np.ndarray:
+    """Turns to try; half a circle is enough when all are wanted, since each comes with its half turn."""
+    middle = np.degrees(np.arctan2(within.centre[1, 0], within.centre[0, 0]))
+    if within.max_angle_deg > 90:
+        return middle + np.arange(-90.0, 90.0, step_deg)
+    count = int(np.ceil(within.max_angle_deg / step_deg))
+    return middle + np.linspace(-within.max_angle_deg, within.max_angle_deg, 2 * count + 1)
+
+
+def scales_within(within: SearchRange, step: float) -> np.ndarray:
+    """Scales to try, the middle of the range among them where it holds it, neighbours at most `step` apart."""
+    middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
+    if not within.min_scale <= 1 <= within.max_scale:
+        count = int(np.ceil(np.log(within.max_scale / within.min_scale) / np.log(step) - 1e-6))
+        return middle * np.geomspace(within.min_scale, within.max_scale, count + 1)
+    below = int(np.ceil(np.log(1 / within.min_scale) / np.log(step) - 1e-6))
+    above = int(np.ceil(np.log(within.max_scale) / np.log(step) - 1e-6))
+    exponents = np.concatenate([np.linspace(-1, 0, below + 1)[:-1], [0.0], np.linspace(0, 1, above + 1)[1:]])
+    return middle * np.where(exponents < 0, within.min_scale**-exponents, within.max_scale**exponents)
+
+
+def _near(within: SearchRange, moving: View, fixed: View, factors: tuple[float, float]):
+    """(centre of moving on the small fixed view, how far it may stray), px of the small view."""
+    centre = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
+    return centre, within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
+
+
+def distinct(poses: list[Hypothesis], moving: View, *, limit: int, apart: float) -> list[Hypothesis]:
+    """The first `limit` poses whose corners lie further from all better ones than `apart` of the image's side."""
+    outline = np.array([[0, 0, 1], [moving.width, 0, 1], [moving.width, moving.height, 1], [0, moving.height, 1]])
+    kept: list[tuple[np.ndarray, Hypothesis]] = []
+    for pose in poses:
+        corners = (outline @ pose.matrix.T)[:, :2]
+        side = np.sqrt(moving.width * moving.height) * pose.scale
+        if all(np.linalg.norm(corners - other, axis=1).mean() > apart * side for other, _ in kept):
+            kept.append((corners, pose))
+            if len(kept) == limit:
+                break
+    return [pose for _, pose in kept]
+
+
+def resized(view: View, factor: float) -> tuple[tuple[np.ndarray, np.ndarray], tuple[float, float]]:
+    """(image, valid) of the view at `factor` times its size, and the exact factors (x, y) after rounding."""
+    width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
+    weight = view.valid.astype(np.float32)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    cover = cv2.resize(weight, (width, height), interpolation=method)
+    image = cv2.resize(view.image * weight, (width, height), interpolation=method) / np.maximum(cover, 1e-3)
+    return (image, cover > 0.5), (width / view.width, height / view.height)
+
+
+def _one_scale(
+    fixed: Structure, source: Structure, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed
+) -> list[Hypothesis]:
+    """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
+    height, width = source.valid.shape
+    frame = _Frame(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
+    mask = None if allowed is None else frame.near(*allowed)
+    poses = []
+    for flip in flips:
+        for angle in angles_deg:
+            to_canvas = turn_about_centre(width, height, angle, frame.canvas, -1 if flip else 1)
+            laid = turned(source, to_centre_matrix(to_canvas)[:2], (frame.canvas, frame.canvas))
+            for half_turn, score in zip((np.eye(3), HALF_TURN), frame.correlate(laid, half_turn=full), strict=False):
+                if mask is not None:
+                    score = np.where(mask, score, 0.0)
+                _, highest, _, (x, y) = cv2.minMaxLoc(score)
+                about_centre = half_turn.copy()
+                about_centre[:2, 2] *= frame.canvas
+                matrix = frame.shift(y, x) @ about_centre @ to_canvas @ np.diag([*factors, 1.0])
+                poses.append(Hypothesis(matrix, highest))
+    return poses
+
+
+def turn_about_centre(width: int, height: int, angle_deg: float, canvas: int, flip: int = 1) -> np.ndarray:
+    """(3, 3) turn of a width x height image about its centre into the middle of a square canvas, corner-counted px."""
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    turn = np.array([[c * flip, -s, 0.0], [s * flip, c, 0.0], [0.0, 0.0, 1.0]])
+    turn[:2, 2] = canvas / 2 - turn[:2, :2] @ (width / 2, height / 2)
+    return turn

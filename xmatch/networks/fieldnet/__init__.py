@@ -1,0 +1,1 @@
+"""FieldNet: fields of structure for the search, drawn by a small network."""

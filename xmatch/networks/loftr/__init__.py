@@ -1,0 +1,1 @@
+"""LoFTR (Sun et al., CVPR 2021): semi-dense matching without detectors."""

@@ -1,0 +1,1 @@
+"""XMatch: the dense coarse-to-fine matcher of this project."""

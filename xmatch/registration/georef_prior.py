@@ -1,0 +1,197 @@
+"""What the files themselves say about where they lie: the start of the search, never its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from xmatch.errors import InputError
+from xmatch.geometry import Linear, Transform
+from xmatch.geometry.seam import is_torn
+from xmatch.io.crs import full_turn, projected
+from xmatch.io.rasters.source import Header, Window
+
+MARGIN = 0.15
+"""Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off."""
+LATTICE = 33
+BEND_PX = 0.1
+"""A prior that an affine map follows within this is taken as affine."""
+RETURN_PX = 0.5
+"""A position that does not come back to within this lies beyond what a projection can show."""
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughCrs:
+    """Px of one georeferenced file -> px of another, exactly, both ways; NaN where a projection does not reach."""
+
+    source: Header
+    target: Header
+    kind: str = field(default="grid", init=False)
+    matrix: None = field(default=None, init=False)
+
+    @property
+    def inverse(self) -> ThroughCrs:
+        return ThroughCrs(self.target, self.source)
+
+    def __call__(self, xy: np.ndarray) -> np.ndarray:
+        xy = np.asarray(xy, dtype=np.float64)
+        flat = xy.reshape(-1, 2)
+        landed = self._onto(flat)
+        # Some projections answer far outside of what they can show, and wrongly.
+        off = self.inverse._onto(landed) - flat
+        turn = _turn_px(self.source)
+        if turn is not None:
+            off -= turn * np.round(np.nan_to_num(off @ turn / (turn @ turn)))[:, None]
+        returns = np.isfinite(landed).all(axis=1) & (np.abs(off) < RETURN_PX).all(axis=1)
+        return np.where(returns[:, None], landed, np.nan).reshape(xy.shape)
+
+    def _onto(self, xy: np.ndarray) -> np.ndarray:
+        source, target = self.source.georef, self.target.georef
+        ground = projected(xy @ source.matrix[:2, :2].T + source.matrix[:2, 2], source.crs_wkt, target.crs_wkt)
+        turn = full_turn(target.crs_wkt)
+        if turn:
+            # Longitude 181 is -179: the one nearer to the target's middle is meant.
+            middle = (target.matrix @ (self.target.width / 2, self.target.height / 2, 1.0))[0]
+            reached = np.isfinite(ground[:, 0])
+            ground = ground.copy()
+            ground[reached, 0] += turn * np.round((middle - ground[reached, 0]) / turn)
+        ground = np.where(np.isfinite(ground).all(axis=1, keepdims=True), ground, np.nan)
+        back = np.linalg.inv(target.matrix)
+        return ground @ back[:2, :2].T + back[:2, 2]
+
+    def as_dict(self):
+        raise TypeError("sample a map through two CRS before it is written")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Georeferencing of both files, as a map between their pixels."""
+
+    transform: Transform
+    """moving px -> fixed px."""
+    linear: np.ndarray
+    """(3, 3) affine that follows `transform` best over the overlap: how large things are, not where."""
+    fixed_window: Window
+    moving_window: Window
+    notes: tuple[str, ...] = ()
+
+
+def georef_prior(fixed: Header, moving: Header) -> Prior | None:
+    """The prior when both files have a CRS, else None.
+
+    Raises:
+        InputError: the files do not overlap, only one of them is georeferenced, or nothing leads from one CRS to the
+            other.
+    """
+    has = [header.georef is not None and header.georef.crs_wkt is not None for header in (fixed, moving)]
+    if not any(has):
+        return None
+    if not all(has):
+        without = moving if has[0] else fixed
+        if without.georef is None:  # a plain photo, or RPCs alone: there is nothing that a CRS could be given to
+            raise InputError(
+                "has no georeferencing that can be used while the other image has one",
+                hint="--ignore-georef registers by content alone",
+                path=without.path,
+            )
+        option = "--moving-assume-crs" if has[0] else "--assume-crs"
+        raise InputError(
+            "has no CRS while the other image has one",
+            hint=f"give it with {option}, or register by content alone with --ignore-georef",
+            path=without.path,
+        )
+    exact = ThroughCrs(moving, fixed)
+    nodes = _lattice(moving.width, moving.height)
+    try:
+        landed = exact(nodes)
+    except InputError as error:
+        error.path = moving.path
+        raise
+    if is_torn(landed.reshape(LATTICE, LATTICE, 2), (fixed.width, fixed.height)):
+        raise InputError(
+            "lies across the edge of the fixed image's map, so that its parts are far from each other there",
+            hint='recentre the map: gdalwarp -t_srs "+proj=longlat +datum=WGS84 +lon_wrap=180" -te 0 -90 360 90 '
+            f"{fixed.path} RECENTRED.tif, and register onto that; or --ignore-georef",
+            path=moving.path,
+        )
+    # A fixed image inside a much larger moving one holds none of these nodes: look the other way as well.
+    fixed_nodes = _lattice(fixed.width, fixed.height)
+    back = exact.inverse(fixed_nodes)
+    finite, hit = np.isfinite(landed).all(axis=1), _within(back, moving)
+    inside = _within(landed, fixed)
+    outline = _box(np.vstack([landed[finite], fixed_nodes[hit]]), fixed.width, fixed.height)
+    if outline is None:
+        raise InputError(
+            _apart(fixed, moving, landed[finite]), hint="--ignore-georef registers by content alone", path=moving.path
+        )
+    overlaps = inside.sum() + hit.sum() >= 6
+    from_xy = np.vstack([nodes[inside], back[hit]]) if overlaps else nodes[finite]
+    to_xy = np.vstack([landed[inside], fixed_nodes[hit]]) if overlaps else landed[finite]
+    design = np.column_stack([from_xy, np.ones(len(from_xy))])
+    solution, *_ = np.linalg.lstsq(design, to_xy, rcond=None)
+    linear = np.vstack([solution.T, (0.0, 0.0, 1.0)])
+    bend = float(np.abs(design @ solution - to_xy).max())
+    is_bent = bend > BEND_PX or not finite.all()
+    notes = [f"both files are georeferenced: the search starts there{', bent between their CRS' if is_bent else ''}"]
+    if moving.georef.gcps or fixed.georef.gcps:
+        notes.append("georeferenced by ground control points only: a first guess")
+    transform: Transform = exact if is_bent else Linear(linear, "affine")
+    fixed_window = _window(to_xy, fixed.width, fixed.height)
+    reach = transform.inverse(_lattice(*fixed_window[2:]) + fixed_window[:2])
+    reach = reach[np.isfinite(reach).all(axis=1)]
+    reach = reach if len(reach) else from_xy
+    return Prior(transform, linear, fixed_window, _window(reach, moving.width, moving.height, margin=0.0), tuple(notes))
+
+
+def _lattice(width: int, height: int) -> np.ndarray:
+    return np.stack(np.meshgrid(np.linspace(0, width, LATTICE), np.linspace(0, height, LATTICE)), -1).reshape(-1, 2)
+
+
+def _within(xy: np.ndarray, header: Header) -> np.ndarray:
+    """(N,) bool: positions inside an image."""
+    return ((xy >= 0) & (xy <= (header.width, header.height))).all(axis=1)
+
+
+def _turn_px(header: Header) -> np.ndarray | None:
+    """(2,) px for once around the Earth, in a file whose CRS counts degrees; None in others."""
+    turn = full_turn(header.georef.crs_wkt)
+    return None if turn is None else np.linalg.inv(header.georef.matrix)[:2, 0] * turn
+
+
+def _box(xy: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The part of the frame that the bounding box of `xy` covers, or None."""
+    if len(xy) < 3:
+        return None
+    low, high = np.maximum(xy.min(axis=0), 0), np.minimum(xy.max(axis=0), (width, height))
+    return (low, high) if (high > low).all() else None
+
+
+def _window(xy: np.ndarray, width: int, height: int, margin: float = MARGIN) -> Window:
+    room = margin * np.ptp(xy, axis=0).max()
+    low = np.clip(np.floor(xy.min(axis=0) - room), 0, (width - 1, height - 1)).astype(int)
+    high = np.clip(np.ceil(xy.max(axis=0) + room), low + 1, (width, height)).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
+    if len(landed) == 0:
+        return "its CRS and the fixed image's do not reach each other"
+    low, high = landed.min(axis=0), landed.max(axis=0)
+    gap = np.maximum(0, np.maximum(low - (fixed.width, fixed.height), -high))
+    text = (
+        f"does not overlap the fixed image: it covers x {low[0]:.0f} to {high[0]:.0f}, "
+        f"y {low[1]:.0f} to {high[1]:.0f} of {fixed.width} x {fixed.height} px, {np.hypot(*gap):.0f} px away"
+    )
+    swapped = landed_swapped(fixed, moving)
+    return text + (
+        "; with its axes swapped it would overlap: are latitude and longitude interchanged?" if swapped else ""
+    )
+
+
+def landed_swapped(fixed: Header, moving: Header) -> bool:
+    """Whether the moving image would overlap if its x and y ground coordinates were interchanged."""
+    a, b, c, d, e, f = moving.georef.affine
+    swapped = replace(moving, georef=replace(moving.georef, affine=(d, e, f, a, b, c)))
+    landed = ThroughCrs(swapped, fixed)(_lattice(moving.width, moving.height))
+    return _box(landed[np.isfinite(landed).all(axis=1)], fixed.width, fixed.height) is not None

@@ -1,0 +1,132 @@
+"""From a matcher's guesses to one alignment of two views: judge them, sharpen the best, judge again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from xmatch.estimate import estimate
+from xmatch.matchers.base import Hypothesis, Matches
+from xmatch.matchers.search.fourier import distinct
+from xmatch.raster import View
+from xmatch.registration.tie_points import NARROW, WIDE, Windows, regional, tie_points
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, Candidate
+from xmatch.verification.measures import Judge
+
+JUDGED = 18
+SHARPENED, CLOSE = 2, 4.0
+"""Poses that are sharpened at most, and how near they must come to the best judged one."""
+TRUSTED = ((NARROW, 0.3), (WIDE, 0.2))
+"""Windows of tie points, tried in this order, and the share of them that must agree for their fit to be taken as it is.
+Wide ones find each other where little runs alike, and say less exactly where."""
+TIE_TOLERANCE_PX = 2.0
+
+
+def align(
+    fixed: View,
+    moving: View,
+    matches: Matches,
+    *,
+    seed: int,
+    threads: int,
+    given: np.ndarray | None = None,
+) -> Alignment | None:
+    """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none.
+
+    Args:
+        given: a pose that stands for election too, (3, 3) moving view px -> fixed view px: what georeferencing says.
+    """
+    poses = _poses(matches, moving, seed)
+    if not poses:
+        return None
+    if given is not None:
+        poses.insert(0, Hypothesis(given, 0.0))
+    judge = Judge(fixed, moving, matches.fields)
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
+        judged.sort(key=lambda candidate: -candidate.standing)
+        close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
+        finals = list(pool.map(lambda start: _sharpened(fixed, moving, judge, start, seed), close))
+    best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
+    group = next(group for group in finals if any(c is best for c in group))
+    outline = Hypothesis(best.matrix, 0.0)
+    others = [
+        c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2
+    ]
+    ties, there_and_back = tie_points(fixed, moving, best.matrix)
+    regions, regions_there_and_back = tie_points(fixed, moving, best.matrix, regional(fixed))
+    return Alignment(
+        best=best,
+        rival=others[0] if others else None,
+        ties=ties,
+        forward_backward_px=there_and_back,
+        regions=regions,
+        regions_forward_backward_px=regions_there_and_back,
+        agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
+    )
+
+
+def corner_distance(one: np.ndarray, other: np.ndarray, moving: View) -> float:
+    """Mean distance of moving's corners under two maps, fixed view px."""
+    outline = np.array([[0, 0, 1], [moving.width, 0, 1], [moving.width, moving.height, 1], [0, moving.height, 1.0]])
+    mapped = [(outline @ matrix.T)[:, :2] / (outline @ matrix.T)[:, 2:] for matrix in (one, other)]
+    return float(np.linalg.norm(mapped[0] - mapped[1], axis=1).mean())
+
+
+def similar(matrix: np.ndarray, moving: View) -> np.ndarray:
+    """The similarity nearest to an affine map, the same at moving's centre: working sizes are whole px, which leaves
+    poses that were found at them a few parts in a thousand longer one way than the other."""
+    u, _, vt = np.linalg.svd(matrix[:2, :2])
+    scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    centre = np.array([moving.width / 2, moving.height / 2])
+    nearest = np.eye(3)
+    nearest[:2, :2] = scale * u @ vt
+    nearest[:2, 2] = matrix[:2, :2] @ centre + matrix[:2, 2] - nearest[:2, :2] @ centre
+    return nearest
+
+
+def _poses(matches: Matches, moving: View, seed: int) -> list[Hypothesis]:
+    """Whole poses: the matcher's own, and the one that its correspondences agree on."""
+    poses = list(matches.hypotheses)
+    if len(matches.correspondences) >= 3:
+        fitted = estimate(matches.correspondences, "similarity", seed=seed, tolerance_px=3.0)
+        if fitted.transform is not None:
+            poses.insert(0, Hypothesis(fitted.transform.matrix, float(fitted.inliers.sum())))
+    return poses
+
+
+def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
+    matrix = similar(matrix, judge.moving)
+    measures = judge(matrix)
+    return Candidate(matrix, measures, judge.standing(measures), made_by)
+
+
+def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, seed: int) -> list[Candidate]:
+    """The candidate, and what tie points make of it."""
+    candidates = [start]
+    for windows, trusted_share in TRUSTED:
+        tied, share = refit(fixed, moving, start.matrix, seed, windows)
+        if tied is None:
+            continue
+        candidate = _judged(judge, tied, "ties")
+        if share >= trusted_share:
+            return [start, replace(candidate, standing=max(candidate.standing, start.standing + 1e-6))]
+        candidates.append(candidate)
+    return candidates
+
+
+def refit(
+    fixed: View, moving: View, matrix: np.ndarray, seed: int, windows: Windows = NARROW
+) -> tuple[np.ndarray | None, float]:
+    """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
+    ties, there_and_back = tie_points(fixed, moving, matrix, windows)
+    steady = ties[there_and_back < FORWARD_BACKWARD_PX]
+    if len(steady) < 8:
+        return None, 0.0
+    mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
+    fitted = estimate(steady, "similarity", seed=seed, tolerance_px=TIE_TOLERANCE_PX, allow_mirror=mirrored)
+    if fitted.transform is None or fitted.inliers.sum() < 8:
+        return None, 0.0
+    return fitted.transform.matrix, float(fitted.inliers.sum() / len(ties))

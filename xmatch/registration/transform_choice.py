@@ -1,0 +1,76 @@
+"""From an aligned pair of views to the transform between the files: which kind, fitted to what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xmatch.estimate import estimate, explains_better
+from xmatch.geometry import Linear, Transform
+from xmatch.registration.view_planning import Frame
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
+
+TOLERANCE_VIEW_PX = 2.0
+MIN_FREER_SHARE = 0.3
+"""Share of the steady tie points that a transform freer than a similarity must explain before it is believed."""
+AS_GEOREFERENCED = Linear(np.eye(3), "translation")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    transform: Transform | None
+    """moving px -> fixed px of the files."""
+    heldout_px: float = 0.0
+    """Of a map that bends: root mean square error at tie points that were left out of the fit, fixed px. Others have
+    too little freedom to follow their own errors."""
+    notes: tuple[str, ...] = ()
+
+
+def model(alignment: Alignment, frame: Frame, options) -> Model:
+    """The transform between the files that the alignment of their views stands for.
+
+    Fitted on the planes of the frame, where a similarity is one of what is shown. With `--transform auto`, the judged
+    similarity stands unless tie points that were left out of the fit are explained clearly better by a freer kind; and
+    a georeferencing stands as it is unless what was found explains them clearly better.
+    """
+    ties = frame.on_planes(alignment.ties)
+    to_fixed_plane = frame.fixed_plane @ frame.fixed.to_pixel
+    from_moving_plane = np.linalg.inv(frame.moving_plane @ frame.moving.to_pixel)
+    px = float(np.sqrt(abs(np.linalg.det(to_fixed_plane[:2, :2]))))
+    pose = _stiffest(to_fixed_plane @ alignment.best.matrix @ from_moving_plane)
+    near = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
+    steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & near]
+    mirrored = np.linalg.det(pose.matrix[:2, :2]) < 0
+    asked = options.transform
+    fitted = estimate(
+        steady,
+        asked,
+        seed=options.seed,
+        tolerance_px=TOLERANCE_VIEW_PX * px,
+        allow_mirror=mirrored,
+        **({"stiffest": "similarity", "freest": "homography"} if asked == "auto" else {}),
+    )
+    notes: tuple[str, ...] = ()
+    if asked == "auto":
+        freer = fitted.transform is not None and fitted.kind != "similarity"
+        believed = freer and fitted.inliers.sum() >= max(12, MIN_FREER_SHARE * len(steady))
+        found: Transform | None = fitted.transform if believed else pose
+        if frame.prior is not None and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
+            found, notes = AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
+    elif fitted.transform is not None:
+        found = fitted.transform
+    elif asked in ("similarity", "affine", "homography"):
+        found = pose
+        notes = (f"too few tie points agree for a {asked} of their own: the {pose.kind} found stands",)
+    else:
+        found = None
+    return Model(None if found is None else frame.between_files(found), fitted.heldout_px.get("tps", 0.0), notes)
+
+
+def _stiffest(matrix: np.ndarray) -> Linear:
+    """An affine (3, 3) matrix as the stiffest kind that it is, to rounding."""
+    a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
+    tolerance = 1e-6 * np.hypot(a, c)
+    same = abs(a - d) < tolerance and abs(b + c) < tolerance or abs(a + d) < tolerance and abs(b - c) < tolerance
+    return Linear(matrix, "similarity" if same else "affine")

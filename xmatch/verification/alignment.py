@@ -1,0 +1,42 @@
+"""What is to be verified: a pose of one view on the other, and the tie points and regions around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xmatch.correspondences import Correspondences
+
+FORWARD_BACKWARD_PX = 1.5
+"""A tie point is steady when matching there and back returns to within this of its start, fixed view px."""
+REGION_REACH_PX = 16
+"""How far a region (a window of a good part of the overlap) looks for its place, fixed view px."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    matrix: np.ndarray
+    """(3, 3) moving view px -> fixed view px."""
+    measures: dict[str, float]
+    standing: float
+    """What the judge makes of the measures: log-odds against the other candidates, up to a constant."""
+    made_by: str
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    best: Candidate
+    rival: Candidate | None
+    """The best candidate that lies elsewhere."""
+    ties: Correspondences
+    """Tie points around the best candidate, view px, both ways matched."""
+    forward_backward_px: np.ndarray
+    """(N,) for each tie point, fixed view px."""
+    regions: Correspondences
+    """The same of windows that are a good part of the overlap each: they find each other where smaller ones see little
+    that both images show, and say whether one map holds all over."""
+    regions_forward_backward_px: np.ndarray
+    """(R,) fixed view px."""
+    agreement: dict[str, float] = field(default_factory=dict)
+    """Distance between the best candidate and what other ways to sharpen it found, fixed view px."""

@@ -1,0 +1,246 @@
+"""What speaks for and against a map between two images: measures in numbers, before anything is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.special import bdtrc
+
+from xmatch.correspondences import Correspondences
+from xmatch.estimate import estimate
+from xmatch.geometry import Linear
+from xmatch.raster import View
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, REGION_REACH_PX, Alignment
+from xmatch.verification.repetition import repetition
+
+REACH_PX = 8.0
+"""How far tie points look; inliers within TIE_PX of the map are compared with what chance puts there."""
+TIE_PX = 2.0
+NO_RIVAL = 12.0
+NEIGHBOURS = 8
+"""Tie points around one that it is compared with."""
+REGION_OFF_PX, REGION_APART_PX, REGION_NEIGHBOURS = 4.0, 3.0, 4
+"""A region lies off the map from so many px on, and where its neighbours say when it is nearer than this to the median
+of so many."""
+MOST_OFF, MOST_OFF_FOR_ON = 0.1, 0.5
+"""Share of all regions that may lie off so, and for each that lies on the map: none of 66 right alignments of SRIF's
+training split has more (lab log)."""
+FEWEST = 12
+"""Tie points below which nothing is said of how they follow each other."""
+
+Map = Callable[[np.ndarray], np.ndarray]
+"""(N, 2) moving view px -> fixed view px."""
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "structure": (-0.2, 0.8),
+    "structure_fine": (-0.2, 0.8),
+    "structure_z": (-20.0, 120.0),
+    "structure_gain": (-20.0, 120.0),
+    "information": (0.0, 0.5),
+    "information_gain": (-1.0, 5.0),
+    "information_z": (-5.0, 20.0),
+    "overlap": (0.0, 1.0),
+    "lead": (0.0, NO_RIVAL),
+    "inlier_share": (0.0, 1.0),
+    "coverage": (0.0, 1.0),
+    "forward_backward_px": (0.0, 10.0),
+    "chance_log10": (-60.0, 0.0),
+    "halves_px": (0.0, 20.0),
+    "regions_share": (0.0, 1.0),
+    "regions_px": (0.0, REGION_REACH_PX),
+    "sharpening_px": (0.0, 20.0),
+    "scale_change": (0.0, 1.0),
+    "drawn": (-0.2, 0.8),
+    "drawn_z": (-20.0, 60.0),
+    "drawn_gain": (-20.0, 60.0),
+}
+"""Measure -> range it is clipped to before it is weighed. Those of drawn fields only where a matcher draws some."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """How tie points follow a map, and how they follow one another where they do not follow it."""
+
+    count: int
+    agreeing: int
+    """Tie points within `TIE_PX` matched px of where the map puts them."""
+    coherent: int
+    """Tie points that lie off the map by what their neighbours are off, to within `TIE_PX`: what a map that bends
+    would explain."""
+    bend_px: float
+    """Distance from the map of what the tie points of a neighbourhood say together, 75th percentile, matched px: what
+    the images themselves show the map to miss by."""
+    regions_share: float = 1.0
+    """Share of regions that lie where the map puts them."""
+    regions_off: float = 0.0
+    """Share of regions that lie off the map, and where their neighbours say."""
+
+    @property
+    def share(self) -> float:
+        return self.agreeing / self.count if self.count else 0.0
+
+    @property
+    def tie_points_bend(self) -> bool:
+        """Whether most of what tie points agree on is left unexplained by the map."""
+        return self.coherent >= max(FEWEST, 0.25 * self.count) and self.agreeing < 0.5 * self.coherent
+
+    @property
+    def is_bent(self) -> bool:
+        """Whether the images agree on something else than the map."""
+        return self.tie_points_bend or self.regions_off >= max(MOST_OFF, MOST_OFF_FOR_ON * self.regions_share)
+
+
+def following(mapped_xy: np.ndarray, fixed_xy: np.ndarray, steady: np.ndarray) -> Following:
+    """How N tie points follow a map.
+
+    Args:
+        mapped_xy: (N, 2) where the map puts them in fixed, px as they were matched at.
+        fixed_xy: (N, 2) where they lie.
+        steady: (N,) bool: matching there and back returns to the start.
+    """
+    off = fixed_xy - mapped_xy
+    distance = np.linalg.norm(off, axis=1)
+    agreeing = int((distance < TIE_PX).sum())
+    known = steady & np.isfinite(distance)
+    if known.sum() < FEWEST:
+        return Following(len(off), agreeing, agreeing, REACH_PX)
+    at, off = fixed_xy[known], off[known]
+    _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
+    said = np.median(off[around[:, 1:]], axis=1)
+    coherent = int((np.linalg.norm(off - said, axis=1) < TIE_PX).sum())
+    return Following(len(distance), agreeing, coherent, float(np.quantile(np.linalg.norm(said, axis=1), 0.75)))
+
+
+def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
+    """How the tie points and the regions of an alignment follow a map between the views, its pose unless another is
+    given."""
+    to_fixed = mapped or Linear(alignment.best.matrix, "affine")
+    ties = alignment.ties
+    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
+    found = following(to_fixed(ties.moving_xy), ties.fixed_xy, steady)
+    share, off_px = _regions(alignment, to_fixed)
+    return replace(found, bend_px=off_px, regions_share=share, regions_off=regions_off(alignment, to_fixed))
+
+
+def regions_off(alignment: Alignment, mapped: Map) -> float:
+    """Share of regions that lie off a map between the views, and where their neighbours say."""
+    regions = alignment.regions
+    if len(regions) <= REGION_NEIGHBOURS:
+        return 0.0
+    off = regions.fixed_xy - mapped(regions.moving_xy)
+    _, around = cKDTree(regions.fixed_xy).query(regions.fixed_xy, REGION_NEIGHBOURS + 1)
+    apart = np.linalg.norm(off - np.median(off[around[:, 1:]], axis=1), axis=1)
+    steady = alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX
+    found = steady & (apart < REGION_APART_PX) & (np.linalg.norm(off, axis=1) > REGION_OFF_PX)
+    return float(found.mean()) if found.sum() >= 3 else 0.0
+
+
+def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:
+    """Share of regions that lie where the map puts them, and how far three in four of the steady ones are off at most,
+    fixed view px."""
+    worst = LIMITS["regions_px"][1]
+    off_px = np.linalg.norm(mapped(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
+    # Where a map is not defined, beyond a horizon for instance, nothing lies on it.
+    off_px = np.nan_to_num(off_px, nan=worst)
+    steady_px = off_px[alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX]
+    share = float((off_px < TIE_PX).mean()) if len(off_px) else 0.0
+    return share, float(np.quantile(steady_px, 0.75)) if len(steady_px) else worst
+
+
+def bending_px(mapped: Map, moving: View) -> float:
+    """How far a map between views leaves the affine map nearest to it, 90th percentile over moving, fixed view px;
+    as far as regions look where it is hardly defined."""
+    sides = (np.linspace(0, n, 17) for n in (moving.width, moving.height))
+    places = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+    landed = mapped(places)
+    known = np.isfinite(landed).all(axis=1)
+    if known.sum() < FEWEST:
+        return LIMITS["regions_px"][1]
+    design = np.column_stack([places, np.ones(len(places))])[known]
+    off = landed[known] - design @ np.linalg.lstsq(design, landed[known], rcond=None)[0]
+    return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
+
+
+def gather(
+    alignment: Alignment,
+    fixed: View,
+    moving: View,
+    seed: int,
+    mapped: Map | None = None,
+) -> dict[str, float]:
+    """All measures of `LIMITS`, "inliers" and "repetition"; lengths in fixed view px.
+
+    Args:
+        mapped: the map that is written, moving view px -> fixed view px; default the alignment's pose. What tie points
+            say, they say of this map; what whole images say (structure, information, overlap), they say of the pose
+            that it was refined from, which lies within the reach of tie points.
+    """
+    best, ties = alignment.best, alignment.ties
+    to_fixed = mapped or Linear(best.matrix, "affine")
+    landed = to_fixed(ties.moving_xy)
+    residual = np.linalg.norm(landed - ties.fixed_xy, axis=1)
+    agrees = residual < TIE_PX
+    count = len(ties)
+    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
+    near = steady & (residual < 2 * TIE_PX)
+    regions_share, regions_px = _regions(alignment, to_fixed)
+    return {
+        **{name: float(np.clip(v, *LIMITS[name])) for name, v in best.measures.items() if name in LIMITS},
+        "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
+        "repetition": repetition(fixed, moving, best.matrix),
+        "inliers": float(agrees.sum()),
+        "inlier_share": float(agrees.mean()) if count else 0.0,
+        "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
+        "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
+        # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
+        "chance_log10": _chance_log10(int(agrees.sum()) // 4, max(count // 4, 1)),
+        "halves_px": _halves(Correspondences(ties.fixed_xy, landed, ties.certainty)[near], moving, best.matrix, seed),
+        "regions_share": regions_share,
+        "regions_px": regions_px,
+        "sharpening_px": max(alignment.agreement.values(), default=0.0),
+        "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
+    }
+
+
+def _chance_log10(agreeing: int, count: int) -> float:
+    """log10 of the probability that chance alone puts so many of `count` tie points where the map wants them."""
+    hit = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
+    tail = bdtrc(agreeing - 1, count, hit) if agreeing > 0 else 1.0
+    return float(np.log10(max(tail, 10.0 ** LIMITS["chance_log10"][0])))
+
+
+def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving: View, cells: int = 6) -> float:
+    """Share of the overlap's cells (6 x 6 over the fixed view) that hold an inlier."""
+    size = (fixed.width, fixed.height)
+    ys, xs = np.mgrid[0:cells, 0:cells]
+    centres = np.stack([(xs + 0.5) * size[0] / cells, (ys + 0.5) * size[1] / cells], -1).reshape(-1, 2)
+    back = Linear(matrix, "affine").inverse(centres)
+    shared = ((back > 0) & (back < (moving.width, moving.height))).all(axis=1)
+    cell = np.clip((inliers.fixed_xy / size * cells).astype(int), 0, cells - 1)
+    hit = np.zeros((cells, cells), bool)
+    hit[cell[:, 1], cell[:, 0]] = True
+    return float((hit.ravel() & shared).sum() / max(shared.sum(), 1))
+
+
+def _halves(ties: Correspondences, moving: View, pose: np.ndarray, seed: int) -> float:
+    """Distance of moving's corners under corrections of the map by two interleaved halves of its tie points, fixed view
+    px; the largest that counts when a half has no fit.
+
+    Args:
+        ties: where the map puts each tie point, as its position in moving.
+        pose: (3, 3) moving view px -> fixed view px: where the corners lie.
+    """
+    worst = LIMITS["halves_px"][1]
+    if len(ties) < FEWEST:
+        return worst
+    # Neighbouring windows share pixels: a chessboard of rows keeps the halves from being copies of each other.
+    order = np.lexsort((ties.fixed_xy[:, 0], ties.fixed_xy[:, 1]))
+    fits = [estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0).transform for part in (0, 1)]
+    if any(fit is None for fit in fits):
+        return worst
+    outline = np.array([[0, 0], [moving.width, 0], [moving.width, moving.height], [0, moving.height]], float)
+    outline = Linear(pose, "affine")(outline)
+    return float(min(worst, np.linalg.norm(fits[0](outline) - fits[1](outline), axis=1).mean()))

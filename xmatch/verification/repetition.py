@@ -1,0 +1,57 @@
+"""Does the content repeat? Rows of trees, roofs and waves fit just as well one row further on."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from xmatch.coords import to_centre_matrix
+from xmatch.matchers.search.descriptors import Structure, centred, structure, turned
+from xmatch.matchers.search.fourier import resized
+from xmatch.raster import View
+
+SIDE_PX = 180
+PEAK_PX = 3
+"""The alignment itself is sought this far around its place, at the reduced size."""
+APART_PX = 8
+"""Shifts beyond this are other places."""
+MIN_SHARE = 0.4
+"""Shifts that keep less of the overlap are left out."""
+
+
+def repetition(fixed: View, moving: View, matrix: np.ndarray) -> float:
+    """Score of the best other place against that of the alignment `matrix`, (3, 3) moving view px -> fixed view px.
+
+    All shifts of moving as `matrix` turns and scales it are tried; the score is the search's, normalised correlation
+    of structure times the square root of the overlap. Near 1: the same pattern comes again. 0 without overlap.
+    """
+    small, factors = resized(fixed, SIDE_PX / np.sqrt(fixed.width * fixed.height))
+    to_small = np.diag([*factors, 1.0])
+    scale = np.sqrt(abs(np.linalg.det((to_small @ matrix)[:2, :2])))
+    moving_small, moving_factors = resized(moving, scale)
+    onto = to_small @ matrix @ np.diag([1 / moving_factors[0], 1 / moving_factors[1], 1.0])
+    here = centred(structure(*small, orders=1))
+    there = turned(centred(structure(*moving_small, orders=1)), to_centre_matrix(onto)[:2], here.valid.shape[::-1])
+    score = _scores_at_all_shifts(here, there)
+    rows, columns = (np.abs(scipy.fft.fftfreq(n, 1 / n)) for n in score.shape)
+    distance = np.hypot(rows[:, None], columns)
+    best = score[distance <= PEAK_PX].max()
+    return float(np.clip(score[distance > APART_PX].max() / best, 0.0, 1.0)) if best > 0 else 0.0
+
+
+def _scores_at_all_shifts(here: Structure, there: Structure) -> np.ndarray:
+    """(h, w) with shift (0, 0) first and negative shifts wrapped around; 0 where too little overlaps."""
+    shape = [scipy.fft.next_fast_len(2 * n, real=True) for n in here.valid.shape]
+
+    def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        spectra = [scipy.fft.rfft2(plane, shape) for plane in (a, b)]
+        return scipy.fft.irfft2(spectra[0] * spectra[1].conj(), shape)
+
+    strength = [(s.fields**2).sum(axis=2) for s in (here, there)]
+    area = correlated(here.valid, there.valid)
+    product = sum(correlated(here.fields[..., k], there.fields[..., k]) for k in range(here.fields.shape[2]))
+    norm = correlated(strength[0], there.valid) * correlated(here.valid, strength[1])
+    enough = area >= max(1.0, MIN_SHARE * area[0, 0])
+    score = np.zeros(area.shape)
+    score[enough] = product[enough] / np.sqrt(np.maximum(norm[enough], 1e-6)) * np.sqrt(area[enough])
+    return score
