@@ -16,6 +16,7 @@ from xmatch.synth.sources import (
     AlignedPairs,
     Images,
     MultiView,
+    Pictures,
     Sensors,
     Shapes,
     Shards,
@@ -29,9 +30,11 @@ from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
-SourceKind = Literal["shapes", "singles", "worlds", "pairs", "multiview", "video", "shards"]
+SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards"]
 
 WITHOUT_FOLDER = ("shapes", "worlds")
+STORED = ("worlds", "pictures")
+"""Kinds whose scenes are made beside the training."""
 
 MODALITIES = ("infrared", "depth", "event", "normal", "paint", "sketch", "sar", "map", "nir", "night")
 """What `xmatch synth` makes unless told otherwise: the six of MINIMA, and four that users of registration ask for."""
@@ -50,15 +53,15 @@ class SourceSpec:
     """`shapes` and `worlds` need none."""
     weight: float = 1.0
     names: tuple[str, ...] = ()
-    """Modalities of shapes, singles, multiview and video; worlds of worlds; empty: all of them."""
+    """Modalities of shapes, singles, pictures, multiview and video; worlds of worlds; empty: all of them."""
     across: bool = False
     """Any two modalities make a pair; otherwise each is paired with `visible`."""
     pool: int = 24
-    """Of worlds: scenes held at a time."""
+    """Of worlds and pictures: scenes held at a time."""
     fresh: float = 1 / 3
-    """Of worlds: new scenes a batch."""
+    """Of worlds and pictures: new scenes a batch."""
     side: int | None = None
-    """Of worlds: side of the scenes, px; by default it follows the size of the pairs, and a new size begins anew."""
+    """Of worlds and pictures: side of the scenes, px; default: as the pairs ask, and a new size begins anew."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
@@ -186,6 +189,10 @@ def _worlds(spec: SourceSpec, folder: Path, images: Images) -> Source:
     return Worlds(spec.names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
 
 
+def _pictures(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Pictures.below(_below(spec, folder), spec.names, pool=spec.pool, fresh=spec.fresh, side=spec.side)
+
+
 SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
     "shapes": _shapes,
     "singles": _singles,
@@ -194,5 +201,6 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
     "video": _video,
     "shards": _shards,
     "worlds": _worlds,
+    "pictures": _pictures,
 }
 """Kind of source in a recipe -> builder(spec, folder that relative ones start at, reader of image files)."""
