@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tests.networks.test_xmatch import TINY
 
+from tests.networks.test_xmatch import TINY
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres
 from xmatch.networks.losses import charbonnier, coarse_loss, dense_loss, distance_px, truth_at

@@ -18,8 +18,8 @@ from xmatch.errors import ResourceError, XmatchError
 from xmatch.evaluation.dense import dense_matches
 from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
-from xmatch.evaluation.peers import load_peer
 from xmatch.evaluation.peers.isolation import Run, isolated
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.prepare import Prepared, prepare
 from xmatch.evaluation.recipe import EvalRecipe

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import PEERS, PeerSettings, load_peer
+from xmatch.evaluation.peers.base import PeerSettings
+from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions

@@ -17,7 +17,7 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.evaluation.border import black_border
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.geometry import Linear, similarity
 from xmatch.io import open_source
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, Shrunk, unlikely_scale
 
 

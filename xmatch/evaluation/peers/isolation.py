@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.errors import XmatchError
-from xmatch.evaluation.peers import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
 
 TIMEOUT_S = 300.0
 POLL_S = 0.02

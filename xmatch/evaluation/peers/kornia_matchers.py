@@ -17,7 +17,7 @@ import numpy as np
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import Shrunk, flat_reason, read_shrunk
 

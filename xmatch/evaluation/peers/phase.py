@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
 

@@ -22,7 +22,7 @@ from xmatch.coords import from_centre_matrix, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
 from xmatch.estimate import estimate
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import size_of
 from xmatch.evaluation.peers.isolation import tail
 from xmatch.geometry import Linear

@@ -29,7 +29,7 @@ from scipy import fft
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 

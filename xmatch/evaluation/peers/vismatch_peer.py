@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import flat_reason, read_shrunk
 from xmatch.evaluation.peers.program import PLACES, run_program

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xmatch.synth.modalities import load_modality
+from xmatch.synth.modalities import Modality, load_modality
 from xmatch.synth.modalities.filters import gray
 
 ANCHOR = "visible"
@@ -23,15 +23,19 @@ class Sensors:
     Args:
         names: modalities (`xmatch.synth.modalities`).
         across: every two of them make a pair; otherwise each pairs with `visible`, as in MINIMA (Ren et al. 2025).
+        loaded: generators of names that `load_modality` does not know, such as learned ones.
 
     Raises:
         UsageError: an unknown modality.
         ValueError: no name.
     """
 
-    def __init__(self, names: Sequence[str], across: bool = False) -> None:
+    def __init__(
+        self, names: Sequence[str], across: bool = False, loaded: Mapping[str, Modality] | None = None
+    ) -> None:
         self.pairs = name_pairs(names, across)
-        self._modalities = {name: load_modality(name) for pair in self.pairs for name in pair}
+        known = loaded or {}
+        self._modalities = {name: known.get(name) or load_modality(name) for pair in self.pairs for name in pair}
 
     def see(
         self, image: Tensor, rng: torch.Generator, host: np.random.Generator, gap: float
