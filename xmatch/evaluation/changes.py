@@ -118,12 +118,12 @@ def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
         for band in aligned.moving
     ]
     changed = moved(Aligned(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
-    size = changed.moving_valid.shape[::-1]
+    rows, columns = changed.moving_valid.shape
 
     def truth(xy: np.ndarray) -> np.ndarray:
         return straight(changed.truth(xy))
 
-    return replace(changed, truth=DisplacementGrid.sampled(truth, *size, BEND_STEP_PX))
+    return replace(changed, truth=DisplacementGrid.sampled(truth, columns, rows, BEND_STEP_PX))
 
 
 def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):

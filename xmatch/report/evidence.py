@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from xmatch.report.numbers import percent, quantity
 
@@ -169,13 +168,27 @@ MEASURES: dict[str, Measure] = {
 """Name in `Verdict.evidence` -> what it means. A name that is not here is shown all the same, without a meaning."""
 
 
-def rows(evidence: dict[str, float | None]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class EvidenceRow:
+    """One measure as a page shows it."""
+
+    name: str
+    label: str
+    value: str
+    guide: str
+    """What right alignments usually have."""
+    meaning: str
+    weak: bool
+    advice: str
+
+
+def rows(evidence: dict[str, float | None]) -> list[EvidenceRow]:
     """Label, value, guide, meaning and weakness of each measure, in the order in which they are known."""
     known = sorted(evidence, key=lambda name: list(MEASURES).index(name) if name in MEASURES else len(MEASURES))
     return [_row(name, evidence[name]) for name in known]
 
 
-def _row(name: str, value: float | None) -> dict[str, Any]:
+def _row(name: str, value: float | None) -> EvidenceRow:
     measure = MEASURES.get(name) or Measure(name.replace("_", " ").capitalize(), "")
     guide = ""
     weak = False
@@ -185,15 +198,8 @@ def _row(name: str, value: float | None) -> dict[str, Any]:
     if measure.at_most is not None:
         guide = f"at most {_text(measure.at_most, measure.unit)}"
         weak = value is not None and value > measure.at_most
-    return {
-        "name": name,
-        "label": measure.label,
-        "value": _text(value, measure.unit),
-        "guide": guide,
-        "meaning": measure.meaning,
-        "weak": weak,
-        "advice": measure.advice,
-    }
+    value_text = _text(value, measure.unit)
+    return EvidenceRow(name, measure.label, value_text, guide, measure.meaning, weak, measure.advice)
 
 
 def _text(value: float | None, unit: str) -> str:

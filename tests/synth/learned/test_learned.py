@@ -11,9 +11,11 @@ import torch
 from tiny_networks import save_depth_anything, save_marigold, save_stable_diffusion
 
 from xmatch.errors import ModelError, UsageError
-from xmatch.synth.learned.base import LearnedSpec, WeightsRequest
+from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.learned.base import LearnedSpec, LoadOptions, WeightsRequest
 from xmatch.synth.learned.hub import UNKNOWN_LICENCE, licence_of, multiple_near
-from xmatch.synth.learned.registry import DEFAULT_WEIGHTS, LEARNED, load_learned
+from xmatch.synth.learned.registry import DEFAULT_WEIGHTS, LEARNED, LearnedModalities, load_learned
+from xmatch.synth.recipe import SourceSpec, build_mixture, check_modalities
 
 PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
 
@@ -159,3 +161,46 @@ def test_importing_the_package_loads_none_of_the_libraries():
 )
 def test_the_network_sees_whole_patches_at_about_the_same_ratio(height, width, expected):
     assert multiple_near(height, width, 518, 14) == expected
+
+
+# The door from recipes
+
+
+def test_a_recipe_sees_images_through_learned_modalities_beside_procedural_ones(folder):
+    spec = LearnedSpec("depth", "depth")  # below the recipe's folder
+    source = SourceSpec("shapes", names=("curves", spec))
+    learned = LearnedModalities()
+    shapes = build_mixture([source], folder, learned=learned).sources[0]
+    assert learned.licences == {"learned:depth": "apache-2.0"}
+    drawn = shapes.draw(6, 32, seeded(0), Difficulty.FULL)
+    assert {name for pair in drawn.names for name in pair} == {"visible", "curves", "learned:depth"}
+    assert len(drawn.second) == 6 and torch.isfinite(drawn.second).all()
+
+
+def test_two_learned_modalities_that_pairs_could_not_tell_apart_are_refused():
+    warm, cold = (LearnedSpec("translate", prompt=prompt) for prompt in ("make it warm", "make it cold"))
+    with pytest.raises(UsageError, match="several modalities are called learned:translate"):
+        check_modalities((warm, cold))
+    check_modalities((warm, dataclasses.replace(cold, name="cold")))
+    with pytest.raises(UsageError, match="no learned modality 'x-ray'"):
+        check_modalities((LearnedSpec("x-ray"),))
+
+
+def test_worlds_have_no_learned_sensors():
+    with pytest.raises(ValueError, match="sensors of their own"):
+        SourceSpec("worlds", names=(LearnedSpec("depth"),))
+
+
+@pytest.mark.parametrize(("may_download", "local_only"), [(False, True), (True, False)])
+def test_the_hub_is_asked_only_where_that_is_allowed(monkeypatch, may_download, local_only):
+    transformers = pytest.importorskip("transformers")
+    asked = []
+
+    def refuse(name, **options):
+        asked.append((name, options["local_files_only"]))
+        raise OSError("not here")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", refuse)
+    with pytest.raises(ModelError, match="not here"):
+        load_learned(LearnedSpec("depth"), LoadOptions(may_download=may_download))
+    assert asked == [(DEFAULT_WEIGHTS["depth"], local_only)]
