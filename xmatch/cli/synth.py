@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xmatch.synth.manifest import Manifest
     from xmatch.synth.recipe import SourceSpec, SynthRecipe
     from xmatch.synth.shards import Plan
-    from xmatch.synth.sources.files import Images
+    from xmatch.synth.sources.files import Images, Part
 
 SCHEMA = "xmatch.synth/1"
 CHECKED_FILES = 2000
@@ -125,9 +125,10 @@ def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None
 
     usable: dict[str, int] = {}
     for spec in data:
-        if spec.kind == "singles":
+        groups: list[tuple[Part, ...]]
+        if spec.kind == "singles" and spec.folder is not None:
             groups = [(part,) for part in images.listed(spec.folder)]
-        elif spec.kind == "pairs":
+        elif spec.kind == "pairs" and spec.folder is not None:
             groups = [files for kind in find_pairs(spec.folder).values() for files in kind]
         else:
             continue

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from xmatch.errors import OutputError, ResourceError, UsageError
 from xmatch.evaluation.answers import PredictionJob, Register, answer, identity, problem_of
@@ -97,7 +97,7 @@ def read_predictions(
                 lines.append(json.loads(line))
     if not lines or not isinstance(lines[0], dict) or lines[0].get("schema") != SCHEMA:
         raise OutputError(f"not a file of predictions ({SCHEMA})", path=path, hint="--overwrite replaces it")
-    head: PredictionsHead = lines[0]
+    head = cast(PredictionsHead, lines[0])  # its schema has been looked at
     return head, [line["run"] for line in lines if "run" in line], [line for line in lines if "id" in line]
 
 

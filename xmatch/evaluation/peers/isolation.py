@@ -126,9 +126,10 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> PeerR
         if hasattr(peer, "prepare"):
             peer.prepare()
             start = time.perf_counter()
-        found = peer(fixed, moving, settings)
-        if not isinstance(found, Found):
-            found = Found(None, f"It answered with {type(found).__name__} instead of Found.", failed=True)
+        answer: object = peer(fixed, moving, settings)  # a plug-in may break its promise
+        found = answer if isinstance(answer, Found) else None
+        if found is None:
+            found = Found(None, f"It answered with {type(answer).__name__} instead of Found.", failed=True)
     except XmatchError as error:
         found = Found(None, str(error), failed=True)
     except MemoryError:

@@ -61,7 +61,7 @@ def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray |
 
     def ends(transforms: list, pyramid: tuple) -> list:
         """Where each climb ends, the most information first; those that fail are left out."""
-        found = []
+        found: list[tuple[float, int, Any]] = []
         for transform in transforms:
             method = _method(sitk, masks, pyramid, seed, threads)
             method.SetInitialTransform(transform, inPlace=True)

@@ -73,7 +73,7 @@ class Arosics:
 
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
         self.check(settings)
-        return _answer([settings.python, os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
+        return _answer([settings.python or "", os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
 
 
 def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings) -> Found:

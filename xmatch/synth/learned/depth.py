@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class LearnedDepth:
     """Depth, each image's range brought to [0, 1], shown near-bright or near-dark with a random gamma."""
 
-    model: torch.nn.Module
+    model: Any
     """A `DepthAnythingForDepthEstimation`."""
     licence: str
     name: str = "depth"

@@ -80,4 +80,5 @@ def colour(image: Tensor) -> Tensor:
 def multiple_near(height: int, width: int, side_px: int, multiple: int) -> tuple[int, int]:
     """Height and width, multiples of `multiple`, whose shorter side is about `side_px`, at about the same ratio."""
     scale = side_px / min(height, width)
-    return tuple(max(1, round(scale * side / multiple)) * multiple for side in (height, width))
+    rows, columns = (max(1, round(scale * side / multiple)) * multiple for side in (height, width))
+    return rows, columns

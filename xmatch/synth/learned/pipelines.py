@@ -11,7 +11,7 @@ from xmatch.synth.learned.base import WeightsRequest
 from xmatch.synth.learned.hub import extra_package
 
 
-def load_pipeline(request: WeightsRequest, *kinds: type) -> Any:
+def load_pipeline(request: WeightsRequest, *kinds: type[Any]) -> Any:
     """The pipeline that the weights are made for, on its device, silent.
 
     Raises:
@@ -19,7 +19,7 @@ def load_pipeline(request: WeightsRequest, *kinds: type) -> Any:
     """
     # In half precision where that is fast: these networks were published for it.
     dtype = torch.float16 if torch.device(request.options.device).type == "cuda" else torch.float32
-    pipeline = extra_package("diffusers").DiffusionPipeline.from_pretrained(
+    pipeline: Any = extra_package("diffusers").DiffusionPipeline.from_pretrained(
         request.weights,
         local_files_only=request.local_files_only,
         use_safetensors=True,

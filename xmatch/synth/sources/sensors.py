@@ -63,7 +63,8 @@ class Sensors:
     ) -> tuple[Tensor, Tensor, tuple[NamePair, ...]]:
         """As `see`, for two views of each scene; the sensors differ or not, there is nothing in between."""
         names, _ = draw_names(self.pairs, len(first), host, gap)
-        return (*self._render([first, second], names, rng, skip=np.zeros(len(first), bool)), names)
+        first, second = self._render([first, second], names, rng, skip=np.zeros(len(first), bool))
+        return first, second, names
 
     def _render(
         self, images: list[Tensor], names: tuple[NamePair, ...], rng: torch.Generator, skip: np.ndarray
@@ -78,8 +79,8 @@ class Sensors:
         offset = 0 if images[0] is images[1] else batch
         rendered = {}
         for name in sorted(wanted):
-            places = torch.tensor([side * offset + number for side, number in wanted[name]], device=stack.device)
-            rendered[name] = self._modalities[name](stack.index_select(0, places), rng)
+            rows = torch.tensor([side * offset + number for side, number in wanted[name]], device=stack.device)
+            rendered[name] = self._modalities[name](stack.index_select(0, rows), rng)
         sides = [images[0].new_zeros((batch, _channels(rendered), *images[0].shape[-2:])) for _ in images]
         for name, places in wanted.items():
             for row, (side, number) in enumerate(places):
