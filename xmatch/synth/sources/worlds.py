@@ -48,8 +48,10 @@ class MadeHere:
 
     def __init__(self, make: Callable[..., Any] | None = None) -> None:
         if make is None:
-            from xmatch.synth.worlds import make_world as make
-        self._make = make
+            from xmatch.synth.worlds import make_world
+
+            make = make_world
+        self._make: Callable[..., Any] = make
 
     def ask(self, job: Job) -> None:
         """Nothing."""
@@ -155,7 +157,7 @@ class Worlds:
         return range(max(0, newest - self._pool_size), newest)
 
     def _job(self, number: int) -> Job:
-        return SceneJob(self._kinds, self._side, (*self._seed, number))
+        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number))
 
 
 def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:
