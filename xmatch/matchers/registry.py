@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
 
 
@@ -32,18 +33,15 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
-def _fields(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import Structural
-    from xmatch.matchers.weights import open_fields
+def _network(name: str) -> Callable[[str | None, str], Matcher]:
+    """Builder of the matcher `name` that runs a network of the registry."""
 
-    return Structural("xmatch-fields", fields=open_fields("xmatch-fields", weights, device))
+    def build(weights: str | None, device: str) -> Matcher:
+        from xmatch.matchers.weights import open_matcher
 
+        return open_matcher(name, weights, device)
 
-def _dense(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.dense import Learned
-    from xmatch.matchers.weights import open_network
-
-    return Learned("xmatch-small", open_network("xmatch-small", weights, device))
+    return build
 
 
 def _sift(weights: str | None, device: str) -> Matcher:
@@ -68,8 +66,7 @@ def _no_weights(name: str, weights: str | None) -> None:
 MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
     "auto": _auto,
     "structural": _structural,
-    "xmatch-fields": _fields,
-    "xmatch-small": _dense,
+    **{entry.matcher: _network(entry.matcher) for entry in ARCHITECTURES.values() if entry.matcher},
     "sift": _sift,
     "mi": _mi,
 }
