@@ -42,7 +42,14 @@ def list_command(talk: Talk) -> None:
             {"name": name, "path": str(path), "bytes": path.stat().st_size, "licence": metadata.licence}
             for name, (path, metadata) in inside.items()
         ]
-        emit({"schema": LIST_SCHEMA, "ok": True, "shipped": rows, "published": [_row(*other) for other in others.values()]})
+        emit(
+            {
+                "schema": LIST_SCHEMA,
+                "ok": True,
+                "shipped": rows,
+                "published": [_row(*other) for other in others.values()],
+            }
+        )
         return
     emit_text("In the package:\n")
     if not inside:

@@ -46,7 +46,7 @@ def pretrain_command(
     """Train a matcher as RECIPE says, or go on with it where it was left.
 
     Checkpoints, history.csv, validation.csv and weights.safetensors go into the folder of the run. Ctrl-C and SIGTERM
-    save before they end it. On several GPUs: torchrun --nproc_per_node=N -m xmatch.training.pretrain RECIPE ...
+    save before they end it. On several GPUs: torchrun --nproc_per_node=N -m xmatch.training RECIPE ...
 
     Example: xmatch pretrain recipes/pretrain-small.yaml --data ~/images -o runs/small
     """

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from xmatch.errors import ExitCode
+from xmatch.errors import ExitCode, XmatchError
 from xmatch.training.export import WEIGHTS
 from xmatch.training.feed import Feed
 from xmatch.training.history import History, Row
@@ -158,7 +158,8 @@ class _Session:
                 # Not ahead of a step that is timed: its drawing would go unseen.
                 ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
                 prepare = partial(feed.prepare, number + 1) if ahead else lambda: None
-                asked, late, due = run.advance(batch, phases, prepare, reasons)
+                run.advance(batch, phases, prepare)
+                asked, late, due = run.processes.any_of(reasons(), run.device)
                 self.step_seconds.append(self.clock() - started)
                 self.pairs += len(batch) * run.processes.count
                 self._tick()
@@ -173,8 +174,8 @@ class _Session:
                     break
                 if due:
                     self._save()
-        except Exception as error:
-            if getattr(error, "path", "") is None and self.saved is not None:
+        except XmatchError as error:
+            if error.path is None and self.saved is not None:
                 error.path = str(self.saved)  # the last good checkpoint
             raise
         finally:
@@ -219,7 +220,7 @@ class _Session:
         self.losses = {name: round(value, 6) for name, value in run.means().items()}
         rate = (self.pairs - self.pairs_reported) / max(now - self.reported_at, 1e-9)
         self.pairs_reported, self.reported_at = self.pairs, now
-        row = {
+        row: Row = {
             "step": run.step,
             "minutes": round(run.seconds / 60, 3),
             **self.course.shown(run.step - 1),
@@ -271,6 +272,6 @@ class _Session:
             pairs_per_second=round(self.pairs / took, 2),
             losses=self.losses,
             validation=self.validation,
-            checkpoint=self.saved and str(self.saved),
-            weights=self.weights and str(self.weights),
+            checkpoint=None if self.saved is None else str(self.saved),
+            weights=None if self.weights is None else str(self.weights),
         )

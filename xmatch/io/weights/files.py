@@ -154,7 +154,9 @@ def read_entries(path: str | os.PathLike[str]) -> dict[str, TensorEntry]:
     return _read_header(path)[1]
 
 
-def load_state(network: nn.Module, state_dict: Mapping[str, Tensor], path: str | os.PathLike[str] | None = None) -> None:
+def load_state(
+    network: nn.Module, state_dict: Mapping[str, Tensor], path: str | os.PathLike[str] | None = None
+) -> None:
     """Put tensors into a network of exactly their names and shapes; types are converted.
 
     Raises:
