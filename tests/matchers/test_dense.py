@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from made_views import pose, scene, seen_from, view
-from tests.networks.test_xmatch import TINY
 
+from tests.networks.test_xmatch import TINY
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.weights.files import WeightsMetadata, save_weights

@@ -19,7 +19,7 @@ from xmatch.verification.verdict import judge
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class RegisteredPose:
     """Where a registration lays moving."""
 
     matrix: np.ndarray
@@ -28,7 +28,7 @@ class Placed:
     """Whether it is to be trusted."""
 
 
-def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed | None:
+def registered_pose(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> RegisteredPose | None:
     """The registration of a pair at its views' resolution; None where nothing can be matched.
 
     Raises:
@@ -44,7 +44,7 @@ def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed |
     evidence = gather(alignment, frame.fixed, frame.moving, seed)
     verdict = judge(evidence, followed_by(alignment), px_per_matched_px=1.0, ground_per_px=None, unit=None)
     matrix = frame.matrix_between_files(alignment.best.matrix)
-    return Placed(matrix, verdict.accepted)
+    return RegisteredPose(matrix, verdict.accepted)
 
 
 def accepted(
@@ -59,7 +59,7 @@ def accepted(
     count = 0
     for number, pair in enumerate(pairs):
         try:
-            found = placed(matcher, pair, seed=seed, threads=threads)
+            found = registered_pose(matcher, pair, seed=seed, threads=threads)
         except XmatchError:
             found = None
         count += found is not None and found.accepted

@@ -59,7 +59,18 @@ def pretrain_command(
     from xmatch.training.loop import Talk as LoopTalk
     from xmatch.training.pretrain import Options, plan, pretrain
 
-    chosen = Options(recipe, output, max_minutes, resume, checked(device), seed, threads, data, init, begun)
+    chosen = Options(
+        recipe=recipe,
+        output=output,
+        max_minutes=max_minutes,
+        resume=resume,
+        device=checked(device),
+        seed=seed,
+        threads=threads,
+        data=data,
+        init=init,
+        begun=begun,
+    )
     if dry_run:
         planned = plan(chosen)
         if talk.json:

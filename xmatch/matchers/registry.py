@@ -87,6 +87,7 @@ def load_matcher(name: str, weights: str | None = None, device: str = "auto") ->
 
     plugins = {point.name: point for point in entry_points(group="xmatch.matchers")}
     if name in plugins:
-        return plugins[name].load()(weights, device)
+        matcher: Matcher = plugins[name].load()(weights, device)
+        return matcher
     known = ", ".join([*MATCHERS, *plugins])
     raise UsageError(f"there is no matcher {name!r}", hint=f"known: {known}")

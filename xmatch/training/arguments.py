@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import XmatchError
-from xmatch.training.loop import Outcome, Talk
+from xmatch.training.loop import Talk, TrainingOutcome
 from xmatch.training.pretrain import Options, plan, pretrain
 
 SCHEMA = "xmatch.pretrain/1"
@@ -58,7 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
     return int(outcome.exit_code)
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: TrainingOutcome) -> dict[str, Any]:
     """The result of a session as JSON."""
     found = {name: None if _is_nan(value) else value for name, value in asdict(outcome).items()}
     found["validation"] = {name: None if _is_nan(value) else value for name, value in outcome.validation.items()}

@@ -59,7 +59,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a session ended."""
 
     stopped: Stopped
@@ -90,7 +90,7 @@ def train(
     deadline: float | None = None,
     talk: Talk = Talk(),
     clock: Clock = time.monotonic,
-) -> Outcome:
+) -> TrainingOutcome:
     """Take the steps that are left of a run.
 
     Args:
@@ -131,7 +131,7 @@ class _Session:
         self.begun = self.ticked = self.saved_at = clock()
         self.reported_at, self.pairs_reported = self.begun, 0
 
-    def take_steps(self, feed: Feed, stop: StopRequest, deadline: float | None) -> Outcome:
+    def take_steps(self, feed: Feed, stop: StopRequest, deadline: float | None) -> TrainingOutcome:
         run, recipe = self.run, self.recipe
         phases = Phases(run.device)
         stopped: Stopped = "done"
@@ -255,7 +255,7 @@ class _Session:
         self.saved_at = self.clock()
         self.save_seconds, self.ticked = self.saved_at - self.ticked, self.saved_at
 
-    def _end(self, stopped: Stopped, stop: StopRequest) -> Outcome:
+    def _end(self, stopped: Stopped, stop: StopRequest) -> TrainingOutcome:
         run, recipe = self.run, self.recipe
         if run.step > self.first_step or not checkpoints(self.folder):
             self._save()
@@ -263,7 +263,7 @@ class _Session:
             self.saved, self.weights = checkpoints(self.folder)[0], self.folder / WEIGHTS
         code = (stop.exit_code or ExitCode.TERMINATED) if stopped == "signal" else ExitCode.OK
         took = max(self.clock() - self.begun, 1e-9)
-        return Outcome(
+        return TrainingOutcome(
             stopped=stopped,
             exit_code=code,
             step=run.step,

@@ -22,7 +22,7 @@ from xmatch.training.distributed import Processes, choose_device, joined
 from xmatch.training.export import export_weights, source_line
 from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.history import Row
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
@@ -71,7 +71,7 @@ class Options:
         return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
 
 
-def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> Outcome:
+def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> TrainingOutcome:
     """Train as a recipe says, or go on with it.
 
     Args:

@@ -6,17 +6,17 @@ import dataclasses
 from typing import Any
 
 import torch
-from kornia.feature.loftr.loftr import default_cfg
 from torch import Tensor, nn
 
 from xmatch.networks.base import NetworkObjective
+from xmatch.networks.loftr.config import LoftrConfig
 from xmatch.networks.loftr.network import COARSE_PX, FINE_PX, CoarseTruth
 from xmatch.networks.truth import true_places
 from xmatch.synth.pairs import TrainingPairs
 
 ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss, as in Sun et al. 2021."""
-FINE_WINDOW: int = int(default_cfg["fine_window_size"])
+FINE_WINDOW: int = LoftrConfig().kornia()["fine_window_size"]
 """Fine cells a side of the window that a match is refined in."""
 MOST_WINDOWS = 1024
 """Matches a batch whose windows are refined while training: memory and time go with their number. Not tuned."""
