@@ -36,9 +36,7 @@ def _row(name: str, value: float | None) -> EvidenceRow:
     if measure.usual is not None:
         guide = f"at {'least' if measure.sign > 0 else 'most'} {_text(measure.usual, measure.unit)}"
         weak = value is not None and measure.sign * value < measure.sign * measure.usual
-    return EvidenceRow(
-        name, measure.label, _text(value, measure.unit), guide, measure.meaning, weak, measure.advice
-    )
+    return EvidenceRow(name, measure.label, _text(value, measure.unit), guide, measure.meaning, weak, measure.advice)
 
 
 def _text(value: float | None, unit: str) -> str:

@@ -56,8 +56,8 @@ class SourceSpec:
     """`shapes` and `worlds` need none."""
     weight: float = 1.0
     names: tuple[str | LearnedSpec, ...] = ()
-    """Modalities of shapes, singles, pictures, multiview and video, learned ones as `{learned: depth, weights: PATH}`; worlds of
-    worlds; empty: all of them."""
+    """Modalities of shapes, singles, pictures, multiview and video, learned ones as `{learned: depth, weights: PATH}`;
+    worlds of worlds; empty: all of them."""
     across: bool = False
     """Any two modalities make a pair; otherwise each is paired with `visible`."""
     pool: int = 24

@@ -102,6 +102,7 @@ class Inline:
             return self._draw(number)
         if self._ready is None or self._ready[0] != number:
             self.prepare(number)
+        assert self._ready is not None
         pairs = self._ready[1].result()
         self._ready = None
         training = torch.cuda.current_stream()

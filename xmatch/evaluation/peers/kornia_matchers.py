@@ -131,7 +131,7 @@ def _loftr(settings: PeerSettings) -> nn.Module:
     wanted = "weights: outdoor_ds.ckpt of github.com/zju3dv/LoFTR, or minima_loftr.ckpt of github.com/LSXI7/storage"
     read = _weights(settings.weights, "loftr", f"the peer `{KorniaLoftr.name}` needs LoFTR's weights", wanted)
     if read.metadata and read.metadata.config:
-        from xmatch.networks.loftr.objective import LoftrConfig
+        from xmatch.networks.loftr.config import LoftrConfig
         from xmatch.networks.shapes import built
 
         config = built(LoftrConfig, read.metadata.config).kornia()
@@ -188,12 +188,14 @@ def _weights(path: str | None, family: str, lacks: str, wanted: str) -> Imported
         ModelError: missing, damaged, more than tensors, or known to be of another family.
     """
     from xmatch.io.weights.published_pickles import import_weights
+    from xmatch.networks.registry import recognise
 
     if path is None:
         raise UsageError(lacks, hint=f"{wanted}; nothing is downloaded")
     read = import_weights(path)
-    if read.family is None or read.family.name != family:
-        found = read.family.title if read.family else "no architecture known here"
+    known = recognise(read.state_dict)
+    if known is None or known.name != family:
+        found = known.title if known else "no architecture known here"
         raise ModelError(f"holds weights of {found}", hint=wanted, path=path)
     return read
 
