@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
 from typing import Any
-
-import tomllib
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

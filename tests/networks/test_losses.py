@@ -73,7 +73,7 @@ def test_what_moving_does_not_show_teaches_nothing_but_certainty():
     scales = tuple(
         DenseWarp(s, torch.rand(4, SIZE // s, SIZE // s, 2), torch.zeros(4, SIZE // s, SIZE // s)) for s in (8, 8, 4)
     )
-    losses = dense_loss(Prediction(scales, torch.rand(4, 64, 64), (scales[0].warp, exact(batch, 4))), batch)
+    losses = dense_loss(Prediction(scales, torch.rand(4, 64, 64), (scales[0].warp, exact(batch, 4))), batch).named()
     assert losses["coarse"] == losses["regression_8"] == losses["regression_4"] == 0
     assert losses["certainty_4"] == pytest.approx(0.6931, abs=1e-3)
 
@@ -87,9 +87,9 @@ def test_a_few_steps_on_one_batch_find_its_shift():
         found = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=4)
         losses = dense_loss(found, batch)
         optimiser.zero_grad()
-        losses["total"].backward()
+        losses.total.backward()
         optimiser.step()
-        errors.append(float(losses["epe_4"]))
+        errors.append(float(losses.finest_error_px))
     assert errors[0] > 10 and min(errors[-5:]) < 4
 
 
