@@ -10,7 +10,7 @@ import pytest
 from made_views import corner_error_px, pose, scene, seen_from, view
 
 from xmatch.matchers.base import Matcher, Matches, SearchRange
-from xmatch.matchers.registry import MATCHERS, load_matcher
+from xmatch.matchers.registry import MATCHERS, load_matcher, load_plan
 
 NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
 """Enough for poses near the identity, and quick."""
@@ -22,7 +22,7 @@ def loaded(name: str) -> Matcher:
     return load_matcher(name, device="cpu")
 
 
-@pytest.fixture(params=list(MATCHERS))
+@pytest.fixture(params=[name for name in MATCHERS if name != "auto"])
 def match(request, monkeypatch):
     # The dense network as it ships, on views of the size that the images here have: a tenth of the time.
     monkeypatch.setattr("xmatch.matchers.dense.SIDE_PX", SIDE)
@@ -35,6 +35,12 @@ def match(request, monkeypatch):
         return matcher(fixed, moving, within, seed=seed, threads=threads)
 
     return run
+
+
+def test_auto_asks_matchers_that_keep_the_contract_one_after_the_other():
+    stages = load_plan("auto", device="cpu")
+    assert [stage.name for stage in stages] == ["structural", "xmatch-fields"]
+    assert [stage.build().name for stage in stages] == [stage.name for stage in stages]
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_a_view_warped_down_by_the_truth_looks_like_the_fixed_one_and_knows_wher
 
 def test_what_is_laid_down_by_a_quarter_turn_is_the_same_to_the_px(image):
     quarter = np.array([[0.0, -1.0, SIDE], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    laid = _laid(view(np.rot90(image)), Hypothesis(quarter, 1.0), _small(view(image), 1.0))
+    laid = _warped(view(np.rot90(image)), Proposal(quarter, 1.0), _small(view(image), 1.0))
     np.testing.assert_allclose(laid.image[laid.valid], image[laid.valid], atol=1e-5)
     assert laid.valid.mean() > 0.97
 
@@ -109,7 +109,7 @@ def test_weights_choose_their_matcher(network, tmp_path):
     save_weights(
         path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"), overwrite=True
     )
-    with pytest.raises(ModelError, match="loftr, which no matcher runs"):
+    with pytest.raises(ModelError, match="loftr; no matcher of xmatch runs it"):
         matcher_of(path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_views import scene, view
 
-from xmatch.verification.measures import Judge
+from xmatch.verification.judge import ProposalJudge
 
 SIDE = 200
 
@@ -19,6 +19,6 @@ def stripes(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["structure", "information_gain"])
 def test_edges_that_all_run_one_way_agree_everywhere_and_so_by_chance(name):
-    unrelated = Judge(view(stripes(1)), view(stripes(2)))(np.eye(3))
-    related = Judge(view(scene(SIDE, SIDE)), view(1 - scene(SIDE, SIDE)))(np.eye(3))
+    unrelated = ProposalJudge(view(stripes(1)), view(stripes(2)))(np.eye(3))
+    related = ProposalJudge(view(scene(SIDE, SIDE)), view(1 - scene(SIDE, SIDE)))(np.eye(3))
     assert unrelated[name] < 0.25 * related[name]
