@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from xmatch.errors import InputError
 from xmatch.io.rasters.guard import decoding, is_remote
+from xmatch.io.rasters.hooks import MENDED_HOOKS
 from xmatch.io.rasters.options import ReadOptions
 from xmatch.io.rasters.tiff_scan import Directory
 
@@ -30,28 +30,8 @@ def gdal(options: ReadOptions) -> Iterator[None]:
         settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
     with rasterio.Env(**settings), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with _no_undecodable_log():
+        with MENDED_HOOKS:
             yield
-
-
-@contextmanager
-def _no_undecodable_log() -> Iterator[None]:
-    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
-    hooks = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind: Any, value: Any, trace: Any) -> None:
-        if kind is not UnicodeDecodeError:
-            hooks[0](kind, value, trace)
-
-    def unraisablehook(event: Any) -> None:
-        if event.exc_type is not UnicodeDecodeError:
-            hooks[1](event)
-
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
-    try:
-        yield
-    finally:
-        sys.excepthook, sys.unraisablehook = hooks
 
 
 def open_dataset(
