@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Overwrite, Talk
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def adapt_command(
         bool, typer.Option("--resume/--no-resume", help="Go on from the newest checkpoint, or begin anew.")
     ] = True,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    offline: OfflineOption = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="In place of the recipe's.", min=0, show_default=False)
     ] = None,

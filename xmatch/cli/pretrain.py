@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Talk
+from xmatch.cli.options import OfflineOption, Talk
 
 
 @grouped
@@ -27,6 +27,7 @@ def pretrain_command(
         bool, typer.Option("--resume/--no-resume", help="Go on from the newest checkpoint, or replace what is there.")
     ] = True,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    offline: OfflineOption = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="In place of the recipe's.", min=0, show_default=False)
     ] = None,

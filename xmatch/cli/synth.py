@@ -12,7 +12,7 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Output, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Output, Overwrite, Talk
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
 from xmatch.errors import InputError, OutputError
@@ -54,6 +54,7 @@ def synth_command(
         Path | None, typer.Option("--preview", help="Also a picture of the first pairs, PNG.", metavar="PATH")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    offline: OfflineOption = False,
     overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check inputs and targets, print the plan, stop.")] = False,
 ) -> None:
