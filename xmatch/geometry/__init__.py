@@ -13,9 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from xmatch.errors import UsageError
 from xmatch.geometry.chain import Chain, compose, rescaled
 from xmatch.geometry.linear import Linear, affine, homography, similarity, translation
 from xmatch.geometry.nonrigid import DisplacementGrid, ThinPlateSpline
+from xmatch.plugins import ExtensionPoint
 
 
 @runtime_checkable
@@ -41,7 +43,7 @@ class Transform(Protocol):
         """JSON-ready form that `transform_from_dict` takes back without loss."""
 
 
-TRANSFORMS: dict[str, Callable[[dict], Transform]] = {
+TRANSFORMS: dict[str, Callable[[dict[str, Any]], Transform]] = {
     "translation": Linear.from_dict,
     "similarity": Linear.from_dict,
     "affine": Linear.from_dict,
@@ -51,6 +53,8 @@ TRANSFORMS: dict[str, Callable[[dict], Transform]] = {
 }
 """kind -> builder from its JSON form, from the stiffest to the freest."""
 
+EXTENSION_POINT: ExtensionPoint[Transform] = ExtensionPoint("transform", TRANSFORMS, "xmatch.transforms")
+
 
 def transform_from_dict(data: dict[str, Any]) -> Transform:
     """The transform that `as_dict` wrote.
@@ -58,11 +62,13 @@ def transform_from_dict(data: dict[str, Any]) -> Transform:
     Raises:
         ValueError: the kind is unknown, or a field is missing or malformed.
     """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in EXTENSION_POINT.names():
+        raise ValueError(f"not a transform: its kind must be one of {', '.join(EXTENSION_POINT.names())}")
     try:
-        kind = data["kind"]
-        builder = TRANSFORMS[kind]
-    except (KeyError, TypeError):
-        raise ValueError(f"not a transform: its kind must be one of {', '.join(TRANSFORMS)}") from None
+        builder = EXTENSION_POINT.builder(kind)
+    except UsageError as error:
+        raise ValueError(error.message) from error
     try:
         return builder(data)
     except (KeyError, TypeError, IndexError, OverflowError) as error:

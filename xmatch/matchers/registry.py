@@ -11,6 +11,7 @@ from collections.abc import Callable
 from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher
 from xmatch.ops.devices import checked
+from xmatch.plugins import ExtensionPoint
 
 
 def _auto(weights: str | None, device: str) -> Matcher:
@@ -75,6 +76,8 @@ MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
 }
 """name -> builder(weights, device)."""
 
+EXTENSION_POINT: ExtensionPoint[Matcher] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
+
 
 def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
     """The matcher of that name, from `MATCHERS` or from an installed plug-in.
@@ -84,12 +87,4 @@ def load_matcher(name: str, weights: str | None = None, device: str = "auto") ->
         ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
     checked(device)  # also where the matcher would not use it
-    if name in MATCHERS:
-        return MATCHERS[name](weights, device)
-    from importlib.metadata import entry_points
-
-    plugins = {point.name: point for point in entry_points(group="xmatch.matchers")}
-    if name in plugins:
-        return plugins[name].load()(weights, device)
-    known = ", ".join([*MATCHERS, *plugins])
-    raise UsageError(f"there is no matcher {name!r}", hint=f"known: {known}")
+    return EXTENSION_POINT.build(name, weights, device)
