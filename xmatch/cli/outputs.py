@@ -72,7 +72,8 @@ class Targets:
         """Names for one pair.
 
         Raises:
-            UsageError: an output has a name of another kind of file, or two outputs share one.
+            UsageError: an output has a name of another kind of file, or two outputs share one; or a package is missing
+                that one of them needs.
         """
         raster = placed(output or writing.output, moving)
         stem, suffix = split_suffix(raster)
@@ -86,6 +87,10 @@ class Targets:
         extra = {name: Path(path) for name in EXTRA_OUTPUTS if (path := getattr(writing, name)) is not None}
         for name, path in extra.items():
             check_suffix(name, path, SUFFIXES[name])
+        if "tfm" in extra:
+            from xmatch.io.transforms.itk_space import simpleitk
+
+            simpleitk()
         targets = Targets(raster, not writing.transform_only, html, json, extra)
         refuse_duplicates(targets.paths(trusted=True))
         return targets
