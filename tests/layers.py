@@ -18,7 +18,7 @@ LAYERS = (
     {"networks"},
     {"resampling", "synth"},
     {"estimate", "metrics", "report"},
-    {"provenance", "recipe"},
+    {"provenance", "recipe", "recipe_schema"},
     {"io"},
     {"ops"},
     {"result"},
