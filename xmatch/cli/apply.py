@@ -69,11 +69,12 @@ def apply_command(
         document = read_report(registration)
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
-    trusted = document is None or document["verdict"]["accepted"]
+    verdict = {"accepted": True} if document is None else document["verdict"]
+    trusted = verdict["accepted"]
     if not trusted and not keep_unreliable:
-        say(talk, [f"NOT TRUSTED: {document['verdict']['reason']}", "nothing written; --keep-unreliable applies it"])
+        say(talk, [f"NOT TRUSTED: {verdict['reason']}", "nothing written; --keep-unreliable applies it"])
         if talk.json:
-            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": document["verdict"]})
+            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": verdict})
         raise typer.Exit(ExitCode.UNTRUSTED)
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
     """`command` with every parameter that is an option group replaced by the group's fields."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
     flat: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         if parameter.name in groups:

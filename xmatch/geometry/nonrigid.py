@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RBFInterpolator
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,7 @@ class ThinPlateSpline:
             raise ValueError("a thin-plate spline needs three control points that are not on one line")
 
     @cached_property
-    def _spline(self):
+    def _spline(self) -> RBFInterpolator:
         from scipy.interpolate import RBFInterpolator
 
         try:
@@ -46,7 +51,8 @@ class ThinPlateSpline:
 
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         xy = np.asarray(xy, dtype=np.float64)
-        return self._spline(xy.reshape(-1, 2)).reshape(xy.shape)
+        mapped: np.ndarray = self._spline(xy.reshape(-1, 2))
+        return mapped.reshape(xy.shape)
 
     @cached_property
     def inverse(self) -> Inverse:
@@ -101,7 +107,8 @@ class DisplacementGrid:
         ix, iy = cell[..., 0], cell[..., 1]
         top = self.target_xy[iy, ix] * (1 - fx) + self.target_xy[iy, ix + 1] * fx
         bottom = self.target_xy[iy + 1, ix] * (1 - fx) + self.target_xy[iy + 1, ix + 1] * fx
-        return top * (1 - fy) + bottom * fy
+        mapped: np.ndarray = top * (1 - fy) + bottom * fy
+        return mapped
 
     @property
     def nodes_xy(self) -> np.ndarray:
@@ -116,7 +123,9 @@ class DisplacementGrid:
         return Inverse(self, self.nodes_xy.reshape(-1, 2), self.target_xy.reshape(-1, 2))
 
     @staticmethod
-    def sampled(transform, width: int, height: int, step_px: float) -> DisplacementGrid:
+    def sampled(
+        transform: Callable[[np.ndarray], np.ndarray], width: int, height: int, step_px: float
+    ) -> DisplacementGrid:
         """Any map moving -> fixed, sampled over a moving image of `width` x `height` px."""
         nx, ny = max(2, int(np.ceil(width / step_px)) + 1), max(2, int(np.ceil(height / step_px)) + 1)
         step = (width / (nx - 1), height / (ny - 1))
@@ -130,7 +139,7 @@ class DisplacementGrid:
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
             # JSON has no NaN.
-            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, None).tolist(),
+            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy.astype(object), np.array(None)).tolist(),
         }
 
     @staticmethod
@@ -168,7 +177,7 @@ class Inverse:
         return _affine_fit(fixed_xy, moving_xy)
 
     @cached_property
-    def _tree(self):
+    def _tree(self) -> cKDTree:
         from scipy.spatial import cKDTree
 
         return cKDTree(self._known[1])
@@ -187,10 +196,12 @@ class Inverse:
         lost = ~self._hits(target, guess) & np.isfinite(target).all(axis=1)
         if lost.any():
             guess[lost] = self._newton(target[lost])
-        return np.where(self._hits(target, guess)[:, None], guess, np.nan).reshape(xy.shape)
+        found: np.ndarray = np.where(self._hits(target, guess)[:, None], guess, np.nan)
+        return found.reshape(xy.shape)
 
     def _hits(self, target: np.ndarray, guess: np.ndarray) -> np.ndarray:
-        return (np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1)
+        hits: np.ndarray = (np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1)
+        return hits
 
     def _newton(self, target: np.ndarray) -> np.ndarray:
         """(N, 2) by the map's own slope, from the point that lands nearest."""
