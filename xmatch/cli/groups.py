@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, get_type_hints
 
 
@@ -35,6 +35,7 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+@cache  # several commands share a group, and every evaluation of its hints costs milliseconds of each start
 def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
