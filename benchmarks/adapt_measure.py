@@ -10,13 +10,12 @@ from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
 from xmatch.matchers.base import Matcher
 from xmatch.metrics import corner_error_px
-from xmatch.networks.registry import load_objective
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align
-from xmatch.registration.transform_choice import model
+from xmatch.registration.transform_choice import fit_transform
 from xmatch.registration.view_planning import frame_pair
 from xmatch.verification.evidence import followed_by, gather
-from xmatch.verification.verdict import judge
+from xmatch.verification.verdict import verdict_on
 
 MEASURED = ("own", "registered")
 
@@ -38,10 +37,7 @@ def measured(
         registered: False: "own" alone, in half of the time.
     """
     base = open_base(weights, weights)
-    network = load_objective(base.family.objective).build(base.config)
-    network.load_state_dict(base.tensors)
-    device = "cpu" if device == "auto" else device
-    matcher = base.family.matcher(network, device)
+    matcher = base.matcher(None, "cpu" if device == "auto" else device)
     pairs = find_pairs(folder).labelled[:limit]
     options = RegisterOptions(threads=threads, device=device)
     every = [one_pair(matcher, pair, options, registered) for pair in pairs]
@@ -57,7 +53,7 @@ def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: b
     found = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=options.threads)
     own = registered = None
     if len(found.correspondences):
-        own = Linear(frame.matrix_between_files(found.hypotheses[0].matrix), "affine")
+        own = Linear(frame.matrix_between_files(found.proposals[0].matrix), "affine")
 
     def error(transform: Transform | None) -> float | None:
         return None if transform is None else corner_error_px(transform, pair.truth, *size)
@@ -67,8 +63,8 @@ def one_pair(matcher: Matcher, pair: Pair, options: RegisterOptions, register: b
     aligned = align(frame.fixed, frame.moving, found, seed=0, threads=options.threads)
     accepted = False
     if aligned is not None:
-        registered = model(aligned, frame, options).transform
+        registered = fit_transform(aligned, frame, options).transform
         evidence = gather(aligned, frame.fixed, frame.moving, 0)
-        verdict = judge(evidence, followed_by(aligned), px_per_matched_px=1.0, ground_per_px=None, unit=None)
+        verdict = verdict_on(evidence, followed_by(aligned), matcher=matcher.name)
         accepted = bool(verdict.accepted)
     return error(own), error(registered), accepted

@@ -2,10 +2,10 @@
 
     python benchmarks/fit_judge.py recipes/eval-srif-crop-train.yaml --data DIR --matcher xmatch-fields --limit 26
 
-Conditional logistic regression (McFadden 1974) over the measures of `xmatch.verification.measures.Judge`, weights not
-below 0, on the candidates that a matcher hands on. Prints weights for `WEIGHTS` or `WEIGHTS_WITH_DRAWN` and how often
-the best candidate is a right one, in five-fold cross-validation by pair. Measured candidates are kept in a file beside,
-so that a run goes on where it stopped. Only training splits belong into the fit.
+Conditional logistic regression (McFadden 1974) over the measures of `xmatch.verification.judge.ProposalJudge`, weights
+not below 0, on the proposals that a matcher hands on. Prints weights for `WEIGHTS` or `WEIGHTS_WITH_LEARNED` and how
+often the best one is a right one, in five-fold cross-validation by pair. Measured ones are kept in a file beside, so
+that a run goes on where it stopped. Only training splits belong into the fit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from scipy.optimize import minimize
 
 from xmatch.coords import corners
 from xmatch.evaluation import EvalRecipe, plan
+from xmatch.geometry.matrices import apply_affine, apply_projective
 from xmatch.io import open_source
 from xmatch.matchers.registry import load_matcher
 from xmatch.recipe import load_recipe
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import similar
 from xmatch.registration.view_planning import frame_pair
-from xmatch.verification.measures import LIMITS, Judge
+from xmatch.verification.judge import ProposalJudge
+from xmatch.verification.measures import JUDGED_RANGES
 
 RIGHT_PX, NEAR_PX = 15.0, 3.0
 """A candidate is right below the first, and within the second of the pair's best: sharpening does the rest."""
@@ -43,7 +45,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("candidates.jsonl"))
     args = parser.parse_args()
     rows = measured(args)
-    names = [name for name in LIMITS if all(name in c["measures"] for row in rows for c in row["candidates"])]
+    names = [name for name in JUDGED_RANGES if all(name in c["measures"] for row in rows for c in row["candidates"])]
     pairs = [pair for row in rows if (pair := told_apart(row, names)) is not None]
     spread = np.vstack([x for x, _ in pairs]).std(axis=0) + 1e-9
     pairs = [(x / spread, right) for x, right in pairs]
@@ -81,15 +83,14 @@ def candidates(task, matcher) -> list[dict]:
     """What the matcher hands on for one pair."""
     frame = frame_pair(open_source(task.fixed), open_source(task.moving), RegisterOptions())
     matches = matcher(frame.fixed, frame.moving, frame.within, seed=0, threads=1)
-    judge = Judge(frame.fixed, frame.moving, matches.fields)
+    judge = ProposalJudge(frame.fixed, frame.moving, matches.descriptor)
     to_fixed, to_moving = frame.fixed.to_pixel, frame.moving.to_pixel
-    outline = corners(frame.moving.width, frame.moving.height) @ to_moving[:2, :2].T + to_moving[:2, 2]
-    truth = np.column_stack([outline, np.ones(4)]) @ np.array(task.truth).T
+    outline = apply_affine(to_moving, corners(frame.moving.width, frame.moving.height))
+    true_xy = apply_projective(np.array(task.truth), outline)
     found = []
-    for pose in matches.hypotheses:
+    for pose in matches.proposals:
         matrix = to_fixed @ pose.matrix @ np.linalg.inv(to_moving)
-        placed = np.column_stack([outline, np.ones(4)]) @ matrix.T
-        error = np.linalg.norm(placed[:, :2] / placed[:, 2:] - truth[:, :2] / truth[:, 2:], axis=1).mean()
+        error = np.linalg.norm(apply_projective(matrix, outline) - true_xy, axis=1).mean()
         found.append({"error_px": float(error), "measures": judge(similar(pose.matrix, frame.moving))})
     return found
 
@@ -100,7 +101,7 @@ def told_apart(row: dict, names: list[str]) -> tuple[np.ndarray, np.ndarray] | N
     right = errors < min(RIGHT_PX, errors.min(initial=np.inf) + NEAR_PX)
     if not right.any() or right.all():
         return None
-    return np.array([[np.clip(c["measures"][n], *LIMITS[n]) for n in names] for c in row["candidates"]]), right
+    return np.array([[np.clip(c["measures"][n], *JUDGED_RANGES[n]) for n in names] for c in row["candidates"]]), right
 
 
 def picks_right(pair: tuple[np.ndarray, np.ndarray], weights: np.ndarray) -> bool:

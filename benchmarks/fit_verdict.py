@@ -1,9 +1,9 @@
-"""Fit the verdict on predictions that `xmatch eval` saved, and write xmatch/verdict.json.
+"""Fit the verdict on predictions of one matcher that `xmatch eval` saved, and write its calibration.
 
     xmatch eval recipes/eval-srif-crop-train.yaml --no-controls --data DIR -o train.json
     xmatch eval recipes/eval-verdict-medical.yaml --no-controls --data DIR -o medical.json
     xmatch eval recipes/eval-verdict-bent.yaml --no-controls --data DIR -o bent.json
-    python benchmarks/fit_verdict.py {train,medical,bent}.structural.predictions.jsonl \
+    python benchmarks/fit_verdict.py structural {train,medical,bent}.structural.predictions.jsonl \
         --check val.structural.predictions.jsonl
 
 Unrelated slices of different patients are among what must be rejected, and pairs that were bent, of which no similarity
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -32,10 +31,13 @@ from scipy.optimize import linprog, minimize
 from xmatch.coords import pixel_centres
 from xmatch.evaluation.truths import as_transform
 from xmatch.geometry import transform_from_dict
+from xmatch.io.checksum import sha256
 from xmatch.metrics import corner_error_px
 from xmatch.registration.options import RegisterOptions
-from xmatch.verification import verdict
-from xmatch.verification.evidence import LIMITS, Following
+from xmatch.verification import calibration, verdict
+from xmatch.verification.calibration import Calibration
+from xmatch.verification.evidence import Following
+from xmatch.verification.measures import MEASURES, RANGES
 
 RIGHT_PX, WRONG_PX = 5.0, 12.0
 """What lies between is left out: neither truths nor bends say what it is."""
@@ -47,15 +49,15 @@ GUARD_SHARE = 0.01
 SEEN = (0.005, 0.995)
 """Quantiles of each measure between which the fit is believed."""
 COVERED = 0.9
-FALLING = ("chance_log10", "forward_backward_px", "halves_px", "regions_px", "scale_change", "sharpening_px")
-"""Measures that speak against an alignment when they grow. Weights keep their sign: where measures repeat each other,
-a free fit would let one count backwards, which holds on no other sensor."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "matcher", help="whose predictions these are: names the file in xmatch/verification/calibration"
+    )
     parser.add_argument("predictions", type=Path, nargs="+")
-    parser.add_argument("-o", "--output", type=Path, default=Path(verdict.__file__).with_name("verdict.json"))
+    parser.add_argument("-o", "--output", type=Path, help="elsewhere than there")
     parser.add_argument("--exclude", help="ids of pairs whose truth a look at them proved wrong, comma-separated")
     parser.add_argument("--check", type=Path, help="predictions of another split, judged by the new fit")
     args = parser.parse_args()
@@ -63,7 +65,7 @@ def main() -> None:
     heads, parts = zip(*(read(path, excluded) for path in args.predictions), strict=True)
     pairs = [row for part in parts for row in part]
     names = weighed(pairs)
-    evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *LIMITS[n]) for n in names] for row in pairs])
+    evidence = np.array([[np.clip(row["verdict"]["evidence"][n], *RANGES[n]) for n in names] for row in pairs])
     low, high = np.quantile(evidence, SEEN, axis=0)
     values = np.clip(evidence, low, high)
     errors = np.array([error(row) for row in pairs])
@@ -98,12 +100,17 @@ def main() -> None:
         "ce90": ce90,
         "certificate": {
             "command": " ".join(
-                ["python benchmarks/fit_verdict.py", *(path.name for path in args.predictions), *exclusions(excluded)]
+                [
+                    "python benchmarks/fit_verdict.py",
+                    args.matcher,
+                    *(path.name for path in args.predictions),
+                    *exclusions(excluded),
+                ]
             ),
             "date": datetime.date.today().isoformat(),
             "recipe": [{k: head["recipe"][k] for k in ("manifest", "dataset", "sweep", "posed")} for head in heads],
             "data_sha256": [head["data_sha256"] for head in heads],
-            "predictions_sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in args.predictions],
+            "predictions_sha256": [sha256(path) for path in args.predictions],
             "excluded": excluded,
             "n": len(pairs),
             "right": int(y.sum()),
@@ -117,7 +124,8 @@ def main() -> None:
             },
         },
     }
-    args.output.write_text(json.dumps(document, indent=1) + "\n")
+    output = args.output or Path(calibration.__file__).with_name(f"{args.matcher}.json")
+    output.write_text(json.dumps(document, indent=1) + "\n")
     print(
         json.dumps(
             {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "ce90", "certificate")},
@@ -125,12 +133,12 @@ def main() -> None:
         )
     )
     if args.check:
-        print(json.dumps(checked(args.check, document), indent=1))
+        print(json.dumps(checked(args.check, Calibration.from_dict(args.matcher, document)), indent=1))
 
 
 def weighed(pairs: list[dict]) -> list[str]:
     """Measures that all alignments carry."""
-    return sorted(n for n in LIMITS if all(n in row["verdict"]["evidence"] for row in pairs))
+    return sorted(n for n in RANGES if all(n in row["verdict"]["evidence"] for row in pairs))
 
 
 def read(path: Path, excluded: list[str]) -> tuple[dict, list[dict]]:
@@ -179,14 +187,14 @@ def quantile_fit(design: np.ndarray, target: np.ndarray) -> np.ndarray:
     return linprog(cost, A_eq=equal, b_eq=target, bounds=bounds, method="highs").x[:width]
 
 
-def checked(path: Path, model: dict) -> dict:
+def checked(path: Path, model: Calibration) -> dict:
     """How the evidence of another split is judged: acceptance of right and wrong ones, and coverage of the errors."""
     _, pairs = read(path, [])
     errors = np.array([error(row) for row in pairs])
     given = np.array([row["verdict"]["evidence"] for row in pairs])
     scores = np.array([verdict.score(e, model) for e in given])
     unique = np.array([passes_guards(e, model) for e in given])
-    fits = scores >= np.log(model["threshold"] / (1 - model["threshold"]))
+    fits = scores >= np.log(model.threshold / (1 - model.threshold))
     accepted, right, wrong = unique & fits, errors < RIGHT_PX, errors > WRONG_PX
     bound = np.array([verdict.expected_error(at_view(e), model) for e in given])
     inside = np.array([view_error(row, spread_error(row)) for row in pairs]) <= bound
@@ -203,9 +211,9 @@ def checked(path: Path, model: dict) -> dict:
     }
 
 
-def passes_guards(evidence: dict[str, float], model: dict) -> bool:
-    enough = all(evidence[name] >= model[f"min_{name}"] for name in ("lead", "inliers"))
-    return enough and evidence["repetition"] <= model["max_repetition"]
+def passes_guards(evidence: dict[str, float], model: Calibration) -> bool:
+    enough = evidence["lead"] >= model.min_lead and evidence["inliers"] >= model.min_inliers
+    return enough and evidence["repetition"] <= model.max_repetition
 
 
 def error(row: dict) -> float:
@@ -256,7 +264,8 @@ def fit(z: np.ndarray, y: np.ndarray, names: list[str], penalty: float) -> np.nd
         ridge = penalty * np.r_[0.0, w[1:]]
         return float((share * np.logaddexp(0, -margin)).mean() + 0.5 * ridge @ w), design.T @ pull / len(z) + ridge
 
-    bounds = [(None, None)] + [(None, 0.0) if name in FALLING else (0.0, None) for name in names]
+    signs = [MEASURES[name].sign for name in names]
+    bounds = [(None, None)] + [(0.0, None) if sign > 0 else (None, 0.0) for sign in signs]
     return minimize(loss, np.zeros(design.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B").x
 
 

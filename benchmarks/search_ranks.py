@@ -1,9 +1,9 @@
-"""Where a right pose stands among the candidates of a search: what fields are worth, before any refining or judging.
+"""Where a right pose stands among the proposals of a search: what descriptors are worth, before refining and judging.
 
     python benchmarks/search_ranks.py recipes/eval-srif-crop-train.yaml --data DIR --limit 12 --weights shipped
 
-With `--weights` (a file, or `shipped` for those in the package) the fields that a network draws, else the hand-made
-ones. Prints, for each set, the share of pairs with a right pose first, among three, among all; the right one's score
+With `--weights` (a file, or `shipped` for those in the package) the descriptors of a network, else those of
+edges. Prints, for each set, the share of pairs with a right pose first, among three, among all; the right one's score
 over the best wrong one's; CPU seconds of the search. Right is within 12 % of fixed's side and 60 px: near enough to be
 refined. Only training splits belong into a choice.
 """
@@ -22,11 +22,12 @@ import numpy as np
 from xmatch.coords import corners
 from xmatch.evaluation import EvalRecipe, plan
 from xmatch.evaluation.plan import Task
+from xmatch.geometry.matrices import apply_projective
 from xmatch.io import open_source
-from xmatch.matchers.search.descriptors import Describe
+from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.fourier import search
-from xmatch.matchers.search.pooled_descriptors import by_hand
-from xmatch.matchers.structural import BY_HAND, DRAWN, Pass
+from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
+from xmatch.matchers.structural import EDGE_SEARCH, LEARNED_SEARCH, SearchSettings
 from xmatch.matchers.weights import open_fields
 from xmatch.recipe import load_recipe
 from xmatch.registration.options import RegisterOptions
@@ -39,18 +40,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", help="of a network that draws fields; `shipped`: those in the package")
+    parser.add_argument("--weights", help="of a network that describes images; `shipped`: those in the package")
     parser.add_argument("--limit", type=int, help="first so many pairs of each set only")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    describe, how = by_hand, BY_HAND
+    descriptor, how = pooled_edge_descriptors, EDGE_SEARCH
     if args.weights:
-        describe = open_fields("xmatch-fields", None if args.weights == "shipped" else args.weights, "cpu")
-        how = DRAWN
+        descriptor = open_fields("xmatch-fields", None if args.weights == "shipped" else args.weights, "cpu")
+        how = LEARNED_SEARCH
     found = defaultdict(list)
     for task in plan(replace(load_recipe(args.recipe, EvalRecipe), limit=args.limit), args.data):
         if task.related:
-            found[task.set].append(standing(task, describe, how))
+            found[task.set].append(ranked(task, descriptor, how))
     print(f"| set | n | first | three | {how.found} | ratio | CPU s |\n| --- | --- | --- | --- | --- | --- | --- |")
     means = [line(name, np.array(rows)) for name, rows in found.items()]
     print("| mean | {:.0f} | {:.1f} | {:.1f} | {:.1f} | {:.2f} | {:.2f} |".format(*np.mean(means, axis=0)))
@@ -65,7 +66,7 @@ def line(name: str, rows: np.ndarray) -> list[float]:
     return numbers
 
 
-def standing(task: Task, describe: Describe, how: Pass) -> tuple[float, float, float]:
+def ranked(task: Task, descriptor: Descriptor, how: SearchSettings) -> tuple[float, float, float]:
     """(rank of the first right candidate, infinite without; its score over the best wrong one's, 0 without; CPU s)."""
     with open_source(task.fixed) as fixed, open_source(task.moving) as moving:
         frame = frame_pair(fixed, moving, RegisterOptions(threads=1))
@@ -80,13 +81,13 @@ def standing(task: Task, describe: Describe, how: Pass) -> tuple[float, float, f
         angle_step_deg=how.angle_step_deg,
         scale_step=how.scale_step,
         keep=how.found,
-        describe=describe,
+        descriptor=descriptor,
     )
     seconds = time.process_time() - start
-    true = mapped(np.array(task.truth), outline)
+    true = apply_projective(np.array(task.truth), outline)
     from_pixel = np.linalg.inv(frame.moving.to_pixel)
     errors = [
-        np.linalg.norm(mapped(frame.fixed.to_pixel @ pose.matrix @ from_pixel, outline) - true, axis=1).mean()
+        np.linalg.norm(apply_projective(frame.fixed.to_pixel @ pose.matrix @ from_pixel, outline) - true, axis=1).mean()
         for pose in poses
     ]
     right = np.array(errors) < min(NEAR * side, NEAR_PX)
@@ -95,12 +96,6 @@ def standing(task: Task, describe: Describe, how: Pass) -> tuple[float, float, f
     rank = int(np.argmax(right))
     wrong = [pose.score for pose, fits in zip(poses, right, strict=True) if not fits]
     return rank, poses[rank].score / wrong[0] if wrong else 1.0, seconds
-
-
-def mapped(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(N, 2) under a (3, 3) map."""
-    uvw = np.column_stack([xy, np.ones(len(xy))]) @ matrix.T
-    return uvw[:, :2] / uvw[:, 2:]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from xmatch.synth.modalities import load_modality, modality_names
 
 MODULE = """
 class Built:
+    name, wants_colour = "outside", False
     def __init__(self, *given):
         self.given = given
 

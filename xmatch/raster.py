@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from xmatch.geometry import Transform
+from xmatch.coords import AnyArray, Floats, Image, Mask
 
 Affine6 = tuple[float, float, float, float, float, float]
 
@@ -27,7 +27,7 @@ class Georef:
     the least-squares fit through them and good for a first guess, no more."""
 
     @property
-    def matrix(self) -> np.ndarray:
+    def matrix(self) -> Floats:
         """(3, 3) px -> CRS units."""
         return np.array([self.affine[:3], self.affine[3:], (0.0, 0.0, 1.0)])
 
@@ -60,9 +60,9 @@ class Grid:
 class Raster:
     """Pixels in memory. Large files stay on disk behind `xmatch.io.Source`, which reads these."""
 
-    pixels: np.ndarray
+    pixels: AnyArray
     """(C, H, W) in the file's own dtype (complex SAR stays complex, palettes are expanded to RGB)."""
-    valid: np.ndarray
+    valid: Mask
     """(H, W) bool; False where no band holds data: nodata, alpha 0, masked, NaN or infinite."""
     georef: Georef | None = None
     spacing_um: tuple[float, float] | None = None
@@ -70,7 +70,7 @@ class Raster:
     bands: tuple[str, ...] = ()
     modality: str | None = None
     name: str = ""
-    band_valid: np.ndarray | None = None
+    band_valid: Mask | None = None
     """(C, H, W) bool where bands have holes of their own; None where `valid` holds for each of them."""
 
     def __post_init__(self) -> None:
@@ -81,20 +81,20 @@ class Raster:
             raise ValueError(f"want a mask for each band; got {self.band_valid.shape} for {self.pixels.shape}")
 
     @property
-    def masks(self) -> np.ndarray:
+    def masks(self) -> Mask:
         """(C, H, W) or, where all bands share one, (1, H, W) bool."""
         return self.valid[None] if self.band_valid is None else self.band_valid
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[2]
+        return int(self.pixels.shape[2])
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
 
-def one_mask(masks: np.ndarray) -> np.ndarray:
+def one_mask(masks: Mask) -> Mask:
     """(C, H, W) bool as (1, H, W) when all bands have their holes in the same places, else as they are."""
     return masks[:1] if len(masks) == 1 or (masks[1:] == masks[:1]).all() else masks
 
@@ -103,28 +103,22 @@ def one_mask(masks: np.ndarray) -> np.ndarray:
 class View:
     """What a matcher sees of a raster: one structure channel at a handy size, and the way back to its pixels."""
 
-    image: np.ndarray
+    image: Image
     """(h, w) float32 in [0, 1], robustly stretched; 0 where invalid."""
-    valid: np.ndarray
+    valid: Mask
     """(h, w) bool."""
-    to_pixel: np.ndarray
+    to_pixel: Floats
     """(3, 3) affine, view px -> px of the raster, both corner-counted."""
     collar: float = 0.0
     """Share that was taken for a black collar which the file does not declare."""
+    colour: Image | None = None
+    """(h, w, 3) in [0, 1], 0 where invalid: red, green and blue, or three times the channel where the raster has no
+    colour. Made where a matcher wants it (`Matcher.wants_colour`)."""
 
     @property
     def width(self) -> int:
-        return self.image.shape[1]
+        return int(self.image.shape[1])
 
     @property
     def height(self) -> int:
-        return self.image.shape[0]
-
-
-@dataclass(frozen=True)
-class Pair:
-    fixed: Raster
-    moving: Raster
-    truth: Transform | None = None
-    """moving -> fixed, px, where it is known."""
-    name: str = field(default="")
+        return int(self.image.shape[0])

@@ -17,7 +17,8 @@ class Verdict:
 
     accepted: bool
     probability: float
-    """Calibrated probability in [0, 1] that the alignment is right (corner error below about 5 px at view size)."""
+    """Probability in [0, 1] that the alignment is right (corner error below about 5 px at view size); calibrated where
+    `is_calibrated`."""
     reason: str
     """One plain sentence for a person."""
     ce90_px: float | None = None
@@ -28,6 +29,15 @@ class Verdict:
     """"m" or "um"."""
     evidence: dict[str, float] = field(default_factory=dict)
     """Name -> value of each measure that the probability was computed from."""
+    matcher: str | None = None
+    """Which one found the alignment; None where none was asked."""
+    calibration: str | None = None
+    """Matcher to whose registrations the fit behind the probability was made; None where there was nothing to weigh."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the probability comes from a fit to registrations of the same matcher."""
+        return self.calibration == self.matcher
 
 
 @dataclass(frozen=True)

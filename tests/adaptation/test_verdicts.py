@@ -8,7 +8,7 @@ from made_pairs import scene
 
 from xmatch.adaptation.pairs import Pair
 from xmatch.adaptation.verdicts import accepted
-from xmatch.matchers.base import Hypothesis, Matches
+from xmatch.matchers.base import Matches, Proposal
 
 
 class Says:
@@ -20,7 +20,7 @@ class Says:
         self.pose = np.array([[1.0, 0.0, dx], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
     def __call__(self, fixed, moving, within, *, seed, threads):
-        return Matches((Hypothesis(self.pose, 1.0),))
+        return Matches((Proposal(self.pose, 1.0),))
 
 
 def test_right_poses_are_accepted_wrong_ones_and_unreadable_files_are_not(tmp_path):

@@ -223,7 +223,7 @@ def test_a_mirrored_image_is_found_only_when_allowed():
 
 
 def test_a_homography_whose_horizon_crosses_the_frame_is_refused():
-    """Points only where the map is sane; the frame reaches beyond the horizon at x = 200."""
+    """WeightedPoints only where the map is sane; the frame reaches beyond the horizon at x = 200."""
     truth = homography(np.array([[1, 0, 0], [0, 1, 0], [-1 / 200, 0, 1.0]]))
     rng = np.random.default_rng(0)
     moving = rng.uniform((0, 0), (120, HEIGHT), (80, 2))

@@ -40,7 +40,7 @@ def ragged(seed: int) -> np.ndarray:
 
 
 def same(one: Matches, other: Matches) -> bool:
-    pairs = zip(one.hypotheses, other.hypotheses, strict=True)
+    pairs = zip(one.proposals, other.proposals, strict=True)
     return all(a.score == b.score and np.array_equal(a.matrix, b.matrix) for a, b in pairs) and all(
         np.array_equal(getattr(one.correspondences, name), getattr(other.correspondences, name))
         for name in ("fixed_xy", "moving_xy", "certainty")
@@ -49,9 +49,9 @@ def same(one: Matches, other: Matches) -> bool:
 
 def assert_sound(matches: Matches) -> None:
     """Finite, in order, and maps that can be inverted."""
-    assert all(np.isfinite(h.matrix).all() and np.isfinite(h.score) and h.scale > 1e-3 for h in matches.hypotheses)
-    assert all(np.array_equal(h.matrix[2], [0, 0, 1]) for h in matches.hypotheses)
-    scores = [h.score for h in matches.hypotheses]
+    assert all(np.isfinite(h.matrix).all() and np.isfinite(h.score) and h.scale > 1e-3 for h in matches.proposals)
+    assert all(np.array_equal(h.matrix[2], [0, 0, 1]) for h in matches.proposals)
+    scores = [h.score for h in matches.proposals]
     assert scores == sorted(scores, reverse=True)
     found = matches.correspondences
     assert np.isfinite(found.fixed_xy).all() and np.isfinite(found.moving_xy).all()
@@ -59,19 +59,19 @@ def assert_sound(matches: Matches) -> None:
 
 
 def assert_empty(matches: Matches) -> None:
-    assert not matches.hypotheses and not len(matches.correspondences)
+    assert not matches.proposals and not len(matches.correspondences)
 
 
 def test_an_image_lies_on_itself(match, image):
     matches = match(view(image), view(image))
     assert_sound(matches)
-    assert corner_error_px(matches.hypotheses[0].matrix, np.eye(3), view(image)) < 1
+    assert corner_error_px(matches.proposals[0].matrix, np.eye(3), view(image)) < 1
 
 
 def test_the_same_input_gives_the_same_output_on_any_number_of_threads(match, image):
     moving = seen_from(image, pose(SIDE, SIDE, turn_deg=6, shift=(4, -3)))
     once = match(view(image), moving)
-    assert once.hypotheses
+    assert once.proposals
     assert same(once, match(view(image), moving))
     assert same(once, match(view(image), moving, threads=2))
 
@@ -84,7 +84,7 @@ def test_what_lies_outside_the_masks_has_no_say(match, image):
     for v in littered:
         v.image[~v.valid] = rng.random((~v.valid).sum()) * 40 - 20
     clean = match(*pair)
-    assert clean.hypotheses
+    assert clean.proposals
     assert same(clean, match(*littered))
 
 
@@ -100,7 +100,7 @@ def test_every_correspondence_lies_on_valid_pixels(match, image):
 
 def test_a_moving_view_of_another_shape_is_no_trouble(match, image):
     moving = view(image[10:100, 5:])
-    best = match(view(image), moving).hypotheses[0]
+    best = match(view(image), moving).proposals[0]
     truth = np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 10.0], [0.0, 0.0, 1.0]])
     assert corner_error_px(best.matrix, truth, moving) < 1.5
 
@@ -141,6 +141,6 @@ def test_a_prior_that_rules_the_truth_out_is_kept_to(match, image):
     moving = view(image[40:, 40:])
     within = SearchRange(max_angle_deg=10, min_scale=0.95, max_scale=1.05, near=True, max_shift=0.15)
     middle = np.array([moving.width / 2, moving.height / 2, 1.0])
-    for pose_found in match(view(image), moving, within).hypotheses:
+    for pose_found in match(view(image), moving, within).proposals:
         # A matcher may still climb a little way from where it was allowed to start.
         assert np.linalg.norm((pose_found.matrix @ middle - middle)[:2]) < 0.15 * SIDE + 12

@@ -13,8 +13,8 @@ from tests.networks.test_xmatch import TINY
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.weights.files import WeightsMetadata, save_weights
-from xmatch.matchers.base import Hypothesis, SearchRange
-from xmatch.matchers.dense import FINER_PX, SIDE_PX, Learned, _laid, _small
+from xmatch.matchers.base import Proposal, SearchRange
+from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher, _small, _warped
 from xmatch.matchers.registry import load_matcher
 from xmatch.matchers.weights import matcher_of, open_network
 from xmatch.networks.xmatch.network import XMatch
@@ -34,11 +34,11 @@ def network() -> Network:
     return Network(XMatch(TINY))
 
 
-def test_a_view_laid_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_it_came_from(image):
+def test_a_view_warped_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_it_came_from(image):
     truth = pose(SIDE, SIDE, turn_deg=20, shift=(4, -3))
     moving = seen_from(image, truth)
     here = _small(view(image), 1.0)
-    laid = _laid(moving, Hypothesis(truth, 1.0), here)
+    laid = _warped(moving, Proposal(truth, 1.0), here)
     assert laid.valid.mean() > 0.6
     assert np.abs(laid.image - here.image)[laid.valid].mean() < 0.03
     np.testing.assert_allclose(laid.to_view, np.linalg.inv(truth), atol=1e-9)
@@ -56,8 +56,8 @@ def test_what_is_not_valid_is_neither_matched_nor_matched_to(network, image, siz
 
 
 def test_an_untrained_network_claims_nothing_absurd(network, image):
-    matches = Learned("tiny", network)(view(image), view(image.T), SearchRange())
-    assert all(SearchRange().allows(h.matrix, view(image), view(image)) for h in matches.hypotheses)
+    matches = DenseMatcher("tiny", network)(view(image), view(image.T), SearchRange())
+    assert all(SearchRange().allows(h.matrix, view(image), view(image)) for h in matches.proposals)
 
 
 @pytest.mark.parametrize(("finer_certainty", "sides"), [(0.9, [384, 512]), (0.2, [384])])
@@ -72,11 +72,11 @@ def test_the_surest_pose_is_matched_on_finer_views_while_more_agrees(
         return Correspondences(xy, xy, np.full(len(xy), 0.9 if asked[-1] == SIDE_PX else finer_certainty, np.float32))
 
     monkeypatch.setattr(network, "match", same_place)
-    matches = Learned("tiny", network)(view(image), view(image), SearchRange())
+    matches = DenseMatcher("tiny", network)(view(image), view(image), SearchRange())
     assert [side for side in asked if side != SIDE_PX] == sides
     kept = FINER_PX[-1] if finer_certainty == 0.9 else SIDE_PX
     assert 0.9 < len(matches.correspondences) / (kept**2 / 97) <= 1
-    np.testing.assert_allclose(matches.hypotheses[0].matrix, np.eye(3), atol=0.02)
+    np.testing.assert_allclose(matches.proposals[0].matrix, np.eye(3), atol=0.02)
 
 
 def metadata(**changes) -> WeightsMetadata:
@@ -96,9 +96,9 @@ def test_weights_choose_their_matcher(network, tmp_path):
     path = str(tmp_path / "tiny.safetensors")
     save_weights(path, network.model.state_dict(), metadata())
     assert matcher_of(path) == "xmatch-small"
-    assert isinstance(load_matcher("xmatch-small", path, "cpu"), Learned)
-    assert isinstance(load_matcher("auto", path, "cpu"), Learned)
-    assert isinstance(load_matcher("xmatch-small"), Learned)  # with the weights that come along
+    assert isinstance(load_matcher("xmatch-small", path, "cpu"), DenseMatcher)
+    assert isinstance(load_matcher("auto", path, "cpu"), DenseMatcher)
+    assert isinstance(load_matcher("xmatch-small"), DenseMatcher)  # with the weights that come along
     save_weights(
         path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"), overwrite=True
     )

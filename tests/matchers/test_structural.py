@@ -8,8 +8,8 @@ import pytest
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 
 from xmatch.matchers import structural
-from xmatch.matchers.base import SearchRange
-from xmatch.matchers.registry import load_matcher
+from xmatch.matchers.base import Matches, SearchRange
+from xmatch.matchers.registry import load_matcher, load_plan
 from xmatch.matchers.search.fourier import distinct, scales_within, search
 from xmatch.matchers.structural import Structural
 
@@ -31,7 +31,7 @@ def match(fixed, moving, **within):
 def test_a_turned_and_scaled_view_of_inverted_contrast_is_found(image, turn_deg, scale):
     truth = pose(SIDE, SIDE, turn_deg=turn_deg, scale=scale, shift=(4, -6))
     moving = seen_from(inverted(image), truth)
-    best, *others = match(view(image), moving, min_scale=0.75, max_scale=1.35).hypotheses
+    best, *others = match(view(image), moving, min_scale=0.75, max_scale=1.35).proposals
     assert corner_error_px(best.matrix, truth, moving) < 2
     assert all(other.score < 0.5 * best.score for other in others)
 
@@ -40,12 +40,12 @@ def test_a_mirrored_view_is_found_when_asked_for(image):
     truth = pose(SIDE, SIDE, turn_deg=35, shift=(3, 5), mirror=True)
     moving = seen_from(inverted(image), truth)
     found = match(view(image), moving, mirror=True, max_angle_deg=40, min_scale=0.95, max_scale=1.05)
-    assert corner_error_px(found.hypotheses[0].matrix, truth, moving) < 2
+    assert corner_error_px(found.proposals[0].matrix, truth, moving) < 2
 
 
 def test_no_mirrored_pose_is_offered_unasked(image):
     moving = seen_from(image, pose(SIDE, SIDE, mirror=True))
-    assert all(np.linalg.det(h.matrix[:2, :2]) > 0 for h in match(view(image), moving, **NARROW).hypotheses)
+    assert all(np.linalg.det(h.matrix[:2, :2]) > 0 for h in match(view(image), moving, **NARROW).proposals)
 
 
 @pytest.mark.parametrize("x, y", [(4, 2), (58, 50)])
@@ -54,7 +54,7 @@ def test_of_two_like_places_the_prior_picks_its_own(image, x, y):
     twice[50:106, 58:108] = image[2:58, 4:54]
     moving = view(1 - image[2:58, 4:54])
     centre = np.array([[1.0, 0.0, x + 5], [0.0, 1.0, y - 4], [0.0, 0.0, 1.0]])
-    found = match(view(twice), moving, centre=centre, near=True, max_shift=0.15, **NARROW).hypotheses[0].matrix
+    found = match(view(twice), moving, centre=centre, near=True, max_shift=0.15, **NARROW).proposals[0].matrix
     assert np.allclose(found[:2, 2], (x, y), atol=1)
 
 
@@ -62,7 +62,7 @@ def test_the_range_is_relative_to_the_prior_turn_and_scale(image):
     truth = pose(SIDE, SIDE, turn_deg=140, scale=1.25, shift=(2, 3))
     moving = seen_from(inverted(image), truth)
     centre = pose(SIDE, SIDE, turn_deg=148, scale=1.22)
-    assert corner_error_px(match(view(image), moving, centre=centre, **NARROW).hypotheses[0].matrix, truth, moving) < 2
+    assert corner_error_px(match(view(image), moving, centre=centre, **NARROW).proposals[0].matrix, truth, moving) < 2
 
 
 def test_views_of_unlike_shapes_are_matched(image):
@@ -70,7 +70,7 @@ def test_views_of_unlike_shapes_are_matched(image):
     strip = cv2.resize(image[20:60, 8:104], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     truth = np.array([[0.5, 0.0, 8.0], [0.0, 0.5, 20.0], [0.0, 0.0, 1.0]])
     found = match(view(image), view(1 - strip), centre=np.diag([0.52, 0.52, 1.0]), **NARROW)
-    assert corner_error_px(found.hypotheses[0].matrix, truth, view(strip)) < 1
+    assert corner_error_px(found.proposals[0].matrix, truth, view(strip)) < 1
 
 
 def test_a_collar_that_is_declared_leaves_no_trace(image):
@@ -84,8 +84,8 @@ def test_a_collar_that_is_declared_leaves_no_trace(image):
     for v in framed:
         v.image[~inside] = 1.0 + 0.5 * np.indices(inside.shape).sum(axis=0)[~inside] % 2
     clean, found = match(*pair, **NARROW), match(*framed, **NARROW)
-    assert corner_error_px(clean.hypotheses[0].matrix, truth, moving) < 2
-    assert [h.score for h in found.hypotheses] == [h.score for h in clean.hypotheses]
+    assert corner_error_px(clean.proposals[0].matrix, truth, moving) < 2
+    assert [h.score for h in found.proposals] == [h.score for h in clean.proposals]
 
 
 def test_search_offers_distinct_poses_best_first_and_no_more_than_asked(image):
@@ -106,18 +106,16 @@ def test_a_range_ofscales_within_without_one_in_it_is_covered_from_end_to_end(bo
     assert (np.diff(np.log(np.sort(scales))) < np.log(1.1) + 1e-9).all()
 
 
-def test_a_second_matcher_does_not_look_again_at_what_the_first_has_looked_at(image, monkeypatch):
+def test_a_search_that_was_made_is_not_made_again(image, monkeypatch):
     asked = []
-    monkeypatch.setattr(structural, "search", lambda *a, **k: asked.append(k["describe"]) or search(*a, **k))
-    first, moving = load_matcher("auto"), seen_from(inverted(image), pose(SIDE, SIDE, turn_deg=5))
-    views, within = (view(image), moving), SearchRange(**NARROW)
-    first(*views, within, threads=1)
-    second = first.otherwise()
-    found = second(*views, SearchRange(**NARROW), threads=1)
-    assert len(asked) == 2 and asked[0] is not asked[1], "by hand once, and drawn once"
-    alone = load_matcher("xmatch-fields")(*views, within, threads=1)
-    assert [p.matrix.tolist() for p in found.hypotheses] == [p.matrix.tolist() for p in alone.hypotheses]
+    monkeypatch.setattr(structural, "search", lambda *a, **k: asked.append(k["descriptor"]) or search(*a, **k))
+    first, second = (stage.build() for stage in load_plan("auto"))
+    views = view(image), seen_from(inverted(image), pose(SIDE, SIDE, turn_deg=5))
+    within = SearchRange(**NARROW)
+    found = second(*views, within, earlier=first(*views, within))
+    assert len(asked) == 2 and asked[0] is not asked[1], "by edges once, and by the network once"
+    alone = load_matcher("xmatch-fields")(*views, within)
+    assert [p.matrix.tolist() for p in found.proposals] == [p.matrix.tolist() for p in alone.proposals]
     asked.clear()
-    first(*views, SearchRange(**{**NARROW, "max_angle_deg": 6}), threads=1)
-    first(view(image), moving, within, threads=1)
-    assert len(asked) == 2, "another range, and other views"
+    second(*views, within, earlier=Matches(found.proposals))
+    assert len(asked) == 2, "another kind of matcher has not searched by edges"

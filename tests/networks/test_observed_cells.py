@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from xmatch.matchers.search.pooled_descriptors import by_hand
+from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.networks.fieldnet.cells import CHANNELS, HAND, STRIDE, observed_cells
 
 
@@ -28,9 +28,9 @@ def test_the_first_planes_are_those_of_the_search(plane):
     image, valid = scene(), np.ones((150, 180), bool)
     valid[:60, :45] = False
     planes, cover = observed(image, valid)
-    wanted = by_hand(image, valid)
+    wanted = pooled_edge_descriptors(image, valid)
     both = cover & (wanted.valid > 0.9)
-    one, other = planes[plane][both], wanted.fields[..., plane][both]
+    one, other = planes[plane][both], wanted.planes[..., plane][both]
     assert np.corrcoef(one, other)[0, 1] > 0.9
     assert one.std() == pytest.approx(other.std(), rel=0.2)
 

@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 
 from xmatch.io.rasters.source import Header
 from xmatch.raster import Georef
-from xmatch.registration.ground import ground_matrix, ground_size, pixel_shape
+from xmatch.registration.ground import GroundSize, ground_matrix, ground_size, pixel_shape
 
 LOCAL = 'LOCAL_CS["a site",UNIT["foot",0.3048],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 
@@ -29,13 +29,13 @@ def header(crs: str, affine: tuple[float, ...]) -> Header:
     ],
 )
 def test_a_px_has_its_size_on_the_ground_in_metres(crs, affine, ground):
-    assert ground_size(header(crs, affine)) == {"ground_per_px": pytest.approx(ground, rel=2e-3), "unit": "m"}
+    assert ground_size(header(crs, affine)) == GroundSize(pytest.approx(ground, rel=2e-3), "m")
 
 
 def test_a_px_of_a_medical_image_has_its_size_in_micrometres():
     found = Header("a.tif", "OME-TIFF", 20, 20, ("1",), "uint8", spacing_um=(0.5, 2.0))
-    assert ground_size(found) == {"ground_per_px": 1.0, "unit": "um"}
-    assert ground_size(Header("a.tif", "TIFF", 20, 20, ("1",), "uint8"))["ground_per_px"] is None
+    assert ground_size(found) == GroundSize(1.0, "um")
+    assert ground_size(Header("a.tif", "TIFF", 20, 20, ("1",), "uint8")) == GroundSize(None, None)
 
 
 def test_a_grid_of_degrees_has_narrow_px_away_from_the_equator():

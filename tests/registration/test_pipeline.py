@@ -27,8 +27,8 @@ from scenes import (
 
 from xmatch.geometry import TRANSFORMS, Linear
 from xmatch.io import ReadOptions, open_source
-from xmatch.matchers.base import Hypothesis, Matches
-from xmatch.matchers.registry import MATCHERS, load_matcher
+from xmatch.matchers.base import Matches, Proposal, Stage
+from xmatch.matchers.registry import MATCHERS, load_plan
 from xmatch.matchers.structural import Structural
 from xmatch.registration.identical import same_image
 from xmatch.registration.options import RegisterOptions
@@ -254,30 +254,36 @@ def test_a_crs_on_one_side_only_is_no_obstacle_when_georeferencing_is_left_out(f
 
 
 class _Lost:
-    """Finds nothing right, and says whom to ask."""
+    """Finds nothing right."""
 
     name = "lost"
+    wants_colour = False
 
-    def __init__(self, otherwise):
-        self.otherwise = otherwise
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
+        return Matches((Proposal(np.array([[1.0, 0.0, 60.0], [0.0, 1.0, -50.0], [0.0, 0.0, 1.0]]), 1.0),))
 
-    def __call__(self, fixed, moving, within, *, seed, threads):
-        return Matches((Hypothesis(np.array([[1.0, 0.0, 60.0], [0.0, 1.0, -50.0], [0.0, 0.0, 1.0]]), 1.0),))
+
+def after_a_lost_one(monkeypatch, second, fixed, moving):
+    """The registration by a plan of two matchers, the first of which is lost."""
+    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: (Stage.ready(_Lost()), Stage.ready(second)))
+    options = RegisterOptions("lost", threads=1, max_angle_deg=12.0, max_scale=1.1)
+    with open_source(fixed) as one, open_source(moving) as other:
+        return register(one, other, options)
 
 
 def test_where_the_first_matcher_is_not_sure_a_second_one_is_asked(fixed, moving, plain, monkeypatch):
-    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: _Lost(Structural))
-    with open_source(fixed) as one, open_source(moving) as other:
-        found = register(one, other, RegisterOptions("lost", threads=1, max_angle_deg=12.0, max_scale=1.1))
+    found = after_a_lost_one(monkeypatch, Structural(), fixed, moving)
     assert found.verdict.accepted and any("structural found" in note for note in found.notes)
+    assert (found.verdict.matcher, found.verdict.is_calibrated) == ("structural", True)
     np.testing.assert_allclose(found.transform.matrix, plain.transform.matrix)
 
 
-def test_a_second_matcher_that_is_no_surer_changes_nothing(fixed, moving, monkeypatch):
-    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: _Lost(lambda: _Lost(None)))
-    with open_source(fixed) as one, open_source(moving) as other:
-        found = register(one, other, RegisterOptions("lost", threads=1))
+def test_a_second_matcher_that_is_no_surer_changes_nothing_and_what_is_not_calibrated_is_noted(
+    fixed, moving, monkeypatch
+):
+    found = after_a_lost_one(monkeypatch, _Lost(), fixed, moving)
     assert not found.verdict.accepted and not any("found" in note for note in found.notes)
+    assert any("not calibrated for lost" in note for note in found.notes)
 
 
 def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypatch):
@@ -285,8 +291,46 @@ def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypat
         raise AssertionError("loaded too early")
 
     monkeypatch.setattr("xmatch.matchers.weights.open_fields", never)
-    auto = load_matcher("auto")
-    assert plain.provenance["options"]["matcher"] == "auto"
+    first, second = load_plan("auto")
+    assert (first.build().name, second.name) == ("structural", "xmatch-fields")
+    assert plain.provenance["options"]["matcher"] == "auto" and plain.verdict.matcher == "structural"
     assert not any("first matcher" in note for note in plain.notes)
     with pytest.raises(AssertionError, match="too early"):
-        auto.otherwise()
+        second.build()
+
+
+def test_a_callers_threads_are_as_they_were(fixed, moving, monkeypatch):
+    import torch
+
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    seen = []
+
+    class Watching(_Lost):
+        def __call__(self, *args, **more):
+            seen.append(cv2.getNumThreads())
+            return super().__call__(*args, **more)
+
+    monkeypatch.setitem(MATCHERS, "watching", lambda weights, device: Watching())
+    cv2.setNumThreads(3)
+    try:
+        with open_source(fixed) as one, open_source(moving) as other:
+            register(one, other, RegisterOptions("watching", threads=1))
+        assert (seen, cv2.getNumThreads(), torch.get_num_threads()) == ([1], 3, before[1])
+    finally:
+        cv2.setNumThreads(before[0])
+
+
+def test_colour_is_there_for_a_matcher_that_wants_it(fixed, moving, monkeypatch):
+    seen = []
+
+    class InColour(_Lost):
+        wants_colour = True
+
+        def __call__(self, one, other, within, **more):
+            seen.extend((one.colour, other.colour))
+            return super().__call__(one, other, within, **more)
+
+    monkeypatch.setitem(MATCHERS, "in-colour", lambda weights, device: InColour())
+    with open_source(fixed) as one, open_source(moving) as other:
+        register(one, other, RegisterOptions("in-colour", threads=1))
+    assert [(image.shape[2], image.dtype) for image in seen] == [(3, np.float32)] * 2

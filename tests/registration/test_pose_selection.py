@@ -10,13 +10,13 @@ from scenes import FIXED_AT, SIDE, distance_px, ground, optical, placed, radar, 
 
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity
-from xmatch.matchers.base import Hypothesis, Matches, SearchRange
+from xmatch.matchers.base import Matches, Proposal, SearchRange
 from xmatch.raster import View
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
 from xmatch.registration.tie_points import NARROW, WIDE
-from xmatch.registration.transform_choice import model
-from xmatch.registration.view_planning import Frame
+from xmatch.registration.transform_choice import fit_transform
+from xmatch.registration.view_planning import FramedPair
 
 LAND = ground(3)
 MOVING_AT = placed(6, 1.05, (9, -14))
@@ -34,7 +34,7 @@ MOVING = view(radar(seen(LAND, MOVING_AT)))
 
 
 def guesses(*transforms: Linear) -> Matches:
-    return Matches(tuple(Hypothesis(t.matrix, float(-i)) for i, t in enumerate(transforms)))
+    return Matches(tuple(Proposal(t.matrix, float(-i)) for i, t in enumerate(transforms)))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_right_guess_wins_though_the_matcher_preferred_another_and_is_sharpe
 
 
 def test_the_best_other_guess_is_the_rival(alignment):
-    assert alignment.best.standing > alignment.rival.standing + 1
+    assert alignment.best.log_odds > alignment.rival.log_odds + 1
     assert distance(alignment.rival.matrix) > 50
 
 
@@ -131,12 +131,12 @@ TO_PIXEL = np.array([[2.0, 0.0, 30.0], [0.0, 2.0, -10.0], [0.0, 0.0, 1.0]])
 """Views at half the size of a window of the file."""
 
 
-def framed(prior: Linear | None = None, fixed_to_pixel: np.ndarray = TO_PIXEL) -> Frame:
+def framed(prior: Linear | None = None, fixed_to_pixel: np.ndarray = TO_PIXEL) -> FramedPair:
     """Of views with square pixels; with a prior, moving is seen as that lays it on fixed."""
     fixed = View(FIXED.image, FIXED.valid, fixed_to_pixel)
     moving = MOVING if prior is None else View(MOVING.image, MOVING.valid, prior.matrix)
     ground = {"ground_per_px": None, "unit": None}
-    return Frame(fixed, moving, SearchRange(), prior, (), ground, np.eye(3), np.eye(3))
+    return FramedPair(fixed, moving, SearchRange(), prior, (), ground, np.eye(3), np.eye(3))
 
 
 IN_FILES = Linear(TO_PIXEL @ TRUE.matrix, "affine")
@@ -144,7 +144,7 @@ IN_FILES = Linear(TO_PIXEL @ TRUE.matrix, "affine")
 
 @pytest.mark.parametrize("kind", ["similarity", "affine", "homography", "tps", "grid"])
 def test_a_kind_asked_for_by_name_comes_back_as_that_kind_and_fits(alignment, kind):
-    found = model(alignment, framed(), RegisterOptions(transform=kind))
+    found = fit_transform(alignment, framed(), RegisterOptions(transform=kind))
     assert found.transform.kind == kind
     inner = distance_px(found.transform, IN_FILES)
     assert inner < 2.0, "px of the file; a view px is two"
@@ -159,13 +159,13 @@ def test_a_translation_is_fitted_when_that_is_all_that_may_move():
         threads=1,
     )
     plain = framed(fixed_to_pixel=np.eye(3))
-    found = model(still, plain, RegisterOptions(transform="translation")).transform
+    found = fit_transform(still, plain, RegisterOptions(transform="translation")).transform
     assert found.kind == "translation"
     np.testing.assert_allclose(found.matrix[:2, 2], (6, -3), atol=0.5)
 
 
 def test_auto_takes_no_freer_kind_than_the_tie_points_need(alignment):
-    found = model(alignment, framed(), RegisterOptions())
+    found = fit_transform(alignment, framed(), RegisterOptions())
     assert found.transform.kind == "similarity"
     assert distance_px(found.transform, IN_FILES) < 1.2
 
@@ -173,7 +173,7 @@ def test_auto_takes_no_freer_kind_than_the_tie_points_need(alignment):
 def test_a_prior_is_kept_and_only_what_it_leaves_is_fitted(alignment):
     prior = Linear(np.array([[2.1, 0.0, 55.0], [0.0, 2.1, -60.0], [0.0, 0.0, 1.0]]), "affine")
     for kind in ("auto", "similarity", "affine"):
-        found = model(alignment, framed(prior), RegisterOptions(transform=kind))
+        found = fit_transform(alignment, framed(prior), RegisterOptions(transform=kind))
         assert distance_px(found.transform, IN_FILES) < 2.0
 
 
@@ -191,7 +191,7 @@ def test_a_georeferencing_that_nothing_clearly_improves_stays_as_it_is():
     laid = view(radar(seen(LAND, FIXED_AT)))
     still = align(FIXED, laid, guesses(Linear(np.eye(3))), seed=0, threads=1)
     frame = replace(framed(prior), moving=View(laid.image, laid.valid, TO_PIXEL))
-    found = model(still, frame, RegisterOptions())
+    found = fit_transform(still, frame, RegisterOptions())
     np.testing.assert_allclose(found.transform.matrix, prior.matrix, atol=1e-9)
     assert any("as it is" in note for note in found.notes)
 
@@ -202,6 +202,6 @@ def test_pixels_that_are_not_square_on_the_ground_are_fitted_where_they_are():
     fixed = View(FIXED.image, FIXED.valid, np.diag([0.5, 1.0, 1.0]))
     frame = replace(framed(), fixed=fixed, fixed_plane=plane)
     still = align(FIXED, MOVING, guesses(TRUE), seed=0, threads=1)
-    found = model(still, frame, RegisterOptions(transform="similarity")).transform
+    found = fit_transform(still, frame, RegisterOptions(transform="similarity")).transform
     assert found.kind == "affine"
     assert distance_px(found, Linear(np.diag([0.5, 1.0, 1.0]) @ TRUE.matrix, "affine")) < 0.8

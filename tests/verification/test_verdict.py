@@ -13,11 +13,13 @@ from benchmarks.fit_verdict import quantile_fit
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import similarity
 from xmatch.raster import View
-from xmatch.report.evidence import MEASURES
-from xmatch.verification.alignment import Alignment, Candidate
-from xmatch.verification.evidence import LIMITS, REACH_PX, Following, bending_px, followed_by, following, gather
-from xmatch.verification.measures import DRAWN, NAMES
-from xmatch.verification.verdict import AMBIGUOUS, FEW, SPOKEN, coefficients, expected_error, judge, score
+from xmatch.result import Verdict
+from xmatch.verification.alignment import Alignment, ScoredProposal
+from xmatch.verification.calibration import Calibration, calibrated_matchers, calibration_for
+from xmatch.verification.evidence import REACH_PX, Following, bending_px, followed_by, following, gather
+from xmatch.verification.judge import LEARNED, NAMES
+from xmatch.verification.measures import JUDGED_RANGES, MEASURES, RANGES
+from xmatch.verification.verdict import AMBIGUOUS, FEW, expected_error, score, verdict_on
 
 LAND = ground(3)
 WIDE = {"max_angle_deg": 180.0, "max_scale": 1.2}
@@ -109,11 +111,11 @@ def an_alignment(shift_px: float, *, count: int = 100, mirror: bool = False) -> 
     angle = rng.uniform(0, 2 * np.pi, count)
     off = shift_px * np.stack([np.cos(angle), np.sin(angle)], -1)
     fixed_xy = moving_xy @ pose[:2, :2].T + pose[:2, 2] + off
-    best = Candidate(pose, dict.fromkeys(NAMES, 0.5), 3.0, "match")
+    best = ScoredProposal(pose, dict.fromkeys(NAMES, 0.5), 3.0, "match")
     ties = Correspondences(fixed_xy, moving_xy, np.ones(count))
     view = View(np.zeros((200, 200), np.float32), np.ones((200, 200), bool), np.eye(3))
     steady = np.full(count, 0.3)
-    return Alignment(best, replace(best, standing=1.0), ties, steady, ties, steady), view, view
+    return Alignment(best, replace(best, log_odds=1.0), ties, steady, ties, steady), view, view
 
 
 def evidence_of(shift_px: float, **more) -> dict[str, float]:
@@ -121,7 +123,7 @@ def evidence_of(shift_px: float, **more) -> dict[str, float]:
 
 
 def test_evidence_is_what_is_weighed_and_the_number_of_inliers():
-    assert evidence_of(0.3).keys() == LIMITS.keys() - set(DRAWN) | {"inliers", "repetition"}
+    assert evidence_of(0.3).keys() == RANGES.keys() - set(LEARNED) | {"inliers", "repetition"}
     assert all(isinstance(value, float) and np.isfinite(value) for value in evidence_of(0.3).values())
 
 
@@ -144,33 +146,35 @@ def test_inliers_in_one_corner_cover_little():
 def test_no_tie_points_are_evidence_too():
     nothing = evidence_of(0.3, count=0)
     assert (nothing["inliers"], nothing["coverage"], nothing["chance_log10"]) == (0, 0, 0)
-    assert nothing["halves_px"] == LIMITS["halves_px"][1]
+    assert nothing["halves_px"] == RANGES["halves_px"][1]
 
 
-@pytest.fixture(params=[False, True], ids=["structural", "drawn"])
-def model(request) -> dict:
-    return coefficients(drawn=request.param)
+@pytest.fixture(params=calibrated_matchers())
+def model(request) -> Calibration:
+    return calibration_for(request.param)
 
 
 ALL_FOLLOW = Following(100, 100, 100, 0.0)
 
 
-def judged(evidence: dict[str, float], followed: Following = ALL_FOLLOW, px: float = 1.0, ground=None, **more):
+def judged(model: Calibration, evidence: dict[str, float], followed=ALL_FOLLOW, px=1.0, ground=None, **more) -> Verdict:
     evidence = {"lead": 12.0, "repetition": 0.2, "inliers": 50.0} | evidence
     unit = None if ground is None else "m"
-    return judge(evidence, followed, px_per_matched_px=px, ground_per_px=ground, unit=unit, **more)
+    return verdict_on(
+        evidence, followed, matcher=model.name, px_per_matched_px=px, ground_per_px=ground, unit=unit, **more
+    )
 
 
-def best_of(model: dict) -> dict[str, float]:
-    return {name: LIMITS[name][int(model["weights"][name] > 0)] for name in model["weights"]}
+def best_of(model: Calibration) -> dict[str, float]:
+    return {name: RANGES[name][int(model.weights[name] > 0)] for name in model.weights}
 
 
 def test_probability_rises_and_falls_with_the_score_across_the_threshold(model):
-    evidence = {name: model["mean"][name] for name in model["weights"]}
-    at_mean = judged(evidence)
-    assert at_mean.probability == pytest.approx(1 / (1 + np.exp(-model["intercept"])))
-    worst = {name: LIMITS[name][int(model["weights"][name] <= 0)] for name in model["weights"]}
-    yes, no = judged(best_of(model)), judged(worst | {"lead": 12.0})
+    evidence = {name: model.mean[name] for name in model.weights}
+    at_mean = judged(model, evidence)
+    assert at_mean.probability == pytest.approx(1 / (1 + np.exp(-model.intercept)))
+    worst = {name: RANGES[name][int(model.weights[name] <= 0)] for name in model.weights}
+    yes, no = judged(model, best_of(model)), judged(model, worst | {"lead": 12.0})
     assert no.probability < at_mean.probability < yes.probability
     assert (no.accepted, yes.accepted) == (False, True)
     assert no.reason != yes.reason
@@ -178,32 +182,32 @@ def test_probability_rises_and_falls_with_the_score_across_the_threshold(model):
 
 @pytest.mark.parametrize("rival", [{"lead": 0.01}, {"repetition": 0.9}])
 def test_what_fits_as_well_in_another_way_is_not_accepted_however_well_it_fits(rival, model):
-    alone, doubtful = (judged(best_of(model) | {"repetition": 0.2} | more) for more in ({}, rival))
+    alone, doubtful = (judged(model, best_of(model) | {"repetition": 0.2} | more) for more in ({}, rival))
     assert alone.accepted and not doubtful.accepted
     assert doubtful.probability <= 0.5 and doubtful.ce90_px is None and doubtful.reason == AMBIGUOUS
 
 
 def test_few_tie_points_are_too_few_whatever_share_of_them_agrees(model):
-    enough, few = (judged(best_of(model) | {"inliers": count}) for count in (model["min_inliers"], 2.0))
+    enough, few = (judged(model, best_of(model) | {"inliers": count}) for count in (model.min_inliers, 2.0))
     assert enough.accepted and not few.accepted
-    assert few.probability <= 0.5 and few.reason == FEW and model["min_inliers"] > 2
+    assert few.probability <= 0.5 and few.reason == FEW and model.min_inliers > 2
 
 
 @pytest.mark.parametrize(("kind", "advised"), [("homography", True), ("grid", False)])
 def test_a_map_that_few_tie_points_follow_is_not_accepted_when_a_bent_one_would_explain_them(kind, advised, model):
-    bent = judged(best_of(model), Following(100, 20, 80, 6.0), kind=kind)
+    bent = judged(model, best_of(model), Following(100, 20, 80, 6.0), kind=kind)
     assert not bent.accepted and bent.probability <= 0.5 and bent.ce90_px is None
     assert "80 of 100" in bent.reason and f"20 with one {kind}" in bent.reason
     assert ("--transform grid" in bent.reason) == advised
 
 
 def test_values_beyond_their_limits_weigh_no_more_than_the_limit(model):
-    wild = {name: high * 1e3 + 1 for name, (_, high) in LIMITS.items()}
-    assert score(wild, model) == pytest.approx(score({name: high for name, (_, high) in LIMITS.items()}, model))
+    wild = {name: high * 1e3 + 1 for name, (_, high) in RANGES.items()}
+    assert score(wild, model) == pytest.approx(score({name: high for name, (_, high) in RANGES.items()}, model))
 
 
 def test_the_expected_error_is_in_px_and_on_the_ground_and_shrinks_with_finer_matching(model):
-    coarse, alone = judged(best_of(model), px=4.0, ground=10.0), judged(best_of(model))
+    coarse, alone = judged(model, best_of(model), px=4.0, ground=10.0), judged(model, best_of(model))
     assert coarse.ce90_px == pytest.approx(4 * alone.ce90_px)
     assert (coarse.ce90_ground, coarse.ground_unit) == (pytest.approx(10 * coarse.ce90_px), "m")
     assert (alone.ce90_ground, alone.ground_unit) == (None, None)
@@ -251,8 +255,8 @@ def test_a_map_that_is_nowhere_defined_speaks_against_itself_in_finite_numbers()
     evidence = gather(alignment, fixed, moving, 0, nowhere)
     assert all(np.isfinite(value) for value in evidence.values())
     assert (evidence["inliers"], evidence["regions_share"]) == (0, 0)
-    assert evidence["regions_px"] == bending_px(nowhere, moving) == LIMITS["regions_px"][1]
-    assert followed_by(alignment, nowhere).bend_px == LIMITS["regions_px"][1]
+    assert evidence["regions_px"] == bending_px(nowhere, moving) == RANGES["regions_px"][1]
+    assert followed_by(alignment, nowhere).bend_px == RANGES["regions_px"][1]
 
 
 def test_few_tie_points_leave_a_bend_open():
@@ -261,22 +265,35 @@ def test_few_tie_points_leave_a_bend_open():
 
 
 def test_the_fitted_model_weighs_known_measures_and_carries_its_certificate(model):
-    assert set(model["weights"]) <= set(LIMITS)
-    for part in ("mean", "spread", "range"):
-        assert model[part].keys() == model["weights"].keys()
-    assert all(spread > 0 for spread in model["spread"].values()) and 0.5 <= model["threshold"] < 1
-    certificate = model["certificate"]
+    assert set(model.weights) <= set(RANGES)
+    for part in (model.mean, model.spread, model.range):
+        assert part.keys() == model.weights.keys()
+    assert all(weight * MEASURES[name].sign >= 0 for name, weight in model.weights.items())
+    assert all(spread > 0 for spread in model.spread.values()) and 0.5 <= model.threshold < 1
+    certificate = model.certificate
     sources = zip(certificate["recipe"], certificate["data_sha256"], certificate["predictions_sha256"], strict=True)
     assert all(recipe and len(data) == len(predictions) == 64 for recipe, data, predictions in sources)
     assert min(certificate["right"], certificate["wrong"]) > 50
 
 
-def test_every_measure_can_be_said_in_words_and_is_explained_in_the_report():
-    assert SPOKEN.keys() == LIMITS.keys()
-    assert set(MEASURES) == set(LIMITS) | {"inliers", "repetition"}
-    assert set(NAMES) < set(LIMITS)
-    for measure in MEASURES.values():
+def test_every_measure_is_explained_and_those_that_are_weighed_can_be_said():
+    assert MEASURES.keys() - RANGES.keys() == {"inliers", "repetition"}
+    assert set(NAMES) | set(LEARNED) < RANGES.keys() and JUDGED_RANGES.keys() < RANGES.keys()
+    for name, measure in MEASURES.items():
         assert measure.label and measure.meaning.endswith(".") and "\n" not in measure.meaning
+        assert bool(measure.accepted) == bool(measure.refused) == (name in RANGES)
+        assert abs(measure.sign) == 1
+
+
+@pytest.mark.parametrize("matcher", ["sift", "a plug-in"])
+def test_a_matcher_without_a_calibration_is_weighed_by_another_ones_and_told_so(matcher):
+    structural = calibration_for("structural")
+    evidence = best_of(structural) | {"repetition": 0.2, "inliers": 50.0}
+    own, borrowed = (verdict_on(evidence, ALL_FOLLOW, matcher=name) for name in ("structural", matcher))
+    assert (borrowed.accepted, borrowed.probability) == (own.accepted, own.probability) and own.accepted
+    assert (own.matcher, own.calibration, own.is_calibrated) == ("structural", "structural", True)
+    assert (borrowed.matcher, borrowed.calibration, borrowed.is_calibrated) == (matcher, "structural", False)
+    assert f"not calibrated for {matcher}" in borrowed.reason and "not calibrated" not in own.reason
 
 
 def test_the_view_of_a_turned_copy_is_accepted_so_that_rejection_means_something(fixed, tmp_path):

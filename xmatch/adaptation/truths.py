@@ -8,7 +8,7 @@ import numpy as np
 
 from xmatch.errors import InputError
 from xmatch.estimate import ESTIMATORS
-from xmatch.estimate.model import Points
+from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import Transform
 from xmatch.io.points.reading import TiePoints, read_tie_points
 from xmatch.io.rasters.source import Header
@@ -18,7 +18,7 @@ from xmatch.registration.georef_prior import georef_prior
 MIN_OVERLAP = 0.05
 """Share of moving that must lie on fixed."""
 LINE = 0.02
-"""Points whose spread across is less than this part of their spread along lie on a line."""
+"""WeightedPoints whose spread across is less than this part of their spread along lie on a line."""
 LARGEST_RESIDUAL = 0.03
 """Of tie points under the map fitted to them, share of fixed's diagonal: beyond it a point was set wrongly."""
 
@@ -60,7 +60,7 @@ def truth_from_points(points: TiePoints, diagonal_px: float, path: Path) -> Tran
             raise InputError(
                 f"the {count} tie points lie on one line in the {name} image", hint="add one beside it", path=path
             )
-    fitted = ESTIMATORS[kind].try_fit(Points.of(found))
+    fitted = ESTIMATORS[kind].try_fit(WeightedPoints.of(found))
     if fitted is None:
         raise InputError(f"no {kind} goes through the {count} tie points", path=path)
     residual = np.linalg.norm(fitted(found.moving_xy) - found.fixed_xy, axis=1)

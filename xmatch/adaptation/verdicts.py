@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from xmatch.adaptation.pairs import Pair
 from xmatch.errors import XmatchError
 from xmatch.io import open_source
-from xmatch.matchers.base import Matcher
+from xmatch.matchers.base import Matcher, Stage
+from xmatch.registration.attempts import Attempt, attempt_plan
 from xmatch.registration.options import RegisterOptions
-from xmatch.registration.pose_selection import align
-from xmatch.registration.view_planning import frame_pair
+from xmatch.registration.view_planning import FramedPair, frame_pair
+from xmatch.verification.alignment import Alignment
 from xmatch.verification.evidence import followed_by, gather
-from xmatch.verification.verdict import judge
+from xmatch.verification.verdict import verdict_on
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class RegisteredPose:
     """Where a registration lays moving."""
 
     matrix: np.ndarray
@@ -28,7 +30,7 @@ class Placed:
     """Whether it is to be trusted."""
 
 
-def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed | None:
+def registered_pose(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> RegisteredPose | None:
     """The registration of a pair at its views' resolution; None where nothing can be matched.
 
     Raises:
@@ -37,14 +39,17 @@ def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed |
     options = RegisterOptions(seed=seed, threads=threads)
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
-    matches = matcher(frame.fixed, frame.moving, frame.within, seed=seed, threads=threads)
-    alignment = align(frame.fixed, frame.moving, matches, seed=seed, threads=threads)
-    if alignment is None:
+    attempt = attempt_plan((Stage.ready(matcher),), frame, options, partial(_weighed, seed=seed))
+    if attempt.alignment is None:
         return None
+    matrix = attempt.frame.matrix_between_files(attempt.alignment.best.matrix)
+    return RegisteredPose(matrix, attempt.verdict.accepted)
+
+
+def _weighed(matcher: str, frame: FramedPair, alignment: Alignment, *, seed: int) -> Attempt:
+    """The verdict on the pose itself."""
     evidence = gather(alignment, frame.fixed, frame.moving, seed)
-    verdict = judge(evidence, followed_by(alignment), px_per_matched_px=1.0, ground_per_px=None, unit=None)
-    matrix = frame.matrix_between_files(alignment.best.matrix)
-    return Placed(matrix, verdict.accepted)
+    return Attempt(matcher, frame, verdict_on(evidence, followed_by(alignment), matcher=matcher), alignment)
 
 
 def accepted(
@@ -59,7 +64,7 @@ def accepted(
     count = 0
     for number, pair in enumerate(pairs):
         try:
-            found = placed(matcher, pair, seed=seed, threads=threads)
+            found = registered_pose(matcher, pair, seed=seed, threads=threads)
         except XmatchError:
             found = None
         count += found is not None and found.accepted

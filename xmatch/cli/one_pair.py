@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xmatch.geometry import Transform
     from xmatch.io.rasters.source import Source
     from xmatch.report import Previews
+    from xmatch.report.document_types import RegistrationDocument
     from xmatch.result import Registration
 
 
@@ -38,7 +39,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    document: dict[str, Any]
+    document: RegistrationDocument
     """The registration's JSON."""
     written: tuple[Path, ...] = ()
     skipped: bool = False

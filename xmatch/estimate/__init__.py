@@ -21,7 +21,7 @@ from xmatch.estimate.consensus import (
     translation_consensus,
 )
 from xmatch.estimate.fit import fit_affine, fit_homography, fit_similarity, fit_translation
-from xmatch.estimate.model import Model, Points, is_plausible, refine
+from xmatch.estimate.model import Model, WeightedPoints, is_plausible, refine
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
 
 ESTIMATORS: dict[str, Model] = {
@@ -85,7 +85,7 @@ def estimate(
     """
     n = len(correspondences)
     usable = np.isfinite(np.column_stack([correspondences.fixed_xy, correspondences.moving_xy])).all(axis=1)
-    points = Points.of(correspondences[usable])
+    points = WeightedPoints.of(correspondences[usable])
     if not len(points):
         return Estimate(None, np.zeros(n, bool), np.full(n, np.inf), kind)
     frame = corners(*moving_size) if moving_size else points.box()
@@ -114,7 +114,7 @@ def estimate(
 def explains_better(freer: Transform, stiffer: Transform, ties: Correspondences, tolerance_px: float) -> bool:
     """Whether `freer` lies clearly nearer to the correspondences than `stiffer`, each part of the image having one
     voice; False where there are too few of them to tell."""
-    points = Points.of(ties)
+    points = WeightedPoints.of(ties)
     if len(points) < ESTIMATORS["similarity"].wanted:
         return False
     block, _ = folds(points.moving_xy, seed=0)
@@ -122,7 +122,7 @@ def explains_better(freer: Transform, stiffer: Transform, ties: Correspondences,
     return beats(*losses, block)
 
 
-def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: float, seed: int) -> Estimate:
+def _best(points: WeightedPoints, kinds: list[str], frame: np.ndarray, tolerance_px: float, seed: int) -> Estimate:
     """The best of `kinds` for finite `points`; `kind` and shapes are those of `points`."""
     nothing = Estimate(None, np.zeros(len(points), bool), np.full(len(points), np.inf), kinds[0])
     candidates = {}
@@ -150,7 +150,9 @@ def _best(points: Points, kinds: list[str], frame: np.ndarray, tolerance_px: flo
     return Estimate(transform, inliers, residual, chosen, heldout)
 
 
-def _choose(points: Points, kinds: list[str], tolerance_px: float, seed: int) -> tuple[str, Model, dict[str, float]]:
+def _choose(
+    points: WeightedPoints, kinds: list[str], tolerance_px: float, seed: int
+) -> tuple[str, Model, dict[str, float]]:
     """The stiffest kind that no freer one clearly beats on `points`, its model, and every kind's held-out error."""
     if len(kinds) == 1 and kinds[0] != "tps":  # how smooth a spline is remains to be chosen
         return kinds[0], ESTIMATORS[kinds[0]], {}
@@ -167,7 +169,9 @@ def _choose(points: Points, kinds: list[str], tolerance_px: float, seed: int) ->
     return best, best_model, heldout
 
 
-def _tuned(model: Model, kind: str, points: Points, fold: np.ndarray, tolerance_px: float) -> tuple[Model, np.ndarray]:
+def _tuned(
+    model: Model, kind: str, points: WeightedPoints, fold: np.ndarray, tolerance_px: float
+) -> tuple[Model, np.ndarray]:
     """`model` and its (N,) capped squared held-out error; of the spline, the one with the best smoothing."""
     models = [model.smoothed(s) for s in SMOOTHING] if kind == "tps" else [model]
     losses = [score(heldout_residuals(m, points, fold), tolerance_px) for m in models]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.estimate.consensus import affine_consensus, homography_consensus
-from xmatch.estimate.model import Points
+from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import ThinPlateSpline
 
 CELLS = 12
@@ -18,14 +18,14 @@ LOOSE = 4.0
 """The stiff map about which a bent one bends may miss by so many tolerances."""
 
 
-def bent_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+def bent_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     """Points near enough to one stiff map that a gentle bend can explain them."""
     masks = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
     masks = [mask for mask in masks if mask is not None]
     return max(masks, key=np.count_nonzero) if masks else None
 
 
-def fit_spline(points: Points, smoothing: float = 1e-2) -> ThinPlateSpline:
+def fit_spline(points: WeightedPoints, smoothing: float = 1e-2) -> ThinPlateSpline:
     """A spline near the means of the cells; raises ValueError when these do not span the plane."""
     low, high = points.moving_xy.min(axis=0), points.moving_xy.max(axis=0)
     extent = float((high - low).max())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xmatch.estimate.model import Model, Points
+from xmatch.estimate.model import Model, WeightedPoints
 
 FOLDS = 5
 BLOCKS = 5
@@ -32,7 +32,7 @@ def folds(moving_xy: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return block, order[block] % FOLDS
 
 
-def heldout_residuals(model: Model, points: Points, fold: np.ndarray) -> np.ndarray:
+def heldout_residuals(model: Model, points: WeightedPoints, fold: np.ndarray) -> np.ndarray:
     """(N,) px: each point's distance under the map fitted to the other folds; infinity where there is none."""
     residual = np.full(len(points), np.inf)
     for k in range(FOLDS):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from xmatch.estimate.model import Points
+from xmatch.estimate.model import WeightedPoints
 
 ITERATIONS = {2: 10_000, 3: 50_000, 4: 200_000}
 """Samples drawn at most, by the size of a sample: enough to find 7 % of right points among 300 more often than not."""
@@ -17,7 +17,7 @@ HYPOTHESES = 2_000
 """Translations are tried at this many points at most."""
 
 
-def translation_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+def translation_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     """The displacement with most others near it: one point determines a translation, so all can be tried."""
     shift = points.fixed_xy - points.moving_xy
     tried = np.arange(len(shift))
@@ -28,22 +28,22 @@ def translation_consensus(points: Points, tolerance_px: float, seed: int) -> np.
     return np.linalg.norm(shift - best, axis=1) <= tolerance_px
 
 
-def similarity_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+def similarity_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     """RANSAC: OpenCV's USAC does not offer similarities. OpenCV seeds it with a constant, so `seed` says nothing."""
     moving, fixed = _centred(points)
     found = cv2.estimateAffinePartial2D(moving, fixed, None, cv2.RANSAC, tolerance_px, ITERATIONS[2], CONFIDENCE)
     return _mask(found, len(points), minimum=2)
 
 
-def affine_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+def affine_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     return _magsac(cv2.estimateAffine2D, points, tolerance_px, seed, minimum=3)
 
 
-def homography_consensus(points: Points, tolerance_px: float, seed: int) -> np.ndarray | None:
+def homography_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     return _magsac(cv2.findHomography, points, tolerance_px, seed, minimum=4)
 
 
-def _magsac(estimator, points: Points, tolerance_px: float, seed: int, minimum: int) -> np.ndarray | None:
+def _magsac(estimator, points: WeightedPoints, tolerance_px: float, seed: int, minimum: int) -> np.ndarray | None:
     """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it."""
     params = cv2.UsacParams()
     params.score = cv2.SCORE_METHOD_MAGSAC
@@ -66,7 +66,7 @@ def _magsac(estimator, points: Points, tolerance_px: float, seed: int, minimum: 
         return None
 
 
-def _centred(points: Points) -> tuple[np.ndarray, np.ndarray]:
+def _centred(points: WeightedPoints) -> tuple[np.ndarray, np.ndarray]:
     """float32 positions about their means: OpenCV computes in single precision, which far-off origins would eat."""
     return tuple((xy - xy.mean(axis=0)).astype(np.float32) for xy in (points.moving_xy, points.fixed_xy))
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import least_squares
 
-from xmatch.estimate.model import Points
+from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import Linear
 
 _FLAT = 1e-3
 """Points whose spread across is less than this part of their spread along lie on a line."""
 
 
-def fit_translation(points: Points) -> Linear:
+def fit_translation(points: WeightedPoints) -> Linear:
     shift = np.average(points.fixed_xy - points.moving_xy, axis=0, weights=points.weight)
     return Linear(_shift(shift), "translation")
 
 
-def fit_similarity(points: Points) -> Linear:
+def fit_similarity(points: WeightedPoints) -> Linear:
     """Umeyama, PAMI 13, 1991, equations 40 to 42, with weights; never turns over."""
     moving_mean, moving = _centre(points.moving_xy, points.weight)
     fixed_mean, fixed = _centre(points.fixed_xy, points.weight)
@@ -35,7 +35,7 @@ def fit_similarity(points: Points) -> Linear:
     return Linear(_shift(fixed_mean) @ matrix @ _shift(-moving_mean), "similarity")
 
 
-def fit_affine(points: Points) -> Linear:
+def fit_affine(points: WeightedPoints) -> Linear:
     to_fixed, fixed = _normalise(points.fixed_xy, points.weight)
     to_moving, moving = _normalise(points.moving_xy, points.weight)
     root = np.sqrt(points.weight)[:, None]
@@ -44,7 +44,7 @@ def fit_affine(points: Points) -> Linear:
     return Linear(np.linalg.inv(to_fixed) @ matrix @ to_moving, "affine")
 
 
-def fit_homography(points: Points) -> Linear:
+def fit_homography(points: WeightedPoints) -> Linear:
     """Normalised DLT (Hartley and Zisserman 2004, algorithm 4.2), then Levenberg-Marquardt on distances in fixed."""
     to_fixed, fixed = _normalise(points.fixed_xy, points.weight)
     to_moving, moving = _normalise(points.moving_xy, points.weight)

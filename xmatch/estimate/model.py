@@ -16,7 +16,7 @@ MAX_SCALE = 20.0
 
 
 @dataclass(frozen=True)
-class Points:
+class WeightedPoints:
     """Finite correspondences with weights."""
 
     moving_xy: np.ndarray
@@ -27,18 +27,18 @@ class Points:
     """(N,) above 0."""
 
     @staticmethod
-    def of(correspondences: Correspondences) -> Points:
+    def of(correspondences: Correspondences) -> WeightedPoints:
         # A certainty of 0, or none at all, must not take a point's voice away entirely: fits need some weight.
         weight = np.clip(np.nan_to_num(correspondences.certainty), 1e-3, 1.0)
-        return Points(correspondences.moving_xy, correspondences.fixed_xy, weight)
+        return WeightedPoints(correspondences.moving_xy, correspondences.fixed_xy, weight)
 
     def __len__(self) -> int:
         return len(self.weight)
 
-    def __getitem__(self, index: np.ndarray) -> Points:
-        return Points(self.moving_xy[index], self.fixed_xy[index], self.weight[index])
+    def __getitem__(self, index: np.ndarray) -> WeightedPoints:
+        return WeightedPoints(self.moving_xy[index], self.fixed_xy[index], self.weight[index])
 
-    def mirrored(self) -> Points:
+    def mirrored(self) -> WeightedPoints:
         """Moving turned over about its left edge."""
         return replace(self, moving_xy=self.moving_xy * (-1, 1))
 
@@ -52,10 +52,10 @@ class Points:
         return np.nan_to_num(np.linalg.norm(transform(self.moving_xy) - self.fixed_xy, axis=1), nan=np.inf)
 
 
-Consensus = Callable[[Points, float, int], "np.ndarray | None"]
+Consensus = Callable[[WeightedPoints, float, int], "np.ndarray | None"]
 """(points, tolerance_px, seed) -> (N,) bool of points that one map of the kind explains, or None."""
 
-Fit = Callable[[Points], Transform]
+Fit = Callable[[WeightedPoints], Transform]
 """Weighted least squares. Raises ValueError or LinAlgError where the points do not determine the map."""
 
 
@@ -73,7 +73,7 @@ class Model:
     def smoothed(self, smoothing: float) -> Model:
         return replace(self, fit=partial(self.fit, smoothing=smoothing))
 
-    def try_fit(self, points: Points) -> Transform | None:
+    def try_fit(self, points: WeightedPoints) -> Transform | None:
         if len(points) < self.minimum:
             return None
         try:
@@ -81,7 +81,7 @@ class Model:
         except (ValueError, np.linalg.LinAlgError):
             return None
 
-    def robust_fit(self, points: Points, steps: int = 6) -> Transform | None:
+    def robust_fit(self, points: WeightedPoints, steps: int = 6) -> Transform | None:
         """Least squares, reweighted by Cauchy's function of the residuals (Holland and Welsch 1977).
 
         The constant 2.385 keeps 95 % efficiency under normal noise, whose spread is taken from the median residual
@@ -100,7 +100,9 @@ class Model:
         return transform
 
 
-def refine(model: Model, points: Points, mask: np.ndarray, tolerance_px: float, rounds: int = 4) -> Transform | None:
+def refine(
+    model: Model, points: WeightedPoints, mask: np.ndarray, tolerance_px: float, rounds: int = 4
+) -> Transform | None:
     """Robust fit to the marked points, and again to all points that then lie within the tolerance, until that rests."""
     transform = None
     for _ in range(rounds):

@@ -8,7 +8,7 @@ joins through the entry-point group `xmatch.transforms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -56,13 +56,13 @@ TRANSFORMS: dict[str, Callable[[dict[str, Any]], Transform]] = {
 EXTENSION_POINT: ExtensionPoint[Transform] = ExtensionPoint("transform", TRANSFORMS, "xmatch.transforms")
 
 
-def transform_from_dict(data: dict[str, Any]) -> Transform:
+def transform_from_dict(data: Mapping[str, Any]) -> Transform:
     """The transform that `as_dict` wrote.
 
     Raises:
         ValueError: the kind is unknown, or a field is missing or malformed.
     """
-    kind = data.get("kind") if isinstance(data, dict) else None
+    kind = data.get("kind") if isinstance(data, Mapping) else None
     if not isinstance(kind, str) or kind not in EXTENSION_POINT.names():
         raise ValueError(f"not a transform: its kind must be one of {', '.join(EXTENSION_POINT.names())}")
     try:
@@ -70,7 +70,7 @@ def transform_from_dict(data: dict[str, Any]) -> Transform:
     except UsageError as error:
         raise ValueError(error.message) from error
     try:
-        return builder(data)
+        return builder(dict(data))
     except (KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"a {kind} transform lacks or garbles {error}") from None
 

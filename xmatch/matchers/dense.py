@@ -8,54 +8,70 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from xmatch.coords import to_centre_matrix
+from xmatch.coords import Floats, Image, Mask, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.matchers.base import MIN_SIDE_PX, Hypothesis, Matches, SearchRange, says_something
+from xmatch.geometry.masked import warped_masked
+from xmatch.geometry.matrices import apply_affine, scale_of
+from xmatch.matchers.base import MIN_SIDE_PX, Matches, Proposal, SearchRange, has_texture
 from xmatch.matchers.search.fourier import distinct, resized
-from xmatch.matchers.structural import BY_HAND, Look
+from xmatch.matchers.structural import EDGE_SEARCH, propose
 from xmatch.networks.xmatch.runner import Network
+from xmatch.ops.threads import torch_threads
 from xmatch.raster import View
 
 SIDE_PX = 256
-"""Poses are matched on fixed views of about so many px squared."""
+"""Poses are matched on fixed views of about so many px squared. Not tuned: twice what the network was trained on."""
 FINER_PX = (384, 512)
 """The surest pose is matched again on views of so many, for as long as its score grows: a pose is about as exact as a
 cell over the root of the share that agrees, and the score, a sum over cells, is the inverse square of that."""
-PROPOSED = replace(BY_HAND, kept=4)
+PROPOSED = replace(EDGE_SEARCH, kept=4)
 """The search that proposes poses."""
 MIN_CERTAINTY = 0.1
+"""Cells that are less sure have no say. Not tuned."""
 TOLERANCE_PX = 4.0
-"""Of working px: how far cells may lie from the pose that they agree on."""
+"""Of working px: how far cells may lie from the pose that they agree on. Not tuned."""
 MIN_INLIERS = 6
+"""Cells that make a pose. Not tuned."""
+FULL_COVER = 0.99
+"""A px all of whose share is valid, rounding forgiven."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Small:
     """A view at working size."""
 
-    image: np.ndarray
-    valid: np.ndarray
-    to_view: np.ndarray
+    image: Image
+    valid: Mask
+    to_view: Floats
     """(3, 3) px here -> px of the view."""
 
 
-class Learned:
+class DenseMatcher:
     """A trained `XMatch` behind the protocol of all matchers."""
+
+    wants_colour = False
 
     def __init__(self, name: str, network: Network) -> None:
         self.name, self.network = name, network
-        self._look = Look(PROPOSED)
 
-    def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
+    def __call__(
+        self,
+        fixed: View,
+        moving: View,
+        within: SearchRange,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        earlier: Matches | None = None,
+    ) -> Matches:
         """Hypotheses by the certainty that agrees with them, and the dense correspondences of the best one."""
-        if not (says_something(fixed) and says_something(moving)):
+        if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
-        proposed = self._look(fixed, moving, within, threads)
-        with self.network.threads(threads):
+        proposed = propose(fixed, moving, within, PROPOSED, threads=threads)
+        with torch_threads(threads):
             matched = self._matched(fixed, moving, proposed, within, seed, SIDE_PX)
             matched.sort(key=lambda found: -found[0].score)
             for side_px in FINER_PX if matched else ():
@@ -70,18 +86,18 @@ class Learned:
         return Matches((*better, *proposed), matched[0][1])
 
     def _matched(
-        self, fixed: View, moving: View, poses: list[Hypothesis], within: SearchRange, seed: int, side_px: int
-    ) -> list[tuple[Hypothesis, Correspondences]]:
-        """Each pose matched densely on moving laid onto fixed by it, and the better pose that follows."""
+        self, fixed: View, moving: View, poses: list[Proposal], within: SearchRange, seed: int, side_px: int
+    ) -> list[tuple[Proposal, Correspondences]]:
+        """Each pose matched densely on moving warped onto fixed by it, and the better pose that follows."""
         reduction = side_px / np.sqrt(fixed.width * fixed.height)
         here = _small(fixed, reduction)
         encoded = self.network.encode([here.image], [here.valid])
         found = []
         for pose in poses:
-            laid = _laid(moving, pose, here)
-            if laid.valid.sum() < MIN_SIDE_PX**2:
+            there = _warped(moving, pose, here)
+            if there.valid.sum() < MIN_SIDE_PX**2:
                 continue
-            matched = _in_views(self.network.match(encoded, laid.image, laid.valid), here, laid)
+            matched = _in_views(self.network.match(encoded, there.image, there.valid), here, there)
             better = _pose(matched, seed, TOLERANCE_PX / reduction)
             if better is not None and within.allows(better.matrix, fixed, moving):
                 found.append((better, matched))
@@ -93,31 +109,24 @@ def _small(view: View, factor: float) -> _Small:
     return _Small(image, valid, np.diag([1 / factors[0], 1 / factors[1], 1.0]))
 
 
-def _laid(moving: View, pose: Hypothesis, here: _Small) -> _Small:
+def _warped(moving: View, pose: Proposal, here: _Small) -> _Small:
     """Moving as it would look on the small fixed view, had `pose` been the truth."""
     onto = np.linalg.inv(here.to_view) @ pose.matrix
-    scale = float(np.sqrt(abs(np.linalg.det(onto[:2, :2]))))
-    # Shrunk first where needed: warpAffine takes no mean.
-    source = _small(moving, min(1.0, scale))
-    matrix = to_centre_matrix(onto @ source.to_view)[:2]
-    size = here.image.shape[::-1]
-    cover = cv2.warpAffine(source.valid.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR)
-    image = cv2.warpAffine(source.image * source.valid, matrix, size, flags=cv2.INTER_LINEAR)
+    # Shrunk first where needed: a warp takes no mean.
+    source = _small(moving, min(1.0, scale_of(onto)))
+    height, width = here.image.shape
+    image, cover = warped_masked(source.image, source.valid, to_centre_matrix(onto @ source.to_view), (width, height))
     back = np.linalg.inv(pose.matrix) @ here.to_view
-    return _Small(image / np.maximum(cover, 1e-3), cover > 0.99, back)
+    return _Small(image, cover > FULL_COVER, back)
 
 
 def _in_views(matched: Correspondences, here: _Small, there: _Small) -> Correspondences:
     """Correspondences of working px as correspondences of view px."""
-
-    def mapped(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-        return xy @ matrix[:2, :2].T + matrix[:2, 2]
-
-    fixed_xy, moving_xy = mapped(here.to_view, matched.fixed_xy), mapped(there.to_view, matched.moving_xy)
+    fixed_xy, moving_xy = apply_affine(here.to_view, matched.fixed_xy), apply_affine(there.to_view, matched.moving_xy)
     return Correspondences(fixed_xy, moving_xy, matched.certainty)
 
 
-def _pose(matched: Correspondences, seed: int, tolerance_px: float) -> Hypothesis | None:
+def _pose(matched: Correspondences, seed: int, tolerance_px: float) -> Proposal | None:
     """The similarity most certain cells agree on, scored by their certainty; None when too few agree."""
     sure = matched[matched.certainty > MIN_CERTAINTY]
     if len(sure) < MIN_INLIERS:
@@ -125,4 +134,4 @@ def _pose(matched: Correspondences, seed: int, tolerance_px: float) -> Hypothesi
     fitted = estimate(sure, "similarity", seed=seed, tolerance_px=tolerance_px, allow_mirror=True)
     if fitted.transform is None or fitted.inliers.sum() < MIN_INLIERS:
         return None
-    return Hypothesis(fitted.transform.matrix, float(sure.certainty[fitted.inliers].sum()))
+    return Proposal(fitted.transform.matrix, float(sure.certainty[fitted.inliers].sum()))

@@ -8,29 +8,49 @@ For each turn and scale, joint histograms at all shifts at once are correlations
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from xmatch.coords import to_centre_matrix
-from xmatch.matchers.base import Hypothesis, Matches, SearchRange, says_something
-from xmatch.matchers.search.fourier import MIN_OVERLAP, distinct, resized, turn_about_centre
+from xmatch.coords import AnyArray, Floats, Image, Mask, to_centre_matrix
+from xmatch.geometry.matrices import shift_matrix
+from xmatch.matchers.base import Matches, Proposal, SearchRange, has_texture
+from xmatch.matchers.search.fourier import MIN_OVERLAP, Factors, distinct, resized, turn_about_centre
 from xmatch.raster import View
 
 SEARCH_SIDE_PX, SEARCH_BINS = 56, 6
+"""The fixed view is reduced to so many px squared and so many grey levels: time goes with the square of both. Not
+tuned."""
 ANGLE_STEP_DEG, SCALE_STEP = 10.0, 1.2
+"""Not tuned: at 56 px, 10 degrees move the border by 5 px."""
 CLIMB_SIDE_PX, CLIMB_BINS = 128, 16
+"""The same for the climb. Not tuned."""
 CLIMBED, KEPT = 6, 4
+"""Poses that are climbed from, and handed on. Not tuned."""
 
 
-class MutualInformation:
+class MutualInformationMatcher:
+    """Mutual information behind the protocol of all matchers."""
+
     name = "mi"
+    wants_colour = False
 
-    def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
+    def __call__(
+        self,
+        fixed: View,
+        moving: View,
+        within: SearchRange,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        earlier: Matches | None = None,
+    ) -> Matches:
         """Matches without correspondences: its evidence is the whole image. Nothing is drawn: `seed` is not used."""
-        if not (says_something(fixed) and says_something(moving)):
+        if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
         with ThreadPoolExecutor(max(1, threads)) as pool:
             scaled = pool.map(lambda scale: _search(fixed, moving, within, scale), _scales(within))
@@ -41,7 +61,7 @@ class MutualInformation:
         return Matches(tuple(distinct(climbed, moving, limit=KEPT, apart=0.04)))
 
 
-def _search(fixed: View, moving: View, within: SearchRange, scale: float) -> list[Hypothesis]:
+def _search(fixed: View, moving: View, within: SearchRange, scale: float) -> list[Proposal]:
     """The best shift for each turn at one scale, moving view px -> fixed view px."""
     reduction = SEARCH_SIDE_PX / np.sqrt(fixed.width * fixed.height)
     (image, valid), fixed_factors = resized(fixed, reduction)
@@ -63,23 +83,23 @@ def _search(fixed: View, moving: View, within: SearchRange, scale: float) -> lis
     for flip in (1, -1) if within.mirror else (1,):
         for angle in _angles(within):
             to_canvas = turn_about_centre(width, height, angle, canvas, flip)
-            laid = cv2.warpAffine(
+            turned = cv2.warpAffine(
                 grades, to_centre_matrix(to_canvas)[:2], (canvas, canvas), flags=cv2.INTER_NEAREST, borderValue=0
             )
-            own = scipy.fft.rfft2(_indicators(laid), shape)
+            own = scipy.fft.rfft2(_indicators(turned), shape)
             joint = np.rint(scipy.fft.irfft2(spectra[:, None] * np.conj(own[None]), shape)).astype(np.int32)
             overlap = joint.sum(axis=(0, 1))
             # A chance alignment finds the more information the less overlaps: small overlaps must show more.
             score = np.where((overlap >= needed) & allowed, _information(joint) * np.sqrt(overlap), 0.0)
             y, x = np.unravel_index(score.argmax(), shape)
             if score[y, x] > 0:
-                shift = np.array([[1.0, 0.0, shift_x[x]], [0.0, 1.0, shift_y[y]], [0.0, 0.0, 1.0]])
+                shift = shift_matrix((shift_x[x], shift_y[y]))
                 matrix = to_view @ shift @ to_canvas @ np.diag([*factors, 1.0])
-                poses.append(Hypothesis(matrix, float(score[y, x])))
+                poses.append(Proposal(matrix, float(score[y, x])))
     return poses
 
 
-def _information(joint: np.ndarray) -> np.ndarray:
+def _information(joint: NDArray[np.integer[Any]]) -> Floats:
     """Mutual information, nats, of counts (K, K, ...); 0 where there are none."""
     total = joint.sum(axis=(0, 1))
     n = np.arange(total.max() + 1, dtype=np.float32)
@@ -88,7 +108,7 @@ def _information(joint: np.ndarray) -> np.ndarray:
     return (n_log_n[joint].sum(axis=(0, 1)) - ones - others + n_log_n[total]) / np.maximum(total, 1)
 
 
-def _climbed(fixed: View, moving: View, pose: Hypothesis) -> Hypothesis:
+def _climbed(fixed: View, moving: View, pose: Proposal) -> Proposal:
     """The similarity nearby with the most mutual information (Nelder-Mead); its score is comparable among poses."""
     reduction = min(1.0, CLIMB_SIDE_PX / np.sqrt(fixed.width * fixed.height))
     (image, valid), fixed_factors = resized(fixed, reduction)
@@ -100,59 +120,58 @@ def _climbed(fixed: View, moving: View, pose: Hypothesis) -> Hypothesis:
     levels = np.maximum(_grades(other, other_valid, CLIMB_BINS), 1).astype(np.float32) - 0.5
     cover = other_valid.astype(np.float32)
 
-    def moved(step: np.ndarray) -> np.ndarray:
+    def moved(step: Floats) -> Floats:
         """Step: shift (px), turn and zoom (px at the border), about the middle of fixed."""
         turn, zoom = step[2:] * 2 / np.hypot(width, height)
-        middle = np.array([[1.0, 0.0, width / 2], [0.0, 1.0, height / 2], [0.0, 0.0, 1.0]])
+        middle = shift_matrix((width / 2, height / 2))
         c, s = np.exp(zoom) * np.cos(turn), np.exp(zoom) * np.sin(turn)
         return middle @ np.array([[c, -s, step[0]], [s, c, step[1]], [0.0, 0.0, 1.0]]) @ np.linalg.inv(middle) @ start
 
-    def loss(step: np.ndarray) -> float:
+    def loss(step: Floats) -> float:
         onto = to_centre_matrix(moved(step))[:2]
         both = valid & (cv2.warpAffine(cover, onto, (width, height)) > 0.99)
-        laid = cv2.warpAffine(levels, onto, (width, height)).astype(np.int32)
-        joint = np.bincount((codes + laid)[both], minlength=CLIMB_BINS**2).reshape(CLIMB_BINS, CLIMB_BINS)
+        moved_codes = cv2.warpAffine(levels, onto, (width, height)).astype(np.int32)
+        joint = np.bincount((codes + moved_codes)[both], minlength=CLIMB_BINS**2).reshape(CLIMB_BINS, CLIMB_BINS)
         return -float(_information(joint)) * np.sqrt(both.sum())
 
     simplex = np.vstack([np.zeros(4), np.diag([3.0, 3.0, 4.0, 4.0])])
     found = minimize(
         loss, np.zeros(4), method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 0.05, "fatol": 1e-3}
     )
-    return Hypothesis(np.linalg.inv(to_level) @ moved(found.x) @ to_small, -float(found.fun))
+    return Proposal(np.linalg.inv(to_level) @ moved(found.x) @ to_small, -float(found.fun))
 
 
-def _grades(image: np.ndarray, valid: np.ndarray, bins: int = SEARCH_BINS) -> np.ndarray:
+def _grades(image: Image, valid: Mask, bins: int = SEARCH_BINS) -> NDArray[np.uint8]:
     """(h, w) uint8: 1 .. bins, of about equal population, where valid; 0 elsewhere."""
     edges = np.quantile(image[valid], np.linspace(0, 1, bins + 1)[1:-1]) if valid.any() else np.zeros(bins - 1)
     return np.where(valid, 1 + np.searchsorted(edges, image), 0).astype(np.uint8)
 
 
-def _indicators(grades: np.ndarray) -> np.ndarray:
+def _indicators(grades: AnyArray) -> Image:
     """(bins, h, w) float32: where each grade is."""
     return (grades == np.arange(1, SEARCH_BINS + 1, dtype=np.uint8)[:, None, None]).astype(np.float32)
 
 
-def _wrapped(period: int, size: int) -> np.ndarray:
+def _wrapped(period: int, size: int) -> NDArray[np.intp]:
     """Shifts that the elements of a cyclic correlation stand for; the far half wraps round to negative ones."""
     n = np.arange(period)
     return np.where(n > size, n - period, n)
 
 
-def _angles(within: SearchRange) -> np.ndarray:
-    middle = np.degrees(np.arctan2(within.centre[1, 0], within.centre[0, 0]))
+def _angles(within: SearchRange) -> Floats:
+    middle = within.middle_angle_deg
     if within.max_angle_deg >= 180:
         return middle + np.arange(-180.0, 180.0, ANGLE_STEP_DEG)
     count = int(np.ceil(within.max_angle_deg / ANGLE_STEP_DEG))
     return middle + np.linspace(-within.max_angle_deg, within.max_angle_deg, 2 * count + 1)
 
 
-def _scales(within: SearchRange) -> np.ndarray:
-    middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
+def _scales(within: SearchRange) -> Floats:
     count = int(np.ceil(np.log(within.max_scale / within.min_scale) / np.log(SCALE_STEP) - 1e-6))
-    return middle * np.geomspace(within.min_scale, within.max_scale, count + 1 + count % 2)
+    return within.middle_scale * np.geomspace(within.min_scale, within.max_scale, count + 1 + count % 2)
 
 
-def _near(x: np.ndarray, y: np.ndarray, fixed: View, moving: View, within: SearchRange, factors) -> np.ndarray:
+def _near(x: Floats, y: Floats, fixed: View, moving: View, within: SearchRange, factors: Factors) -> Mask:
     """Whether moving's middle, px of the reduced fixed view, lies where the prior puts it."""
     expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
     reach = within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])

@@ -1,29 +1,32 @@
 """Which matchers there are.
 
 `MATCHERS` is the vocabulary; builders import what they need when they are called. A matcher from outside joins
-through the entry-point group `xmatch.matchers` (a builder taking the same keywords).
+through the entry-point group `xmatch.matchers` (a builder taking the same arguments).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from xmatch.errors import UsageError
-from xmatch.matchers.base import Matcher
+from xmatch.matchers.base import Matcher, Plan, Stage
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
 from xmatch.plugins import ExtensionPoint
 
+Builder: TypeAlias = Callable[[str | None, str], Matcher | Plan]
+"""(weights, device) -> one matcher, or several to ask one after the other."""
 
-def _auto(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import BY_HAND, Look, Structural
-    from xmatch.matchers.weights import matcher_of, open_fields
+
+def _auto(weights: str | None, device: str) -> Matcher | Plan:
+    from xmatch.matchers.structural import Structural
+    from xmatch.matchers.weights import matcher_of
 
     if weights is not None:
-        return load_matcher(matcher_of(weights), weights, device)
-    # What the first has looked at by hand, the second need not look at again.
-    by_hand, name = Look(BY_HAND), "xmatch-fields"
+        return MATCHERS[matcher_of(weights)](weights, device)
     # The network is loaded only where it is asked.
-    return Structural("auto", by_hand, otherwise=lambda: Structural(name, by_hand, open_fields(name, None, device)))
+    return Stage.ready(Structural()), Stage("xmatch-fields", lambda: _network("xmatch-fields")(None, device))
 
 
 def _structural(weights: str | None, device: str) -> Matcher:
@@ -33,18 +36,15 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
-def _fields(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import Structural
-    from xmatch.matchers.weights import open_fields
+def _network(name: str) -> Callable[[str | None, str], Matcher]:
+    """Builder of the matcher `name` that runs a network of the registry."""
 
-    return Structural("xmatch-fields", fields=open_fields("xmatch-fields", weights, device))
+    def build(weights: str | None, device: str) -> Matcher:
+        from xmatch.matchers.weights import open_matcher
 
+        return open_matcher(name, weights, device)
 
-def _dense(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.dense import Learned
-    from xmatch.matchers.weights import open_network
-
-    return Learned("xmatch-small", open_network("xmatch-small", weights, device))
+    return build
 
 
 def _sift(weights: str | None, device: str) -> Matcher:
@@ -55,10 +55,10 @@ def _sift(weights: str | None, device: str) -> Matcher:
 
 
 def _mi(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.mi import MutualInformation
+    from xmatch.matchers.mi import MutualInformationMatcher
 
     _no_weights("mi", weights)
-    return MutualInformation()
+    return MutualInformationMatcher()
 
 
 def _no_weights(name: str, weights: str | None) -> None:
@@ -66,25 +66,31 @@ def _no_weights(name: str, weights: str | None) -> None:
         raise UsageError(f"{name} takes no weights", hint="leave out --matcher: the weights choose theirs")
 
 
-MATCHERS: dict[str, Callable[[str | None, str], Matcher]] = {
+MATCHERS: dict[str, Builder] = {
     "auto": _auto,
     "structural": _structural,
-    "xmatch-fields": _fields,
-    "xmatch-small": _dense,
+    **{entry.matcher: _network(entry.matcher) for entry in ARCHITECTURES.values() if entry.matcher},
     "sift": _sift,
     "mi": _mi,
 }
 """name -> builder(weights, device)."""
 
-EXTENSION_POINT: ExtensionPoint[Matcher] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
+EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
 
 
-def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
-    """The matcher of that name, from `MATCHERS` or from an installed plug-in.
+def load_plan(name: str, weights: str | None = None, device: str = "auto") -> Plan:
+    """The matchers that a name stands for, from `MATCHERS` or from an installed plug-in, in the order in which they are
+    asked; all names but `auto` stand for one.
 
     Raises:
         UsageError: no such matcher or device, or weights for one that takes none.
         ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
     checked(device)  # also where the matcher would not use it
-    return EXTENSION_POINT.build(name, weights, device)
+    built = EXTENSION_POINT.build(name, weights, device)
+    return built if isinstance(built, tuple) else (Stage.ready(built),)
+
+
+def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
+    """The first matcher of a plan; arguments and errors as `load_plan`."""
+    return load_plan(name, weights, device)[0].build()

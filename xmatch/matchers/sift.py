@@ -10,41 +10,54 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xmatch.coords import from_centre_xy
+from xmatch.coords import Floats, Image, Mask, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.matchers.base import Hypothesis, Matches, SearchRange
+from xmatch.matchers.base import Matches, Proposal, SearchRange
 from xmatch.raster import View
 
 KEYPOINTS, ENOUGH_KEYPOINTS = 4000, 1500
-"""At most so many per view; with fewer than enough of them the threshold on contrast is lowered."""
+"""At most so many per view; with fewer than enough of them the threshold on contrast is lowered. Not tuned."""
 CONTRASTS = (0.04, 0.015, 0.005, 0.001)
 """OpenCV's default first. Sensors of little contrast have their structure far below it."""
 RATIO = 0.9
 """Lowe's ratio test, looser than his 0.8: matching both ways prunes too, and unlike sensors leave few pairs to lose."""
 TOLERANCE_PX = 3.0
+"""View px. Not tuned."""
 POSES, MIN_INLIERS = 3, 5
 """Poses looked for one after the other, and how many pairs make one: noise rarely agrees on more than four."""
 SLACK_DEG, SLACK_SCALE = 30.0, 1.6
-"""How much further than the range a single keypoint's turn and scale may be off; they are rough."""
+"""How much further than the range a single keypoint's turn and scale may be off; they are rough. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Keypoints:
-    xy: np.ndarray
+    xy: Floats
     """(N, 2) view px, corner-counted."""
-    angle_deg: np.ndarray
+    angle_deg: Floats
     """(N,)"""
-    size_px: np.ndarray
+    size_px: Floats
     """(N,)"""
-    descriptors: np.ndarray
+    descriptors: Image
     """(N, 128) float32 of length 1."""
 
 
 class Sift:
-    name = "sift"
+    """SIFT behind the protocol of all matchers."""
 
-    def __call__(self, fixed: View, moving: View, within: SearchRange, *, seed: int = 0, threads: int = 1) -> Matches:
+    name = "sift"
+    wants_colour = False
+
+    def __call__(
+        self,
+        fixed: View,
+        moving: View,
+        within: SearchRange,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        earlier: Matches | None = None,
+    ) -> Matches:
         """Correspondences in view px with certainty 1 - ratio, and the similarities that they agree on, by inliers.
 
         With `within.mirror`, moving is looked at turned over too and the side with more inliers wins.
@@ -54,10 +67,10 @@ class Sift:
         for mirrored in (False, True) if within.mirror else (False,):
             pairs = _pairs(here, _side(moving, mirrored), within)
             sides.append(Matches(_poses(pairs, fixed, moving, within, mirrored, seed), pairs))
-        return max(sides, key=lambda side: side.hypotheses[0].score if side.hypotheses else 0.0)
+        return max(sides, key=lambda side: side.proposals[0].score if side.proposals else 0.0)
 
 
-def _keypoints(image: np.ndarray, valid: np.ndarray) -> _Keypoints:
+def _keypoints(image: Image, valid: Mask) -> _Keypoints:
     """Keypoints of the valid part; what lies outside is painted in the middle grey and cannot be seen."""
     if not valid.any():
         return _Keypoints(np.zeros((0, 2)), np.zeros(0), np.zeros(0), np.zeros((0, 128), np.float32))
@@ -102,9 +115,9 @@ def _pairs(fixed: _Keypoints, moving: _Keypoints, within: SearchRange) -> Corres
 
 def _poses(
     pairs: Correspondences, fixed: View, moving: View, within: SearchRange, mirrored: bool, seed: int
-) -> tuple[Hypothesis, ...]:
+) -> tuple[Proposal, ...]:
     """Similarities within range, best first: the one most pairs agree on, then the one most of the rest agree on..."""
-    poses: list[Hypothesis] = []
+    poses: list[Proposal] = []
     for _ in range(POSES):
         if len(pairs) < MIN_INLIERS:
             break
@@ -113,6 +126,6 @@ def _poses(
             break
         matrix = agreed.transform.matrix
         if (np.linalg.det(matrix[:2, :2]) < 0) == mirrored and within.allows(matrix, fixed, moving):
-            poses.append(Hypothesis(matrix, float(agreed.inliers.sum())))
+            poses.append(Proposal(matrix, float(agreed.inliers.sum())))
         pairs = pairs[~agreed.inliers]
     return tuple(sorted(poses, key=lambda pose: -pose.score))

@@ -7,40 +7,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.estimate import estimate
 from xmatch.geometry import Linear, Transform, compose
+from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, scale_of
+from xmatch.geometry.outlines import cell_centres
+from xmatch.geometry.windows import window_around
 from xmatch.io.rasters.source import Source
+from xmatch.raster import View
+from xmatch.registration.options import RegisterOptions
 from xmatch.registration.tie_points import Windows, tie_points
-from xmatch.registration.views import framing, make_view, warped_view
+from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, warped_view
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX
 from xmatch.verification.evidence import Following, following
 
 TILE_PX = 192
+"""Side of a tile at the resolution that is matched. Not tuned: a tile holds 9 windows of 48 px."""
 TILES_ACROSS = 8
+"""At most so many each way, so that time does not grow with the file. Not tuned."""
+TILE_MARGIN = 1.15
+"""Moving is read a little further than its tile, for the error of the map so far. Not tuned."""
 FEW = Windows(48, 8, 3)
-"""Tie points of a tile."""
+"""Tie points of a tile: as `NARROW`, 3 across."""
 STEP = 3.0
 """Ratio of neighbouring resolutions: ties reach 8 px, so that an error of 2 px stays within reach at the next one."""
 WORTH_IT = 1.4
-"""View px must be larger than this many file px before full-size matching can add anything."""
+"""View px must be larger than this many file px before full-size matching can add anything. Not tuned."""
 MIN_TIES = 12
+MIN_SHARE = 0.2
+"""Tie points that must agree on a step, and their share, or the coarser alignment stands. Not tuned."""
 RAYLEIGH_90 = float(np.sqrt(np.log(10)))
 """90th percentile of a distance over its root mean square, where both coordinates err alike."""
 
 
 @dataclass(frozen=True, eq=False)
-class Level:
+class ConfirmedMap:
     """A map between two files, and the tie points of the finest resolution that confirmed it."""
 
     transform: Transform
     """moving px -> fixed px."""
     correspondences: Correspondences
     """px of the files."""
-    steady: np.ndarray
+    steady: Mask
     """(N,) bool: matching there and back returns to the start."""
-    to_matched: np.ndarray
+    to_matched: Floats
     """(3, 3) fixed px -> px at that resolution."""
     heldout_px: float = 0.0
     """As in `Model`."""
@@ -51,7 +63,7 @@ class Level:
     @property
     def px(self) -> float:
         """Side of a px at that resolution in px of the fixed file."""
-        return float(1 / np.sqrt(abs(np.linalg.det(self.to_matched[:2, :2]))))
+        return 1 / scale_of(self.to_matched)
 
     def followed(self) -> Following:
         """How the tie points follow the map."""
@@ -64,7 +76,9 @@ class Level:
         return replace(followed, bend_px=max(followed.bend_px, RAYLEIGH_90 * self.heldout_px / self.px))
 
 
-def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray, options) -> Level:
+def sharpen(
+    fixed: Source, moving: Source, start: ConfirmedMap, fixed_plane: Floats, options: RegisterOptions
+) -> ConfirmedMap:
     """A first alignment after matching tiles at finer and finer resolution, up to the file's own.
 
     Memory is bounded by a tile. What a resolution cannot confirm is left as the coarser one found it.
@@ -73,7 +87,7 @@ def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray
         fixed_plane: (3, 3) fixed px -> a plane on which a similarity of what is shown is one.
     """
     found, reduction = start, start.px
-    moving_reduction = reduction / _local_scale(start.transform, moving)
+    moving_reduction = reduction / local_scale(start.transform, (moving.header.width / 2, moving.header.height / 2))
     to_plane = Linear(fixed_plane, "affine")
     is_square = np.array_equal(fixed_plane, np.eye(3))
     span = {"stiffest": "translation", "freest": "homography"} if options.transform == "auto" else {}
@@ -83,12 +97,12 @@ def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray
         moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
         kept = moved[steady]
         fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, **span)
-        if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, 0.2 * len(kept)):
+        if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, MIN_SHARE * len(kept)):
             note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
             return replace(found, notes=(note,))
         step = fitted.transform if is_square else compose(to_plane, fitted.transform, to_plane.inverse)
         note = f"sharpened by tie points at 1/{reduction:.3g} of the full resolution"
-        found = Level(
+        found = ConfirmedMap(
             compose(found.transform, step),
             ties,
             steady,
@@ -103,15 +117,13 @@ def sharpen(fixed: Source, moving: Source, start: Level, fixed_plane: np.ndarray
 
 
 def _tile_ties(
-    fixed: Source, moving: Source, transform: Transform, reduction: float, options
-) -> tuple[Correspondences, np.ndarray]:
+    fixed: Source, moving: Source, transform: Transform, reduction: float, options: RegisterOptions
+) -> tuple[Correspondences, Mask]:
     """Tie points of all tiles, px of the files, and (N,) bool: which are steady."""
     side = TILE_PX * reduction
-    lattice = [
-        np.arange(max(1, min(TILES_ACROSS, int(n / side)))) + 0.5 for n in (fixed.header.width, fixed.header.height)
-    ]
-    xs, ys = (a / len(a) * n for a, n in zip(lattice, (fixed.header.width, fixed.header.height), strict=True))
-    centres = np.stack(np.meshgrid(xs, ys), -1).reshape(-1, 2)
+    width, height = fixed.header.width, fixed.header.height
+    across, down = (max(1, min(TILES_ACROSS, int(n / side))) for n in (width, height))
+    centres = cell_centres(width, height, across, down)
     # Reading is not safe from several threads, matching is: read here, match there.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
     with ThreadPoolExecutor(max(1, options.threads)) as pool:
@@ -122,8 +134,10 @@ def _tile_ties(
     return Correspondences(fixed_xy, moving_xy, certainty), steady
 
 
-def _tile(fixed: Source, moving: Source, transform: Transform, centre: np.ndarray, side: float, reduction: float):
-    """Both views of one tile of fixed, moving laid onto it by the affine part of the transform there.
+def _tile(
+    fixed: Source, moving: Source, transform: Transform, centre: Floats, side: float, reduction: float
+) -> tuple[View, View] | None:
+    """Both views of one tile of fixed, moving warped onto it by the affine part of the transform there.
 
     None where the images do not overlap or nothing is valid.
     """
@@ -133,42 +147,30 @@ def _tile(fixed: Source, moving: Source, transform: Transform, centre: np.ndarra
     if (high - low < side / 2).any():
         return None
     window = (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
-    corners = np.array([low, (high[0], low[1]), high, (low[0], high[1])], float)
-    margin = (corners - corners.mean(axis=0)) * 1.15 + corners.mean(axis=0)
-    back = transform.inverse(margin)
+    outline = corners(window[2], window[3]) + low
+    outline = (outline - outline.mean(axis=0)) * TILE_MARGIN + outline.mean(axis=0)
+    back = transform.inverse(outline)
     if not np.isfinite(back).all():
         return None
-    start = np.clip(np.floor(back.min(axis=0)), 0, (moving.header.width, moving.header.height)).astype(int)
-    end = np.clip(np.ceil(back.max(axis=0)), 0, (moving.header.width, moving.header.height)).astype(int)
-    if (end - start < 16).any():
+    moving_window = window_around(back, moving.header.width, moving.header.height)
+    if min(moving_window[2:]) < MIN_SIDE_PX:
         return None
-    moving_window = (int(start[0]), int(start[1]), int(end[0] - start[0]), int(end[1] - start[1]))
-    per_px = np.sqrt(abs(np.linalg.det(np.diff(back[:3], axis=0)))) / (side * 1.15)
+    per_px = np.sqrt(abs(np.linalg.det(np.diff(back[:3], axis=0)))) / (side * TILE_MARGIN)
     wanted = max(moving_window[2:]) / max(1.0, per_px * reduction)
     try:
         here = make_view(fixed, framing(window, max(window[2:]) / reduction))
         seen = make_view(moving, framing(moving_window, wanted))
     except InputError:
         return None  # no valid pixels here
-    design = np.column_stack([back, np.ones(4)])
-    forward = np.vstack([np.linalg.lstsq(design, margin, rcond=None)[0].T, (0, 0, 1)])
-    laid = warped_view(seen, np.linalg.inv(here.to_pixel) @ forward @ seen.to_pixel, (here.width, here.height))
-    return here, laid
+    forward = nearest_affine(back, outline)
+    warped = warped_view(seen, np.linalg.inv(here.to_pixel) @ forward @ seen.to_pixel, (here.width, here.height))
+    return here, warped
 
 
-def _match_tile(tile):
-    here, laid = tile
-    ties, there_and_back = tie_points(here, laid, np.eye(3), FEW)
+def _match_tile(tile: tuple[View, View]) -> tuple[Floats, Floats, Floats, Mask]:
+    """Tie points of a tile, px of the files, their certainty, and which are steady."""
+    here, warped = tile
+    ties, there_and_back = tie_points(here, warped, np.eye(3), FEW)
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
-
-    def in_file(view, xy):
-        return xy @ view.to_pixel[:2, :2].T + view.to_pixel[:2, 2]
-
-    return in_file(here, ties.fixed_xy), in_file(laid, ties.moving_xy), ties.certainty, steady
-
-
-def _local_scale(transform: Transform, moving: Source) -> float:
-    """Length of a moving px in fixed px, at moving's centre."""
-    centre = np.array([moving.header.width / 2, moving.header.height / 2])
-    a, b, c = transform(np.array([centre, centre + (1.0, 0.0), centre + (0.0, 1.0)]))
-    return float(np.sqrt(abs(np.linalg.det(np.array([b - a, c - a])))))
+    fixed_xy, moving_xy = apply_affine(here.to_pixel, ties.fixed_xy), apply_affine(warped.to_pixel, ties.moving_xy)
+    return fixed_xy, moving_xy, ties.certainty, steady

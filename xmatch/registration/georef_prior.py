@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from xmatch.coords import Floats
 from xmatch.errors import InputError
 from xmatch.geometry import Linear, Transform
+from xmatch.geometry.matrices import apply_affine, nearest_affine
+from xmatch.geometry.outlines import finite, inside, nodes_over
 from xmatch.geometry.seam import is_torn
+from xmatch.geometry.windows import Window, window_around
 from xmatch.io.crs import full_turn, projected
-from xmatch.io.rasters.source import Header, Window
+from xmatch.io.rasters.source import Header
 
 MARGIN = 0.15
-"""Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off."""
+"""Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off. Not
+tuned."""
 LATTICE = 33
+"""Places each way at which maps between files are looked at. Not tuned."""
+MIN_NODES = 6
+"""So many of them must lie on both images for an affine map to be fitted to those alone: twice what determines it."""
 BEND_PX = 0.1
-"""A prior that an affine map follows within this is taken as affine."""
+"""A prior that an affine map follows within this is taken as affine. Not tuned: below what any tie point says."""
 RETURN_PX = 0.5
-"""A position that does not come back to within this lies beyond what a projection can show."""
+"""A position that does not come back to within this lies beyond what a projection can show. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +43,7 @@ class ThroughCrs:
     def inverse(self) -> ThroughCrs:
         return ThroughCrs(self.target, self.source)
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: Floats) -> Floats:
         xy = np.asarray(xy, dtype=np.float64)
         flat = xy.reshape(-1, 2)
         landed = self._onto(flat)
@@ -43,12 +52,12 @@ class ThroughCrs:
         turn = _turn_px(self.source)
         if turn is not None:
             off -= turn * np.round(np.nan_to_num(off @ turn / (turn @ turn)))[:, None]
-        returns = np.isfinite(landed).all(axis=1) & (np.abs(off) < RETURN_PX).all(axis=1)
+        returns = finite(landed) & (np.abs(off) < RETURN_PX).all(axis=1)
         return np.where(returns[:, None], landed, np.nan).reshape(xy.shape)
 
-    def _onto(self, xy: np.ndarray) -> np.ndarray:
+    def _onto(self, xy: Floats) -> Floats:
         source, target = self.source.georef, self.target.georef
-        ground = projected(xy @ source.matrix[:2, :2].T + source.matrix[:2, 2], source.crs_wkt, target.crs_wkt)
+        ground = projected(apply_affine(source.matrix, xy), source.crs_wkt, target.crs_wkt)
         turn = full_turn(target.crs_wkt)
         if turn:
             # Longitude 181 is -179: the one nearer to the target's middle is meant.
@@ -57,10 +66,9 @@ class ThroughCrs:
             ground = ground.copy()
             ground[reached, 0] += turn * np.round((middle - ground[reached, 0]) / turn)
         ground = np.where(np.isfinite(ground).all(axis=1, keepdims=True), ground, np.nan)
-        back = np.linalg.inv(target.matrix)
-        return ground @ back[:2, :2].T + back[:2, 2]
+        return apply_affine(np.linalg.inv(target.matrix), ground)
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         raise TypeError("sample a map through two CRS before it is written")
 
 
@@ -70,7 +78,7 @@ class Prior:
 
     transform: Transform
     """moving px -> fixed px."""
-    linear: np.ndarray
+    linear: Floats
     """(3, 3) affine that follows `transform` best over the overlap: how large things are, not where."""
     fixed_window: Window
     moving_window: Window
@@ -102,7 +110,7 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
             path=without.path,
         )
     exact = ThroughCrs(moving, fixed)
-    nodes = _lattice(moving.width, moving.height)
+    nodes = nodes_over(moving.width, moving.height, LATTICE)
     try:
         landed = exact(nodes)
     except InputError as error:
@@ -116,50 +124,40 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
             path=moving.path,
         )
     # A fixed image inside a much larger moving one holds none of these nodes: look the other way as well.
-    fixed_nodes = _lattice(fixed.width, fixed.height)
+    fixed_nodes = nodes_over(fixed.width, fixed.height, LATTICE)
     back = exact.inverse(fixed_nodes)
-    finite, hit = np.isfinite(landed).all(axis=1), _within(back, moving)
-    inside = _within(landed, fixed)
-    outline = _box(np.vstack([landed[finite], fixed_nodes[hit]]), fixed.width, fixed.height)
+    lands, hit = finite(landed), inside(back, moving.width, moving.height)
+    held = inside(landed, fixed.width, fixed.height)
+    outline = _box(np.vstack([landed[lands], fixed_nodes[hit]]), fixed.width, fixed.height)
     if outline is None:
         raise InputError(
-            _apart(fixed, moving, landed[finite]), hint="--ignore-georef registers by content alone", path=moving.path
+            _apart(fixed, moving, landed[lands]), hint="--ignore-georef registers by content alone", path=moving.path
         )
-    overlaps = inside.sum() + hit.sum() >= 6
-    from_xy = np.vstack([nodes[inside], back[hit]]) if overlaps else nodes[finite]
-    to_xy = np.vstack([landed[inside], fixed_nodes[hit]]) if overlaps else landed[finite]
-    design = np.column_stack([from_xy, np.ones(len(from_xy))])
-    solution, *_ = np.linalg.lstsq(design, to_xy, rcond=None)
-    linear = np.vstack([solution.T, (0.0, 0.0, 1.0)])
-    bend = float(np.abs(design @ solution - to_xy).max())
-    is_bent = bend > BEND_PX or not finite.all()
+    overlaps = held.sum() + hit.sum() >= MIN_NODES
+    from_xy = np.vstack([nodes[held], back[hit]]) if overlaps else nodes[lands]
+    to_xy = np.vstack([landed[held], fixed_nodes[hit]]) if overlaps else landed[lands]
+    linear = nearest_affine(from_xy, to_xy)
+    bend = float(np.abs(apply_affine(linear, from_xy) - to_xy).max())
+    is_bent = bend > BEND_PX or not lands.all()
     notes = [f"both files are georeferenced: the search starts there{', bent between their CRS' if is_bent else ''}"]
     if moving.georef.gcps or fixed.georef.gcps:
         notes.append("georeferenced by ground control points only: a first guess")
     transform: Transform = exact if is_bent else Linear(linear, "affine")
-    fixed_window = _window(to_xy, fixed.width, fixed.height)
-    reach = transform.inverse(_lattice(*fixed_window[2:]) + fixed_window[:2])
-    reach = reach[np.isfinite(reach).all(axis=1)]
+    fixed_window = window_around(to_xy, fixed.width, fixed.height, MARGIN * np.ptp(to_xy, axis=0).max())
+    x0, y0, width, height = fixed_window
+    reach = transform.inverse(nodes_over(width, height, LATTICE) + (x0, y0))
+    reach = reach[finite(reach)]
     reach = reach if len(reach) else from_xy
-    return Prior(transform, linear, fixed_window, _window(reach, moving.width, moving.height, margin=0.0), tuple(notes))
+    return Prior(transform, linear, fixed_window, window_around(reach, moving.width, moving.height), tuple(notes))
 
 
-def _lattice(width: int, height: int) -> np.ndarray:
-    return np.stack(np.meshgrid(np.linspace(0, width, LATTICE), np.linspace(0, height, LATTICE)), -1).reshape(-1, 2)
-
-
-def _within(xy: np.ndarray, header: Header) -> np.ndarray:
-    """(N,) bool: positions inside an image."""
-    return ((xy >= 0) & (xy <= (header.width, header.height))).all(axis=1)
-
-
-def _turn_px(header: Header) -> np.ndarray | None:
+def _turn_px(header: Header) -> Floats | None:
     """(2,) px for once around the Earth, in a file whose CRS counts degrees; None in others."""
     turn = full_turn(header.georef.crs_wkt)
     return None if turn is None else np.linalg.inv(header.georef.matrix)[:2, 0] * turn
 
 
-def _box(xy: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _box(xy: Floats, width: int, height: int) -> tuple[Floats, Floats] | None:
     """The part of the frame that the bounding box of `xy` covers, or None."""
     if len(xy) < 3:
         return None
@@ -167,14 +165,7 @@ def _box(xy: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarra
     return (low, high) if (high > low).all() else None
 
 
-def _window(xy: np.ndarray, width: int, height: int, margin: float = MARGIN) -> Window:
-    room = margin * np.ptp(xy, axis=0).max()
-    low = np.clip(np.floor(xy.min(axis=0) - room), 0, (width - 1, height - 1)).astype(int)
-    high = np.clip(np.ceil(xy.max(axis=0) + room), low + 1, (width, height)).astype(int)
-    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
-
-
-def _apart(fixed: Header, moving: Header, landed: np.ndarray) -> str:
+def _apart(fixed: Header, moving: Header, landed: Floats) -> str:
     if len(landed) == 0:
         return "its CRS and the fixed image's do not reach each other"
     low, high = landed.min(axis=0), landed.max(axis=0)
@@ -193,5 +184,5 @@ def landed_swapped(fixed: Header, moving: Header) -> bool:
     """Whether the moving image would overlap if its x and y ground coordinates were interchanged."""
     a, b, c, d, e, f = moving.georef.affine
     swapped = replace(moving, georef=replace(moving.georef, affine=(d, e, f, a, b, c)))
-    landed = ThroughCrs(swapped, fixed)(_lattice(moving.width, moving.height))
-    return _box(landed[np.isfinite(landed).all(axis=1)], fixed.width, fixed.height) is not None
+    landed = ThroughCrs(swapped, fixed)(nodes_over(moving.width, moving.height, LATTICE))
+    return _box(landed[finite(landed)], fixed.width, fixed.height) is not None

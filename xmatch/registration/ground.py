@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from xmatch.coords import Floats
+from xmatch.geometry.matrices import scale_of
 from xmatch.io.crs import LONGITUDE_LATITUDE, is_reachable, metres_per_unit, projected
 from xmatch.io.rasters.source import Header
 
@@ -13,7 +15,7 @@ SQUARE = 1.01
 """Pixels whose sides differ by less than this factor are taken as square."""
 
 
-def ground_matrix(header: Header, xy: tuple[float, float]) -> np.ndarray | None:
+def ground_matrix(header: Header, xy: tuple[float, float]) -> Floats | None:
     """(2, 2) metres east and north for one px to the right and one px down, at a position of a georeferenced file.
 
     None where the file has no CRS, or one that does not lead to the Earth (a local one), or does not reach there.
@@ -46,21 +48,27 @@ def pixel_shape(header: Header, xy: tuple[float, float]) -> tuple[float, float]:
     return float(across), float(down)
 
 
-def ground_size(header: Header) -> dict[str, Any]:
-    """Size of a pixel on the ground (metres, at the middle of the image) or in the specimen (micrometres).
+@dataclass(frozen=True)
+class GroundSize:
+    """How large a pixel is."""
 
-    As `ground_per_px` and `unit`, both None where it is not known.
-    """
+    per_px: float | None
+    """Its side in `unit`, the root of its area where it is not square; None where it is not known."""
+    unit: str | None
+    """"m" on the ground, "um" in a specimen."""
+
+
+def ground_size(header: Header) -> GroundSize:
+    """Size of a pixel on the ground (at the middle of the image) or in the specimen."""
     if header.spacing_um is not None:
-        return {"ground_per_px": float(np.sqrt(header.spacing_um[0] * header.spacing_um[1])), "unit": "um"}
+        return GroundSize(float(np.sqrt(header.spacing_um[0] * header.spacing_um[1])), "um")
     matrix = ground_matrix(header, (header.width / 2, header.height / 2))
     if matrix is not None:
-        return {"ground_per_px": float(np.sqrt(abs(np.linalg.det(matrix)))), "unit": "m"}
+        return GroundSize(scale_of(matrix), "m")
     if header.georef is None or header.georef.crs_wkt is None:
-        return {"ground_per_px": None, "unit": None}
+        return GroundSize(None, None)
     # A local frame, or one whose projection does not reach the middle of the image: as long as its axes say.
     metres = metres_per_unit(header.georef.crs_wkt)
     if metres is None:
-        return {"ground_per_px": None, "unit": None}
-    px = float(np.sqrt(abs(np.linalg.det(header.georef.matrix[:2, :2]))))
-    return {"ground_per_px": px * metres, "unit": "m"}
+        return GroundSize(None, None)
+    return GroundSize(scale_of(header.georef.matrix) * metres, "m")

@@ -7,16 +7,19 @@ import os
 
 import numpy as np
 
+from xmatch.coords import corners
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform
 from xmatch.geometry.linear import LINEAR_KINDS
+from xmatch.geometry.outlines import cell_centres
 from xmatch.io.rasters.source import Source
 from xmatch.registration.ground import ground_size
 from xmatch.result import Verdict
 
 LOOK_PX = 256
-"""Longest side of the look by which pages, bands and masks are told apart that lie in one file."""
+"""Longest side of the look by which pages, bands and masks are told apart that lie in one file. Not tuned."""
 POINTS_ACROSS = 12
+"""As many as tie points of other registrations (`NARROW`)."""
 
 
 def same_image(fixed: Source, moving: Source) -> bool:
@@ -52,8 +55,8 @@ def identity(fixed: Source, kind: str) -> tuple[Transform, Correspondences, Verd
         probability=1.0,
         reason="Both files are the same, byte for byte: every pixel lies where it lies.",
         ce90_px=0.0,
-        ce90_ground=None if ground["ground_per_px"] is None else 0.0,
-        ground_unit=ground["unit"],
+        ce90_ground=None if ground.per_px is None else 0.0,
+        ground_unit=ground.unit,
     )
     return _map(kind, header.width, header.height), points, verdict
 
@@ -73,8 +76,7 @@ def _look_size(width: int, height: int) -> tuple[int, int]:
 def _points(source: Source) -> Correspondences:
     """Valid places of a lattice over the image, each its own counterpart."""
     width, height = source.header.width, source.header.height
-    xs, ys = ((np.arange(POINTS_ACROSS) + 0.5) / POINTS_ACROSS * side for side in (width, height))
-    xy = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
+    xy = cell_centres(width, height, POINTS_ACROSS, POINTS_ACROSS)
     size = _look_size(width, height)
     column, row = (xy * (size[0] / width, size[1] / height)).astype(int).T
     xy = xy[source.read(size=size).valid[row, column]]
@@ -85,6 +87,5 @@ def _map(kind: str, width: int, height: int) -> Transform:
     if kind == "grid":
         return DisplacementGrid.sampled(lambda xy: xy, width, height, max(width, height) / 4)
     if kind == "tps":
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
-        return ThinPlateSpline(corners, corners.copy())
+        return ThinPlateSpline(corners(width, height), corners(width, height))
     return Linear(np.eye(3), kind if kind in LINEAR_KINDS else "translation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,9 @@ from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
 
 if TYPE_CHECKING:
-    from xmatch.matchers.base import Matcher
-    from xmatch.registration.full_resolution import Level
-    from xmatch.registration.view_planning import Frame
+    from xmatch.registration.attempts import Attempt
+    from xmatch.registration.full_resolution import ConfirmedMap
+    from xmatch.registration.view_planning import FramedPair
     from xmatch.verification.alignment import Alignment
 
 Progress = Callable[[str, float], None]
@@ -37,25 +37,29 @@ until it is as near to the map as this, fixed px."""
 def register(
     fixed: Source, moving: Source, options: RegisterOptions = RegisterOptions(), progress: Progress | None = None
 ) -> Registration:
-    """Find the map that lays `moving` onto `fixed`, and say whether to trust it.
+    """Find the map that brings `moving` onto `fixed`, and say whether to trust it.
 
     Raises:
         InputError: an image cannot be registered at all (no valid pixels, no overlap, too small).
         UsageError: no such matcher.
     """
-    import cv2
+    from xmatch.ops.threads import opencv_threads
 
-    from xmatch.matchers.registry import load_matcher
+    with opencv_threads(options.threads):
+        return _registered(fixed, moving, options, _Clock(progress))
+
+
+def _registered(fixed: Source, moving: Source, options: RegisterOptions, clock: _Clock) -> Registration:
+    from xmatch.matchers.registry import load_plan
     from xmatch.provenance import describe
+    from xmatch.registration.attempts import attempt_plan
     from xmatch.registration.full_resolution import sharpen
     from xmatch.registration.identical import identity, same_image
     from xmatch.registration.view_planning import frame_pair
 
-    clock = _Clock(progress)
-    cv2.setNumThreads(options.threads)
-    matcher = load_matcher(options.matcher, options.weights, options.device)
+    plan = load_plan(options.matcher, options.weights, options.device)
     clock.done("read", 0.1)
-    start = frame_pair(fixed, moving, options)
+    start = frame_pair(fixed, moving, options, colour=any(stage.wants_colour for stage in plan))
     if same_image(fixed, moving):
         transform, correspondences, verdict = identity(fixed, options.transform)
         return Registration(
@@ -70,24 +74,19 @@ def register(
             notes=fixed.header.notes + moving.header.notes,
             provenance={"options": asdict(options)},
         )
-    attempt = _near_then_wide(matcher, start, options, clock)
-    otherwise = getattr(matcher, "otherwise", None)
-    # Without evidence there was nothing to match, for anyone.
-    if otherwise is not None and not attempt.verdict.accepted and attempt.verdict.evidence:
-        second = otherwise()
-        clock.done("read", 0.1)
-        other = _near_then_wide(second, start, options, clock)
-        if other.verdict.probability > attempt.verdict.probability:
-            said = f"the first matcher was not sure: this is what {second.name} found"
-            attempt = replace(other, notes=(*other.notes, said))
-    level, verdict, notes = attempt.level, attempt.verdict, attempt.frame.notes + attempt.notes
-    if verdict.accepted:
-        level = sharpen(fixed, moving, level, attempt.frame.fixed_plane, options)
-        verdict, notes = _judged(attempt.frame, attempt.alignment, level, options), notes + level.notes
+    attempt = attempt_plan(plan, start, options, partial(_weighed, options=options, clock=clock), clock.done)
+    frame, confirmed, verdict, notes = attempt.frame, attempt.confirmed, attempt.verdict, attempt.notes
+    notes = frame.notes + notes
+    if verdict.accepted and confirmed is not None and attempt.alignment is not None:
+        confirmed = sharpen(fixed, moving, confirmed, frame.fixed_plane, options)
+        verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
+        notes += confirmed.notes
         clock.done("full size", 0.9)
-    transform = None if level is None else _written_as_one(level.transform, moving)
-    correspondences = Correspondences.empty() if level is None else level.correspondences
-    residual, inliers = _explained(transform, correspondences, 1.0 if level is None else level.px)
+    if not verdict.is_calibrated:
+        notes += (f"the probability is not calibrated for {verdict.matcher}: it is fitted to {verdict.calibration}",)
+    transform = None if confirmed is None else _written_as_one(confirmed.transform, moving)
+    correspondences = Correspondences.empty() if confirmed is None else confirmed.correspondences
+    residual, inliers = _explained(transform, correspondences, 1.0 if confirmed is None else confirmed.px)
     return Registration(
         fixed=describe(fixed),
         moving=describe(moving),
@@ -102,81 +101,61 @@ def register(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Attempt:
-    frame: Frame
-    alignment: Alignment | None
-    level: Level | None
-    """None where no map of the kind asked for was found."""
-    verdict: Verdict
-    notes: tuple[str, ...] = ()
-
-
-def _near_then_wide(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
-    """The attempt near what georeferencing says and, where that is not accepted, everywhere."""
-    from xmatch.registration.view_planning import widened
-
-    attempt = _attempt(matcher, frame, options, clock)
-    if not frame.within.near or attempt.verdict.accepted:
-        return attempt
-    wider = _attempt(matcher, widened(frame, options), options, clock)
-    return wider if wider.verdict.probability > attempt.verdict.probability else attempt
-
-
-def _attempt(matcher: Matcher, frame: Frame, options: RegisterOptions, clock: _Clock) -> _Attempt:
-    """Match the two views once and weigh the result."""
-    from xmatch.registration.full_resolution import Level
-    from xmatch.registration.pose_selection import align
-    from xmatch.registration.transform_choice import model
+def _weighed(
+    matcher: str, frame: FramedPair, alignment: Alignment, *, options: RegisterOptions, clock: _Clock
+) -> Attempt:
+    """The map between the files that an alignment of their views stands for, and the verdict on it."""
+    from xmatch.registration.attempts import Attempt
+    from xmatch.registration.full_resolution import ConfirmedMap
+    from xmatch.registration.transform_choice import fit_transform
     from xmatch.verification.alignment import FORWARD_BACKWARD_PX
     from xmatch.verification.evidence import gather
 
-    matches = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
-    clock.done("match", 0.4)
-    alignment = align(
-        frame.fixed,
-        frame.moving,
-        matches,
-        seed=options.seed,
-        threads=options.threads,
-        given=frame.within.centre if frame.within.near else None,
-    )
-    clock.done("sharpen", 0.6)
-    if alignment is None:
-        reason = "Nothing in the images could be matched (no texture, or nothing in common)."
-        return _Attempt(frame, None, None, Verdict(False, 0.0, reason))
-    fitted = model(alignment, frame, options)
+    fitted = fit_transform(alignment, frame, options)
     if fitted.transform is None:
         evidence = gather(alignment, frame.fixed, frame.moving, options.seed)
-        verdict = Verdict(False, 0.0, f"No {options.transform} explains the tie points.", evidence=evidence)
-        return _Attempt(frame, alignment, None, verdict, fitted.notes)
-    steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
-    to_matched = np.linalg.inv(frame.fixed.to_pixel)
-    level = Level(
-        fitted.transform, frame.in_files(alignment.ties), steady, to_matched, fitted.heldout_px, is_finer=False
+        reason = f"No {options.transform} explains the tie points."
+        verdict = Verdict(False, 0.0, reason, evidence=evidence, matcher=matcher)
+        return Attempt(matcher, frame, verdict, alignment, notes=fitted.notes)
+    confirmed = ConfirmedMap(
+        fitted.transform,
+        frame.in_files(alignment.ties),
+        steady=alignment.forward_backward_px < FORWARD_BACKWARD_PX,
+        to_matched=np.linalg.inv(frame.fixed.to_pixel),
+        heldout_px=fitted.heldout_px,
+        is_finer=False,
     )
-    verdict = _judged(frame, alignment, level, options)
+    verdict = _judged(matcher, frame, alignment, confirmed, options)
     clock.done("verify", 0.7)
-    return _Attempt(frame, alignment, level, verdict, fitted.notes)
+    return Attempt(matcher, frame, verdict, alignment, confirmed, fitted.notes)
 
 
-def _judged(frame: Frame, alignment: Alignment, level: Level, options: RegisterOptions) -> Verdict:
-    """The verdict on the map of a level."""
+def _judged(
+    matcher: str, frame: FramedPair, alignment: Alignment, confirmed: ConfirmedMap, options: RegisterOptions
+) -> Verdict:
+    """The verdict on a map, by the tie points of the finest resolution that confirmed it."""
     from xmatch.verification.evidence import bending_px, followed_by, gather
-    from xmatch.verification.verdict import judge
+    from xmatch.verification.verdict import verdict_on
 
-    mapped = partial(frame.between_views, level.transform)
+    mapped = partial(frame.between_views, confirmed.transform)
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
-    kind = level.transform.kind
-    followed = level.with_heldout(followed_by(alignment, mapped))
-    if level.is_finer:
+    followed = confirmed.with_heldout(followed_by(alignment, mapped))
+    if confirmed.is_finer:
         regions = {"regions_share": followed.regions_share, "regions_off": followed.regions_off}
-        followed = replace(level.followed(), **regions)
+        followed = replace(confirmed.followed(), **regions)
     if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
-        bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / level.px
+        bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
         followed = replace(followed, bend_px=max(followed.bend_px, bend))
-    return judge(evidence, followed, px_per_matched_px=level.px, kind=kind, **frame.ground)
+    return verdict_on(
+        evidence,
+        followed,
+        matcher=matcher,
+        px_per_matched_px=confirmed.px,
+        kind=confirmed.transform.kind,
+        ground_per_px=frame.ground.per_px,
+        unit=frame.ground.unit,
+    )
 
 
 def _explained(

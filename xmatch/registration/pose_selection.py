@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from xmatch.coords import Floats, corners
 from xmatch.estimate import estimate
-from xmatch.matchers.base import Hypothesis, Matches
+from xmatch.geometry.matrices import apply_projective, scale_of
+from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
 from xmatch.registration.tie_points import NARROW, WIDE, Windows, regional, tie_points
-from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, Candidate
-from xmatch.verification.measures import Judge
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
+from xmatch.verification.judge import ProposalJudge
 
 JUDGED = 18
 SHARPENED, CLOSE = 2, 4.0
@@ -31,7 +33,7 @@ def align(
     *,
     seed: int,
     threads: int,
-    given: np.ndarray | None = None,
+    given: Floats | None = None,
 ) -> Alignment | None:
     """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none.
 
@@ -42,19 +44,17 @@ def align(
     if not poses:
         return None
     if given is not None:
-        poses.insert(0, Hypothesis(given, 0.0))
-    judge = Judge(fixed, moving, matches.fields)
+        poses.insert(0, Proposal(given, 0.0))
+    judge = ProposalJudge(fixed, moving, matches.descriptor)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
-        judged.sort(key=lambda candidate: -candidate.standing)
-        close = [candidate for candidate in judged[:SHARPENED] if candidate.standing > judged[0].standing - CLOSE]
+        judged.sort(key=lambda candidate: -candidate.log_odds)
+        close = [candidate for candidate in judged[:SHARPENED] if candidate.log_odds > judged[0].log_odds - CLOSE]
         finals = list(pool.map(lambda start: _sharpened(fixed, moving, judge, start, seed), close))
-    best = max((c for group in finals for c in group), key=lambda candidate: candidate.standing)
+    best = max((c for group in finals for c in group), key=lambda candidate: candidate.log_odds)
     group = next(group for group in finals if any(c is best for c in group))
-    outline = Hypothesis(best.matrix, 0.0)
-    others = [
-        c for c in judged if len(distinct([outline, Hypothesis(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2
-    ]
+    outline = Proposal(best.matrix, 0.0)
+    others = [c for c in judged if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2]
     ties, there_and_back = tie_points(fixed, moving, best.matrix)
     regions, regions_there_and_back = tie_points(fixed, moving, best.matrix, regional(fixed))
     return Alignment(
@@ -68,42 +68,43 @@ def align(
     )
 
 
-def corner_distance(one: np.ndarray, other: np.ndarray, moving: View) -> float:
+def corner_distance(one: Floats, other: Floats, moving: View) -> float:
     """Mean distance of moving's corners under two maps, fixed view px."""
-    outline = np.array([[0, 0, 1], [moving.width, 0, 1], [moving.width, moving.height, 1], [0, moving.height, 1.0]])
-    mapped = [(outline @ matrix.T)[:, :2] / (outline @ matrix.T)[:, 2:] for matrix in (one, other)]
-    return float(np.linalg.norm(mapped[0] - mapped[1], axis=1).mean())
+    outline = corners(moving.width, moving.height)
+    apart = apply_projective(one, outline) - apply_projective(other, outline)
+    return float(np.linalg.norm(apart, axis=1).mean())
 
 
-def similar(matrix: np.ndarray, moving: View) -> np.ndarray:
+def similar(matrix: Floats, moving: View) -> Floats:
     """The similarity nearest to an affine map, the same at moving's centre: working sizes are whole px, which leaves
     poses that were found at them a few parts in a thousand longer one way than the other."""
     u, _, vt = np.linalg.svd(matrix[:2, :2])
-    scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     centre = np.array([moving.width / 2, moving.height / 2])
     nearest = np.eye(3)
-    nearest[:2, :2] = scale * u @ vt
+    nearest[:2, :2] = scale_of(matrix) * u @ vt
     nearest[:2, 2] = matrix[:2, :2] @ centre + matrix[:2, 2] - nearest[:2, :2] @ centre
     return nearest
 
 
-def _poses(matches: Matches, moving: View, seed: int) -> list[Hypothesis]:
+def _poses(matches: Matches, moving: View, seed: int) -> list[Proposal]:
     """Whole poses: the matcher's own, and the one that its correspondences agree on."""
-    poses = list(matches.hypotheses)
+    poses = list(matches.proposals)
     if len(matches.correspondences) >= 3:
         fitted = estimate(matches.correspondences, "similarity", seed=seed, tolerance_px=3.0)
         if fitted.transform is not None:
-            poses.insert(0, Hypothesis(fitted.transform.matrix, float(fitted.inliers.sum())))
+            poses.insert(0, Proposal(fitted.transform.matrix, float(fitted.inliers.sum())))
     return poses
 
 
-def _judged(judge: Judge, matrix: np.ndarray, made_by: str) -> Candidate:
+def _judged(judge: ProposalJudge, matrix: Floats, made_by: str) -> ScoredProposal:
     matrix = similar(matrix, judge.moving)
     measures = judge(matrix)
-    return Candidate(matrix, measures, judge.standing(measures), made_by)
+    return ScoredProposal(matrix, measures, judge.log_odds(measures), made_by)
 
 
-def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, seed: int) -> list[Candidate]:
+def _sharpened(
+    fixed: View, moving: View, judge: ProposalJudge, start: ScoredProposal, seed: int
+) -> list[ScoredProposal]:
     """The candidate, and what tie points make of it."""
     candidates = [start]
     for windows, trusted_share in TRUSTED:
@@ -112,14 +113,14 @@ def _sharpened(fixed: View, moving: View, judge: Judge, start: Candidate, seed: 
             continue
         candidate = _judged(judge, tied, "ties")
         if share >= trusted_share:
-            return [start, replace(candidate, standing=max(candidate.standing, start.standing + 1e-6))]
+            return [start, replace(candidate, log_odds=max(candidate.log_odds, start.log_odds + 1e-6))]
         candidates.append(candidate)
     return candidates
 
 
 def refit(
-    fixed: View, moving: View, matrix: np.ndarray, seed: int, windows: Windows = NARROW
-) -> tuple[np.ndarray | None, float]:
+    fixed: View, moving: View, matrix: Floats, seed: int, windows: Windows = NARROW
+) -> tuple[Floats | None, float]:
     """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
     ties, there_and_back = tie_points(fixed, moving, matrix, windows)
     steady = ties[there_and_back < FORWARD_BACKWARD_PX]

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xmatch.coords import to_centre_matrix
+from xmatch.coords import Floats, Image, to_centre_matrix
 from xmatch.correspondences import Correspondences
-from xmatch.matchers.search.descriptors import Structure, structure, turned
+from xmatch.geometry.matrices import apply_affine, scale_of
+from xmatch.geometry.outlines import lattice
+from xmatch.matchers.search.descriptors import Descriptors, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
-from xmatch.verification.alignment import REGION_REACH_PX
+from xmatch.verification.measures import REGION_REACH_PX
 
 MIN_COVER = 0.7
-"""Share of a window that must be valid in both images."""
+"""Share of a window that must be valid in both images. Not tuned."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class Windows:
 
 
 NARROW = Windows(48, 8, 12)
+"""Not tuned."""
 WIDE = Windows(72, 10, 14)
+"""Of 72, 96 and 128 px, 8 to 14 across, the best where narrow ones disagree (lab log, "Wider windows agree")."""
 REGION_SHARE, REGION_PX = 0.35, 128
-"""Side of a region, share of the shorter side of the fixed view and px at most, and how far it may move."""
+"""Side of a region, share of the shorter side of the fixed view and px at most. Not tuned."""
 
 
 def regional(fixed: View) -> Windows:
@@ -45,9 +49,7 @@ def regional(fixed: View) -> Windows:
     return Windows(side, min(REGION_REACH_PX, side // 4), 6)
 
 
-def tie_points(
-    fixed: View, moving: View, matrix: np.ndarray, windows: Windows = NARROW
-) -> tuple[Correspondences, np.ndarray]:
+def tie_points(fixed: View, moving: View, matrix: Floats, windows: Windows = NARROW) -> tuple[Correspondences, Floats]:
     """Windows on a regular lattice, matched forward and backward around the pose `matrix`.
 
     Args:
@@ -58,23 +60,22 @@ def tie_points(
         and the (N,) forward-backward distance, fixed view px.
     """
     size = (fixed.width, fixed.height)
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    small, factors = resized(moving, scale)
+    small, factors = resized(moving, scale_of(matrix))
     pose = matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
-    here = structure(fixed.image, fixed.valid)
-    there = turned(structure(*small), to_centre_matrix(pose)[:2], size)
-    centres = _lattice(here.valid * there.valid, windows)
+    here = edge_descriptors(fixed.image, fixed.valid)
+    there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
+    centres = _centres(here.valid * there.valid, windows)
     if len(centres) == 0:
         return Correspondences.empty(), np.zeros(0)
     forward, certainty = _displacements(here, there, centres, windows)
     backward, _ = _displacements(there, here, centres, windows)
     # Moving content at c + d looks like fixed content at c; the way back should undo it.
     fixed_xy = centres + 0.5
-    moving_xy = _apply(np.linalg.inv(matrix), fixed_xy + forward)
+    moving_xy = apply_affine(np.linalg.inv(matrix), fixed_xy + forward)
     return Correspondences(fixed_xy, moving_xy, certainty), np.linalg.norm(forward + backward, axis=1)
 
 
-def _lattice(cover: np.ndarray, windows: Windows) -> np.ndarray:
+def _centres(cover: Image, windows: Windows) -> Floats:
     """(N, 2) centres (x, y) of windows that lie inside the image and are valid enough in both."""
     height, width = cover.shape
     margin = windows.side_px // 2 + windows.reach_px
@@ -84,33 +85,31 @@ def _lattice(cover: np.ndarray, windows: Windows) -> np.ndarray:
     columns, rows = (int((n - 2 * margin) / step) + 1 for n in (width, height))
     xs = np.linspace(margin, width - margin, columns) if columns > 1 else np.array([width / 2])
     ys = np.linspace(margin, height - margin, rows) if rows > 1 else np.array([height / 2])
-    centres = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2).round().astype(int)
+    centres = lattice(xs, ys).reshape(-1, 2).round().astype(int)
     share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
     return centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER].astype(np.float64)
 
 
-def _displacements(
-    fixed: Structure, moving: Structure, centres: np.ndarray, windows: Windows
-) -> tuple[np.ndarray, np.ndarray]:
+def _displacements(fixed: Descriptors, moving: Descriptors, centres: Floats, windows: Windows) -> tuple[Floats, Floats]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""
     side, reach = windows.side_px, windows.reach_px
     half = side // 2
     taper = np.outer(np.hanning(side + 2)[1:-1], np.hanning(side + 2)[1:-1]).astype(np.float32)
     # How much of moving lies under the taper, for every place at once.
-    square = np.einsum("hwc,hwc->hw", moving.fields, moving.fields)
+    square = np.einsum("hwc,hwc->hw", moving.planes, moving.planes)
     energy = cv2.filter2D(square, cv2.CV_32F, taper, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
     surface = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
     for i, (x, y) in enumerate(centres.astype(int)):
         top, left = y - half, x - half
-        template = fixed.fields[top : top + side, left : left + side] * taper[..., None]
-        region = moving.fields[top - reach : top + side + reach, left - reach : left + side + reach]
+        template = fixed.planes[top : top + side, left : left + side] * taper[..., None]
+        region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
         product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
         around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]
         surface[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
     return _peaks(surface, reach)
 
 
-def _peaks(surface: np.ndarray, reach_px: int) -> tuple[np.ndarray, np.ndarray]:
+def _peaks(surface: Image, reach_px: int) -> tuple[Floats, Floats]:
     """Sub-pixel maxima (N, 2) and how far each stands above its surface's spread, squashed to [0, 1]."""
     count, side, _ = surface.shape
     best = surface.reshape(count, -1).argmax(axis=1)
@@ -119,7 +118,7 @@ def _peaks(surface: np.ndarray, reach_px: int) -> tuple[np.ndarray, np.ndarray]:
     yc, xc, rows = np.clip(y, 1, side - 2), np.clip(x, 1, side - 2), np.arange(count)
     peak = surface[rows, yc, xc]
 
-    def parabola(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    def parabola(before: Floats, after: Floats) -> Floats:
         bend = before - 2 * peak + after
         return np.clip(
             np.where(bend < -1e-9, 0.5 * (before - after) / np.where(bend < -1e-9, bend, 1.0), 0.0), -0.5, 0.5
@@ -130,7 +129,3 @@ def _peaks(surface: np.ndarray, reach_px: int) -> tuple[np.ndarray, np.ndarray]:
     height = (peak - surface.mean(axis=(1, 2))) / (surface.std(axis=(1, 2)) + 1e-3)
     certainty = np.where(inside, np.clip((height - 1.0) / 4.0, 0.0, 1.0) * np.clip(peak, 0.0, 1.0) ** 0.5, 0.0)
     return np.column_stack([dx, dy]), np.nan_to_num(certainty)
-
-
-def _apply(matrix: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    return xy @ matrix[:2, :2].T + matrix[:2, 2]

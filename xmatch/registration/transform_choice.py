@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xmatch.coords import Floats
 from xmatch.estimate import estimate, explains_better
 from xmatch.geometry import Linear, Transform
-from xmatch.registration.view_planning import Frame
+from xmatch.geometry.matrices import scale_of
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
 TOLERANCE_VIEW_PX = 2.0
@@ -18,7 +21,7 @@ AS_GEOREFERENCED = Linear(np.eye(3), "translation")
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class FittedTransform:
     transform: Transform | None
     """moving px -> fixed px of the files."""
     heldout_px: float = 0.0
@@ -27,7 +30,7 @@ class Model:
     notes: tuple[str, ...] = ()
 
 
-def model(alignment: Alignment, frame: Frame, options) -> Model:
+def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOptions) -> FittedTransform:
     """The transform between the files that the alignment of their views stands for.
 
     Fitted on the planes of the frame, where a similarity is one of what is shown. With `--transform auto`, the judged
@@ -37,7 +40,7 @@ def model(alignment: Alignment, frame: Frame, options) -> Model:
     ties = frame.on_planes(alignment.ties)
     to_fixed_plane = frame.fixed_plane @ frame.fixed.to_pixel
     from_moving_plane = np.linalg.inv(frame.moving_plane @ frame.moving.to_pixel)
-    px = float(np.sqrt(abs(np.linalg.det(to_fixed_plane[:2, :2]))))
+    px = scale_of(to_fixed_plane)
     pose = _stiffest(to_fixed_plane @ alignment.best.matrix @ from_moving_plane)
     near = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
     steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & near]
@@ -65,10 +68,12 @@ def model(alignment: Alignment, frame: Frame, options) -> Model:
         notes = (f"too few tie points agree for a {asked} of their own: the {pose.kind} found stands",)
     else:
         found = None
-    return Model(None if found is None else frame.between_files(found), fitted.heldout_px.get("tps", 0.0), notes)
+    return FittedTransform(
+        None if found is None else frame.between_files(found), fitted.heldout_px.get("tps", 0.0), notes
+    )
 
 
-def _stiffest(matrix: np.ndarray) -> Linear:
+def _stiffest(matrix: Floats) -> Linear:
     """An affine (3, 3) matrix as the stiffest kind that it is, to rounding."""
     a, b, c, d = matrix[0, 0], matrix[0, 1], matrix[1, 0], matrix[1, 1]
     tolerance = 1e-6 * np.hypot(a, c)

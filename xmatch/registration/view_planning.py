@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
+from xmatch.coords import Floats
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.geometry import DisplacementGrid, Linear, Transform, compose
+from xmatch.geometry.matrices import scale_of, shift_matrix
+from xmatch.geometry.outlines import nodes_over
+from xmatch.geometry.windows import whole
 from xmatch.io.rasters.source import Header, Source
 from xmatch.matchers.base import SearchRange
 from xmatch.raster import View
-from xmatch.registration.georef_prior import georef_prior
-from xmatch.registration.ground import ground_size, pixel_shape
+from xmatch.registration.georef_prior import LATTICE, Prior, georef_prior
+from xmatch.registration.ground import GroundSize, ground_size, pixel_shape
+from xmatch.registration.options import RegisterOptions
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, remapped_view, warped_view
 
 PRIOR_ANGLE_DEG, PRIOR_SCALE = 15.0, 1.2
-"""How wrong a georeferencing may be before the whole range is searched."""
+"""How wrong a georeferencing may be before the whole range is searched. Not tuned."""
+WARP_STEP_PX = 8
+"""A bent prior is followed exactly at every so many px of the view that is warped, and bilinearly in between."""
 
 
-LAID_STEP_PX = 8
-"""A bent prior is followed exactly at every so many px of the view that it is laid on, and bilinearly in between."""
+Shape: TypeAlias = tuple[float, float]
+"""Length of a px in x and y, in one unit."""
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class FramedPair:
     """Two views to match, and how they relate to the files.
 
     With a prior, `moving` is seen as the georeferencing lays it on fixed, bends between the two CRS included: its
@@ -39,19 +46,19 @@ class Frame:
     prior: Transform | None
     """moving px -> fixed px by georeferencing."""
     notes: tuple[str, ...]
-    ground: dict[str, Any]
-    """`ground_per_px` and `unit` of the fixed file's pixels, None when it has neither CRS nor spacing."""
-    fixed_plane: np.ndarray
+    ground: GroundSize
+    """Of the fixed file's pixels."""
+    fixed_plane: Floats
     """(3, 3) fixed px -> a plane on which a similarity of what is shown is a similarity: px of equal sides."""
-    moving_plane: np.ndarray
+    moving_plane: Floats
     """The same for what `moving` leads to."""
-    prior_linear: np.ndarray | None = None
+    prior_linear: Floats | None = None
     """(3, 3) affine that follows `prior` best."""
 
     @property
     def px_per_view_px(self) -> float:
         """Side of a px of the fixed view, px of the fixed file; the root of its area where these are not square."""
-        return float(np.sqrt(abs(np.linalg.det(self.fixed.to_pixel[:2, :2]))))
+        return scale_of(self.fixed.to_pixel)
 
     def on_planes(self, points: Correspondences) -> Correspondences:
         """Positions in the views -> positions on both planes."""
@@ -67,10 +74,10 @@ class Frame:
             Linear(self.fixed.to_pixel, "affine")(points.fixed_xy), self.moving_px(points.moving_xy), points.certainty
         )
 
-    def moving_px(self, view_xy: np.ndarray) -> np.ndarray:
+    def moving_px(self, view_xy: Floats) -> Floats:
         """(N, 2) positions in the moving view -> px of the moving file."""
-        laid = Linear(self.moving.to_pixel, "affine")(view_xy)
-        return laid if self.prior is None else self.prior.inverse(laid)
+        xy = Linear(self.moving.to_pixel, "affine")(view_xy)
+        return xy if self.prior is None else self.prior.inverse(xy)
 
     def between_files(self, on_planes: Transform) -> Transform:
         """A map from plane to plane as the map moving px -> fixed px of the files."""
@@ -79,18 +86,21 @@ class Frame:
         after = [] if np.array_equal(self.fixed_plane, np.eye(3)) else [from_plane]
         return compose(*([] if self.prior is None else [self.prior]), *before, on_planes, *after)
 
-    def matrix_between_files(self, pose: np.ndarray) -> np.ndarray:
+    def matrix_between_files(self, pose: Floats) -> Floats:
         """(3, 3) moving px -> fixed px of the files for a pose of the views; a bent prior as the nearest affine map."""
         matrix = self.fixed.to_pixel @ pose @ np.linalg.inv(self.moving.to_pixel)
         return matrix if self.prior_linear is None else matrix @ self.prior_linear
 
-    def between_views(self, transform: Transform, view_xy: np.ndarray) -> np.ndarray:
+    def between_views(self, transform: Transform, view_xy: Floats) -> Floats:
         """(N, 2) positions in the moving view -> where a map between the files puts them in the fixed view."""
         return Linear(np.linalg.inv(self.fixed.to_pixel), "affine")(transform(self.moving_px(view_xy)))
 
 
-def frame_pair(fixed: Source, moving: Source, options) -> Frame:
+def frame_pair(fixed: Source, moving: Source, options: RegisterOptions, *, colour: bool = False) -> FramedPair:
     """The views for a first look: on the overlap when georeferencing tells, else both images whole.
+
+    Args:
+        colour: the views carry it.
 
     Raises:
         InputError: an image is too small or has no valid pixel, or the two do not overlap.
@@ -107,62 +117,65 @@ def frame_pair(fixed: Source, moving: Source, options) -> Frame:
         message = "its georeferencing and the fixed image's make no map between their pixels"
         raise InputError(message, hint="--ignore-georef", path=moving.header.path) from None
     if prior is not None:
-        return _with_prior(fixed, moving, prior, options)
+        return _with_prior(fixed, moving, prior, options, colour)
     fixed_shape, moving_shape, notes = _spacing(fixed.header, moving.header)
-    fixed_view = make_view(fixed, framing(_whole(fixed.header), options.view_px, fixed_shape))
-    moving_view = make_view(moving, framing(_whole(moving.header), options.view_px, moving_shape))
+    fixed_view, moving_view = (
+        make_view(
+            source,
+            framing(whole(source.header.width, source.header.height), options.view_px, shape),
+            with_colour=colour,
+        )
+        for source, shape in ((fixed, fixed_shape), (moving, moving_shape))
+    )
     # Scale 1 of the search is "the same pixel size", or what the spacings say.
     centre = moving_view.to_pixel[0, 0] * moving_shape[0] / (fixed_view.to_pixel[0, 0] * fixed_shape[0])
-    within = SearchRange(
-        centre=np.diag([centre, centre, 1.0]),
-        max_angle_deg=options.max_angle_deg,
-        min_scale=1 / options.max_scale,
-        max_scale=options.max_scale,
-        mirror=options.mirror,
-    )
+    within = _everywhere(np.diag([centre, centre, 1.0]), options)
     notes += _collars(fixed_view, moving_view)
     planes = (_plane(shape) for shape in (fixed_shape, moving_shape))
-    return Frame(fixed_view, moving_view, within, None, notes, ground_size(fixed.header), *planes)
+    return FramedPair(fixed_view, moving_view, within, None, notes, ground_size(fixed.header), *planes)
 
 
-def widened(frame: Frame, options) -> Frame:
+def widened(frame: FramedPair, options: RegisterOptions) -> FramedPair:
     """The same views with the prior's turn, scale and shift no longer believed: for when the search near it fails."""
-    within = SearchRange(
-        centre=np.eye(3),
+    note = "nothing convincing near where the georeferencing says: searched every turn and scale"
+    return replace(frame, within=_everywhere(np.eye(3), options), notes=(*frame.notes, note))
+
+
+def _everywhere(centre: Floats, options: RegisterOptions) -> SearchRange:
+    """The whole range that was asked for, about the turn and scale of `centre`."""
+    return SearchRange(
+        centre=centre,
         max_angle_deg=options.max_angle_deg,
         min_scale=1 / options.max_scale,
         max_scale=options.max_scale,
         mirror=options.mirror,
     )
-    note = "nothing convincing near where the georeferencing says: searched every turn and scale"
-    return replace(frame, within=within, notes=(*frame.notes, note))
 
 
-def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
+def _with_prior(fixed: Source, moving: Source, prior: Prior, options: RegisterOptions, colour: bool) -> FramedPair:
     x0, y0, width, height = prior.fixed_window
     shape = pixel_shape(fixed.header, (x0 + width / 2, y0 + height / 2))
-    fixed_view = make_view(fixed, framing(prior.fixed_window, options.view_px, shape))
+    fixed_view = make_view(fixed, framing(prior.fixed_window, options.view_px, shape), with_colour=colour)
     # Moving is seen on fixed's own view grid, so that pixel shapes, turns, mirrors and bends of its grid are gone.
     to_fixed_view = np.linalg.inv(fixed_view.to_pixel)
-    stretch = np.sqrt(abs(np.linalg.det((to_fixed_view @ prior.linear)[:2, :2])))
+    stretch = scale_of(to_fixed_view @ prior.linear)
     wanted = max(prior.moving_window[2:]) * min(1.0, 1.5 * stretch)
-    seen = make_view(moving, framing(prior.moving_window, min(wanted, 4 * options.view_px)))
+    seen = make_view(moving, framing(prior.moving_window, min(wanted, 4 * options.view_px)), with_colour=colour)
     onto = compose(Linear(seen.to_pixel, "affine"), prior.transform, Linear(to_fixed_view, "affine"))
-    sides = (np.linspace(0, n, 33) for n in (seen.width, seen.height))
-    outline = onto(np.stack(np.meshgrid(*sides), -1).reshape(-1, 2))
+    landed = onto(nodes_over(seen.width, seen.height, LATTICE))
     # The part far outside the fixed view is of no use.
     view_size = np.array([fixed_view.width, fixed_view.height])
-    low = np.maximum(np.floor(np.nanmin(outline, axis=0)), -0.3 * view_size).astype(int)
-    high = np.minimum(np.ceil(np.nanmax(outline, axis=0)), 1.3 * view_size).astype(int)
+    low = np.maximum(np.floor(np.nanmin(landed, axis=0)), -0.3 * view_size).astype(int)
+    high = np.minimum(np.ceil(np.nanmax(landed, axis=0)), 1.3 * view_size).astype(int)
     size = (max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1])))
-    shift = np.array([[1.0, 0.0, -low[0]], [0.0, 1.0, -low[1]], [0.0, 0.0, 1.0]])
+    shift = shift_matrix(-low)
     to_pixel = fixed_view.to_pixel @ np.linalg.inv(shift)
     if isinstance(onto, Linear):
-        laid = warped_view(seen, shift @ onto.matrix, size)
+        warped = warped_view(seen, shift @ onto.matrix, size)
     else:
         back = compose(Linear(np.linalg.inv(shift), "affine"), onto.inverse)
-        laid = remapped_view(seen, DisplacementGrid.sampled(back, *size, LAID_STEP_PX), size)
-    moving_view = replace(laid, to_pixel=to_pixel)
+        warped = remapped_view(seen, DisplacementGrid.sampled(back, *size, WARP_STEP_PX), size)
+    moving_view = replace(warped, to_pixel=to_pixel)
     if not moving_view.valid.any():
         raise InputError("has no valid pixels where it overlaps the fixed image", path=moving.header.path)
     within = SearchRange(
@@ -179,10 +192,10 @@ def _with_prior(fixed: Source, moving: Source, prior, options) -> Frame:
         # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
         notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
     planes = [_plane(shape)] * 2
-    return Frame(fixed_view, moving_view, within, prior.transform, notes, ground, *planes, prior.linear)
+    return FramedPair(fixed_view, moving_view, within, prior.transform, notes, ground, *planes, prior.linear)
 
 
-def _plane(shape: tuple[float, float]) -> np.ndarray:
+def _plane(shape: Shape) -> Floats:
     """(3, 3) px of these sides -> square ones, as long as the shorter side."""
     return np.diag([shape[0] / min(shape), shape[1] / min(shape), 1.0])
 
@@ -195,11 +208,7 @@ def _collars(fixed: View, moving: View) -> tuple[str, ...]:
     )
 
 
-def _whole(header: Header) -> tuple[int, int, int, int]:
-    return 0, 0, header.width, header.height
-
-
-def _spacing(fixed: Header, moving: Header):
+def _spacing(fixed: Header, moving: Header) -> tuple[Shape, Shape, tuple[str, ...]]:
     """Pixel shapes (x, y) of both, and notes. Only spacings that both files state can set the scale."""
     shapes = [header.spacing_um or (1.0, 1.0) for header in (fixed, moving)]
     if fixed.spacing_um is None or moving.spacing_um is None:

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from xmatch.coords import Floats
 from xmatch.correspondences import Correspondences
 
 FORWARD_BACKWARD_PX = 1.5
-"""A tie point is steady when matching there and back returns to within this of its start, fixed view px."""
-REGION_REACH_PX = 16
-"""How far a region (a window of a good part of the overlap) looks for its place, fixed view px."""
+"""A tie point is steady when matching there and back returns to within this of its start, fixed view px. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    matrix: np.ndarray
+class ScoredProposal:
+    """A proposal, measured by what the matcher did not look at."""
+
+    matrix: Floats
     """(3, 3) moving view px -> fixed view px."""
     measures: dict[str, float]
-    standing: float
+    log_odds: float
     """What the judge makes of the measures: log-odds against the other candidates, up to a constant."""
     made_by: str
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    best: Candidate
-    rival: Candidate | None
-    """The best candidate that lies elsewhere."""
+    """The best proposal of a pair, and what tie points and regions around it say."""
+
+    best: ScoredProposal
+    rival: ScoredProposal | None
+    """The best proposal that lies elsewhere."""
     ties: Correspondences
-    """Tie points around the best candidate, view px, both ways matched."""
-    forward_backward_px: np.ndarray
+    """Tie points around the best proposal, view px, both ways matched."""
+    forward_backward_px: Floats
     """(N,) for each tie point, fixed view px."""
     regions: Correspondences
     """The same of windows that are a good part of the overlap each: they find each other where smaller ones see little
     that both images show, and say whether one map holds all over."""
-    regions_forward_backward_px: np.ndarray
+    regions_forward_backward_px: Floats
     """(R,) fixed view px."""
     agreement: dict[str, float] = field(default_factory=dict)
-    """Distance between the best candidate and what other ways to sharpen it found, fixed view px."""
+    """Distance between the best proposal and what other ways to sharpen it found, fixed view px."""

@@ -4,60 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from scipy.spatial import cKDTree
 from scipy.special import bdtrc
 
+from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.geometry import Linear
+from xmatch.geometry.matrices import apply_affine, nearest_affine, scale_of
+from xmatch.geometry.outlines import cell_centres, finite, nodes_over
 from xmatch.raster import View
-from xmatch.verification.alignment import FORWARD_BACKWARD_PX, REGION_REACH_PX, Alignment
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
+from xmatch.verification.measures import RANGES
 from xmatch.verification.repetition import repetition
 
 REACH_PX = 8.0
-"""How far tie points look; inliers within TIE_PX of the map are compared with what chance puts there."""
+"""How far tie points look (`NARROW`)."""
 TIE_PX = 2.0
-NO_RIVAL = 12.0
+"""Inliers lie within this of the map, and are compared with what chance puts there. Not tuned."""
+NO_RIVAL = RANGES["lead"][1]
 NEIGHBOURS = 8
-"""Tie points around one that it is compared with."""
+"""Tie points around one that it is compared with: those next to it on a lattice."""
+BEND_NODES = 17
+"""Places each way at which a map is compared with the affine one nearest to it. Not tuned."""
 REGION_OFF_PX, REGION_APART_PX, REGION_NEIGHBOURS = 4.0, 3.0, 4
 """A region lies off the map from so many px on, and where its neighbours say when it is nearer than this to the median
-of so many."""
+of so many. Not tuned."""
 MOST_OFF, MOST_OFF_FOR_ON = 0.1, 0.5
 """Share of all regions that may lie off so, and for each that lies on the map: none of 66 right alignments of SRIF's
 training split has more (lab log)."""
 FEWEST = 12
-"""Tie points below which nothing is said of how they follow each other."""
+"""Tie points below which nothing is said of how they follow each other. Not tuned."""
 
-Map = Callable[[np.ndarray], np.ndarray]
+Map: TypeAlias = Callable[[Floats], Floats]
 """(N, 2) moving view px -> fixed view px."""
-
-LIMITS: dict[str, tuple[float, float]] = {
-    "structure": (-0.2, 0.8),
-    "structure_fine": (-0.2, 0.8),
-    "structure_z": (-20.0, 120.0),
-    "structure_gain": (-20.0, 120.0),
-    "information": (0.0, 0.5),
-    "information_gain": (-1.0, 5.0),
-    "information_z": (-5.0, 20.0),
-    "overlap": (0.0, 1.0),
-    "lead": (0.0, NO_RIVAL),
-    "inlier_share": (0.0, 1.0),
-    "coverage": (0.0, 1.0),
-    "forward_backward_px": (0.0, 10.0),
-    "chance_log10": (-60.0, 0.0),
-    "halves_px": (0.0, 20.0),
-    "regions_share": (0.0, 1.0),
-    "regions_px": (0.0, REGION_REACH_PX),
-    "sharpening_px": (0.0, 20.0),
-    "scale_change": (0.0, 1.0),
-    "drawn": (-0.2, 0.8),
-    "drawn_z": (-20.0, 60.0),
-    "drawn_gain": (-20.0, 60.0),
-}
-"""Measure -> range it is clipped to before it is weighed. Those of drawn fields only where a matcher draws some."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +76,7 @@ class Following:
         return self.tie_points_bend or self.regions_off >= max(MOST_OFF, MOST_OFF_FOR_ON * self.regions_share)
 
 
-def following(mapped_xy: np.ndarray, fixed_xy: np.ndarray, steady: np.ndarray) -> Following:
+def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
     """How N tie points follow a map.
 
     Args:
@@ -141,7 +124,7 @@ def regions_off(alignment: Alignment, mapped: Map) -> float:
 def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:
     """Share of regions that lie where the map puts them, and how far three in four of the steady ones are off at most,
     fixed view px."""
-    worst = LIMITS["regions_px"][1]
+    worst = RANGES["regions_px"][1]
     off_px = np.linalg.norm(mapped(alignment.regions.moving_xy) - alignment.regions.fixed_xy, axis=1)
     # Where a map is not defined, beyond a horizon for instance, nothing lies on it.
     off_px = np.nan_to_num(off_px, nan=worst)
@@ -153,14 +136,12 @@ def _regions(alignment: Alignment, mapped: Map) -> tuple[float, float]:
 def bending_px(mapped: Map, moving: View) -> float:
     """How far a map between views leaves the affine map nearest to it, 90th percentile over moving, fixed view px;
     as far as regions look where it is hardly defined."""
-    sides = (np.linspace(0, n, 17) for n in (moving.width, moving.height))
-    places = np.stack(np.meshgrid(*sides), -1).reshape(-1, 2)
+    places = nodes_over(moving.width, moving.height, BEND_NODES)
     landed = mapped(places)
-    known = np.isfinite(landed).all(axis=1)
+    known = finite(landed)
     if known.sum() < FEWEST:
-        return LIMITS["regions_px"][1]
-    design = np.column_stack([places, np.ones(len(places))])[known]
-    off = landed[known] - design @ np.linalg.lstsq(design, landed[known], rcond=None)[0]
+        return RANGES["regions_px"][1]
+    off = landed[known] - apply_affine(nearest_affine(places[known], landed[known]), places[known])
     return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
 
 
@@ -171,7 +152,7 @@ def gather(
     seed: int,
     mapped: Map | None = None,
 ) -> dict[str, float]:
-    """All measures of `LIMITS`, "inliers" and "repetition"; lengths in fixed view px.
+    """All measures of `RANGES`, "inliers" and "repetition"; lengths in fixed view px.
 
     Args:
         mapped: the map that is written, moving view px -> fixed view px; default the alignment's pose. What tie points
@@ -188,8 +169,8 @@ def gather(
     near = steady & (residual < 2 * TIE_PX)
     regions_share, regions_px = _regions(alignment, to_fixed)
     return {
-        **{name: float(np.clip(v, *LIMITS[name])) for name, v in best.measures.items() if name in LIMITS},
-        "lead": NO_RIVAL if alignment.rival is None else best.standing - alignment.rival.standing,
+        **{name: float(np.clip(v, *RANGES[name])) for name, v in best.measures.items() if name in RANGES},
+        "lead": NO_RIVAL if alignment.rival is None else best.log_odds - alignment.rival.log_odds,
         "repetition": repetition(fixed, moving, best.matrix),
         "inliers": float(agrees.sum()),
         "inlier_share": float(agrees.mean()) if count else 0.0,
@@ -201,7 +182,7 @@ def gather(
         "regions_share": regions_share,
         "regions_px": regions_px,
         "sharpening_px": max(alignment.agreement.values(), default=0.0),
-        "scale_change": float(abs(np.log(np.sqrt(abs(np.linalg.det(best.matrix[:2, :2])))))),
+        "scale_change": float(abs(np.log(scale_of(best.matrix)))),
     }
 
 
@@ -209,15 +190,13 @@ def _chance_log10(agreeing: int, count: int) -> float:
     """log10 of the probability that chance alone puts so many of `count` tie points where the map wants them."""
     hit = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
     tail = bdtrc(agreeing - 1, count, hit) if agreeing > 0 else 1.0
-    return float(np.log10(max(tail, 10.0 ** LIMITS["chance_log10"][0])))
+    return float(np.log10(max(tail, 10.0 ** RANGES["chance_log10"][0])))
 
 
-def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving: View, cells: int = 6) -> float:
+def _coverage(inliers: Correspondences, fixed: View, matrix: Floats, moving: View, cells: int = 6) -> float:
     """Share of the overlap's cells (6 x 6 over the fixed view) that hold an inlier."""
     size = (fixed.width, fixed.height)
-    ys, xs = np.mgrid[0:cells, 0:cells]
-    centres = np.stack([(xs + 0.5) * size[0] / cells, (ys + 0.5) * size[1] / cells], -1).reshape(-1, 2)
-    back = Linear(matrix, "affine").inverse(centres)
+    back = Linear(matrix, "affine").inverse(cell_centres(*size, cells, cells))
     shared = ((back > 0) & (back < (moving.width, moving.height))).all(axis=1)
     cell = np.clip((inliers.fixed_xy / size * cells).astype(int), 0, cells - 1)
     hit = np.zeros((cells, cells), bool)
@@ -225,7 +204,7 @@ def _coverage(inliers: Correspondences, fixed: View, matrix: np.ndarray, moving:
     return float((hit.ravel() & shared).sum() / max(shared.sum(), 1))
 
 
-def _halves(ties: Correspondences, moving: View, pose: np.ndarray, seed: int) -> float:
+def _halves(ties: Correspondences, moving: View, pose: Floats, seed: int) -> float:
     """Distance of moving's corners under corrections of the map by two interleaved halves of its tie points, fixed view
     px; the largest that counts when a half has no fit.
 
@@ -233,14 +212,15 @@ def _halves(ties: Correspondences, moving: View, pose: np.ndarray, seed: int) ->
         ties: where the map puts each tie point, as its position in moving.
         pose: (3, 3) moving view px -> fixed view px: where the corners lie.
     """
-    worst = LIMITS["halves_px"][1]
+    worst = RANGES["halves_px"][1]
     if len(ties) < FEWEST:
         return worst
     # Neighbouring windows share pixels: a chessboard of rows keeps the halves from being copies of each other.
     order = np.lexsort((ties.fixed_xy[:, 0], ties.fixed_xy[:, 1]))
-    fits = [estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0).transform for part in (0, 1)]
-    if any(fit is None for fit in fits):
+    one, other = (
+        estimate(ties[order[part::2]], "similarity", seed=seed, tolerance_px=3.0).transform for part in (0, 1)
+    )
+    if one is None or other is None:
         return worst
-    outline = np.array([[0, 0], [moving.width, 0], [moving.width, moving.height], [0, moving.height]], float)
-    outline = Linear(pose, "affine")(outline)
-    return float(min(worst, np.linalg.norm(fits[0](outline) - fits[1](outline), axis=1).mean()))
+    outline = Linear(pose, "affine")(corners(moving.width, moving.height))
+    return float(min(worst, np.linalg.norm(one(outline) - other(outline), axis=1).mean()))

@@ -1,192 +1,285 @@
-"""Independent looks at one alignment: do structure and intensities agree here more than they would elsewhere?"""
+"""Every measure behind a verdict, once: its range, which way it speaks, and how it is said to a person."""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
+from dataclasses import dataclass
 
-from xmatch.coords import to_centre_matrix
-from xmatch.matchers.search.descriptors import Describe, Structure, agreement, centred, structure, turned
-from xmatch.matchers.search.fourier import resized
-from xmatch.raster import View
+REGION_REACH_PX = 16
+"""How far a region (a window of a good part of the overlap) looks for its place, fixed view px. Not tuned."""
 
-SIDE_PX = 200
-BINS = 16
-SHIFTS = tuple(
-    (round(12 * np.cos(a)), round(12 * np.sin(a))) for a in np.arange(8) * np.pi / 4
-)  # far enough that true alignments fall apart, near enough that the content stays comparable
-MIN_OVERLAP_PX = 400
+BANDS = "Try bands in which both sensors show the same structures (--band, --moving-band), or another --matcher."
+CUT = "Cut both images to the part that they share."
+NARROWER = "Narrow the search to what you know of the pair: --max-angle, --max-scale."
+STIFFER = "Ask for a stiffer --transform: similarity needs the least evidence."
+FREER = "Images that bend against each other need a freer --transform: homography, grid."
 
 
-class Judge:
-    """Measures alignments of one pair; what belongs to the fixed view is computed once.
+@dataclass(frozen=True)
+class Measure:
+    """A number that says how well an alignment fits."""
 
-    Args:
-        fields: draws further fields to measure by, if there are such.
-    """
-
-    def __init__(self, fixed: View, moving: View, fields: Describe | None = None, side_px: float = SIDE_PX) -> None:
-        self.moving, self._describe = moving, fields
-        reduction = side_px / np.sqrt(fixed.width * fixed.height)
-        self._small, factors = resized(fixed, reduction)
-        self._structure = structure(*self._small)
-        self._to_level = np.diag([*factors, 1.0])
-        self._fields = None if fields is None else centred(fields(*self._small))
-
-    def __call__(self, matrix: np.ndarray) -> dict[str, float]:
-        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px; all 0 without overlap.
-
-        The names are `NAMES`, and with fields of their own `DRAWN` besides.
-        """
-        scale = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
-        small, factors = resized(self.moving, self._to_level[0, 0] * scale)
-        pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
-        image, valid = self._small
-        size = (image.shape[1], image.shape[0])
-        onto = to_centre_matrix(pose)[:2]
-        warped = cv2.warpAffine(small[0], onto, size, flags=cv2.INTER_LINEAR)
-        cover = cv2.warpAffine(small[1].astype(np.float32), onto, size) > 0.99
-        both = valid & cover
-        if both.sum() < MIN_OVERLAP_PX:
-            return dict.fromkeys(NAMES if self._fields is None else NAMES + DRAWN, 0.0)
-        moved = turned(structure(*small), onto, size)
-        fixed_codes, moving_codes = _codes(image, both) * BINS, _codes(warped, both)
-        information = _information((fixed_codes + moving_codes)[both])
-        shifted = np.array([_information_shifted(fixed_codes, valid, moving_codes, cover, shift) for shift in SHIFTS])
-        elsewhere, spread = shifted.mean(), shifted.std() + 0.005
-        at_shifts = np.array([_agreement(self._structure, _rolled(moved, shift)) for shift in SHIFTS])
-        order2, order4 = _agreement(self._structure, moved)
-        smaller = min(valid.sum(), small[1].sum())
-        return {
-            "structure": order2 - at_shifts[:, 0].mean(),
-            "structure_fine": order4 - at_shifts[:, 1].mean(),
-            "structure_z": (order2 - at_shifts[:, 0].mean()) * np.sqrt(both.sum()),
-            "structure_gain": (order2 - at_shifts[:, 0].max()) * np.sqrt(both.sum()),
-            "information": information,
-            "information_gain": (information - elsewhere) / max(elsewhere, 0.02),
-            "information_z": (information - elsewhere) / spread,
-            "overlap": float(both.sum() / smaller),
-            **self._drawn(small, onto),
-        }
-
-    def _drawn(self, small: tuple[np.ndarray, np.ndarray], onto: np.ndarray) -> dict[str, float]:
-        """`DRAWN`: how much better the fields agree here than elsewhere."""
-        if self._fields is None:
-            return {}
-        cells = onto.copy()
-        # Pixel centres -> cell centres: cell k covers the pixels from k times the stride.
-        stride = self._describe.stride
-        middle = (stride - 1) / 2
-        cells[:, 2] = (onto[:, :2].sum(axis=1) * middle + onto[:, 2] - middle) / stride
-        valid = self._fields.valid
-        moved = turned(centred(self._describe(*small)), cells, valid.shape[::-1])
-        here = _agreement_in_all(self._fields, moved)
-        around = [
-            _agreement_in_all(self._fields, _rolled(moved, (round(x / stride), round(y / stride)))) for x, y in SHIFTS
-        ]
-        root = float(np.sqrt((valid * moved.valid).sum()))
-        return {
-            "drawn": here - float(np.mean(around)),
-            "drawn_z": (here - float(np.mean(around))) * root,
-            "drawn_gain": (here - float(np.max(around))) * root,
-        }
-
-    def standing(self, measures: dict[str, float]) -> float:
-        """How a pose stands against other poses of the same pair: a weighted sum of its measures."""
-        weights = WEIGHTS if self._fields is None else WEIGHTS_WITH_DRAWN
-        return sum(weight * float(np.clip(measures[name], *LIMITS[name])) for name, weight in weights.items())
+    label: str
+    """Of its line in the report."""
+    meaning: str
+    """One line."""
+    sign: int
+    """1 where it speaks for an alignment when it grows, -1 where it speaks against one. Weights of a fit keep it: where
+    measures repeat each other, a free fit would let one count backwards, which holds on no other sensor."""
+    accepted: str = ""
+    """What is said where it speaks loudest for an alignment, as part of a sentence."""
+    refused: str = ""
+    """The same where it speaks against one."""
+    range: tuple[float, float] | None = None
+    """The verdict clips to this before it weighs; None: a guard that is not weighed."""
+    judged_range: tuple[float, float] | None = None
+    """The judge of proposals does; None: not measured, or not weighed by it."""
+    unit: str = ""
+    """"%" for a share in [0, 1], "px" for px of the match view, "" for a plain number."""
+    usual: float | None = None
+    """Right alignments usually reach this, or stay below it where `sign` is -1. A guide for the reader: the verdict
+    itself does not use it."""
+    advice: str = ""
+    """What to try when it fails."""
 
 
-NAMES = (
-    "structure",
-    "structure_fine",
-    "structure_z",
-    "structure_gain",
-    "information",
-    "information_gain",
-    "information_z",
-    "overlap",
-)
-
-DRAWN = ("drawn", "drawn_z", "drawn_gain")
-"""Measures by fields that a network draws."""
-
-WEIGHTS = {
-    "structure": 5.13,
-    "structure_fine": 4.17,
-    "structure_z": 0.033,
-    "structure_gain": 0.039,
-    "information_gain": 0.324,
-    "information_z": 0.081,
-    "overlap": 2.81,
+MEASURES: dict[str, Measure] = {
+    "inliers": Measure(
+        "Inliers",
+        "Tie points that agree with the alignment.",
+        sign=1,
+        usual=8,
+        advice=BANDS,
+    ),
+    "inlier_share": Measure(
+        "Agreeing share",
+        "Tie points of the first look that agree with the alignment, of all that were tried there.",
+        sign=1,
+        accepted="most tie points agree",
+        refused="few tie points agree",
+        range=(0.0, 1.0),
+        unit="%",
+        usual=0.1,
+        advice=BANDS,
+    ),
+    "coverage": Measure(
+        "Coverage",
+        "Part of the overlap in which inliers lie. A small cluster says nothing about the rest.",
+        sign=1,
+        accepted="tie points agree all over the overlap",
+        refused="tie points agree in a small part only",
+        range=(0.0, 1.0),
+        unit="%",
+        usual=0.3,
+        advice=CUT,
+    ),
+    "overlap": Measure(
+        "Overlap",
+        "Part of the smaller image that lies on the other one.",
+        sign=1,
+        accepted="the images overlap well",
+        refused="the images hardly overlap",
+        range=(0.0, 1.0),
+        judged_range=(0.0, 1.0),
+        unit="%",
+        usual=0.5,
+        advice=CUT,
+    ),
+    "structure": Measure(
+        "Edges agree",
+        "Correlation of edge directions, above that of shifted copies.",
+        sign=1,
+        accepted="edges of both images run alike",
+        refused="edges of the two images do not run alike",
+        range=(-0.2, 0.8),
+        judged_range=(-1.0, 1.0),
+        usual=0.1,
+        advice=BANDS,
+    ),
+    "structure_fine": Measure(
+        "Fine edges agree",
+        "The same for corners and crossings, which blur away first.",
+        sign=1,
+        accepted="fine edges run alike",
+        refused="fine edges do not run alike",
+        range=(-0.2, 0.8),
+        judged_range=(-1.0, 1.0),
+        usual=0.01,
+    ),
+    "structure_z": Measure(
+        "Edges against chance",
+        "Agreement of edges in standard deviations of an accidental alignment.",
+        sign=1,
+        accepted="the edges agree far better than chance would",
+        refused="the edges agree hardly better than chance would",
+        range=(-20.0, 120.0),
+        judged_range=(-50.0, 200.0),
+        usual=15.0,
+        advice=BANDS,
+    ),
+    "structure_gain": Measure(
+        "Edges against the best shifted copy",
+        "How far agreement falls, in the same unit, at the best of eight shifts.",
+        sign=1,
+        accepted="the fit falls off when the image is shifted",
+        refused="shifted copies fit about as well",
+        range=(-20.0, 120.0),
+        judged_range=(-50.0, 200.0),
+        usual=11.0,
+    ),
+    "drawn": Measure(
+        "Drawn structure agrees",
+        "How much better what the network draws of both images correlates here than at eight shifted places.",
+        sign=1,
+        accepted="what the network draws runs alike",
+        refused="what the network draws does not run alike",
+        range=(-0.2, 0.8),
+        judged_range=(-1.0, 1.0),
+    ),
+    "drawn_z": Measure(
+        "Drawn structure against chance",
+        "The same in standard deviations of a chance alignment, up to a constant factor.",
+        sign=1,
+        accepted="what it draws agrees far better than chance would",
+        refused="what it draws agrees hardly better than chance",
+        range=(-20.0, 60.0),
+        judged_range=(-20.0, 60.0),
+    ),
+    "drawn_gain": Measure(
+        "Drawn structure against the best shifted copy",
+        "How far agreement falls, in the same unit, at the best of eight shifts.",
+        sign=1,
+        accepted="what it draws falls apart when the image is shifted",
+        refused="shifted, what it draws fits as well",
+        range=(-20.0, 60.0),
+        judged_range=(-20.0, 60.0),
+    ),
+    "information": Measure(
+        "Mutual information",
+        "How well one image's brightness predicts the other's: 0 not at all, 1 fully.",
+        sign=1,
+        accepted="one image predicts the other's brightness",
+        refused="neither image predicts the other's brightness",
+        range=(0.0, 0.5),
+        usual=0.02,
+    ),
+    "information_gain": Measure(
+        "Information gain",
+        "How much mutual information rises above that of shifted copies: 1 is twice as much.",
+        sign=1,
+        accepted="the images share information only here",
+        refused="the images share no more information here than elsewhere",
+        range=(-1.0, 5.0),
+        judged_range=(-1.0, 5.0),
+        usual=0.2,
+        advice=BANDS,
+    ),
+    "information_z": Measure(
+        "Information against shifts",
+        "The same rise in standard deviations among the shifted copies.",
+        sign=1,
+        accepted="shared information peaks here",
+        refused="shared information does not peak here",
+        range=(-5.0, 20.0),
+        judged_range=(-5.0, 20.0),
+        usual=1.0,
+    ),
+    "lead": Measure(
+        "Lead",
+        "How far the alignment stands above the best other one, in log-odds.",
+        sign=1,
+        accepted="no other alignment comes near",
+        refused="another alignment fits nearly as well",
+        range=(0.0, 12.0),
+        usual=1.0,
+        advice=NARROWER,
+    ),
+    "repetition": Measure(
+        "Repetition",
+        "How well the best other place in the image fits, as a share of the alignment's own fit.",
+        sign=-1,
+        unit="%",
+        usual=0.85,
+        advice=NARROWER,
+    ),
+    "forward_backward_px": Measure(
+        "Forward-backward error",
+        "How far a point lands from its start when it is matched there and back (median).",
+        sign=-1,
+        accepted="matching there and back returns to the start",
+        refused="matching there and back does not return to the start",
+        range=(0.0, 10.0),
+        unit="px",
+        usual=3.0,
+        advice=NARROWER,
+    ),
+    "halves_px": Measure(
+        "Agreement of two halves",
+        "How far two transforms lie apart that are fitted to independent halves of the tie points.",
+        sign=-1,
+        accepted="two halves of the tie points agree",
+        refused="two halves of the tie points disagree",
+        range=(0.0, 20.0),
+        unit="px",
+        usual=5.0,
+        advice=STIFFER,
+    ),
+    "regions_share": Measure(
+        "Regions that agree",
+        "Large parts of the overlap that find their place, each by itself, where the map puts them.",
+        sign=1,
+        accepted="large parts of the images agree",
+        refused="large parts of the images do not agree",
+        range=(0.0, 1.0),
+        unit="%",
+        usual=0.4,
+        advice=FREER,
+    ),
+    "regions_px": Measure(
+        "Regions off",
+        "How far three in four of these parts lie from there at most.",
+        sign=-1,
+        accepted="no large part of the images lies off",
+        refused="large parts of the images lie off",
+        range=(0.0, REGION_REACH_PX),
+        unit="px",
+        usual=5.0,
+        advice=FREER,
+    ),
+    "chance_log10": Measure(
+        "Chance level",
+        "Power of ten of the probability that chance makes so many tie points agree; far below 0 is good.",
+        sign=-1,
+        accepted="chance would not explain the tie points",
+        refused="chance would explain the tie points",
+        range=(-60.0, 0.0),
+        usual=-0.6,
+    ),
+    "sharpening_px": Measure(
+        "Agreement of refinements",
+        "How far different ways to refine the alignment end apart.",
+        sign=-1,
+        accepted="different refinements agree",
+        refused="different refinements disagree",
+        range=(0.0, 20.0),
+        unit="px",
+        usual=8.0,
+    ),
+    "scale_change": Measure(
+        "Change of scale",
+        "Distance from the expected scale, as a logarithm: 0 is none, 0.69 twofold.",
+        sign=-1,
+        accepted="the scale is near the expected one",
+        refused="the scale is far from the expected one",
+        range=(0.0, 1.0),
+        unit="",
+        usual=0.5,
+        advice=NARROWER,
+    ),
 }
-"""Conditional logistic regression: which of a pair's candidates is the right one (SRIF crop, train split)."""
+"""Name in `Verdict.evidence` -> the measure. Those of drawn structure only where a network describes images."""
 
-WEIGHTS_WITH_DRAWN = {
-    "structure": 0.806,
-    "structure_z": 0.178,
-    "structure_gain": 0.185,
-    "information_gain": 2.34,
-    "information_z": 0.518,
-    "overlap": 8.11,
-    "drawn_z": 0.32,
-    "drawn_gain": 0.48,
-}
-"""The same with drawn fields among the measures: right in 145 of 151 pairs, five-fold cross-validation (lab log)."""
+RANGES: dict[str, tuple[float, float]] = {name: m.range for name, m in MEASURES.items() if m.range is not None}
+"""Of all measures that the verdict may weigh. Not tuned: wide enough for whatever training pairs show."""
 
-LIMITS = {
-    "structure": (-1.0, 1.0),
-    "structure_fine": (-1.0, 1.0),
-    "structure_z": (-50.0, 200.0),
-    "structure_gain": (-50.0, 200.0),
-    "information_gain": (-1.0, 5.0),
-    "information_z": (-5.0, 20.0),
-    "overlap": (0.0, 1.0),
-    "drawn": (-1.0, 1.0),
-    "drawn_z": (-20.0, 60.0),
-    "drawn_gain": (-20.0, 60.0),
-}
-
-
-def _rolled(source: Structure, shift: tuple[int, int]) -> Structure:
-    return Structure(np.roll(source.fields, shift, (1, 0)), np.roll(source.valid, shift, (1, 0)))
-
-
-def _agreement(fixed: Structure, moving: Structure) -> tuple[float, float]:
-    """Normalised correlation of each order over the overlap."""
-    product, own, other = agreement(fixed, moving)
-    return tuple(
-        float(product[i : i + 2].sum() / np.sqrt(own[i : i + 2].sum() * other[i : i + 2].sum() + 1e-9)) for i in (0, 2)
-    )
-
-
-def _agreement_in_all(fixed: Structure, moving: Structure) -> float:
-    """Normalised correlation of all fields together over the overlap."""
-    product, own, other = agreement(fixed, moving).sum(axis=1)
-    return float(product / np.sqrt(own * other)) if own * other > 0 else 0.0
-
-
-def _codes(image: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Equal-population bins 0 .. BINS - 1 of the pixels picked by `among`."""
-    edges = np.quantile(image[among], np.linspace(0, 1, BINS + 1)[1:-1])
-    return np.searchsorted(edges, image.ravel()).reshape(image.shape).astype(np.int32)
-
-
-def _information(codes: np.ndarray) -> float:
-    """Normalised mutual information 2 I / (H1 + H2) of paired codes in 0 .. BINS^2 - 1 (Studholme et al. 1999)."""
-    joint = np.bincount(codes, minlength=BINS * BINS).reshape(BINS, BINS) / len(codes)
-    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    entropies = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in (rows, columns, joint.ravel())]
-    return float(2 * (entropies[0] + entropies[1] - entropies[2]) / max(entropies[0] + entropies[1], 1e-9))
-
-
-def _information_shifted(fixed_codes, valid, moving_codes, cover, shift: tuple[int, int]) -> float:
-    """Information between the fixed image and the moving one displaced by `shift`; 0 without enough overlap."""
-    height, width = valid.shape
-    dx, dy = shift
-    here = np.s_[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
-    there = np.s_[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)]
-    both = valid[here] & cover[there]
-    if both.sum() < MIN_OVERLAP_PX:
-        return 0.0
-    return _information((fixed_codes[here] + moving_codes[there])[both])
+JUDGED_RANGES = {name: m.judged_range for name, m in MEASURES.items() if m.judged_range is not None}
+"""Of all that the judge of proposals may weigh. Not tuned."""

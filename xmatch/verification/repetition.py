@@ -5,21 +5,23 @@ from __future__ import annotations
 import numpy as np
 import scipy.fft
 
-from xmatch.coords import to_centre_matrix
-from xmatch.matchers.search.descriptors import Structure, centred, structure, turned
+from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
+from xmatch.geometry.matrices import scale_of
+from xmatch.matchers.search.descriptors import Descriptors, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 
 SIDE_PX = 180
+"""The fixed view is reduced to so many px squared. Not tuned."""
 PEAK_PX = 3
-"""The alignment itself is sought this far around its place, at the reduced size."""
+"""The alignment itself is sought this far around its place, at the reduced size. Not tuned."""
 APART_PX = 8
-"""Shifts beyond this are other places."""
+"""Shifts beyond this are other places. Not tuned."""
 MIN_SHARE = 0.4
-"""Shifts that keep less of the overlap are left out."""
+"""Shifts that keep less of the overlap are left out: as `MIN_OVERLAP` of the search."""
 
 
-def repetition(fixed: View, moving: View, matrix: np.ndarray) -> float:
+def repetition(fixed: View, moving: View, matrix: Floats) -> float:
     """Score of the best other place against that of the alignment `matrix`, (3, 3) moving view px -> fixed view px.
 
     All shifts of moving as `matrix` turns and scales it are tried; the score is the search's, normalised correlation
@@ -27,11 +29,12 @@ def repetition(fixed: View, moving: View, matrix: np.ndarray) -> float:
     """
     small, factors = resized(fixed, SIDE_PX / np.sqrt(fixed.width * fixed.height))
     to_small = np.diag([*factors, 1.0])
-    scale = np.sqrt(abs(np.linalg.det((to_small @ matrix)[:2, :2])))
-    moving_small, moving_factors = resized(moving, scale)
+    moving_small, moving_factors = resized(moving, scale_of(to_small @ matrix))
     onto = to_small @ matrix @ np.diag([1 / moving_factors[0], 1 / moving_factors[1], 1.0])
-    here = centred(structure(*small, orders=1))
-    there = turned(centred(structure(*moving_small, orders=1)), to_centre_matrix(onto)[:2], here.valid.shape[::-1])
+    here = centred(edge_descriptors(*small, orders=1))
+    there = warped(
+        centred(edge_descriptors(*moving_small, orders=1)), to_centre_matrix(onto)[:2], here.valid.shape[::-1]
+    )
     score = _scores_at_all_shifts(here, there)
     rows, columns = (np.abs(scipy.fft.fftfreq(n, 1 / n)) for n in score.shape)
     distance = np.hypot(rows[:, None], columns)
@@ -39,17 +42,18 @@ def repetition(fixed: View, moving: View, matrix: np.ndarray) -> float:
     return float(np.clip(score[distance > APART_PX].max() / best, 0.0, 1.0)) if best > 0 else 0.0
 
 
-def _scores_at_all_shifts(here: Structure, there: Structure) -> np.ndarray:
+def _scores_at_all_shifts(here: Descriptors, there: Descriptors) -> Floats:
     """(h, w) with shift (0, 0) first and negative shifts wrapped around; 0 where too little overlaps."""
     shape = [scipy.fft.next_fast_len(2 * n, real=True) for n in here.valid.shape]
 
-    def correlated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def correlated(a: Image, b: Image) -> AnyArray:
         spectra = [scipy.fft.rfft2(plane, shape) for plane in (a, b)]
-        return scipy.fft.irfft2(spectra[0] * spectra[1].conj(), shape)
+        planes: AnyArray = scipy.fft.irfft2(spectra[0] * spectra[1].conj(), shape)
+        return planes
 
-    strength = [(s.fields**2).sum(axis=2) for s in (here, there)]
+    strength = [(s.planes**2).sum(axis=2) for s in (here, there)]
     area = correlated(here.valid, there.valid)
-    product = sum(correlated(here.fields[..., k], there.fields[..., k]) for k in range(here.fields.shape[2]))
+    product = sum(correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2]))
     norm = correlated(strength[0], there.valid) * correlated(here.valid, strength[1])
     enough = area >= max(1.0, MIN_SHARE * area[0, 0])
     score = np.zeros(area.shape)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, folded, inverted, pose, scene, seen_from, view
 
-from xmatch.matchers.base import Hypothesis
-from xmatch.matchers.search.gauss_newton import Refiner
+from xmatch.matchers.base import Proposal
+from xmatch.matchers.search.gauss_newton import PoseRefiner
 
 SIDE = 128
 
@@ -17,9 +17,9 @@ def image() -> np.ndarray:
     return scene(SIDE, SIDE, seed=6)
 
 
-def start(truth: np.ndarray, *, turn_deg=2.0, scale=1.02, shift=(3.0, -2.0)) -> Hypothesis:
+def start(truth: np.ndarray, *, turn_deg=2.0, scale=1.02, shift=(3.0, -2.0)) -> Proposal:
     """`truth`, displaced."""
-    return Hypothesis(pose(SIDE, SIDE, turn_deg=turn_deg, scale=scale, shift=shift) @ truth, 0.0)
+    return Proposal(pose(SIDE, SIDE, turn_deg=turn_deg, scale=scale, shift=shift) @ truth, 0.0)
 
 
 @pytest.mark.parametrize("look", [lambda image: image, inverted], ids=["alike", "inverted"])
@@ -27,10 +27,10 @@ def start(truth: np.ndarray, *, turn_deg=2.0, scale=1.02, shift=(3.0, -2.0)) -> 
 def test_three_pixels_and_two_degrees_are_made_good(image, look, turn_deg, scale, mirror):
     truth = pose(SIDE, SIDE, turn_deg=turn_deg, scale=scale, shift=(4, 1), mirror=mirror)
     moving = seen_from(look(image), truth)
-    found = Refiner(view(image), moving)(start(truth))
+    found = PoseRefiner(view(image), moving)(start(truth))
     assert corner_error_px(start(truth).matrix, truth, moving) > 3
     assert corner_error_px(found.matrix, truth, moving) < 0.6
-    assert found.score > Refiner(view(image), moving)(start(truth, shift=(30, 25))).score
+    assert found.score > PoseRefiner(view(image), moving)(start(truth, shift=(30, 25))).score
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -38,18 +38,18 @@ def test_it_converges_from_either_side(image, sign):
     truth = pose(SIDE, SIDE, turn_deg=20)
     moving = seen_from(image, truth)
     begun = start(truth, turn_deg=2 * sign, scale=1.02**sign, shift=(3 * sign, -3 * sign))
-    assert corner_error_px(Refiner(view(image), moving)(begun).matrix, truth, moving) < 0.3
+    assert corner_error_px(PoseRefiner(view(image), moving)(begun).matrix, truth, moving) < 0.3
 
 
 def test_the_truth_stays_put(image):
     moving = view(folded(image))
-    found = Refiner(view(image), view(image))(Hypothesis(np.eye(3), 0.0))
+    found = PoseRefiner(view(image), view(image))(Proposal(np.eye(3), 0.0))
     assert corner_error_px(found.matrix, np.eye(3), moving) < 0.02
 
 
 def test_views_that_do_not_overlap_come_back_finite_and_without_merit(image):
-    away = Hypothesis(pose(SIDE, SIDE, shift=(400, 0)), 0.0)
-    found = Refiner(view(image), view(image))(away)
+    away = Proposal(pose(SIDE, SIDE, shift=(400, 0)), 0.0)
+    found = PoseRefiner(view(image), view(image))(away)
     assert np.isfinite(found.matrix).all() and found.score <= 0
 
 
@@ -63,5 +63,5 @@ def test_what_lies_outside_the_masks_does_not_pull(image):
     pair = [view(v.image, v.valid & inside) for v in (view(image), moving)]
     for v in pair:
         v.image[~inside] = stripes[~inside]
-    found = Refiner(*pair)(Hypothesis(np.eye(3), 0.0))
+    found = PoseRefiner(*pair)(Proposal(np.eye(3), 0.0))
     assert corner_error_px(found.matrix, truth, moving) < 0.8

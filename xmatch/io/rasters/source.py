@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from xmatch.geometry.windows import Window
 from xmatch.raster import Georef, Raster
-
-Window = tuple[int, int, int, int]
-"""(x0, y0, width, height) in px of the file's full resolution."""
 
 Resolution = tuple[float, float, int]
 """(x, y, unit) as TIFF tags it: px per unit, where 2 is an inch, 3 a centimetre and 1 none in particular."""

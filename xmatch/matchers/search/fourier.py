@@ -1,4 +1,4 @@
-"""Search over all turns, scales and shifts at once: correlation of structure fields in Fourier space.
+"""Search over all turns, scales and shifts at once: correlation of descriptors in Fourier space.
 
 Every turn and scale is one correlation, and each correlation tries every shift. The score of a pose is the normalised
 correlation over the overlap times the square root of the overlap's area: how many standard deviations of a
@@ -10,34 +10,43 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 
-from xmatch.coords import to_centre_matrix
-from xmatch.matchers.base import Hypothesis, SearchRange
-from xmatch.matchers.search.descriptors import Describe, Structure, centred, turned
-from xmatch.matchers.search.pooled_descriptors import by_hand
+from xmatch.coords import AnyArray, Floats, Image, Mask, corners, to_centre_matrix
+from xmatch.geometry.masked import resized_masked
+from xmatch.geometry.matrices import apply_projective, shift_matrix
+from xmatch.matchers.base import Proposal, SearchRange
+from xmatch.matchers.search.descriptors import Descriptor, Descriptors, centred, warped
+from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.raster import View
 
 HALF_TURN = np.array([[-1.0, 0.0, 1.0], [0.0, -1.0, 1.0], [0.0, 0.0, 1.0]])
 
 THIN = 4
-"""Overlaps are reckoned at this fraction of the resolution."""
+"""Overlaps are reckoned at this fraction of the resolution. Not tuned: they change slowly with the shift."""
 
 MIN_OVERLAP = 0.4
-"""Share of the smaller footprint that must lie on the other image."""
+"""Share of the smaller footprint that must lie on the other image. Not tuned."""
+APART = 0.08
+"""Proposals whose corners lie nearer than this share of the side are one: refining takes both to the same place. Not
+tuned."""
+
+Factors: TypeAlias = tuple[float, float]
+"""Px or cells per view px, in x and in y."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class _Correlator:
     """The fixed image's side of a correlation, transformed once and used for every pose of one size.
 
     Spectra are those of real images as OpenCV packs them: a correlation is then three calls that hold no lock, and
     threads pay off.
     """
 
-    fixed: Structure
+    fixed: Descriptors
     canvas: int
     """Side of the square that the turned moving image lies in, px; a multiple of `THIN`."""
 
@@ -49,16 +58,16 @@ class _Frame:
         return tuple(THIN * cv2.getOptimalDFTSize(-(-side // THIN)) for side in sides)
 
     @cached_property
-    def _spectra(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-        """For moving as it is, then turned by 180 degrees: spectra of the fields, and of the thinned validity.
+    def _spectra(self) -> list[tuple[list[Image], list[Image]]]:
+        """For moving as it is, then turned by 180 degrees: spectra of the planes, and of the thinned validity.
 
         Correlating with a half-turned image is convolving with the image itself, displaced by its size less one.
         """
-        fields, cover = cv2.split(self.fixed.fields), _thinned(self.fixed.valid)
+        planes, cover = cv2.split(self.fixed.planes), _thinned(self.fixed.valid)
         thin_shape, thin_canvas = self._thin_shape, self.canvas // THIN
         back, thin_back = 1 - self.canvas, 1 - thin_canvas
         plain, displaced = [], []
-        for plane, shape, by in [(f, self.shape, back) for f in fields] + [(cover, thin_shape, thin_back)]:
+        for plane, shape, by in [(p, self.shape, back) for p in planes] + [(cover, thin_shape, thin_back)]:
             padded = _padded(plane, shape)
             plain.append(cv2.dft(padded))
             # The convolution peaks `canvas - 1` later than the correlation: take that off here, once.
@@ -69,31 +78,31 @@ class _Frame:
     def _thin_shape(self) -> tuple[int, int]:
         return self.shape[0] // THIN, self.shape[1] // THIN
 
-    def correlate(self, moving: Structure, *, half_turn: bool) -> list[np.ndarray]:
+    def correlate(self, moving: Descriptors, *, half_turn: bool) -> list[Image]:
         """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
         overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
-        fields = [cv2.dft(_padded(plane, self.shape)) for plane in cv2.split(moving.fields)]
+        planes = [cv2.dft(_padded(plane, self.shape)) for plane in cv2.split(moving.planes)]
         cover = [cv2.dft(_padded(_thinned(moving.valid), self._thin_shape))]
         needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum())) / THIN**2
         scores = []
         for turned_half in (False, True) if half_turn else (False,):
-            own_fields, own_cover = self._spectra[turned_half]
-            score = _correlation(own_fields, fields, conjugate=not turned_half)
+            own_planes, own_cover = self._spectra[turned_half]
+            score = _correlation(own_planes, planes, conjugate=not turned_half)
             # The overlap changes so slowly with the shift that a quarter of the resolution serves.
             overlap = _correlation(own_cover, cover, conjugate=not turned_half)
             weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
             scores.append(cv2.multiply(score, cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)))
         return scores
 
-    def shift(self, y: int, x: int) -> np.ndarray:
+    def shift(self, y: int, x: int) -> Floats:
         """(3, 3) shift that element (y, x) of a score stands for; the far half wraps round to negative shifts."""
         dx, dy = (
             n - period if n > size else n
             for n, period, size in zip((x, y), self.shape[::-1], self.fixed.valid.shape[::-1], strict=True)
         )
-        return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
+        return shift_matrix((dx, dy))
 
-    def near(self, centre_xy: np.ndarray, radius_px: float) -> np.ndarray:
+    def near(self, centre_xy: Floats, radius_px: float) -> Mask:
         """(H, W) bool: shifts that put the canvas's centre within `radius_px` of `centre_xy`."""
         away = []
         for axis in (1, 0):
@@ -103,7 +112,7 @@ class _Frame:
         return np.hypot(away[0][None, :], away[1][:, None]) <= radius_px
 
 
-def _thinned(valid: np.ndarray) -> np.ndarray:
+def _thinned(valid: Image) -> Image:
     """Mean over blocks of THIN x THIN px."""
     height, width = (-(-n // THIN) * THIN for n in valid.shape)
     padded = np.zeros((height, width), np.float32)
@@ -111,13 +120,13 @@ def _thinned(valid: np.ndarray) -> np.ndarray:
     return cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA)
 
 
-def _padded(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _padded(plane: AnyArray, shape: tuple[int, int]) -> Image:
     """`plane` in the top left of a frame of zeros."""
     height, width = plane.shape
     return cv2.copyMakeBorder(plane, 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0)
 
 
-def _correlation(one: list[np.ndarray], other: list[np.ndarray], *, conjugate: bool) -> np.ndarray:
+def _correlation(one: list[Image], other: list[Image], *, conjugate: bool) -> Image:
     """Sum over the planes of the cyclic correlation (or, without `conjugate`, convolution) of packed spectra."""
     total = cv2.mulSpectrums(one[0], other[0], 0, conjB=conjugate)
     for a, b in zip(one[1:], other[1:], strict=True):
@@ -135,28 +144,28 @@ def search(
     scale_step: float,
     keep: int,
     threads: int = 1,
-    describe: Describe = by_hand,
-) -> list[Hypothesis]:
+    descriptor: Descriptor = pooled_edge_descriptors,
+) -> list[Proposal]:
     """The `keep` best poses of `moving` on `fixed`, best first, no two nearly alike.
 
     Args:
         side_px: the fixed view is reduced to side_px^2 pixels for this, and further where moving shows the same
             ground on fewer pixels; the cost grows with its square and more.
         scale_step: ratio of neighbouring scales.
-        describe: from images to the fields that are correlated.
+        descriptor: from images to what is correlated.
     """
     reduction = side_px / np.sqrt(fixed.width * fixed.height)
     flips = (False, True) if within.mirror else (False,)
-    whole = described(fixed, reduction, describe)
+    whole = described(fixed, reduction, descriptor)
 
-    def at_scale(scale: float) -> list[Hypothesis]:
+    def at_scale(scale: float) -> list[Proposal]:
         # Where moving has fewer px than fixed on the same ground, it is moving that must not be made larger.
         shrunk = reduction / max(1.0, scale)
-        there, from_fixed = whole if scale <= 1 else described(fixed, shrunk, describe)
+        there, from_fixed = whole if scale <= 1 else described(fixed, shrunk, descriptor)
         size = np.array([moving.width, moving.height]) * shrunk * scale
         if size.min() < 16 or size.max() > 6 * side_px:
             return []
-        here, from_moving = described(moving, shrunk * scale, describe)
+        here, from_moving = described(moving, shrunk * scale, descriptor)
         allowed = _near(within, moving, fixed, from_fixed) if within.near else None
         poses = _one_scale(
             there,
@@ -168,32 +177,32 @@ def search(
             allowed=allowed,
         )
         to_view = np.diag([1 / from_fixed[0], 1 / from_fixed[1], 1.0])
-        return [Hypothesis(to_view @ pose.matrix, pose.score) for pose in poses]
+        return [Proposal(to_view @ pose.matrix, pose.score) for pose in poses]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         poses = [pose for found in pool.map(at_scale, scales_within(within, scale_step)) for pose in found]
     poses.sort(key=lambda pose: -pose.score)
-    return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=0.08)
+    return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=APART)
 
 
-def described(view: View, factor: float, describe: Describe) -> tuple[Structure, tuple[float, float]]:
-    """Centred fields of the view at `factor` times its size, and cells per view px (x, y)."""
-    small, factors = resized(view, factor)
-    return centred(describe(*small)), tuple(f / describe.stride for f in factors)
+def described(view: View, factor: float, descriptor: Descriptor) -> tuple[Descriptors, Factors]:
+    """Centred descriptors of the view at `factor` times its size, and cells per view px (x, y)."""
+    small, (x, y) = resized(view, factor)
+    return centred(descriptor(*small)), (x / descriptor.stride, y / descriptor.stride)
 
 
-def _angles(within: SearchRange, step_deg: float) -> np.ndarray:
+def _angles(within: SearchRange, step_deg: float) -> Floats:
     """Turns to try; half a circle is enough when all are wanted, since each comes with its half turn."""
-    middle = np.degrees(np.arctan2(within.centre[1, 0], within.centre[0, 0]))
+    middle = within.middle_angle_deg
     if within.max_angle_deg > 90:
         return middle + np.arange(-90.0, 90.0, step_deg)
     count = int(np.ceil(within.max_angle_deg / step_deg))
     return middle + np.linspace(-within.max_angle_deg, within.max_angle_deg, 2 * count + 1)
 
 
-def scales_within(within: SearchRange, step: float) -> np.ndarray:
+def scales_within(within: SearchRange, step: float) -> Floats:
     """Scales to try, the middle of the range among them where it holds it, neighbours at most `step` apart."""
-    middle = np.sqrt(abs(np.linalg.det(within.centre[:2, :2])))
+    middle = within.middle_scale
     if not within.min_scale <= 1 <= within.max_scale:
         count = int(np.ceil(np.log(within.max_scale / within.min_scale) / np.log(step) - 1e-6))
         return middle * np.geomspace(within.min_scale, within.max_scale, count + 1)
@@ -203,60 +212,65 @@ def scales_within(within: SearchRange, step: float) -> np.ndarray:
     return middle * np.where(exponents < 0, within.min_scale**-exponents, within.max_scale**exponents)
 
 
-def _near(within: SearchRange, moving: View, fixed: View, factors: tuple[float, float]):
+def _near(within: SearchRange, moving: View, fixed: View, factors: Factors) -> tuple[Floats, float]:
     """(centre of moving on the small fixed view, how far it may stray), px of the small view."""
     centre = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
     return centre, within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
 
 
-def distinct(poses: list[Hypothesis], moving: View, *, limit: int, apart: float) -> list[Hypothesis]:
+def distinct(poses: list[Proposal], moving: View, *, limit: int, apart: float) -> list[Proposal]:
     """The first `limit` poses whose corners lie further from all better ones than `apart` of the image's side."""
-    outline = np.array([[0, 0, 1], [moving.width, 0, 1], [moving.width, moving.height, 1], [0, moving.height, 1]])
-    kept: list[tuple[np.ndarray, Hypothesis]] = []
+    kept: list[tuple[Floats, Proposal]] = []
     for pose in poses:
-        corners = (outline @ pose.matrix.T)[:, :2]
+        landed = apply_projective(pose.matrix, corners(moving.width, moving.height))
         side = np.sqrt(moving.width * moving.height) * pose.scale
-        if all(np.linalg.norm(corners - other, axis=1).mean() > apart * side for other, _ in kept):
-            kept.append((corners, pose))
+        if all(np.linalg.norm(landed - other, axis=1).mean() > apart * side for other, _ in kept):
+            kept.append((landed, pose))
             if len(kept) == limit:
                 break
     return [pose for _, pose in kept]
 
 
-def resized(view: View, factor: float) -> tuple[tuple[np.ndarray, np.ndarray], tuple[float, float]]:
+def resized(view: View, factor: float) -> tuple[tuple[Image, Mask], Factors]:
     """(image, valid) of the view at `factor` times its size, and the exact factors (x, y) after rounding."""
     width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
-    weight = view.valid.astype(np.float32)
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    cover = cv2.resize(weight, (width, height), interpolation=method)
-    image = cv2.resize(view.image * weight, (width, height), interpolation=method) / np.maximum(cover, 1e-3)
+    image, cover = resized_masked(view.image, view.valid, (width, height), shrinks=factor < 1)
     return (image, cover > 0.5), (width / view.width, height / view.height)
 
 
 def _one_scale(
-    fixed: Structure, source: Structure, factors, angles_deg: np.ndarray, flips, *, full: bool, allowed
-) -> list[Hypothesis]:
+    fixed: Descriptors,
+    source: Descriptors,
+    factors: Factors,
+    angles_deg: Floats,
+    flips: tuple[bool, ...],
+    *,
+    full: bool,
+    allowed: tuple[Floats, float] | None,
+) -> list[Proposal]:
     """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
     height, width = source.valid.shape
-    frame = _Frame(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
-    mask = None if allowed is None else frame.near(*allowed)
+    correlator = _Correlator(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
+    mask = None if allowed is None else correlator.near(*allowed)
     poses = []
     for flip in flips:
         for angle in angles_deg:
-            to_canvas = turn_about_centre(width, height, angle, frame.canvas, -1 if flip else 1)
-            laid = turned(source, to_centre_matrix(to_canvas)[:2], (frame.canvas, frame.canvas))
-            for half_turn, score in zip((np.eye(3), HALF_TURN), frame.correlate(laid, half_turn=full), strict=False):
+            to_canvas = turn_about_centre(width, height, angle, correlator.canvas, -1 if flip else 1)
+            turned = warped(source, to_centre_matrix(to_canvas)[:2], (correlator.canvas, correlator.canvas))
+            for half_turn, score in zip(
+                (np.eye(3), HALF_TURN), correlator.correlate(turned, half_turn=full), strict=False
+            ):
                 if mask is not None:
                     score = np.where(mask, score, 0.0)
                 _, highest, _, (x, y) = cv2.minMaxLoc(score)
                 about_centre = half_turn.copy()
-                about_centre[:2, 2] *= frame.canvas
-                matrix = frame.shift(y, x) @ about_centre @ to_canvas @ np.diag([*factors, 1.0])
-                poses.append(Hypothesis(matrix, highest))
+                about_centre[:2, 2] *= correlator.canvas
+                matrix = correlator.shift(y, x) @ about_centre @ to_canvas @ np.diag([*factors, 1.0])
+                poses.append(Proposal(matrix, highest))
     return poses
 
 
-def turn_about_centre(width: int, height: int, angle_deg: float, canvas: int, flip: int = 1) -> np.ndarray:
+def turn_about_centre(width: int, height: int, angle_deg: float, canvas: int, flip: int = 1) -> Floats:
     """(3, 3) turn of a width x height image about its centre into the middle of a square canvas, corner-counted px."""
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     turn = np.array([[c * flip, -s, 0.0], [s * flip, c, 0.0], [0.0, 0.0, 1.0]])

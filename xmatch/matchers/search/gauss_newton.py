@@ -1,6 +1,6 @@
-"""From a pose that is nearly right to the best one nearby: Gauss-Newton steps on the structure fields.
+"""From a pose that is nearly right to the best one nearby: Gauss-Newton steps on the descriptors of edges.
 
-Inverse search (Lucas and Kanade, IJCAI 1981) with a gain between the two images' fields, so that what is maximised
+Inverse search (Lucas and Kanade, IJCAI 1981) with a gain between the two images' descriptors, so that what is maximised
 is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), over similarities, coarse to fine.
 """
 
@@ -11,67 +11,71 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xmatch.coords import to_centre_matrix
-from xmatch.matchers.base import Hypothesis
-from xmatch.matchers.search.descriptors import Structure, agreement, blurred, structure, turned
+from xmatch.coords import Floats, Image, to_centre_matrix
+from xmatch.geometry.matrices import scale_of, shift_matrix
+from xmatch.matchers.base import Proposal
+from xmatch.matchers.search.descriptors import Descriptors, agreement, blurred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 
 
 @dataclass(frozen=True)
-class Level:
+class PyramidLevel:
     side_px: float
     """The fixed view is reduced to side_px^2 pixels."""
     blur_px: float
-    """Extra smoothing of the fields: widens the basin of attraction."""
+    """Extra smoothing of the descriptors: widens the basin of attraction."""
     steps: int
 
 
-LEVELS = (Level(120, 2.5, 12), Level(240, 1.5, 12))
+LEVELS = (PyramidLevel(120, 2.5, 12), PyramidLevel(240, 1.5, 12))
+"""Not tuned."""
 
 
-class Refiner:
-    """Refines hypotheses of one pair; what belongs to the fixed view is computed once."""
+class PoseRefiner:
+    """Refines proposals of one pair; what belongs to the fixed view is computed once."""
 
-    def __init__(self, fixed: View, moving: View, levels: tuple[Level, ...] = LEVELS) -> None:
+    def __init__(self, fixed: View, moving: View, levels: tuple[PyramidLevel, ...] = LEVELS) -> None:
         self.moving, self.levels = moving, levels
-        self._fixed: list[tuple[Structure, np.ndarray]] = []
-        self._moving: dict[tuple[Level, tuple[int, int]], tuple[Structure, tuple[float, float]]] = {}
+        self._fixed: list[tuple[Descriptors, Floats]] = []
+        self._moving: dict[tuple[PyramidLevel, tuple[int, int]], tuple[Descriptors, tuple[float, float]]] = {}
         for level in levels:
             reduction = min(1.5, level.side_px / np.sqrt(fixed.width * fixed.height))
             small, factors = resized(fixed, reduction)
-            self._fixed.append((blurred(structure(*small), level.blur_px), np.diag([*factors, 1.0])))
+            self._fixed.append((blurred(edge_descriptors(*small), level.blur_px), np.diag([*factors, 1.0])))
 
-    def __call__(self, hypothesis: Hypothesis) -> Hypothesis:
+    def __call__(self, proposal: Proposal) -> Proposal:
         """The best pose nearby; its score is the normalised correlation at the finest level times the square root
-        of the overlap, as `search` scores, so that refined hypotheses compare among themselves."""
-        matrix, score = hypothesis.matrix, -1.0
+        of the overlap, as `search` scores, so that refined proposals compare among themselves."""
+        matrix, score = proposal.matrix, -1.0
         for level, (fixed, to_level) in zip(self.levels, self._fixed, strict=True):
-            reduction = to_level[0, 0] * np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+            reduction = to_level[0, 0] * scale_of(matrix)
             if not 0.02 < reduction * min(self.moving.width, self.moving.height) / 16 < 1e3:
                 break
             moving, factors = self._seen(level, reduction)
             from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
             pose, score = _climb(fixed, moving, to_level @ matrix @ from_level, level.steps)
             matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
-        return Hypothesis(matrix, score)
+        return Proposal(matrix, score)
 
-    def _seen(self, level: Level, reduction: float) -> tuple[Structure, tuple[float, float]]:
-        """Moving's fields at about `reduction`, and the exact factors (x, y). A search tries few scales: kept."""
+    def _seen(self, level: PyramidLevel, reduction: float) -> tuple[Descriptors, tuple[float, float]]:
+        """Moving's descriptors at about `reduction`, and the exact factors (x, y). A search tries few scales: kept."""
         size = round(self.moving.width * reduction), round(self.moving.height * reduction)
         if (level, size) not in self._moving:
             small, factors = resized(self.moving, reduction)
-            self._moving[level, size] = blurred(structure(*small), level.blur_px), factors
+            self._moving[level, size] = blurred(edge_descriptors(*small), level.blur_px), factors
         return self._moving[level, size]
 
 
-def correlation(fixed: Structure, moving_on_fixed: Structure) -> float:
-    """Normalised correlation of the fields over the overlap times the square root of its area; 0 without overlap."""
+def correlation(fixed: Descriptors, moving_on_fixed: Descriptors) -> float:
+    """Normalised correlation of the planes over the overlap times the square root of its area; 0 without overlap."""
     product, own, other = agreement(fixed, moving_on_fixed).sum(axis=1)
-    return product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)) if own * other else 0.0
+    if not own * other:
+        return 0.0
+    return float(product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)))
 
 
-def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
+def _climb(fixed: Descriptors, moving: Descriptors, pose: Floats, steps: int) -> tuple[Floats, float]:
     height, width = fixed.valid.shape
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = xs.ravel() - width / 2, ys.ravel() - height / 2
@@ -81,7 +85,7 @@ def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) ->
     step = np.zeros(4)
     system = None
     for _ in range(steps + 1):
-        current = turned(moving, to_centre_matrix(pose)[:2], (width, height))
+        current = warped(moving, to_centre_matrix(pose)[:2], (width, height))
         score = correlation(fixed, current)
         if score > best_score:
             best, best_score, damping = pose, score, max(damping / 4, 1e-4)
@@ -104,25 +108,26 @@ def _climb(fixed: Structure, moving: Structure, pose: np.ndarray, steps: int) ->
     return best, best_score
 
 
-def _moved(step: np.ndarray, width: int, height: int) -> np.ndarray:
+def _moved(step: Floats, width: int, height: int) -> Floats:
     """(3, 3) small similarity about the centre, fixed px -> fixed px, corner-counted."""
     a, b, tx, ty = step
     about = np.array([[1 + a, -b, tx], [b, 1 + a, ty], [0.0, 0.0, 1.0]])
-    centre = np.array([[1.0, 0.0, width / 2], [0.0, 1.0, height / 2], [0.0, 0.0, 1.0]])
-    return centre @ about @ np.linalg.inv(centre)
+    centre = shift_matrix((width / 2, height / 2))
+    moved: Floats = centre @ about @ np.linalg.inv(centre)
+    return moved
 
 
-def _normal_equations(fixed: Structure, moving: Structure, powers: np.ndarray):
+def _normal_equations(fixed: Descriptors, moving: Descriptors, powers: Image) -> tuple[Floats, Floats]:
     """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
     weight = fixed.valid * moving.valid
-    target, source = (np.stack(cv2.split(one.fields)) * weight for one in (fixed, moving))
+    target, source = (np.stack(cv2.split(one.planes)) * weight for one in (fixed, moving))
     gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), 0.05)
     residual = target / gain - source
     # Content moves by +d where the sampled position moves by -d.
     gx, gy = np.zeros_like(source), np.zeros_like(source)
     gx[..., 1:-1] = 0.5 * (source[..., :-2] - source[..., 2:]) * weight[:, 1:-1]
     gy[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[1:-1]
-    # Position enters each product only as a factor: sum over the fields first, then against powers of x and y.
+    # Position enters each product only as a factor: sum over the planes first, then against powers of x and y.
     squares = [np.einsum("chw,chw->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
     pulls = [np.einsum("chw,chw->hw", one, residual).ravel() for one in (gx, gy)]
     xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)

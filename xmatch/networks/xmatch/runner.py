@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,16 +23,6 @@ class Network:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
 
-    @contextmanager
-    def threads(self, count: int) -> Iterator[None]:
-        """Computes on `count` threads inside the block."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(max(1, count))
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
     @torch.inference_mode()
     def encode(self, images: list[np.ndarray], masks: list[np.ndarray], *, finest: int = FINEST) -> Encoded:
         """Features of images of one shape."""
@@ -48,7 +35,7 @@ class Network:
         moving = self.encode([image], [mask])
         start = self.model.globally(self.model.attend(fixed, moving))
         found = self.model.refine(fixed, moving, start, finest=FINEST)
-        return _correspondences(found.finest, 0, fixed, mask, tuple(moving.valid.shape[2:]))
+        return _correspondences(found.finest, 0, fixed, mask, (moving.valid.shape[2], moving.valid.shape[3]))
 
     def _batch(self, planes: list[np.ndarray], dtype: type) -> Tensor:
         """(B, 1, H, W), padded on the right and below to what the network takes."""

@@ -8,7 +8,7 @@ import pytest
 
 from xmatch.geometry import similarity
 from xmatch.raster import View
-from xmatch.verification.measures import NAMES, Judge
+from xmatch.verification.judge import NAMES, ProposalJudge
 
 SIDE = 200
 POSE = similarity(15, 1.1, (20, -30))
@@ -37,7 +37,7 @@ MOVING = view(seen(POSE.matrix))
 
 @pytest.fixture(scope="module")
 def right() -> dict[str, float]:
-    return Judge(FIXED, MOVING)(POSE.matrix)
+    return ProposalJudge(FIXED, MOVING)(POSE.matrix)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def right() -> dict[str, float]:
     ids=["shifted", "turned", "scaled", "half-turned"],
 )
 def test_every_measure_of_fit_and_the_standing_are_higher_at_the_right_place(right, away):
-    judge = Judge(FIXED, MOVING)
+    judge = ProposalJudge(FIXED, MOVING)
     wrong = judge(away.matrix @ POSE.matrix)
     for name in FITTING:
         assert right[name] > wrong[name] + 0.05, name
-    assert judge.standing(right) > judge.standing(wrong) + 2
+    assert judge.log_odds(right) > judge.log_odds(wrong) + 2
 
 
 def test_all_measures_are_there_and_finite(right):
@@ -59,16 +59,18 @@ def test_all_measures_are_there_and_finite(right):
 
 
 def test_turning_contrast_over_changes_little(right):
-    negative = Judge(FIXED, view(1 - MOVING.image))(POSE.matrix)
-    # Structure is taken of the square root, which is not the same of a negative.
+    negative = ProposalJudge(FIXED, view(1 - MOVING.image))(POSE.matrix)
+    # Descriptors is taken of the square root, which is not the same of a negative.
     assert negative["structure"] == pytest.approx(right["structure"], rel=0.15)
     assert negative["information"] == pytest.approx(right["information"], rel=0.05)
 
 
 def test_overlap_is_the_share_of_the_smaller_image_that_lies_on_the_other():
     small = view(land()[150:200, 120:220])
-    assert Judge(FIXED, small)(similarity(0, 1, (20, 50)).matrix)["overlap"] == pytest.approx(1, abs=0.06)
-    assert Judge(FIXED, FIXED)(similarity(0, 1, (SIDE / 4, 0)).matrix)["overlap"] == pytest.approx(0.75, abs=0.02)
+    assert ProposalJudge(FIXED, small)(similarity(0, 1, (20, 50)).matrix)["overlap"] == pytest.approx(1, abs=0.06)
+    assert ProposalJudge(FIXED, FIXED)(similarity(0, 1, (SIDE / 4, 0)).matrix)["overlap"] == pytest.approx(
+        0.75, abs=0.02
+    )
 
 
 def test_values_that_are_not_valid_have_no_influence():
@@ -77,7 +79,7 @@ def test_values_that_are_not_valid_have_no_influence():
     one = view(MOVING.image, valid)
     noise = np.random.default_rng(0).uniform(0, 1, (SIDE, SIDE)).astype(np.float32)
     other = View(np.where(valid, MOVING.image, noise), valid, np.eye(3))
-    measured = [Judge(FIXED, moving)(POSE.matrix) for moving in (one, other)]
+    measured = [ProposalJudge(FIXED, moving)(POSE.matrix) for moving in (one, other)]
     assert measured[0]["overlap"] == measured[1]["overlap"]
     for name in NAMES:
         assert measured[0][name] == pytest.approx(measured[1][name], rel=1e-3, abs=1e-3), name
@@ -85,4 +87,4 @@ def test_values_that_are_not_valid_have_no_influence():
 
 def test_without_overlap_every_measure_is_zero():
     away = similarity(0, 1, (5 * SIDE, 0)).matrix
-    assert Judge(FIXED, MOVING)(away) == dict.fromkeys(NAMES, 0.0)
+    assert ProposalJudge(FIXED, MOVING)(away) == dict.fromkeys(NAMES, 0.0)

@@ -1,0 +1,108 @@
+"""The matchers of a plan, one after the other, near what georeferencing says and everywhere, until one is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from xmatch.matchers.base import Matcher, Matches, Plan
+from xmatch.registration.full_resolution import ConfirmedMap
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import align
+from xmatch.registration.view_planning import FramedPair, widened
+from xmatch.result import Verdict
+from xmatch.verification.alignment import Alignment
+
+NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What one matcher makes of two views in one range, and whether to trust it."""
+
+    matcher: str
+    frame: FramedPair
+    verdict: Verdict
+    alignment: Alignment | None = None
+    """None where nothing could be matched."""
+    confirmed: ConfirmedMap | None = None
+    """None where no map of the kind asked for was found, or none was asked for."""
+    notes: tuple[str, ...] = ()
+
+
+Weigh: TypeAlias = Callable[[str, FramedPair, Alignment], Attempt]
+"""(name of the matcher, views, alignment) -> what is made of it."""
+Tell: TypeAlias = Callable[[str, float], None]
+"""Called with the stage that is done and the share of the whole done so far."""
+
+
+def attempt_plan(
+    plan: Plan,
+    frame: FramedPair,
+    options: RegisterOptions,
+    weigh: Weigh,
+    done: Tell = lambda stage, share: None,
+) -> Attempt:
+    """The most probable attempt: of the first matcher and, where its result is not to be trusted, of the next ones.
+
+    Each is asked near what georeferencing says, if there is any, and everywhere where nothing there is convincing. What
+    it finds is handed to the next one.
+    """
+    ranges = [frame, widened(frame, options)] if frame.within.near else [frame]
+    earlier: list[Matches | None] = [None] * len(ranges)
+    best: Attempt | None = None
+    for stage in plan:
+        matcher = stage.build()
+        if best is not None:
+            done("read", 0.1)
+        found, earlier = _attempt_ranges(matcher, ranges, earlier, options, weigh, done)
+        if best is None:
+            best = found
+        elif found.verdict.probability > best.verdict.probability:
+            said = f"the first matcher was not sure: this is what {matcher.name} found"
+            best = replace(found, notes=(*found.notes, said))
+        # Without evidence there was nothing to match, for anyone.
+        if best.verdict.accepted or not best.verdict.evidence:
+            break
+    if best is None:
+        raise ValueError("a plan without a matcher")
+    return best
+
+
+def _attempt_ranges(
+    matcher: Matcher,
+    ranges: list[FramedPair],
+    earlier: list[Matches | None],
+    options: RegisterOptions,
+    weigh: Weigh,
+    done: Tell,
+) -> tuple[Attempt, list[Matches | None]]:
+    """The most probable attempt of one matcher, and what it matched in each range; None where it was not asked."""
+    best: Attempt | None = None
+    matched: list[Matches | None] = [None] * len(ranges)
+    for index, (frame, before) in enumerate(zip(ranges, earlier, strict=True)):
+        matches = matcher(
+            frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads, earlier=before
+        )
+        matched[index] = matches
+        done("match", 0.4)
+        alignment = align(
+            frame.fixed,
+            frame.moving,
+            matches,
+            seed=options.seed,
+            threads=options.threads,
+            given=frame.within.centre if frame.within.near else None,
+        )
+        done("sharpen", 0.6)
+        if alignment is None:
+            found = Attempt(matcher.name, frame, Verdict(False, 0.0, NOTHING_MATCHED, matcher=matcher.name))
+        else:
+            found = weigh(matcher.name, frame, alignment)
+        if best is None or found.verdict.probability > best.verdict.probability:
+            best = found
+        if found.verdict.accepted:
+            break
+    assert best is not None, "there is one range at least"
+    return best, matched
