@@ -8,7 +8,7 @@ from scenes import SIDE, distance_px, georeferenced, ground, optical, placed, ra
 
 from xmatch.geometry import translation
 from xmatch.io import open_source
-from xmatch.matchers.base import Hypothesis, Matches
+from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.registry import MATCHERS
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pipeline import register
@@ -22,15 +22,16 @@ class Knowing:
     """A matcher that knows the truth, and says it where `allowed` thinks it may."""
 
     name = "knowing"
+    wants_colour = False
 
     def __init__(self, pose, allowed):
         self.pose, self.allowed, self.asked = pose, allowed, []
 
-    def __call__(self, fixed, moving, within, *, seed, threads):
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
         self.asked.append(within)
         away = np.array([[1.0, 0.0, 60.0], [0.0, 1.0, -50.0], [0.0, 0.0, 1.0]])
         right = np.linalg.inv(fixed.to_pixel) @ self.pose @ moving.to_pixel
-        return Matches((Hypothesis(right if self.allowed(within) else away, 1.0),))
+        return Matches((Proposal(right if self.allowed(within) else away, 1.0),))
 
 
 @pytest.fixture
