@@ -20,9 +20,9 @@ LOOSE = 4.0
 
 def bent_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     """Points near enough to one stiff map that a gentle bend can explain them."""
-    masks = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
-    masks = [mask for mask in masks if mask is not None]
-    return max(masks, key=np.count_nonzero) if masks else None
+    found = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
+    masks = [mask for mask in found if mask is not None]
+    return max(masks, key=lambda mask: int(np.count_nonzero(mask))) if masks else None
 
 
 def fit_spline(points: WeightedPoints, smoothing: float = 1e-2) -> ThinPlateSpline:

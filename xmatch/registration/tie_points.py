@@ -87,7 +87,7 @@ def _centres(cover: Image, windows: Windows) -> Floats:
     ys = np.linspace(margin, height - margin, rows) if rows > 1 else np.array([height / 2])
     centres = lattice(xs, ys).reshape(-1, 2).round().astype(int)
     share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
-    return centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER].astype(np.float64)
+    return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER], np.float64)
 
 
 def _displacements(fixed: Descriptors, moving: Descriptors, centres: Floats, windows: Windows) -> tuple[Floats, Floats]:

@@ -53,7 +53,8 @@ def _scores_at_all_shifts(here: Descriptors, there: Descriptors) -> Floats:
 
     strength = [(s.planes**2).sum(axis=2) for s in (here, there)]
     area = correlated(here.valid, there.valid)
-    product = sum(correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2]))
+    products = [correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2])]
+    product: AnyArray = sum(products[1:], start=products[0])
     norm = correlated(strength[0], there.valid) * correlated(here.valid, strength[1])
     enough = area >= max(1.0, MIN_SHARE * area[0, 0])
     score = np.zeros(area.shape)

@@ -72,10 +72,10 @@ def rooted(image: Image, valid: Mask, reach_px: float) -> Image:
 
     What is not valid goes on smoothly from what is, over `reach_px`.
     """
-    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
+    root = as_image(np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)))
     if valid.all():
         return root
-    return np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)).astype(np.float32)
+    return as_image(np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)))
 
 
 def centred(source: Descriptors) -> Descriptors:
@@ -89,7 +89,8 @@ def blurred(source: Descriptors, sigma_px: float) -> Descriptors:
     if sigma_px <= 0:
         return source
     cover = np.maximum(as_image(cv2.GaussianBlur(source.valid, (0, 0), sigma_px)), LEAST_COVER)
-    return replace(source, planes=as_image(cv2.GaussianBlur(source.planes, (0, 0), sigma_px)) / cover[..., None])
+    smooth = as_image(cv2.GaussianBlur(source.planes, (0, 0), sigma_px))
+    return replace(source, planes=as_image(smooth / cover[..., None]))
 
 
 def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> Descriptors:
@@ -110,7 +111,7 @@ def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> De
             cos, sin, sign = np.cos(order * angle), np.sin(order * angle), -1 if mirrored and order else 1
             mixture[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = [[cos, -sin * sign], [sin, cos * sign]]
         parts.append(cv2.transform(cv2.warpAffine(planes, matrix_2x3, size, flags=cv2.INTER_LINEAR), mixture))
-    mixed = parts[0] if len(parts) == 1 else np.dstack(parts)
+    mixed = as_image(parts[0] if len(parts) == 1 else np.dstack(parts))
     valid = as_image(cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR))
     return replace(source, planes=mixed, valid=valid)
 
@@ -126,7 +127,7 @@ def agreement(fixed: Descriptors, moving_on_fixed: Descriptors) -> Floats:
 def mean_around(values: Image, weight: Image, sigma_px: float) -> Image:
     """Gaussian mean that counts only weighted pixels."""
     total = as_image(cv2.GaussianBlur(values * weight, (0, 0), sigma_px))
-    return total / np.maximum(as_image(cv2.GaussianBlur(weight, (0, 0), sigma_px)), LEAST_COVER)
+    return as_image(total / np.maximum(as_image(cv2.GaussianBlur(weight, (0, 0), sigma_px)), LEAST_COVER))
 
 
 def _shrunk(valid: Mask, radius_px: int) -> Mask:

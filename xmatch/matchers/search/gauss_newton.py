@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xmatch.coords import Floats, Image, to_centre_matrix
+from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.matchers.base import Proposal
 from xmatch.matchers.search.descriptors import Descriptors, agreement, blurred, edge_descriptors, warped
@@ -82,7 +82,7 @@ def _climb(fixed: Descriptors, moving: Descriptors, pose: Floats, steps: int) ->
     powers = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
     best, best_score = pose, -np.inf
     damping = 1e-3
-    step = np.zeros(4)
+    step: AnyArray = np.zeros(4)
     system = None
     for _ in range(steps + 1):
         current = warped(moving, to_centre_matrix(pose)[:2], (width, height))

@@ -54,7 +54,7 @@ def _large(image: Image, valid: Mask, trusted: Image) -> Image:
     length = np.hypot(across, down) * trusted
     floor = length.sum() / max(float(trusted.sum()), 1.0)
     strength = length / (mean_around(length, trusted, AROUND_PX[1]) + 0.1 * floor + 1e-6)
-    return np.minimum(np.sqrt(strength), 2.5).astype(np.float32) * trusted
+    return as_image(np.minimum(np.sqrt(strength), 2.5).astype(np.float32) * trusted)
 
 
 def _pooled(source: Descriptors) -> Descriptors:
