@@ -9,13 +9,14 @@ from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import ThinPlateSpline
 
 CELLS = 12
-"""Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small."""
+"""Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small.
+Not tuned."""
 
 SMOOTHING = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates, in units of the squared extent of the points, as the kernel r^2 log r grows; 1 is nearly affine."""
 
 LOOSE = 4.0
-"""The stiff map about which a bent one bends may miss by so many tolerances."""
+"""The stiff map about which a bent one bends may miss by so many tolerances. Not tuned."""
 
 
 def bent_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:

@@ -13,7 +13,7 @@ from xmatch.geometry import Linear
 from xmatch.geometry.matrices import shift_matrix
 
 _FLAT = 1e-3
-"""Points whose spread across is less than this part of their spread along lie on a line."""
+"""Points whose spread across is less than this part of their spread along lie on a line. Not tuned."""
 
 
 def fit_translation(points: WeightedPoints) -> Linear:

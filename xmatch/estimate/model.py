@@ -13,7 +13,7 @@ from xmatch.geometry import Transform
 from xmatch.geometry.outlines import lattice
 
 MAX_SCALE = 20.0
-"""Local magnification beyond this, or below its inverse, is no registration."""
+"""Local magnification beyond this, or below its inverse, is no registration. Not tuned."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ class Step(Protocol):
     def inverse(self) -> Step: ...
 
     def __call__(self, xy: AnyArray) -> AnyArray: ...
+
+
+AnyStep = TypeVar("AnyStep", bound=Step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ def compose(*steps: Step) -> Linear | Chain:
     return composed
 
 
-def rescaled(transform: Step, from_size: tuple[int, int], to_size: tuple[int, int]) -> Step:
+def rescaled(transform: AnyStep, from_size: tuple[int, int], to_size: tuple[int, int]) -> AnyStep | Linear | Chain:
     """`transform` for a moving image of another pixel size that shows the same footprint.
 
     Args:

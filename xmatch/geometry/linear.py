@@ -17,7 +17,7 @@ LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
 class Linear:
     """A translation, similarity, affine map or homography, moving px -> fixed px."""
 
-    matrix: Floats
+    matrix: AnyArray
     """(3, 3), scaled so that matrix[2, 2] = 1 where that is possible."""
     kind: str = "homography"
     w_sign: int = 1

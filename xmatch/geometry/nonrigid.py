@@ -141,7 +141,7 @@ class DisplacementGrid:
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
             # JSON has no NaN.
-            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, None).tolist(),
+            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, np.array(None)).tolist(),
         }
 
     @staticmethod

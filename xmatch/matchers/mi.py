@@ -172,7 +172,7 @@ def _scales(within: SearchRange) -> Floats:
     return within.middle_scale * np.geomspace(within.min_scale, within.max_scale, count + 1 + count % 2)
 
 
-def _near(x: Floats, y: Floats, fixed: View, moving: View, within: SearchRange, factors: Factors) -> Mask:
+def _near(x: AnyArray, y: AnyArray, fixed: View, moving: View, within: SearchRange, factors: Factors) -> Mask:
     """Whether moving's middle, px of the reduced fixed view, lies where the prior puts it."""
     expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
     reach = within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])

@@ -15,7 +15,8 @@ from xmatch.registration.georef_prior import georef_prior
 from xmatch.report import georef_of
 
 ASPECT_TOLERANCE = 0.01
-"""Largest relative difference of the side ratios of two images taken to show the same footprint."""
+"""Largest relative difference of the side ratios of two images taken to show the same footprint: rounding to whole px
+makes more than this in images of under 100 px only."""
 _SAME_FOOTPRINT = "--assume-same-footprint takes the whole image for the whole one that was registered"
 
 

@@ -164,7 +164,7 @@ def _turn_px(header: Header) -> Floats | None:
     """(2,) px for once around the Earth, in a file whose CRS counts degrees; None in others."""
     georef, crs = _placed(header)
     turn = full_turn(crs)
-    return None if turn is None else np.linalg.inv(georef.matrix)[:2, 0] * turn
+    return None if turn is None else np.asarray(np.linalg.inv(georef.matrix)[:2, 0] * turn, np.float64)
 
 
 def _box(xy: Floats, width: int, height: int) -> tuple[Floats, Floats] | None:

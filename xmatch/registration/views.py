@@ -109,7 +109,7 @@ def channel(raster: Raster) -> Image:
     if raster.band_valid is None or _is_colour(pixels):
         if _is_colour(pixels):
             pixels = np.tensordot(LUMA, pixels.astype(np.float32), 1)[None]
-        return as_image(np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32))
+        return np.asarray(np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32))
     masks = raster.band_valid & raster.valid
     total = np.sum([_stretched(*band) for band in zip(pixels, masks, strict=True) if band[1].any()], axis=0)
     return as_image(total / np.maximum(np.count_nonzero(masks, axis=0), 1))

@@ -21,7 +21,7 @@ from xmatch.geometry.masked import LEAST_COVER
 ORDERS = (2, 4)
 """Multiples of the gradient's angle: even, so that contrast may be inverted."""
 WEIGHTS = (1.0, 0.5)
-"""Share of each order in the score: the second sharpens the direction, the first is steadier."""
+"""Share of each order in the score: the second sharpens the direction, the first is steadier. Not tuned."""
 
 SMOOTHING_PX = 1.0
 """Of the image, before gradients are taken. Not tuned."""

@@ -108,7 +108,7 @@ def _climb(fixed: Descriptors, moving: Descriptors, pose: Floats, steps: int) ->
     return best, best_score
 
 
-def _moved(step: Floats, width: int, height: int) -> Floats:
+def _moved(step: AnyArray, width: int, height: int) -> Floats:
     """(3, 3) small similarity about the centre, fixed px -> fixed px, corner-counted."""
     a, b, tx, ty = step
     about = np.array([[1 + a, -b, tx], [b, 1 + a, ty], [0.0, 0.0, 1.0]])
