@@ -9,7 +9,7 @@ from scenes import distance_px, georeferenced, ground, optical, radar, registere
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity, translation
 from xmatch.io import open_source
-from xmatch.registration.full_resolution import TILE_PX, Level, sharpen
+from xmatch.registration.full_resolution import TILE_PX, ConfirmedMap, sharpen
 from xmatch.registration.options import RegisterOptions
 
 SIZE = (900, 780)
@@ -35,7 +35,7 @@ def sharpened(files, start: Linear, watch=None, **options):
     with open_source(files[0]) as fixed, open_source(files[1]) as moving:
         if watch is not None:
             watch(fixed, moving)
-        first = Level(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
+        first = ConfirmedMap(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
         return sharpen(fixed, moving, first, np.eye(3), RegisterOptions(threads=1, **options))
 
 

@@ -16,7 +16,8 @@ ringing there, and dark content that touches the collar is told from it by a str
 MIN_SHARE = 0.005
 """Of the image: a thinner frame misleads nobody. Not tuned."""
 MIN_SOLIDITY = 0.97
-"""What is left of the image must fill its convex hull so far: a turned frame does, a night skyline does not. Not tuned."""
+"""What is left of the image must fill its convex hull so far: a turned frame does, a night skyline does not. Not
+tuned."""
 RIM_PX = 2
 """Of the frame's border, which resampling has blurred. Not tuned."""
 LEAST_REST = 0.2

@@ -1,4 +1,4 @@
-"""Descriptors that survives a change of sensor: where edges run, and how surely, but not which side is brighter.
+"""Descriptors that survive a change of sensor: where edges run, and how surely, but not which side is brighter.
 
 A gradient (gx, gy) of length m and angle phi is written as the complex numbers m' exp(2i phi) and m' exp(4i phi).
 Doubling the angle makes them blind to contrast inversion; m' is m divided by its local mean, so that a faint
@@ -30,7 +30,7 @@ NEIGHBOURHOOD_PX = 6.0
 
 
 @dataclass(frozen=True, eq=False)
-class Descriptors:
+class DescriptorMap:
     """What is where in an image of (h, w) px or cells: planes that turn with it."""
 
     planes: Image
@@ -41,7 +41,7 @@ class Descriptors:
     """By how many times the image's turn each pair of planes turns; 0: two planes of plain numbers. All are even."""
 
 
-def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> Descriptors:
+def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> DescriptorMap:
     """Where edges of `image` run and how strong they are; `image` (h, w) float32 in [0, 1] where `valid` (h, w) bool.
 
     What lies outside `valid` has no say: it is filled smoothly and an edge's breadth along it is dropped, so
@@ -64,7 +64,7 @@ def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> Descriptors:
     if orders > 1:
         weighted = strength * np.float32(np.sqrt(WEIGHTS[1]))
         parts += [weighted * (cos2 * cos2 - sin2 * sin2), weighted * (2 * cos2 * sin2)]
-    return Descriptors(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
+    return DescriptorMap(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
 
 
 def rooted(image: Image, valid: Mask, reach_px: float) -> Image:
@@ -78,13 +78,13 @@ def rooted(image: Image, valid: Mask, reach_px: float) -> Image:
     return as_image(np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)))
 
 
-def centred(source: Descriptors) -> Descriptors:
+def centred(source: DescriptorMap) -> DescriptorMap:
     """The descriptors without their mean: a town's street grid must not match another's for its direction alone."""
     mean = source.planes.sum(axis=(0, 1)) / max(float(source.valid.sum()), 1.0)
     return replace(source, planes=source.planes - mean * source.valid[..., None])
 
 
-def blurred(source: Descriptors, sigma_px: float) -> Descriptors:
+def blurred(source: DescriptorMap, sigma_px: float) -> DescriptorMap:
     """The descriptors smoothed by a Gaussian of `sigma_px`, within what is valid."""
     if sigma_px <= 0:
         return source
@@ -93,7 +93,7 @@ def blurred(source: Descriptors, sigma_px: float) -> Descriptors:
     return replace(source, planes=as_image(smooth / cover[..., None]))
 
 
-def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> Descriptors:
+def warped(source: DescriptorMap, matrix_2x3: Floats, size: tuple[int, int]) -> DescriptorMap:
     """The descriptors as they would look after the affine map `matrix_2x3` (centre-counted px) onto (width, height) px.
 
     The turn is read from the map; its scale is left to the caller, who resizes the image first when it matters.
@@ -116,7 +116,7 @@ def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> De
     return replace(source, planes=mixed, valid=valid)
 
 
-def agreement(fixed: Descriptors, moving_on_fixed: Descriptors) -> Floats:
+def agreement(fixed: DescriptorMap, moving_on_fixed: DescriptorMap) -> Floats:
     """(3, planes) sums over the overlap: of the products of the two descriptors' planes, and of each one's squares."""
     weight = (fixed.valid * moving_on_fixed.valid).ravel()
     one, other = (source.planes.reshape(weight.size, -1) for source in (fixed, moving_on_fixed))
@@ -142,5 +142,5 @@ class Descriptor(Protocol):
     stride: int
     """Pixels a cell of them."""
 
-    def __call__(self, image: Image, valid: Mask) -> Descriptors:
+    def __call__(self, image: Image, valid: Mask) -> DescriptorMap:
         """Descriptors of an image (h, w) float32 where `valid` (h, w) bool; sides divided by the stride, rounded up."""

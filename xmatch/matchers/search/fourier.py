@@ -19,7 +19,7 @@ from xmatch.coords import AnyArray, Floats, Image, Mask, as_image, corners, to_c
 from xmatch.geometry.masked import resized_masked
 from xmatch.geometry.matrices import apply_projective, shift_matrix
 from xmatch.matchers.base import Proposal, SearchRange
-from xmatch.matchers.search.descriptors import Descriptor, Descriptors, centred, warped
+from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, centred, warped
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.raster import View
 
@@ -46,7 +46,7 @@ class _Correlator:
     threads pay off.
     """
 
-    fixed: Descriptors
+    fixed: DescriptorMap
     canvas: int
     """Side of the square that the turned moving image lies in, px; a multiple of `THIN`."""
 
@@ -81,7 +81,7 @@ class _Correlator:
     def _thin_shape(self) -> tuple[int, int]:
         return self.shape[0] // THIN, self.shape[1] // THIN
 
-    def correlate(self, moving: Descriptors, *, half_turn: bool) -> list[Image]:
+    def correlate(self, moving: DescriptorMap, *, half_turn: bool) -> list[Image]:
         """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
         overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
         planes = [as_image(cv2.dft(_padded(plane, self.shape))) for plane in cv2.split(moving.planes)]
@@ -190,7 +190,7 @@ def search(
     return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=APART)
 
 
-def described(view: View, factor: float, descriptor: Descriptor) -> tuple[Descriptors, Factors]:
+def described(view: View, factor: float, descriptor: Descriptor) -> tuple[DescriptorMap, Factors]:
     """Centred descriptors of the view at `factor` times its size, and cells per view px (x, y)."""
     small, (x, y) = resized(view, factor)
     return centred(descriptor(*small)), (x / descriptor.stride, y / descriptor.stride)
@@ -244,8 +244,8 @@ def resized(view: View, factor: float) -> tuple[tuple[Image, Mask], Factors]:
 
 
 def _one_scale(
-    fixed: Descriptors,
-    source: Descriptors,
+    fixed: DescriptorMap,
+    source: DescriptorMap,
     factors: Factors,
     angles_deg: Floats,
     flips: tuple[bool, ...],
