@@ -8,8 +8,7 @@ from made_views import corner_error_px, pose, scene, seen_from, view
 
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers.base import SearchRange
-from xmatch.matchers.search.descriptors import agreement, edge_descriptors
-from xmatch.matchers.search.descriptors import warped
+from xmatch.matchers.search.descriptors import agreement, edge_descriptors, warped
 from xmatch.matchers.search.fourier import MIN_OVERLAP, scales_within, search
 
 SIDE = 112

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from xmatch.errors import UsageError
-from xmatch.matchers.base import Matcher, Plan, Stage
+from xmatch.matchers.base import Matcher, Plan, PlanStage
 from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
 from xmatch.plugins import ExtensionPoint
@@ -26,7 +26,7 @@ def _auto(weights: str | None, device: str) -> Matcher | Plan:
     if weights is not None:
         return MATCHERS[matcher_of(weights)](weights, device)
     # The network is loaded only where it is asked.
-    return Stage.ready(Structural()), Stage("xmatch-fields", lambda: _network("xmatch-fields")(None, device))
+    return PlanStage.ready(Structural()), PlanStage("xmatch-fields", lambda: _network("xmatch-fields")(None, device))
 
 
 def _structural(weights: str | None, device: str) -> Matcher:
@@ -88,7 +88,7 @@ def load_plan(name: str, weights: str | None = None, device: str = "auto") -> Pl
     """
     checked(device)  # also where the matcher would not use it
     built = EXTENSION_POINT.build(name, weights, device)
-    return built if isinstance(built, tuple) else (Stage.ready(built),)
+    return built if isinstance(built, tuple) else (PlanStage.ready(built),)
 
 
 def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
