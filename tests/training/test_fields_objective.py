@@ -13,6 +13,7 @@ from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.config import FieldNetConfig
 from xmatch.networks.fieldnet.network import FieldNet
 from xmatch.networks.fieldnet.objective import _canvas, _lay, _scores, _true_poses
+from xmatch.networks.registry import load_objective
 from xmatch.synth.pairs import TrainingPairs
 
 SIDE = 96

@@ -185,12 +185,12 @@ class _Session:
         return self._end(stopped, stop)
 
     def _needed(self, this_step: float) -> float:
-        """Seconds until the step after the one under way is done, by the slowest of the last ones, with validations
-        and the saving."""
+        """Seconds until the next step is done, by the slowest of the last ones, with the saving, and the validations
+        that follow it and the step that was just taken."""
         step, every = max(this_step, *self.step_seconds), self.course.every
         known = self.course.validation_steps * step if self.validate_seconds is None else self.validate_seconds
-        under_way, following = self.run.step + 1, self.run.step + 2
-        validations = [every and (n % every == 0 or n >= self.recipe.steps) for n in (under_way, following)]
+        taken, following = self.run.step, self.run.step + 1
+        validations = [every and (n % every == 0 or n >= self.recipe.steps) for n in (taken, following)]
         return step + known * sum(map(bool, validations)) + self.save_seconds
 
     def _left_waiting(self, feed: Feed, number: int, stop: StopRequest, deadline: float | None) -> Stopped | None:
