@@ -8,6 +8,7 @@ TORCH_INDEX ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
+DOCS_READY := .venv/.docs-ready
 
 # register-folder: a folder with <name>_fixed.* and <name>_moving.* files, and where the results go.
 PAIRS ?= pairs
@@ -43,6 +44,25 @@ test: $(READY)    ## run the tests
 lint: $(READY)    ## check the style
 	$(BIN)/ruff check .
 
+format: $(READY)  ## lay the code out as it should be
+	$(BIN)/ruff format .
+
+format-check: $(READY) ## say which files are not laid out as they should be
+	$(BIN)/ruff format --check .
+
+types: $(READY)   ## check the types
+	$(BIN)/mypy
+
+smoke: $(READY)   ## build what ships, install it where nothing else is, and try it there
+	.ci/smoke $(BIN) $(TORCH_INDEX)
+
+docs: $(DOCS_READY) ## build the site of the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(DOCS_READY): $(READY)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
 bench: $(READY)   ## write docs/benchmarks.md anew from benchmarks/results
 	$(BIN)/python benchmarks/write_tables.py
 
@@ -67,7 +87,7 @@ sample-data: $(READY) ## draw the sample images again
 	$(BIN)/python sample_data/make_sample_data.py
 
 clean:            ## remove what was made here
-	rm -rf .venv demo-output build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .mypy_cache demo-output build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench measure pretrain-fields pretrain-small adapt-tables register-folder sample-data clean
+.PHONY: help venv demo test lint format format-check types smoke docs bench measure pretrain-fields pretrain-small adapt-tables register-folder sample-data clean

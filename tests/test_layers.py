@@ -6,34 +6,14 @@ import ast
 import resource
 import subprocess
 import sys
+from collections.abc import Container
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from layers import LAYERS, PACKAGE, drawing
 
 import xmatch
-
-PACKAGE = Path(xmatch.__file__).parent
-
-LAYERS = (
-    {"cli"},
-    {"adaptation"},
-    {"evaluation"},
-    {"registration"},
-    {"training"},
-    {"verification"},
-    {"matchers"},
-    {"networks"},
-    {"resampling", "synth"},
-    {"estimate", "metrics", "report"},
-    {"provenance", "recipe"},
-    {"io"},
-    {"ops"},
-    {"result"},
-    {"raster"},
-    {"correspondences", "geometry"},
-    {"_version", "coords", "errors"},
-)
-"""Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""
 
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}
 
@@ -80,6 +60,37 @@ def test_imports_point_only_down(path):
 def test_imports_are_absolute(path):
     nodes = ast.walk(ast.parse(path.read_text()))
     assert not [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+
+
+def module_name(path: Path) -> str:
+    """xmatch/io/rasters/source.py -> xmatch.io.rasters.source; a package's __init__.py -> the package."""
+    return ".".join(("xmatch", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Neither at the top nor inside functions."""
+    paths = {module_name(path): path for path in SOURCES}
+    graph = {}
+    for name, path in paths.items():
+        found = [f for node in ast.walk(ast.parse(path.read_text())) for f in imported_modules(node, paths)]
+        graph[name] = set(found) - {name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def imported_modules(node: ast.AST, known: Container[str]) -> list[str]:
+    """The modules of `known` that an import statement loads."""
+    names = imported(node)
+    if isinstance(node, ast.ImportFrom):
+        names = [full if (full := f"{node.module}.{alias.name}") in known else node.module for alias in node.names]
+    return [name for name in names if name in known]
+
+
+def test_the_drawing_in_the_documents_is_this_table():
+    """`python tests/layers.py` prints it."""
+    assert drawing() in (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 def modules_after(code: str) -> set[str]:

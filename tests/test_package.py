@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
-import tomllib
 
 import xmatch
 
@@ -48,5 +49,6 @@ def test_every_dependency_is_pinned_and_has_its_reason_on_the_line_above():
     for dependency in PROJECT["project"]["dependencies"]:
         assert dependency.split(">=")[0] in pinned
         assert lines[lines.index(f'    "{dependency}",') - 1].strip().startswith("# ")
-    for dependency in PROJECT["project"]["optional-dependencies"]["dev"]:
-        assert dependency.split(">=")[0] in pinned
+    for extra in ("dev", "docs"):
+        for dependency in PROJECT["project"]["optional-dependencies"][extra]:
+            assert re.match(r"[\w.-]+", dependency)[0].lower() in pinned

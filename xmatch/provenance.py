@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -104,7 +104,7 @@ def record(*, options: dict[str, Any], command: list[str] | None = None) -> dict
         "command": list(sys.argv if command is None else command),
         "options": options,
         "versions": versions(),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

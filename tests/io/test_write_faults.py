@@ -98,7 +98,7 @@ PROGRAM = """if True:
 
 
 def started(program, *args, before=()):
-    here = os.path.dirname(__file__)
+    here = os.path.dirname(os.path.dirname(__file__))
     command = [*before, sys.executable, "-W", "ignore", "-c", PROGRAM + program, *map(str, args[:1]), here]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

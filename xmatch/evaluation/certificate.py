@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any
     """Command, time, code, versions and hardware of this session; JSON-ready."""
     return {
         "command": " ".join(command),
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "code_sha256": _code_digest(),
         "versions": {**versions(), **linked_versions()},

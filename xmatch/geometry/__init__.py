@@ -1,4 +1,4 @@
-"""Transforms: callables that take (N, 2) px of the MOVING image to px of the FIXED image.
+"""Maps of the plane and their arithmetic: a `Transform` takes (N, 2) px of the MOVING image to px of the FIXED image.
 
 Resampling, which looks backwards, asks for `.inverse` by name. There are no inverse flags.
 

@@ -14,7 +14,7 @@ _STIFF_TO_FREE = ("translation", "similarity", "affine", "homography", "tps", "g
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """steps[-1](... steps[0](xy))."""
+    """`steps[-1](... steps[0](xy))`."""
 
     steps: tuple
     """Transforms, the first one to be applied first."""

@@ -8,9 +8,9 @@ pair_infos, image_paths (counted from the set's folder) and one of three truths,
 - intrinsics and poses (world to camera).
 
 A pair is ((i, j), overlap, ...), and all is told by image; or (i, j), and paths and intrinsics are told as
-[index][which of the two]. Some files are a pickled dict and no zip. Published errors are of image 0's corners or points
-in image 1: so image 0 is moving, except for poses, where it is fixed as everywhere. Where positions count from is not
-documented; they are taken as OpenCV's, the first centre being (0, 0).
+`[index][which of the two]`. Some files are a pickled dict and no zip. Published errors are of image 0's corners or
+points in image 1: so image 0 is moving, except for poses, where it is fixed as everywhere. Where positions count from
+is not documented; they are taken as OpenCV's, the first centre being (0, 0).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """METU-VisTIR: visible and thermal photographs of six places with poses (Tuzcuoglu et al., XoFTR, CVPRW 2024).
 
 `index/scene_info_test/<weather>_<weather>_scene_<n>.npz`, as `index/val_test_list/test_list.txt` names them, with
-pair_infos (i, j), image_paths, intrinsics (3 x 3 of the original image) and distortion_coefs, each [index][camera] with
-camera 0 visible and 1 thermal, and poses (world to camera) by index. Image i is of camera 0 and fixed, j of camera 1
-and moving, whatever kind of image their paths name.
+pair_infos (i, j), image_paths, intrinsics (3 x 3 of the original image) and distortion_coefs, each `[index][camera]`
+with camera 0 visible and 1 thermal, and poses (world to camera) by index. Image i is of camera 0 and fixed, j of
+camera 1 and moving, whatever kind of image their paths name.
 
 The cameras were calibrated with OpenCV, whose first centre is (0, 0). Lenses distort: XoFTR and MINIMA match
 resampled images, here the files are matched as they are and the correspondences undistorted.
