@@ -26,7 +26,7 @@ from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.registry import load_objective
 from xmatch.training.distributed import Processes, choose_device

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.errors import UsageError
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
 from xmatch.synth.pairs import TrainingPairs
