@@ -35,7 +35,7 @@ from xmatch.training.history import History
 from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
 from xmatch.training.run import Run, RunPart
 from xmatch.training.schedule import learning_rate
-from xmatch.training.session import check_same, held_folder, memory_told, set_up
+from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import StopRequest, stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
 
@@ -114,7 +114,11 @@ def adapt(options: AdaptOptions, talk: Talk = Talk()) -> Adapted:
     for row in collected.unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
-    with stop_on_signals() as stop, memory_told(recipe), held_folder(files.run_folder, Processes()) as folder:
+    with (
+        stop_on_signals() as stop,
+        memory_errors_explained(recipe),
+        held_folder(files.run_folder, Processes()) as folder,
+    ):
         return _Adaptation(options, recipe, base, collected, folder, device, files, talk).run(stop)
 
 

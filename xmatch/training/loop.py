@@ -21,8 +21,9 @@ from xmatch.training.state import checkpoints, save_checkpoint
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
 POLL_SECONDS = 0.5
+"""Seconds between two looks at signals and clock while a batch is waited for: a person does not notice it."""
 GRACE_SECONDS = 10.0
-"""So long after the deadline the first batch is waited for."""
+"""So long after the deadline the first batch is waited for. Half of the 20 s that `--max-minutes` is kept within."""
 
 Clock = Callable[[], float]
 Stopped = Literal["done", "time", "signal"]

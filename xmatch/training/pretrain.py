@@ -26,7 +26,7 @@ from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutc
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
-from xmatch.training.session import check_same, held_folder, memory_told, set_up
+from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
 from xmatch.training.validation import measure, validation_pairs
@@ -93,7 +93,7 @@ def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = N
     if objective.entry.not_run:
         talk.warn(f"note: {objective.entry.not_run}")
     set_up(device, options.threads)
-    with joined(device) as processes, stop_on_signals() as stop, memory_told(recipe):
+    with joined(device) as processes, stop_on_signals() as stop, memory_errors_explained(recipe):
         talk = talk if processes.writes else Talk()
         # The data come first: nothing is made on the disk before they are found to be usable.
         with (

@@ -16,11 +16,12 @@ from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
 from xmatch.synth.pairs import TrainingPairs
 
 MIN_SEEN = 0.3
-"""Share of fixed that must be seen in moving for a pair to be learnt from."""
+"""Share of fixed that must be seen in moving for a pair to be learnt from. Not tuned."""
 MIN_OVERLAP = 0.3
-"""Of the smaller cover: shifts with less do not count."""
+"""Of the smaller cover: shifts with less do not count. Not tuned."""
 CANVAS = 1.25
-"""Side of the square that moving is laid in over that of fixed."""
+"""Side of the square that moving is laid in over that of fixed. Room for a turned square that is scaled up a little;
+the corners may be cut. Not tuned."""
 LOOSE_TURN_DEG, LOOSE_SCALE = 2.5, 1.05
 """How far the pose that moving is laid by may be off, as the steps of a search leave it."""
 
