@@ -32,7 +32,7 @@ from xmatch.networks.registry import load_objective
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Reporter, TrainingOutcome, train
 from xmatch.training.run import Run, RunPart
 from xmatch.training.schedule import learning_rate
 from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
@@ -95,7 +95,7 @@ class Adapted:
         return self.untouched[0]
 
 
-def adapt(options: AdaptOptions, talk: Talk = Talk()) -> Adapted:
+def adapt(options: AdaptOptions, talk: Reporter = Reporter()) -> Adapted:
     """Adapt weights to the pairs, or go on with it.
 
     Raises:
@@ -158,7 +158,7 @@ class _Adaptation:
         folder: Path,
         device: torch.device,
         files: AdaptationFiles,
-        talk: Talk,
+        talk: Reporter,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
         self.recipe, self.files, self.talk, self.collected = recipe, files, talk, collected

@@ -30,7 +30,7 @@ Stopped = Literal["done", "time", "signal"]
 
 
 @dataclass(frozen=True)
-class Talk:
+class Reporter:
     """How the loop speaks of itself; nothing by default."""
 
     say: Callable[[str], object] = lambda line: None
@@ -89,7 +89,7 @@ def train(
     *,
     stop: StopRequest,
     deadline: float | None = None,
-    talk: Talk = Talk(),
+    talk: Reporter = Reporter(),
     clock: Clock = time.monotonic,
 ) -> TrainingOutcome:
     """Take the steps that are left of a run.
@@ -113,7 +113,7 @@ def train(
 
 
 class _Session:
-    def __init__(self, run: Run, folder: Path, course: Course, talk: Talk, clock: Clock) -> None:
+    def __init__(self, run: Run, folder: Path, course: Course, talk: Reporter, clock: Clock) -> None:
         self.run, self.folder, self.course, self.talk, self.clock = run, folder, course, talk, clock
         self.recipe = run.recipe
         self.writes = run.processes.writes
