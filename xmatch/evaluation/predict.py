@@ -19,7 +19,7 @@ from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
-from xmatch.evaluation.rows import Prediction, PredictionsHead, RunCertificate
+from xmatch.evaluation.rows import FirstLine, Prediction, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
@@ -72,8 +72,10 @@ def predict(
     try:
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
-                _append(file, {**head, "matcher": method.name, "recipe": recipe.as_dict()})
-            _append(file, {"run": certificate})
+                first: FirstLine = {**head, "matcher": method.name, "recipe": recipe.as_dict()}
+                _append(file, first)
+            session: RunLine = {"run": certificate}
+            _append(file, session)
             for row in _run(work, jobs):
                 _append(file, row)
                 if progress:

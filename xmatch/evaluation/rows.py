@@ -136,6 +136,19 @@ class PredictionsHead(TypedDict):
     weights_sha256: str | None
 
 
+class FirstLine(PredictionsHead):
+    """The line that opens a file of predictions."""
+
+    matcher: str
+    recipe: dict[str, Any]
+
+
+class RunLine(TypedDict):
+    """The line that opens the rows of a session."""
+
+    run: RunCertificate
+
+
 class PairNumbers(TypedDict, total=False):
     """The errors of a pair; each kind of truth has its own. Infinite in memory where the pair failed."""
 
