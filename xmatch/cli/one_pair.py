@@ -16,6 +16,7 @@ from xmatch.errors import ExitCode
 if TYPE_CHECKING:
     from xmatch.io.rasters.source import Source
     from xmatch.report import Previews
+    from xmatch.report.document_types import RegistrationDocument
     from xmatch.result import Registration
 
 
@@ -36,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    document: dict[str, Any]
+    document: RegistrationDocument
     """The registration's JSON."""
     written: tuple[Path, ...] = ()
     skipped: bool = False

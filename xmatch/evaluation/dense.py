@@ -9,7 +9,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.rows import CellNumbers, KindNumbers, PairResult, Prediction
+from xmatch.evaluation.rows import CellNumbers, KindNumbers, PairResult, PredictionRow
 from xmatch.evaluation.truths import as_transform
 from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions
@@ -51,7 +51,7 @@ def is_lattice(xy: np.ndarray) -> bool:
     return len(xy) >= LEAST_CELLS and len(xy) >= LEAST_FILLED * columns * rows
 
 
-def dense_numbers(row: Prediction, cells: Correspondences | None) -> CellNumbers:
+def dense_numbers(row: PredictionRow, cells: Correspondences | None) -> CellNumbers:
     """End-point errors (moving px) of a pair's covisible cells, and how sure each was; empty when there are none.
 
     A cell is covisible when the truth leads it into moving. Cells that the matcher itself leaves out do not count.

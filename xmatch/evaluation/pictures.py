@@ -17,7 +17,7 @@ from xmatch.evaluation.methods import Method
 from xmatch.evaluation.predict import read_predictions
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import ErrorName, PairResult, Prediction, ResultsDocument
+from xmatch.evaluation.rows import ErrorName, PairResult, PredictionRow, ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
 from xmatch.geometry import transform_from_dict
@@ -76,7 +76,7 @@ def _chosen(pairs: list[PairResult], key: ErrorName) -> list[tuple[str, PairResu
     return chosen + [("worst", (finite or related)[-1])] if len(related) > 1 else chosen
 
 
-def _drawn(task: Task, row: Prediction, recipe: EvalRecipe) -> str | None:
+def _drawn(task: Task, row: PredictionRow, recipe: EvalRecipe) -> str | None:
     estimate = row.get("transform")
     transform = None if estimate is None else transform_from_dict(estimate)
     nothing = np.zeros(0)

@@ -19,7 +19,7 @@ from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
-from xmatch.evaluation.rows import FirstLine, Prediction, PredictionsHead, RunCertificate, RunLine
+from xmatch.evaluation.rows import FirstLine, PredictionRow, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
@@ -39,7 +39,7 @@ def predict(
     method: Method | None = None,
     jobs: int = 1,
     register: Register | None = None,
-    progress: Callable[[Prediction], None] | None = None,
+    progress: Callable[[PredictionRow], None] | None = None,
 ) -> None:
     """Append a row to `path` for every task that has none yet. A failed pair is a row with its reason.
 
@@ -86,7 +86,7 @@ def predict(
 
 def read_predictions(
     path: str | os.PathLike[str],
-) -> tuple[PredictionsHead, list[RunCertificate], list[Prediction]]:
+) -> tuple[PredictionsHead, list[RunCertificate], list[PredictionRow]]:
     """(head, runs, rows) of a file that `predict` wrote; a last line cut short by a crash is left out.
 
     Raises:
@@ -150,7 +150,7 @@ def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
     return hashlib.sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
 
 
-def _rows_to_keep(path: Path, head: PredictionsHead) -> list[Prediction]:
+def _rows_to_keep(path: Path, head: PredictionsHead) -> list[PredictionRow]:
     if not path.exists() or path.stat().st_size == 0:
         return []
     found, _, rows = read_predictions(path)
@@ -170,7 +170,7 @@ def _append(file: TextIO, line: Mapping[str, Any]) -> None:
     file.flush()
 
 
-def _run(work: list[PredictionJob], jobs: int) -> Iterator[Prediction]:
+def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
     if jobs == 1:
         yield from map(answer, work)
         return

@@ -94,7 +94,7 @@ class Answer(Sizes, total=False):
     error: Problem | None
 
 
-class Prediction(_Prediction, total=False):
+class PredictionRow(_Prediction, total=False):
     """One line of a file of predictions: one pair for one method."""
 
     fixed_size: list[int]

@@ -32,7 +32,7 @@ KNOWN = "held out, truth known"
 """Rows of the validation that the guard was not asked about."""
 
 
-class Overlay(Protocol):
+class OverlayImages(Protocol):
     """One held-out pair, (S, S) uint8 each."""
 
     @property
@@ -62,7 +62,7 @@ def render_adaptation(
     document: dict[str, Any],
     history: Sequence[Mapping[str, Any]] = (),
     validation: Sequence[Mapping[str, Any]] = (),
-    overlays: Iterable[Overlay] = (),
+    overlays: Iterable[OverlayImages] = (),
 ) -> str:
     """The page.
 
@@ -126,7 +126,7 @@ def _points(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[float,
     return found
 
 
-def _picture(overlay: Overlay) -> OverlayPictures:
+def _picture(overlay: OverlayImages) -> OverlayPictures:
     whole = np.ones(overlay.fixed.shape, bool)
     fixed, moving, before, after = (
         jpeg(image, whole) for image in (overlay.fixed, overlay.moving, overlay.before, overlay.after)

@@ -19,11 +19,11 @@ from xmatch.synth.sources import (
     AlignedPairs,
     Images,
     MultiView,
+    PairSource,
     Sensors,
     Shapes,
     Shards,
     Singles,
-    Source,
     Videos,
     Worlds,
 )
@@ -222,31 +222,31 @@ def _below(spec: SourceSpec, folder: Path) -> Path:
     return folder / Path(spec.folder or "").expanduser()
 
 
-def _shapes(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _shapes(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shapes(_sensors(spec, folder, loaders))
 
 
-def _singles(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _singles(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Singles.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return AlignedPairs.below(_below(spec, folder), loaders.images)
 
 
-def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Videos.below(_below(spec, folder), _sensors(spec, folder, loaders))
 
 
-def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shards(_below(spec, folder))
 
 
-def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
@@ -254,7 +254,7 @@ def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
     return Worlds(names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
 
 
-SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], Source]] = {
+SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], PairSource]] = {
     "shapes": _shapes,
     "singles": _singles,
     "pairs": _pairs,

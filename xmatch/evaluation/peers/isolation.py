@@ -1,4 +1,4 @@
-"""One peer on one pair in a process of its own, so that whatever it does there ends as a `Found` with its reason.
+"""One peer on one pair in a process of its own, so that whatever it does there ends as a `PeerResult` with its reason.
 
 `xmatch.evaluation.workers` keeps processes from pair to pair, which xmatch can be trusted with. Here each call has a
 new one, at the head of its own process group: a time-out must end the programs that a peer has started too, and a peak
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.errors import XmatchError
-from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings
 
 TIMEOUT_S = 300.0
 POLL_S = 0.02
@@ -36,7 +36,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 class PeerRun:
     """What a peer said, and what that cost."""
 
-    found: Found
+    found: PeerResult
     seconds: float
     """Wall time of the peer itself, without the start of its process and, if it has such, its `prepare()`; with them,
     when it did not live to tell."""
@@ -48,7 +48,7 @@ class PeerRun:
 def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, timeout_s: float = TIMEOUT_S) -> PeerRun:
     """`peer(fixed, moving, settings)` in a process of its own.
 
-    Crashes, exceptions, answers that are none and time-outs are `Found`s without a transform.
+    Crashes, exceptions, answers that are none and time-outs are `PeerResult`s without a transform.
 
     Args:
         peer: picklable; a fresh interpreter must be able to import its class.
@@ -80,7 +80,7 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
             process.wait()
         seconds = time.perf_counter() - start
         if not in_time:
-            return PeerRun(Found(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
+            return PeerRun(PeerResult(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError):
             run = pickle.loads(answer.read_bytes())
             if isinstance(run, PeerRun):
@@ -88,7 +88,7 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = f"Its process {ended} before it answered: {tail(talk)}"
-        return PeerRun(Found(None, reason, failed=True), seconds, peak_mib)
+        return PeerRun(PeerResult(None, reason, failed=True), seconds, peak_mib)
 
 
 def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
@@ -127,15 +127,15 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> PeerR
             peer.prepare()
             start = time.perf_counter()
         answer: object = peer(fixed, moving, settings)  # a plug-in may break its promise
-        found = answer if isinstance(answer, Found) else None
+        found = answer if isinstance(answer, PeerResult) else None
         if found is None:
-            found = Found(None, f"It answered with {type(answer).__name__} instead of Found.", failed=True)
+            found = PeerResult(None, f"It answered with {type(answer).__name__} instead of PeerResult.", failed=True)
     except XmatchError as error:
-        found = Found(None, str(error), failed=True)
+        found = PeerResult(None, str(error), failed=True)
     except MemoryError:
-        found = Found(None, "It ran out of memory.", failed=True)
+        found = PeerResult(None, "It ran out of memory.", failed=True)
     except Exception as error:
-        found = Found(None, f"It failed: {type(error).__name__}: {error}", failed=True)
+        found = PeerResult(None, f"It failed: {type(error).__name__}: {error}", failed=True)
     seconds = time.perf_counter() - start
     own = _peak_mib("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Of the largest program that it has run and waited for.

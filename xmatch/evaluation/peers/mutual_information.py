@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.coords import from_centre_matrix
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
 
@@ -25,22 +25,22 @@ FINISHED = 3
 MIN_SIDE_PX = 32
 
 
-class MutualInformation:
+class MutualInformationPeer:
     """The similarity with the most mutual information among those climbed from `STARTS` turns."""
 
     name = "mutual-information"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         if min(seen[0].width, seen[0].height, seen[1].width, seen[1].height) < MIN_SIDE_PX:
-            return Found(None, f"Images of less than {MIN_SIDE_PX} px say too little for a pyramid.")
+            return PeerResult(None, f"Images of less than {MIN_SIDE_PX} px say too little for a pyramid.")
         climbed = _climbed(*seen, settings.seed, settings.threads)
         if climbed is None:
-            return Found(None, "From no start did enough of moving lie on fixed to be compared.")
+            return PeerResult(None, "From no start did enough of moving lie on fixed to be compared.")
         reason = unlikely_scale(climbed, seen[0].width, seen[1].width, settings.max_scale)
-        return Found(None if reason else Linear(climbed, "similarity"), reason)
+        return PeerResult(None if reason else Linear(climbed, "similarity"), reason)
 
 
 def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray | None:
