@@ -15,6 +15,7 @@ from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions
 
 THRESHOLDS_PX = (1.0, 3.0, 5.0)
+"""Those of DKM and RoMa (PCK-1, -3, -5)."""
 RIGHT_PX = 3.0
 """End-point error below which a cell counts as right, for the calibration of its certainty."""
 LEAST_CELLS, LEAST_FILLED = 64, 0.1

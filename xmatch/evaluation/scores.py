@@ -20,6 +20,7 @@ UNREAD: Sizes = {"fixed_size": [1, 1], "moving_size": [1, 1]}
 """Sizes of images that could not be read; their errors are infinite whatever the size."""
 
 MMA_PX = tuple(range(1, 11))
+"""1 to 10 px, as D2-Net plots it (Dusmanu et al. 2019)."""
 POSE_DEG = metrics.pose.POSE_THRESHOLDS_DEG
 
 

@@ -14,6 +14,7 @@ from xmatch.evaluation.rows import KindName, KindNumbers, PairResult
 from xmatch.evaluation.scores import MMA_PX
 
 ALPHAS = (0.01, 0.05, 0.1, 0.15)
+"""Of PCK: those that papers of semantic matching print, and 0.01 for landmarks."""
 
 Sets = Sequence[list[PairResult]]
 """Pairs of each set, as `scores.score` gave them."""

@@ -10,8 +10,11 @@ import numpy as np
 from xmatch.synth.samples import StoredPair
 
 TILE_PX = 192
+"""Side of an image on the sheet; not tuned, three stand side by side on any screen."""
 CHECKER_TILES = 6
+"""Squares along a side of the checkerboard; not tuned."""
 LABEL_PX = 18
+"""Height of the line of text above a row."""
 
 
 def contact_sheet(samples: Sequence[StoredPair]) -> np.ndarray:

@@ -24,7 +24,9 @@ from xmatch.errors import XmatchError
 from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings
 
 TIMEOUT_S = 300.0
+"""Not tuned."""
 POLL_S = 0.02
+"""Between two looks at the peak of its memory; short beside any pair."""
 TAIL = 300
 """Characters of a failed program's talk that its reason repeats."""
 START = f"import json, sys; sys.path = json.loads(sys.argv.pop(1)); from {__name__} import main; main(*sys.argv[1:])"

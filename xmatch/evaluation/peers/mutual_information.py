@@ -15,14 +15,18 @@ from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikel
 from xmatch.geometry import Linear
 
 STARTS = 16
+"""Turns, 22.5 degrees apart; not tuned."""
 BINS = 32
+"""Of the joint histogram; not tuned."""
 ITERATIONS = 60
+"""Most of them at each level; not tuned."""
 COARSE, FINE = ((4,), (2.0,), (1.0,)), ((2, 1), (1.0, 0.0), (0.5, 0.25))
 """Reductions, smoothing in px of the full image, and the share of pixels that the metric draws: for all starts, then
 for the best. Of a reduced image a share would be too few for `BINS` squared."""
 FINISHED = 3
 """Starts whose climb is finished up to full size."""
 MIN_SIDE_PX = 32
+"""Smaller images have fewer pixels than the joint histogram has cells."""
 
 
 class MutualInformationPeer:

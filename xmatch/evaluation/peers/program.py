@@ -29,6 +29,7 @@ from xmatch.geometry import Linear
 
 PLACES = ("{fixed}", "{moving}", "{output}")
 MAX_ANSWER_BYTES = 64 * 2**20
+"""Some million correspondences as text: whatever is larger is no answer."""
 AROSICS_SCRIPT = Path(__file__).with_name("arosics_script.py")
 
 

@@ -47,6 +47,7 @@ PATCH_PX, CELLS = 96, 6
 """Side of a patch, and its cells to a side, as in the paper."""
 CELL_PX = PATCH_PX // CELLS
 TURNS = 2 * ORIENTATIONS
+"""A descriptor turns by one orientation at a time, all around."""
 KEYPOINTS = 2500
 """At most so many per image, half of them corners and half of them points of edges."""
 MARGIN_PX = CELL_PX

@@ -15,6 +15,7 @@ from xmatch.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 LONGEST_SIDE_PX = 512
+"""Larger images are reduced on reading: pairs are cut from some 1.5 times their side, and 256 to 384 px are usual."""
 LEAST_SIDE_PX = 32
 """Smaller images show nothing to match."""
 LEAST_SPREAD = 2.0

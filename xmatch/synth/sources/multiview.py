@@ -23,6 +23,7 @@ OVERLAP = (0.2, 0.95)
 LEAST_SEEN = 0.1
 """Share of px seen in both squares; below, other views are tried."""
 TRIES = 8
+"""Pairs of views looked at for one that sees enough; not tuned."""
 LATTICE = 16
 """Points along a side by which overlaps are judged."""
 MOST_CANDIDATES = 512

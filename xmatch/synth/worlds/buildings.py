@@ -14,6 +14,7 @@ from xmatch.synth.worlds.patterns import chosen, of, table
 from xmatch.synth.worlds.surfaces import Use, by_use, ranges_by_use
 
 LEAST_BUILDING_PX = 0.8
+"""Half the narrower side; smaller ones would be less than two px wide."""
 
 
 class Buildings(NamedTuple):

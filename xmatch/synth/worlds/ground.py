@@ -56,6 +56,7 @@ TOWN = Profile(
     0.08,
     0.5,
 )
+"""What a map of each looks like to the eye; not tuned by any measurement."""
 
 
 REGION = Profile(

@@ -13,10 +13,13 @@ from xmatch.synth.worlds.patterns import CYCLE, Tiles, flat_index, of, pixel_cen
 from xmatch.synth.worlds.surfaces import SLOTS, ZONES, by_use, palette
 
 MOST_ZONES = 8
+"""In an image, drawn evenly from 1 on; not tuned."""
 PARTS = 8192
 """Numbers of things (parcels, buildings, fields) in an image; beyond, they repeat."""
 FAR = 1e6
+"""px, beyond any image: where unused things are put."""
 LEAST_PLOT_PX = 4.0
+"""Plots are no narrower: their edges would be all that is seen."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from xmatch.synth.worlds.places import from_zero, line, of_number, table
 OUTSIDE, SKIN, BONE, SOFT, FLUID, CORTEX, AIR, ORGAN = range(8)
 """Numbers of kinds of tissue; organs are numbered from ORGAN on."""
 ORGANS = 12
+"""In a slice; not tuned."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,9 @@ from xmatch.synth.worlds.patterns import chosen, flat_index, of, table
 from xmatch.synth.worlds.surfaces import Use
 
 CARS = 2048
+"""Numbers of cars; beyond, they repeat."""
 CAR_M = (4.4, 1.9)
+"""Length and breadth of a usual car."""
 LEAST_CAR_PX = 0.7
 """Narrower cars are left out."""
 
