@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.write_tables import read
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document, rows
+from xmatch.evaluation import EvalRecipe, methods, plan, predict, prediction_rows, result_rows, results_document
 from xmatch.evaluation.certificate import certificate
 from xmatch.geometry import translation
 from xmatch.report import document_types
@@ -91,9 +91,9 @@ def parts_of(schema: dict) -> dict[str, dict]:
 @pytest.mark.parametrize("schema", [RESULTS, PREDICTIONS], ids=["results", "predictions"])
 def test_types_and_schemas_name_the_same_fields(schema):
     for name, part in parts_of(schema).items():
-        kind = getattr(rows, name)
-        assert set(part["properties"]) == set(get_type_hints(kind)) - set(rows.IN_MEMORY), name
-        assert set(part.get("required", ())) == kind.__required_keys__ - set(rows.IN_MEMORY), name
+        kind = getattr(result_rows, name, None) or getattr(prediction_rows, name)
+        assert set(part["properties"]) == set(get_type_hints(kind)) - set(result_rows.IN_MEMORY), name
+        assert set(part.get("required", ())) == kind.__required_keys__ - set(result_rows.IN_MEMORY), name
 
 
 @pytest.mark.parametrize(

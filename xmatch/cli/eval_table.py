@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xmatch.evaluation.rows import CountedShare, PredictionRow, ResultsDocument, VerdictNumbers
+from xmatch.evaluation.prediction_rows import PredictionRow
+from xmatch.evaluation.result_rows import CountedShare, ResultsDocument, VerdictNumbers
 from xmatch.evaluation.tables import TextTable, tables
 
 LOG_WIDTH = 160

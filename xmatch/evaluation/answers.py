@@ -20,9 +20,9 @@ from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers.isolation import PeerRun, isolated
 from xmatch.evaluation.peers.registry import load_peer
+from xmatch.evaluation.prediction_rows import Answer, Changed, PredictionRow, Problem, Sizes
 from xmatch.evaluation.prepare import PreparedPair, prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import Answer, Changed, PredictionRow, Problem, Sizes
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.io import open_source

@@ -9,7 +9,8 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.rows import CellNumbers, KindNumbers, PairResult, PredictionRow
+from xmatch.evaluation.prediction_rows import PredictionRow
+from xmatch.evaluation.result_rows import CellNumbers, KindNumbers, PairResult
 from xmatch.evaluation.truths import as_transform
 from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions

@@ -15,9 +15,10 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import XmatchError
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.predict import read_predictions
+from xmatch.evaluation.prediction_rows import ErrorName, PredictionRow
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import ErrorName, PairResult, PredictionRow, ResultsDocument
+from xmatch.evaluation.result_rows import PairResult, ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
 from xmatch.geometry import transform_from_dict

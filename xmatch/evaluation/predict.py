@@ -18,8 +18,8 @@ from xmatch.evaluation.answers import PredictionJob, Register, answer, identity,
 from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
+from xmatch.evaluation.prediction_rows import FirstLine, PredictionRow, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
-from xmatch.evaluation.rows import FirstLine, PredictionRow, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers

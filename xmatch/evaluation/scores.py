@@ -11,8 +11,9 @@ import numpy as np
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation.lenses import undistorted_xy
+from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import Changed, ErrorName, KindName, PairNumbers, PairResult, PredictionRow, Sizes
+from xmatch.evaluation.result_rows import PairNumbers, PairResult
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
 from xmatch.geometry import Transform, transform_from_dict
 

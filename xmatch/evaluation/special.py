@@ -9,8 +9,9 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.evaluation.dense import dense_summary
+from xmatch.evaluation.prediction_rows import KindName
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import KindName, KindNumbers, PairResult
+from xmatch.evaluation.result_rows import KindNumbers, PairResult
 from xmatch.evaluation.scores import MMA_PX
 
 ALPHAS = (0.01, 0.05, 0.1, 0.15)

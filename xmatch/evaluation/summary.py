@@ -14,14 +14,13 @@ from xmatch import metrics
 from xmatch.evaluation.dense import dense_folder, dense_numbers
 from xmatch.evaluation.matches import load_matches, matches_folder
 from xmatch.evaluation.predict import read_predictions
+from xmatch.evaluation.prediction_rows import KindName, MethodKind
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import (
+from xmatch.evaluation.result_rows import (
     IN_MEMORY,
     CountedShare,
     IdentifiedProblem,
-    KindName,
     MedianError,
-    MethodKind,
     MethodSummary,
     PairResult,
     SetNumbers,

@@ -16,8 +16,9 @@ from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.border import black_border, write_masked
 from xmatch.evaluation.changes import FACTORS, AlignedImages
 from xmatch.evaluation.cropping import LEAST_PX, largest_rectangle
+from xmatch.evaluation.prediction_rows import SavedTruth
 from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec
-from xmatch.evaluation.rows import MethodResults, PairResult, SavedTruth, SweepResults
+from xmatch.evaluation.result_rows import MethodResults, PairResult, SweepResults
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved_map

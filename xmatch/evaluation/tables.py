@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from xmatch.evaluation.rows import KindName, ResultsDocument, SetNumbers, SweepResults, WithInterval, number_at
+from xmatch.evaluation.prediction_rows import KindName
+from xmatch.evaluation.result_rows import ResultsDocument, SetNumbers, SweepResults, WithInterval, number_at
 from xmatch.evaluation.scores import KINDS
 
 
