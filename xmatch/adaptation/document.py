@@ -6,18 +6,18 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from xmatch.adaptation.adapt import Adapted, Options
 from xmatch.adaptation.outputs import Targets
 from xmatch.io.writing.atomic import atomic_writes
 from xmatch.report.adaptation import render_adaptation
+from xmatch.report.document_types import AdaptationDocument
 from xmatch.training.loop import HISTORY, VALIDATION
 
 SCHEMA = "xmatch.adapt/1"
 
 
-def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) -> dict[str, Any]:
+def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) -> AdaptationDocument:
     """What happened, for programs: see docs/adaptation.md."""
     collected, outcome = adapted.collected, adapted.outcome
     held = collected.held_labelled or collected.held_unlabelled
@@ -27,12 +27,12 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
         "exit_code": int(adapted.exit_code),
         "better": adapted.better,
         "reason": reason(adapted),
-        "output": adapted.weights and str(adapted.weights),
+        "output": None if adapted.weights is None else str(adapted.weights),
         "run": str(Targets.of(options.output).run_folder),
         "evidence": f"held-out {adapted.judges} pairs",
         "before": adapted.before,
         "best": adapted.best,
-        "gain": adapted.gain and adapted.gain.as_dict(),
+        "gain": None if adapted.gain is None else adapted.gain.as_dict(),
         "verdicts": adapted.verdicts,
         "stopped": outcome.stopped,
         "step": outcome.step,
@@ -79,7 +79,7 @@ def _surety(adapted: Adapted) -> str:
     return f" (gain {gain.mean:+.1f}, 95 % interval {low:+.1f} to {high:+.1f} over {gain.count} {gain.over}{doubt})"
 
 
-def write_reports(adapted: Adapted, options: Options, told: dict[str, Any]) -> tuple[Path, Path]:
+def write_reports(adapted: Adapted, options: Options, told: AdaptationDocument) -> tuple[Path, Path]:
     """The HTML page and its JSON beside the output.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xmatch.report.charts import COLOURS, Axis, Chart, Line, axis_of, chart
+from xmatch.report.document_types import AdaptationDocument
 from xmatch.report.drawing import jpeg
 from xmatch.report.numbers import number
 from xmatch.report.templating import templates
@@ -59,7 +60,7 @@ class OverlayPictures:
 
 
 def render_adaptation(
-    document: dict[str, Any],
+    document: AdaptationDocument,
     history: Sequence[Mapping[str, Any]] = (),
     validation: Sequence[Mapping[str, Any]] = (),
     overlays: Iterable[OverlayImages] = (),
