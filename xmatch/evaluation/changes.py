@@ -126,12 +126,12 @@ def _bend(aligned: AlignedImages, value: float, rng: np.random.Generator) -> Cha
     return replace(changed, truth=DisplacementGrid.sampled(truth, columns, rows, BEND_STEP_PX))
 
 
-def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
-    """A change of what moving looks like, before it is moved by chance. `look` takes (B, H, W) float32."""
+def _appearance(change_pixels: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
+    """A change of what moving looks like, before it is moved by chance. `change_pixels` takes (B, H, W) float32."""
 
     def change(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
         # Draws of their own: the pose by chance stays the same whatever else is drawn.
-        pixels = look(aligned.moving.astype(np.float32), value, rng.spawn(1)[0])
+        pixels = change_pixels(aligned.moving.astype(np.float32), value, rng.spawn(1)[0])
         looks = _as(pixels, aligned.moving.dtype)
         return moved(AlignedImages(aligned.fixed, looks), rng)
 
@@ -198,10 +198,10 @@ FACTORS: dict[str, Factor] = {
     "rotation": Factor("turn, degrees", (0, 15, 30, 45, 60, 90, 120, 150, 180), -180, 180, _rotation),
     "scale": Factor("scale of moving", (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4), 0.05, 20, _scale),
     "pose": Factor("turn and scale by chance, share of 180 degrees and of 2 x", (0, 0.25, 0.5, 1), 0, 1, _pose),
-    "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _seen(_noise)),
-    "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _seen(_blur)),
-    "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _seen(_contrast)),
-    "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _seen(_resolution)),
+    "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _appearance(_noise)),
+    "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _appearance(_blur)),
+    "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _appearance(_contrast)),
+    "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _appearance(_resolution)),
     "bend": Factor("smooth bend, px", (0, 2, 4, 8), 0, 100, _bend),
     "overlap": Factor("overlap, %", (100, 80, 60, 40, 30, 20, 10), 1, 100, _overlap),
 }

@@ -81,14 +81,14 @@ def _drawn(task: Task, row: PredictionRow, recipe: EvalRecipe) -> str | None:
     estimate = row.get("transform")
     transform = None if estimate is None else transform_from_dict(estimate)
     nothing = np.zeros(0)
-    said = Registration(
+    shown = Registration(
         {}, {}, transform, Correspondences.empty(), nothing.astype(bool), nothing, Verdict(False, 0.0, "not asked")
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
             pair = prepare(task, recipe, Path(folder))
             with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-                return _checkerboard(make_previews(fixed, moving, said, SIDE_PX))
+                return _checkerboard(make_previews(fixed, moving, shown, SIDE_PX))
     except (XmatchError, ValueError):
         return None
 

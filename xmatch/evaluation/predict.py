@@ -1,4 +1,4 @@
-"""Run the registrations of a plan and save what each of them said, one JSON line per pair.
+"""Run the registrations of a plan and save what each of them words, one JSON line per pair.
 
 The first line names the recipe; a `run` line opens every session that added to the file.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from xmatch.errors import OutputError, ResourceError, UsageError
-from xmatch.evaluation.answers import PredictionJob, Register, answer, identity, problem_of
 from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
+from xmatch.evaluation.predict_pair import PredictionJob, Register, identity, predict_pair, problem_of
 from xmatch.evaluation.prediction_rows import FirstLine, PredictionRow, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
 from xmatch.evaluation.task import Task
@@ -156,7 +156,7 @@ def _rows_to_keep(path: Path, head: PredictionsHead) -> list[PredictionRow]:
     found, _, rows = read_predictions(path)
     if any(found.get(key) != value for key, value in head.items()):
         named = {"recipe_sha256": "another recipe", "data_sha256": "other data", "weights_sha256": "other weights"}
-        what = next(said for key, said in named.items() if found.get(key) != head.get(key))
+        what = next(words for key, words in named.items() if found.get(key) != head.get(key))
         raise OutputError(f"holds predictions for {what}", path=path, hint="--overwrite starts anew, -o names another")
     with path.open("rb+") as file:
         # A line that a crash cut short must not swallow the next one.
@@ -172,8 +172,8 @@ def _append(file: TextIO, line: Mapping[str, Any]) -> None:
 
 def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
     if jobs == 1:
-        yield from map(answer, work)
+        yield from map(predict_pair, work)
         return
-    for item, row in run_in_workers(answer, work, jobs):
+    for item, row in run_in_workers(predict_pair, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
         yield row or {**identity(item.task), "error": problem_of(lost)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.lenses import undistorted_xy
+from xmatch.evaluation.lens_distortion import undistorted_xy
 from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.result_rows import PairNumbers, PairResult

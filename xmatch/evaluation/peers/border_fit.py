@@ -132,7 +132,7 @@ def _placed(frame: _ContentFrame, size: tuple[int, int], *, first_deg: float) ->
     four = sum(line.length_px * np.exp(4j * np.radians(line.angle_deg)) for line in frame.lines)
     turn = first_deg + (np.degrees(np.angle(four)) / 4 - first_deg) % 90.0
     for quarter in (0, 1, -1, 2):
-        placed = _laid(frame, size, turn + 90.0 * quarter)
+        placed = _placed_at(frame, size, turn + 90.0 * quarter)
         if placed is not None:
             return placed
     return None
@@ -148,7 +148,7 @@ def _square_to_each_other(lines: tuple[_Line, ...]) -> tuple[_Line, ...]:
     return max(map(group, lines), key=lambda found: sum(line.length_px for line in found))
 
 
-def _laid(frame: _ContentFrame, size: tuple[int, int], angle_deg: float) -> Linear | None:
+def _placed_at(frame: _ContentFrame, size: tuple[int, int], angle_deg: float) -> Linear | None:
     """The placement at one turn; None when the two directions contradict each other on the scale."""
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     axes = np.array([[c, s], [-s, c]])

@@ -28,7 +28,7 @@ TIMEOUT_S = 300.0
 POLL_S = 0.02
 """Between two looks at the peak of its memory; short beside any pair."""
 TAIL = 300
-"""Characters of a failed program's talk that its reason repeats."""
+"""Characters of a failed program's log that its reason repeats."""
 START = f"import json, sys; sys.path = json.loads(sys.argv.pop(1)); from {__name__} import main; main(*sys.argv[1:])"
 """What the process of its own is told."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -57,14 +57,14 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
         timeout_s: wall time, with the start of the process; then its whole process group is killed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        order, answer, talk = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "talk.txt"))
+        order, answer, log = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "log.txt"))
         order.write_bytes(pickle.dumps((peer, Path(fixed), Path(moving), settings)))
         threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
         # What a peer needs to be found by its name is found where this process would find it. Not by PYTHONPATH, which
         # the Pythons of other environments that a peer runs would heed as well.
         places = json.dumps([path or os.getcwd() for path in sys.path])
         start = time.perf_counter()
-        with talk.open("wb") as file:
+        with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", START, places, os.fspath(order), os.fspath(answer)],
                 stdin=subprocess.DEVNULL,
@@ -89,7 +89,7 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
                 return run
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        reason = f"Its process {ended} before it answered: {tail(talk)}"
+        reason = f"Its process {ended} before it answered: {tail(log)}"
         return PeerRun(PeerResult(None, reason, failed=True), seconds, peak_mib)
 
 
@@ -113,9 +113,9 @@ def _peak_mib(pid: int | str) -> float | None:
     return None
 
 
-def tail(talk: Path) -> str:
+def tail(log: Path) -> str:
     """The end of what a program said, as one line."""
-    with talk.open("rb") as file:
+    with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * TAIL))
         words = file.read().decode(errors="replace").split()
     return " ".join(words)[-TAIL:] or "it said nothing."

@@ -59,11 +59,11 @@ def shifted(fixed: Grey, moving: Grey, angle_deg: float, scale: float, max_scale
     side = int(np.ceil(max(fixed.width, fixed.height, clipped * np.hypot(moving.width, moving.height))))
     canvas = (cv2.getOptimalDFTSize(side),) * 2
     to_canvas = [_centred(fixed, 0.0, 1.0, canvas), _centred(moving, angle_deg, scale, canvas)]
-    laid = [
+    windows = [
         cv2.warpAffine(_windowed(seen, 1.0), to_centre_matrix(onto)[:2], canvas)
         for seen, onto in zip((fixed, moving), to_canvas, strict=True)
     ]
-    (x, y), response = cv2.phaseCorrelate(*laid)
+    (x, y), response = cv2.phaseCorrelate(*windows)
     # OpenCV says how far the second lies from the first.
     back = np.array([[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]])
     return np.linalg.inv(to_canvas[0]) @ back @ to_canvas[1], float(np.nan_to_num(response))

@@ -101,21 +101,21 @@ def run_program(
     """What the command `words`, whose `PLACES` are filled in, says of two files; a `PeerResult` with the reason if it
     fails."""
     with tempfile.TemporaryDirectory() as folder:
-        output, talk = Path(folder) / f"found{settings.output_suffix}", Path(folder) / "talk.txt"
+        output, log = Path(folder) / f"found{settings.output_suffix}", Path(folder) / "log.txt"
         filled = {"{fixed}": Path(fixed).absolute(), "{moving}": Path(moving).absolute(), "{output}": output}
         for place, path in filled.items():
             words = [word.replace(place, os.fspath(path)) for word in words]
         try:
             # A file, not a pipe: a program's own children may hold a pipe open after it has ended.
-            with talk.open("wb") as file:
+            with log.open("wb") as file:
                 code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False).returncode
         except OSError as error:
             return PeerResult(None, f"{words[0]} cannot be started: {error.strerror}.", failed=True)
         if code:
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return PeerResult(None, f"The program {ended}: {tail(talk)}", failed=True)
+            return PeerResult(None, f"The program {ended}: {tail(log)}", failed=True)
         if not output.is_file():
-            return PeerResult(None, f"The program ended well but wrote no output: {tail(talk)}", failed=True)
+            return PeerResult(None, f"The program ended well but wrote no output: {tail(log)}", failed=True)
         try:
             return read_answer(output, settings)
         except ValueError as error:

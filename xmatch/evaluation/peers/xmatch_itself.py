@@ -26,8 +26,8 @@ class Xmatch:
         )
         try:
             with open_source(fixed) as fixed_source, open_source(moving) as moving_source:
-                said = register(fixed_source, moving_source, options)
+                result = register(fixed_source, moving_source, options)
         except InputError as error:
             return PeerResult(None, str(error))
-        reason = said.verdict.reason if said.transform is None else None
-        return PeerResult(said.transform, reason, len(said.correspondences), int(said.inliers.sum()))
+        reason = result.verdict.reason if result.transform is None else None
+        return PeerResult(result.transform, reason, len(result.correspondences), int(result.inliers.sum()))

@@ -146,7 +146,7 @@ def _listed(manifest: Path) -> list[CameraView]:
 
 
 def _scannet(folder: Path) -> list[CameraView]:
-    images, depths, poses = (_one_of(folder, kind) for kind in FOLDERS)
+    images, depths, poses = (_one_of(folder, kind) or folder for kind in FOLDERS)  # `is_scene` has seen all three
     found = {p.stem: p for p in sorted(depths.iterdir()) if not p.name.startswith(".")}
     files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     matrix = next((folder / name for name in INTRINSICS if (folder / name).is_file()), None)
@@ -186,9 +186,8 @@ def _matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _one_of(folder: Path, kind: str) -> Path:
-    """The subfolder that holds this kind; by its first name where none is there."""
-    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), folder / FOLDERS[kind][0])
+def _one_of(folder: Path, kind: str) -> Path | None:
+    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), None)
 
 
 def _h5(path: Path) -> np.ndarray:

@@ -21,9 +21,9 @@ Sets = Sequence[list[PairResult]]
 """Pairs of each set, as `scores.score` gave them."""
 
 
-def special(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
+def kind_metrics(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     """Name -> numbers; sets weigh equally."""
-    return SPECIAL[kind](sets, recipe)
+    return KIND_METRICS[kind](sets, recipe)
 
 
 def _registration(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
@@ -120,7 +120,7 @@ def _video(pairs: list[PairResult]) -> metrics.TapVid | None:
     return metrics.tap_vid(xy, seen, true, truly)
 
 
-SPECIAL: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
+KIND_METRICS: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
     "registration": _registration,
     "landmarks": _landmarks,
     "semantic": _semantic,

@@ -47,7 +47,7 @@ class PredictionJob:
     """Folder for what dense matchers say of every cell, when that is judged."""
 
 
-def answer(work: PredictionJob) -> PredictionRow:
+def predict_pair(work: PredictionJob) -> PredictionRow:
     """The row; whatever happens is told in it."""
     row = identity(work.task)
     _reset_peak_memory()
