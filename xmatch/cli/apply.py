@@ -70,12 +70,11 @@ def apply_command(
         document = read_report(registration)
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
-    verdict = {"accepted": True} if document is None else document["verdict"]
-    trusted = verdict["accepted"]
-    if not trusted and not keep_unreliable:
-        say(talk, [f"NOT TRUSTED: {verdict['reason']}", "nothing written; --keep-unreliable applies it"])
+    trusted = document is None or document["verdict"]["accepted"]
+    if document is not None and not trusted and not keep_unreliable:
+        say(talk, [f"NOT TRUSTED: {document['verdict']['reason']}", "nothing written; --keep-unreliable applies it"])
         if talk.json:
-            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": verdict})
+            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": document["verdict"]})
         raise typer.Exit(ExitCode.UNTRUSTED)
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
@@ -90,8 +89,8 @@ def apply_command(
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
     grid, other_fixed = _grid_of(fixed, document, registration)
-    if document is not None:
-        transform = transform_from_dict(document["transform"])
+    if document is not None and document["transform"] is not None:
+        transform = transform_from_dict(dict(document["transform"]))
         # What was said of MOVING's place holds for images like it.
         options = document["provenance"].get("options", {})
         reading = replace(

@@ -56,7 +56,7 @@ REPORT_WRITERS: dict[str, Writer] = {
     "html": render_html,
     "csv": lambda document, previews: csv_row(document),
 }
-"""Name (and file suffix) -> writer. Others join through the entry-point group `xmatch.report_writers`."""
+"""Name (and file suffix) -> writer."""
 
 EXTENSION_POINT: ExtensionPoint[str] = ExtensionPoint("form of report", REPORT_WRITERS, "xmatch.report_writers")
 

@@ -61,7 +61,7 @@ def fits_half(tensors: Mapping[str, Tensor]) -> bool:
 def source_line(spec: SourceSpec) -> str:
     """A source of data in one line."""
     where = f" {spec.folder}" if spec.folder else ""
-    return f"{spec.kind}{where}{': ' + ', '.join(spec.names) if spec.names else ''}, weight {spec.weight:g}"
+    return f"{spec.kind}{where}{': ' + ', '.join(n if isinstance(n, str) else n.sensor for n in spec.names) if spec.names else ''}, weight {spec.weight:g}"
 
 
 def hardware(device: torch.device, processes: int) -> str:

@@ -61,7 +61,7 @@ class PeerSettings:
 
 
 @dataclass(frozen=True)
-class Found:
+class PeerResult:
     """What a peer says of a pair."""
 
     transform: Transform | None
@@ -87,7 +87,7 @@ class Peer(Protocol):
 
     name: str
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         """Lay `moving` on `fixed`. Not to find anything is an answer with its reason, not an error.
 
         Raises:

@@ -39,9 +39,9 @@ def _rift() -> Peer:
 
 
 def _mutual_information() -> Peer:
-    from xmatch.evaluation.peers.mutual_information import MutualInformation
+    from xmatch.evaluation.peers.mutual_information import MutualInformationPeer
 
-    return MutualInformation()
+    return MutualInformationPeer()
 
 
 def _xmatch() -> Peer:
