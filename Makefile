@@ -16,6 +16,8 @@ OUT ?= registered
 
 # measure, pretrain-*: the folder that relative paths of their recipes start from. adapt-tables: where srif-* are.
 DATA ?= data
+# mutants: faults that are tried at a time.
+JOBS ?= 1
 # adapt-tables: the weights that are adapted, a path or the name of a model.
 WEIGHTS ?= xmatch-small
 
@@ -63,6 +65,9 @@ $(DOCS_READY): $(READY)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
+mutants: $(READY) ## plant the faults of tests/mutants.toml one at a time; goes on where it stopped, says which survive
+	$(BIN)/python benchmarks/mutants.py --jobs $(JOBS)
+
 bench: $(READY)   ## write docs/benchmarks.md anew from benchmarks/results
 	$(BIN)/python benchmarks/write_tables.py
 
@@ -90,4 +95,4 @@ clean:            ## remove what was made here
 	rm -rf .venv .mypy_cache demo-output build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format format-check types smoke docs bench measure pretrain-fields pretrain-small adapt-tables register-folder sample-data clean
+.PHONY: help venv demo test lint format format-check types smoke mutants docs bench measure pretrain-fields pretrain-small adapt-tables register-folder sample-data clean

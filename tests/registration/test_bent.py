@@ -25,14 +25,14 @@ LAND_AT = Affine(10_000.0, 0.0, 1_700_000.0, 0.0, -10_000.0, 5_800_000.0)
 def looked_at(grid: Affine, crs: str, size: tuple[int, int]) -> np.ndarray:
     """(h, w) float32: the land on a grid of any CRS."""
     centres = pixel_centres(*size).reshape(-1, 2)
-    on_map = projected(np.column_stack(grid * centres.T), crs, EUROPE)
-    cells = to_centre_xy(np.column_stack(~LAND_AT * on_map.T)).astype(np.float32).reshape(size[1], size[0], 2)
+    on_map = projected(np.column_stack(grid @ centres.T), crs, EUROPE)
+    cells = to_centre_xy(np.column_stack(~LAND_AT @ on_map.T)).astype(np.float32).reshape(size[1], size[0], 2)
     return cv2.remap(LAND, cells[..., 0], cells[..., 1], cv2.INTER_LINEAR)
 
 
 def true_px(grid: Affine, xy: np.ndarray) -> np.ndarray:
     """(N, 2) fixed px of px of a moving image on a grid of degrees."""
-    return np.column_stack(~ON_EUROPE * projected(np.column_stack(grid * xy.T), DEGREES, EUROPE).T)
+    return np.column_stack(~ON_EUROPE @ projected(np.column_stack(grid @ xy.T), DEGREES, EUROPE).T)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def europe(tmp_path_factory):
 @pytest.mark.parametrize(("columns", "rows"), [(0, 0), (3, -2)], ids=["right", "misplaced"])
 def test_a_georeferencing_that_bends_is_not_made_worse_and_is_mended_where_it_is_off(europe, tmp_path, columns, rows):
     grid = Affine(0.12, 0.0, -6.0, 0.0, -0.12, 62.0)
-    told = grid * Affine.translation(columns, rows)
+    told = grid @ Affine.translation(columns, rows)
     pixels = radar(looked_at(grid, DEGREES, MOVING_SIZE))
     found = registered(europe, write(tmp_path / "moving.tif", pixels, crs=DEGREES, transform=told))
     xy = pixel_centres(*MOVING_SIZE, step=10).reshape(-1, 2)
@@ -66,19 +66,19 @@ def test_a_turn_of_the_ground_is_found_on_a_grid_of_degrees_far_from_the_equator
     degrees = Affine(step * 1.4, 0.0, 15 - 0.72, 0.0, -step * 1.4, 65 + 0.31)
     wide = (380, 165)
     on_land = np.column_stack(
-        ~around * projected(np.column_stack(degrees * pixel_centres(*wide).reshape(-1, 2).T), DEGREES, utm).T
+        ~around @ projected(np.column_stack(degrees @ pixel_centres(*wide).reshape(-1, 2).T), DEGREES, utm).T
     )
     cells = to_centre_xy(on_land).astype(np.float32).reshape(wide[1], wide[0], 2)
     fixed = cv2.remap(land, cells[..., 0], cells[..., 1], cv2.INTER_LINEAR)
     turned = FIXED_AT.after(similarity(8.0, 1.0, (12.0, -14.0)))
-    told = around * Affine(*FIXED_AT.matrix[:2].ravel())
+    told = around @ Affine(*FIXED_AT.matrix[:2].ravel())
     found = registered(
         write(tmp_path / "degrees.tif", optical(fixed), crs=DEGREES, transform=degrees),
         write(tmp_path / "turned.tif", radar(seen(land, turned, size)), crs=utm, transform=told),
         transform=transform,
     )
     xy = pixel_centres(*size, step=10).reshape(-1, 2)
-    true = np.column_stack(~degrees * projected(np.column_stack(around * turned(xy).T), utm, DEGREES).T)
+    true = np.column_stack(~degrees @ projected(np.column_stack(around @ turned(xy).T), utm, DEGREES).T)
     inside = ((true > 0) & (true < wide)).all(axis=1)
     off = np.linalg.norm(found.transform(xy) - true, axis=1)[inside]
     assert found.verdict.accepted
