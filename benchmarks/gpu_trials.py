@@ -34,7 +34,7 @@ from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.scenes import Job, StoredScene
 from xmatch.synth.sources.worlds import MadeHere, SceneMaker, Worlds
 from xmatch.training.distributed import Processes
-from xmatch.training.export import fits_half, hardware, told
+from xmatch.training.export import fits_half, hardware, source_line
 from xmatch.training.feed import Inline
 from xmatch.training.phases import Phases
 from xmatch.training.recipe import PretrainRecipe, Stage
@@ -159,7 +159,7 @@ class Tournament:
         """Score of a trial's averaged weights with those begun from mixed in; None: of the latter alone."""
         begun = time.monotonic()
         state = (
-            self.begun_from if trial is None else mixed(self.begun_from, trial.run.averaged_model.state_dict(), share)
+            self.begun_from if trial is None else mixed(self.begun_from, trial.run.averaged_model().state_dict(), share)
         )
         self.judged.load_state_dict(state)
         row = measured(self.judged, self.looks)
@@ -200,7 +200,7 @@ class Tournament:
             architecture=run.objective.architecture,
             licence=recipe.licence or "",
             config=run.config,
-            data=[told(spec) for spec in recipe.data],
+            data=[source_line(spec) for spec in recipe.data],
             recipe={**recipe.as_dict(), "sha256": recipe.digest(), "trial": kept},
             commit=commit() or "",
             step=run.step,
