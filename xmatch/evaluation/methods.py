@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers.base import PeerSettings
-from xmatch.evaluation.peers.registry import load_peer
+from xmatch.evaluation.peers.base import ChecksSettings, PeerSettings
+from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions
@@ -129,5 +129,5 @@ def _check(method: Method, recipe: EvalRecipe) -> None:
         settings = method.settings(recipe)
     except ValueError as error:
         raise UsageError(f"{method.name}: {error}") from None
-    if hasattr(peer, "check"):
+    if isinstance(peer, ChecksSettings):
         peer.check(settings)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.errors import XmatchError
-from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings
+from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings, Prepares
 
 TIMEOUT_S = 300.0
 """Not tuned."""
@@ -125,7 +125,7 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> PeerR
     """In the process of its own."""
     start = time.perf_counter()
     try:
-        if hasattr(peer, "prepare"):
+        if isinstance(peer, Prepares):
             peer.prepare()
             start = time.perf_counter()
         answer: object = peer(fixed, moving, settings)  # a plug-in may break its promise
