@@ -34,8 +34,7 @@ from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.scenes import Job, StoredScene
 from xmatch.synth.sources.worlds import MadeHere, SceneMaker, Worlds
 from xmatch.training.distributed import Processes
-from xmatch.training.ema import Average
-from xmatch.training.export import fits_half, hardware, told
+from xmatch.training.export import fits_half, hardware, source_line
 from xmatch.training.feed import Inline
 from xmatch.training.phases import Phases
 from xmatch.training.recipe import PretrainRecipe, Stage
@@ -94,7 +93,7 @@ class Trial:
         self.run = Run(recipe, objective, config, session.device, Processes())
         tensors, _ = load_weights(session.options.init)
         load_state(self.run.model, tensors, session.options.init)
-        self.run.average = Average(self.run.model, recipe.ema_decay)
+        self.run.start_from(self.run.model.state_dict())
         self.mixture = build_mixture(recipe.data, data)
         self.mixture.make_with(maker)
         self.stage = recipe.stages[0]
@@ -159,7 +158,9 @@ class Tournament:
     def measure(self, trial: Trial | None, share: float = 1.0) -> float:
         """Score of a trial's averaged weights with those begun from mixed in; None: of the latter alone."""
         begun = time.monotonic()
-        state = self.begun_from if trial is None else mixed(self.begun_from, trial.run.average.values(), share)
+        state = (
+            self.begun_from if trial is None else mixed(self.begun_from, trial.run.averaged_model().state_dict(), share)
+        )
         self.judged.load_state_dict(state)
         row = measured(self.judged, self.looks)
         name = "begun from" if trial is None else trial.name
@@ -199,7 +200,7 @@ class Tournament:
             architecture=run.objective.architecture,
             licence=recipe.licence or "",
             config=run.config,
-            data=[told(spec) for spec in recipe.data],
+            data=[source_line(spec) for spec in recipe.data],
             recipe={**recipe.as_dict(), "sha256": recipe.digest(), "trial": kept},
             commit=commit() or "",
             step=run.step,

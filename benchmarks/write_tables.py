@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from xmatch.evaluation.prediction_rows import RunCertificate
+from xmatch.evaluation.result_rows import CountedShare, MethodResults, ResultsDocument, SetNumbers
 from xmatch.evaluation.tables import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,23 +48,25 @@ SUMMARISED = ("srif-crop", "srif-published", "aligned")
 """Pairs whose results, files called so and so-and-so-much-more, are first shown side by side."""
 
 
-def page(results: dict[str, dict[str, Any]]) -> str:
+def page(results: dict[str, ResultsDocument]) -> str:
     """docs/benchmarks.md of the results, by name."""
     overviews = [overview(pairs, results) for pairs in SUMMARISED]
     return "\n".join([HEAD, *filter(None, overviews), *(section(name, part) for name, part in results.items())])
 
 
-def overview(pairs: str, results: dict[str, dict[str, Any]]) -> str:
+def overview(pairs: str, results: dict[str, ResultsDocument]) -> str:
     """All that was measured on the same pairs, a line each, best first; controls once; "" where nothing was."""
     names = [name for name in results if name == pairs or name.startswith(f"{pairs}-")]
     if not names:
         return ""
-    rows, sets = {}, sorted({s for name in names for part in results[name]["matchers"].values() for s in part["sets"]})
+    rows: dict[tuple[str, str], tuple[MethodResults, SetNumbers]] = {}
+    sets = sorted({s for name in names for part in results[name]["matchers"].values() for s in part["sets"]})
     for name in names:
         for matcher, part in results[name]["matchers"].items():
             control = part["kind_of_method"] == "control"
-            rows.setdefault((matcher, "" if control else name), part)
-    order = sorted(rows, key=lambda row: -rows[row]["mean"]["success"]["10"]["value"])
+            if part["mean"] is not None:
+                rows.setdefault((matcher, "" if control else name), (part, part["mean"]))
+    order = sorted(rows, key=lambda row: -rows[row][1]["success"]["10"]["value"])
     lines = [
         f"## {pairs}, side by side",
         "",
@@ -72,16 +76,16 @@ def overview(pairs: str, results: dict[str, dict[str, Any]]) -> str:
         f"| --- | --- |{' --- |' * (len(sets) + 3)}",
     ]
     for matcher, name in order:
-        part = rows[matcher, name]
+        part, mean = rows[matcher, name]
         shares = [part["sets"][s]["success"]["10"] if s in part["sets"] else None for s in sets]
         cells = ["-" if share is None else f"{share['value']:.0f}" for share in shares]
-        mean, seconds = part["mean"], part["mean"]["seconds_per_pair"]
+        seconds = mean["seconds_per_pair"]
         cells += [f"{mean['success']['10']['value']:.1f}", f"{mean['auc']['5']['value']:.1f}", f"{seconds:.3g}"]
         lines.append(f"| {matcher} | {f'[{name}](#{name})' if name else 'control'} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
-def section(name: str, document: dict[str, Any]) -> str:
+def section(name: str, document: ResultsDocument) -> str:
     counts = [part["n"] for part in document["matchers"].values()]
     related, unrelated = (max(count[key] for count in counts) for key in ("related", "unrelated"))
     strangers = f" and {unrelated} pairs of unrelated images" if unrelated else ""
@@ -93,7 +97,7 @@ def section(name: str, document: dict[str, Any]) -> str:
     return "\n".join([*lines, *certificate(document), ""])
 
 
-def verdicts(document: dict[str, Any]) -> list[str]:
+def verdicts(document: ResultsDocument) -> list[str]:
     """How the verdicts of xmatch's own matchers did."""
     own = {name: part["verdict"] for name, part in document["matchers"].items() if part["kind_of_method"] == "matcher"}
     if not own:
@@ -102,24 +106,24 @@ def verdicts(document: dict[str, Any]) -> list[str]:
         "| verdict of | right ones accepted | wrong ones accepted | unrelated ones accepted |",
         "| --- | --- | --- | --- |",
     ]
-    names = ("right_accepted", "wrong_accepted", "unrelated_accepted")
-    return [*head, *(f"| {name} | {' | '.join(counted(v[n]) for n in names)} |" for name, v in own.items()), ""]
+    shares = {name: (v["right_accepted"], v["wrong_accepted"], v["unrelated_accepted"]) for name, v in own.items()}
+    return [*head, *(f"| {name} | {' | '.join(map(counted, each))} |" for name, each in shares.items()), ""]
 
 
-def counted(share: dict[str, Any]) -> str:
+def counted(share: CountedShare) -> str:
     if not share["n"]:
         return "-"
     low, high = share["interval"]
     return f"{share['count']} of {share['n']} ({low:.0f} to {high:.0f} %)"
 
 
-def certificate(document: dict[str, Any]) -> list[str]:
+def certificate(document: ResultsDocument) -> list[str]:
     """One line a session that added numbers."""
     born = document["certificate"]
     return [_session(run, born["seed"], born["data_sha256"]) for run in born["runs"]]
 
 
-def _session(run: dict[str, Any], seed: int, data_sha256: str) -> str:
+def _session(run: RunCertificate, seed: int, data_sha256: str) -> str:
     hardware, versions = run["hardware"], run["versions"]
     return "; ".join(
         [
@@ -134,9 +138,10 @@ def _session(run: dict[str, Any], seed: int, data_sha256: str) -> str:
     )
 
 
-def read(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
-    """Name -> document, by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+def read(folder: Path = RESULTS) -> dict[str, ResultsDocument]:
+    """Name -> document, by name; a test holds each to its schema."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))}
+    return {name: cast(ResultsDocument, json.loads(text)) for name, text in texts.items()}
 
 
 if __name__ == "__main__":

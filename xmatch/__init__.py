@@ -17,7 +17,6 @@ _HOMES = {
     "Correspondences": "xmatch.correspondences",
     "ExitCode": "xmatch.errors",
     "Georef": "xmatch.raster",
-    "Pair": "xmatch.raster",
     "Raster": "xmatch.raster",
     "RegisterOptions": "xmatch.registration.options",
     "Registration": "xmatch.result",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,23 @@ class Georef:
         return Georef(data["crs_wkt"], tuple(data["affine"]), tuple(map(tuple, data.get("gcps", ()))))
 
 
+class GridLike(Protocol):
+    """The part of a file's `Header` that says which grid it lies on."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def georef(self) -> Georef | None: ...
+    @property
+    def spacing_um(self) -> tuple[float, float] | None: ...
+    @property
+    def medical(self) -> bool: ...
+    @property
+    def resolution(self) -> tuple[float, float, int] | None: ...
+
+
 @dataclass(frozen=True)
 class Grid:
     """The pixels that a result lies on, without any value: how many, and where on the ground or in the specimen."""
@@ -51,7 +68,7 @@ class Grid:
     """(x, y, unit) as TIFF tags it: px per inch (2), per centimetre (3) or per nothing in particular (1)."""
 
     @staticmethod
-    def of(header) -> Grid:
+    def of(header: GridLike) -> Grid:
         """The grid of an open file, from its `Header`."""
         return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical, header.resolution)
 

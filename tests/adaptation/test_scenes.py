@@ -172,11 +172,12 @@ class Finder:
     """A matcher that finds every pair where it is told, and counts its calls."""
 
     name = "finder"
+    wants_colour = False
 
     def __init__(self, pose):
         self.pose, self.calls = pose, 0
 
-    def __call__(self, fixed, moving, within, *, seed, threads):
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
         from xmatch.matchers.base import Matches, Proposal
 
         self.calls += 1

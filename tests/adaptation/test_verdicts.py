@@ -15,11 +15,12 @@ class Says:
     """A matcher that always answers with one pose."""
 
     name = "says"
+    wants_colour = False
 
     def __init__(self, dx: float) -> None:
         self.pose = np.array([[1.0, 0.0, dx], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
-    def __call__(self, fixed, moving, within, *, seed, threads):
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
         return Matches((Proposal(self.pose, 1.0),))
 
 

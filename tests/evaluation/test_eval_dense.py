@@ -64,8 +64,9 @@ def test_scattered_points_are_no_lattice_and_one_with_holes_is():
 
 class Gridded:
     name = "gridded"
+    wants_colour = False
 
-    def __call__(self, fixed, moving, within, *, seed, threads):
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
         """Every cell of the view lies 1 px of the file to the right of its true place."""
         xy = pixel_centres(fixed.width // 4, fixed.height // 4).reshape(-1, 2) * 4
         return Matches((), Correspondences(xy, xy + (1 / fixed.to_pixel[0, 0], 0), np.full(len(xy), 0.5)))

@@ -11,7 +11,7 @@ import pytest
 from xmatch.coords import pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
-from xmatch.evaluation.changes import FACTORS, Aligned
+from xmatch.evaluation.changes import FACTORS, AlignedImages
 from xmatch.evaluation.curves import charts
 from xmatch.evaluation.plan import Task
 from xmatch.evaluation.prepare import prepare
@@ -29,7 +29,7 @@ def smooth(seed=0, bands=1):
     return np.clip(np.moveaxis(large, -1, 0), 0, 255).astype(np.uint8)
 
 
-PAIR = Aligned(smooth(), smooth())
+PAIR = AlignedImages(smooth(), smooth())
 
 
 def changed(factor, value, seed=3, pair=PAIR):

@@ -27,7 +27,7 @@ from scenes import (
 
 from xmatch.geometry import TRANSFORMS, Linear
 from xmatch.io import ReadOptions, open_source
-from xmatch.matchers.base import Matches, Proposal, Stage
+from xmatch.matchers.base import Matches, PlanStage, Proposal
 from xmatch.matchers.registry import MATCHERS, load_plan
 from xmatch.matchers.structural import Structural
 from xmatch.registration.identical import same_image
@@ -265,7 +265,7 @@ class _Lost:
 
 def after_a_lost_one(monkeypatch, second, fixed, moving):
     """The registration by a plan of two matchers, the first of which is lost."""
-    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: (Stage.ready(_Lost()), Stage.ready(second)))
+    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: (PlanStage.ready(_Lost()), PlanStage.ready(second)))
     options = RegisterOptions("lost", threads=1, max_angle_deg=12.0, max_scale=1.1)
     with open_source(fixed) as one, open_source(moving) as other:
         return register(one, other, options)

@@ -246,10 +246,10 @@ def test_counts_have_whole_ticks():
 
 
 def test_weak_measures_are_marked_and_their_advice_comes_first():
-    rows = {row["name"]: row for row in evidence.rows({"odd_one": 0.25, "halves_px": 9.0, "coverage": 0.8})}
+    rows = {row.name: row for row in evidence.rows({"odd_one": 0.25, "halves_px": 9.0, "coverage": 0.8})}
     assert list(rows) == ["coverage", "halves_px", "odd_one"]
-    assert [row["weak"] for row in rows.values()] == [False, True, False]
-    assert rows["odd_one"]["label"] == "Odd one" and rows["coverage"]["value"] == "80\u202f%"
+    assert [row.weak for row in rows.values()] == [False, True, False]
+    assert rows["odd_one"].label == "Odd one" and rows["coverage"].value == "80\u202f%"
     said = advice(document_of({"halves_px": 9.0}))
     assert said[0] == evidence.MEASURES["halves_px"].advice and LOOK in said
 
@@ -273,7 +273,7 @@ def test_what_the_search_left_out_is_named_with_its_option(document, named):
 
 
 def test_a_measure_that_is_unknown_is_not_called_weak():
-    assert not evidence.rows({"coverage": None})[0]["weak"]
+    assert not evidence.rows({"coverage": None})[0].weak
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from report_cases import HEIGHT, TURN, WIDTH, registration, sources
 
 from xmatch.geometry import DisplacementGrid, similarity, translation
 from xmatch.raster import Raster
-from xmatch.report import Frame, make_previews
+from xmatch.report import PreviewFrame, make_previews
 from xmatch.report.previews import picture
 from xmatch.report.sample import spread
 
@@ -87,7 +87,7 @@ def test_no_side_is_longer_than_asked_for():
 
 
 def test_a_frame_maps_there_and_back():
-    frame = Frame((100, 50, 400, 200), (200, 50))
+    frame = PreviewFrame((100, 50, 400, 200), (200, 50))
     np.testing.assert_allclose(frame.to_preview(np.array([[100, 50], [500, 250]])), [[0, 0], [200, 50]])
     xy = np.array([[123.25, 77.5]])
     np.testing.assert_allclose(frame.to_full(frame.to_preview(xy)), xy)

@@ -13,12 +13,13 @@ from xmatch.adaptation.guard import Gain
 from xmatch.adaptation.outputs import AdaptationFiles
 from xmatch.io.writing.atomic import atomic_writes
 from xmatch.report.adaptation import render_adaptation
+from xmatch.report.document_types import AdaptationDocument
 from xmatch.training.loop import HISTORY, VALIDATION
 
 SCHEMA = "xmatch.adapt/1"
 
 
-def document(adapted: Adapted, options: AdaptOptions, command: Sequence[str] = ()) -> dict[str, Any]:
+def document(adapted: Adapted, options: AdaptOptions, command: Sequence[str] = ()) -> AdaptationDocument:
     """What happened, for programs: see docs/adaptation.md."""
     collected, outcome = adapted.collected, adapted.outcome
     held = collected.held_labelled or collected.held_unlabelled
@@ -28,12 +29,12 @@ def document(adapted: Adapted, options: AdaptOptions, command: Sequence[str] = (
         "exit_code": int(adapted.exit_code),
         "better": adapted.better,
         "reason": reason(adapted),
-        "output": adapted.weights and str(adapted.weights),
+        "output": None if adapted.weights is None else str(adapted.weights),
         "run": str(AdaptationFiles.of(options.output).run_folder),
         "evidence": f"held-out {adapted.judges} pairs",
         "before": adapted.before,
         "best": adapted.best,
-        "gain": adapted.gain and adapted.gain.as_dict(),
+        "gain": None if adapted.gain is None else adapted.gain.as_dict(),
         "verdicts": adapted.verdicts,
         "stopped": outcome.stopped,
         "step": outcome.step,
@@ -81,7 +82,7 @@ def _surety(gain: Gain | None) -> str:
     return f" (gain {gain.mean:+.1f}, 95 % interval {low:+.1f} to {high:+.1f} over {gain.count} {gain.over}{doubt})"
 
 
-def write_reports(adapted: Adapted, options: AdaptOptions, report: dict[str, Any]) -> tuple[Path, Path]:
+def write_reports(adapted: Adapted, options: AdaptOptions, report: AdaptationDocument) -> tuple[Path, Path]:
     """The HTML page and its JSON beside the output.
 
     Raises:

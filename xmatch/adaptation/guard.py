@@ -14,13 +14,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from xmatch.adaptation.evidence import Evidence, Row
+from xmatch.report.document_types import GainPart
 from xmatch.training.run import Run
 
 Measure = Callable[[nn.Module], tuple[Evidence, list[Row]]]
 """A network in evaluation mode -> what counts, and further rows that are only reported."""
 
 LEAST_PAIRS = 3
-"""With fewer held-out pairs the interval is one over their views: it says nothing of other pairs then."""
+"""With fewer held-out pairs the interval is one over their views: it says nothing of other pairs then. Three is the
+fewest that Student's t gives an interval of any use for."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Gain:
         mean = sum(views) / max(len(views), 1)
         return Gain(mean, _interval(values), len(values), "pairs" if enough else "views")
 
-    def as_dict(self) -> dict[str, Any]:
-        bounds = self.interval and [round(bound, 4) for bound in self.interval]
+    def as_dict(self) -> GainPart:
+        bounds = None if self.interval is None else [round(bound, 4) for bound in self.interval]
         return {"mean": round(self.mean, 4), "interval": bounds, "count": self.count, "over": self.over}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from xmatch.adaptation.pairs import Pair
 from xmatch.errors import XmatchError
 from xmatch.io import open_source
-from xmatch.matchers.base import Matcher, Stage
+from xmatch.matchers.base import Matcher, PlanStage
 from xmatch.registration.attempts import Attempt, attempt_plan
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.view_planning import FramedPair, frame_pair
@@ -39,7 +39,7 @@ def registered_pose(matcher: Matcher, pair: Pair, *, seed: int, threads: int) ->
     options = RegisterOptions(seed=seed, threads=threads)
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         frame = frame_pair(fixed, moving, options)
-    attempt = attempt_plan((Stage.ready(matcher),), frame, options, partial(_weighed, seed=seed))
+    attempt = attempt_plan((PlanStage.ready(matcher),), frame, options, partial(_weighed, seed=seed))
     if attempt.alignment is None:
         return None
     matrix = attempt.frame.matrix_between_files(attempt.alignment.best.matrix)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from xmatch.ops.devices import checked
 if TYPE_CHECKING:
     from xmatch.io.rasters.source import Header
     from xmatch.raster import Grid
+    from xmatch.report.document_types import RegistrationDocument
 
 SCHEMA = "xmatch.apply/1"
 
@@ -70,7 +71,7 @@ def apply_command(
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
     trusted = document is None or document["verdict"]["accepted"]
-    if not trusted and not keep_unreliable:
+    if document is not None and not trusted and not keep_unreliable:
         say(talk, [f"NOT TRUSTED: {document['verdict']['reason']}", "nothing written; --keep-unreliable applies it"])
         if talk.json:
             emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": document["verdict"]})
@@ -88,8 +89,8 @@ def apply_command(
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
     grid, other_fixed = _grid_of(fixed, document, registration)
-    if document is not None:
-        transform = transform_from_dict(document["transform"])
+    if document is not None and document["transform"] is not None:
+        transform = transform_from_dict(dict(document["transform"]))
         # What was said of MOVING's place holds for images like it.
         options = document["provenance"].get("options", {})
         reading = replace(
@@ -130,7 +131,7 @@ def apply_command(
     raise typer.Exit(ExitCode.OK if trusted else ExitCode.UNTRUSTED)
 
 
-def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> tuple[Grid, Header | None]:
+def _grid_of(fixed: str | None, document: RegistrationDocument | None, registration: str) -> tuple[Grid, Header | None]:
     """The grid of the result and, where it is not the one of the registration, whose it is."""
     from xmatch.io import open_source
     from xmatch.raster import Grid

@@ -84,9 +84,9 @@ class Changes:
         )
 
 
-def _or(given: Value | None, otherwise: Value) -> Value:
+def _or(given: Value | None, default: Value) -> Value:
     """What the command line says, or what the recipe says."""
-    return otherwise if given is None else given
+    return default if given is None else given
 
 
 def _as_described(name: str, recipe: EvalRecipe) -> str | MatcherSpec:

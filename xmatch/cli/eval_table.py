@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xmatch.evaluation.rows import CountedShare, Prediction, ResultsDocument, VerdictNumbers
+from xmatch.evaluation.prediction_rows import PredictionRow
+from xmatch.evaluation.result_rows import CountedShare, ResultsDocument, VerdictNumbers
 from xmatch.evaluation.tables import TextTable, tables
 
 LOG_WIDTH = 160
@@ -33,10 +34,10 @@ class Counter:
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
 
-    def of(self, matcher: str) -> Callable[[Prediction], None]:
+    def of(self, matcher: str) -> Callable[[PredictionRow], None]:
         """What to call with each new prediction of a matcher."""
 
-        def count(row: Prediction) -> None:
+        def count(row: PredictionRow) -> None:
             self._progress.update(self._task, advance=1, description=escape(f"{matcher}: {row['set']}"))
 
         return count

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xmatch.report.document_types import RegistrationDocument, TransformPart
 
 
-def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool = False) -> list[str]:
+def summarise(document: RegistrationDocument, written: Iterable[object], verbose: bool = False) -> list[str]:
     """Lines for a person; the first is the verdict."""
     verdict, counts = document["verdict"], document["correspondences"]
     word = "trusted" if verdict["accepted"] else "NOT TRUSTED"
     lines = [f"{word} (probability {verdict['probability']:.2f}): {verdict['reason']}"]
-    if document.get("correction"):
+    if (correction := document.get("correction")) is not None:
         from xmatch.report.correction import in_words
 
-        lines.append(f"correction: {in_words(document['correction'])}")
+        lines.append(f"correction: {in_words(correction)}")
     if verdict["ce90_px"] is not None:
         ground = "" if verdict["ce90_ground"] is None else f" = {verdict['ce90_ground']:.3g} {verdict['ground_unit']}"
         lines.append(f"expected error: {verdict['ce90_px']:.2f} px{ground} (90 % of positions are nearer)")
@@ -34,7 +37,7 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
     return lines + [f"wrote {path}" for path in written]
 
 
-def motion(transform: dict[str, Any], moving: dict[str, Any]) -> str:
+def motion(transform: TransformPart, moving: dict[str, Any]) -> str:
     """ "shift (+12.3, -4.0) px at the centre, turn 3.20 degrees clockwise, scale 1.0200"."""
     part = transform.get("affine_part")
     if part is None:

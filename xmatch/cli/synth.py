@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xmatch.synth.manifest import Manifest
     from xmatch.synth.recipe import SourceSpec, SynthRecipe
     from xmatch.synth.shards import Plan
-    from xmatch.synth.sources.files import Images, Part
+    from xmatch.synth.sources.files import ImagePart, Images
 
 SCHEMA = "xmatch.synth/1"
 CHECKED_FILES = 2000
@@ -125,7 +125,7 @@ def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None
 
     usable: dict[str, int] = {}
     for spec in data:
-        groups: list[tuple[Part, ...]]
+        groups: list[tuple[ImagePart, ...]]
         if spec.kind == "singles" and spec.folder is not None:
             groups = [(part,) for part in images.listed(spec.folder)]
         elif spec.kind == "pairs" and spec.folder is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xmatch.coords import corners
+from xmatch.coords import Floats, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline
 from xmatch.estimate.choose import beats, folds, heldout_residuals, score
@@ -34,10 +34,10 @@ ESTIMATORS: dict[str, Model] = {
 """kind -> how it is estimated, from the stiffest to the freest. "grid" is "tps", sampled."""
 
 GRID_NODES = 24
-"""Cells of a displacement grid along the longer side of moving."""
+"""Cells of a displacement grid along the longer side of moving: twice those that a spline is fitted to."""
 
 JUDGES = 2000
-"""Inliers that choose the kind, at most; more would take longer and say the same."""
+"""Inliers that choose the kind, at most; more would take longer and say the same. Not tuned."""
 
 _MIRROR = Linear(np.diag([-1.0, 1.0, 1.0]), "similarity")
 
@@ -57,6 +57,11 @@ class Estimate:
     heldout_px: dict[str, float] = field(default_factory=dict)
     """kind -> error (root mean square, capped) at inliers that the fit did not see, fixed px, for each kind that there
     was to choose from; empty where there was no choice."""
+
+    @property
+    def matrix(self) -> Floats | None:
+        """(3, 3) of the transform; None when there is none, or it bends."""
+        return None if self.transform is None else self.transform.matrix
 
 
 def estimate(
@@ -98,7 +103,7 @@ def estimate(
     found = _best(points, asked, frame, tolerance_px, seed)
     if allow_mirror:
         turned = _best(points.mirrored(), asked, frame * (-1, 1), tolerance_px, seed)
-        if turned.inliers.sum() > found.inliers.sum():
+        if turned.transform is not None and turned.inliers.sum() > found.inliers.sum():
             found = replace(turned, transform=_turned_back(turned.transform))
     if kind == "grid" and found.transform is not None:
         width, height = frame.max(axis=0)
@@ -118,8 +123,8 @@ def explains_better(freer: Transform, stiffer: Transform, ties: Correspondences,
     if len(points) < ESTIMATORS["similarity"].wanted:
         return False
     block, _ = folds(points.moving_xy, seed=0)
-    losses = (score(points.residual_px(transform), tolerance_px) for transform in (freer, stiffer))
-    return beats(*losses, block)
+    one, other = (score(points.residual_px(transform), tolerance_px) for transform in (freer, stiffer))
+    return beats(one, other, block)
 
 
 def _best(points: WeightedPoints, kinds: list[str], frame: np.ndarray, tolerance_px: float, seed: int) -> Estimate:
@@ -159,14 +164,13 @@ def _choose(
     if len(points) > JUDGES:
         points = points[np.sort(np.random.default_rng(seed).choice(len(points), JUDGES, replace=False))]
     block, fold = folds(points.moving_xy, seed)
-    best, best_model, best_loss = None, None, None
-    heldout = {}
-    for kind in kinds:
-        model, loss = _tuned(ESTIMATORS[kind], kind, points, fold, tolerance_px)
-        heldout[kind] = float(np.sqrt(loss.mean()))
-        if best is None or beats(loss, best_loss, block):
-            best, best_model, best_loss = kind, model, loss
-    return best, best_model, heldout
+    tuned = {kind: _tuned(ESTIMATORS[kind], kind, points, fold, tolerance_px) for kind in kinds}
+    heldout = {kind: float(np.sqrt(loss.mean())) for kind, (_, loss) in tuned.items()}
+    best = kinds[0]
+    for kind in kinds[1:]:
+        if beats(tuned[kind][1], tuned[best][1], block):
+            best = kind
+    return best, tuned[best][0], heldout
 
 
 def _tuned(

@@ -9,20 +9,21 @@ from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import ThinPlateSpline
 
 CELLS = 12
-"""Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small."""
+"""Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small.
+Not tuned."""
 
 SMOOTHING = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Candidates, in units of the squared extent of the points, as the kernel r^2 log r grows; 1 is nearly affine."""
 
 LOOSE = 4.0
-"""The stiff map about which a bent one bends may miss by so many tolerances."""
+"""The stiff map about which a bent one bends may miss by so many tolerances. Not tuned."""
 
 
 def bent_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
     """Points near enough to one stiff map that a gentle bend can explain them."""
-    masks = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
-    masks = [mask for mask in masks if mask is not None]
-    return max(masks, key=np.count_nonzero) if masks else None
+    found = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
+    masks = [mask for mask in found if mask is not None]
+    return max(masks, key=lambda mask: int(np.count_nonzero(mask))) if masks else None
 
 
 def fit_spline(points: WeightedPoints, smoothing: float = 1e-2) -> ThinPlateSpline:

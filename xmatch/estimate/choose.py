@@ -7,14 +7,15 @@ import numpy as np
 from xmatch.estimate.model import Model, WeightedPoints
 
 FOLDS = 5
+"""As usual. Not tuned."""
 BLOCKS = 5
 """Points are held out in blocks of a lattice of BLOCKS x BLOCKS: neighbours err alike, and would leak otherwise."""
 
 CAP = 3.0
-"""Residuals count up to so many tolerances; one wild point must not choose the kind."""
+"""Residuals count up to so many tolerances; one wild point must not choose the kind. Not tuned."""
 
 MARGIN = 0.95
-"""A freer kind must have at most this share of the stiffer one's held-out error ..."""
+"""A freer kind must have at most this share of the stiffer one's held-out error, not tuned, ..."""
 STANDARD_ERRORS = 2.0
 """... and win by so many standard errors of the difference between blocks (after Breiman et al. 1984, 3.4.3)."""
 

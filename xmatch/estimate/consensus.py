@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
@@ -11,10 +14,11 @@ from xmatch.estimate.model import WeightedPoints
 ITERATIONS = {2: 10_000, 3: 50_000, 4: 200_000}
 """Samples drawn at most, by the size of a sample: enough to find 7 % of right points among 300 more often than not."""
 FULL_SPEED = 1_000
-"""With more points than this, fewer samples are drawn, so that hopeless input does not take ever longer."""
+"""With more points than this, fewer samples are drawn, so that hopeless input does not take ever longer. Not tuned."""
 CONFIDENCE = 0.999
+"""That a sample without wrong points was drawn. Not tuned."""
 HYPOTHESES = 2_000
-"""Translations are tried at this many points at most."""
+"""Translations are tried at this many points at most. Not tuned."""
 
 
 def translation_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
@@ -43,7 +47,9 @@ def homography_consensus(points: WeightedPoints, tolerance_px: float, seed: int)
     return _magsac(cv2.findHomography, points, tolerance_px, seed, minimum=4)
 
 
-def _magsac(estimator, points: WeightedPoints, tolerance_px: float, seed: int, minimum: int) -> np.ndarray | None:
+def _magsac(
+    estimator: Callable[..., Any], points: WeightedPoints, tolerance_px: float, seed: int, minimum: int
+) -> np.ndarray | None:
     """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it."""
     params = cv2.UsacParams()
     params.score = cv2.SCORE_METHOD_MAGSAC
@@ -68,12 +74,13 @@ def _magsac(estimator, points: WeightedPoints, tolerance_px: float, seed: int, m
 
 def _centred(points: WeightedPoints) -> tuple[np.ndarray, np.ndarray]:
     """float32 positions about their means: OpenCV computes in single precision, which far-off origins would eat."""
-    return tuple((xy - xy.mean(axis=0)).astype(np.float32) for xy in (points.moving_xy, points.fixed_xy))
+    moving, fixed = ((xy - xy.mean(axis=0)).astype(np.float32) for xy in (points.moving_xy, points.fixed_xy))
+    return moving, fixed
 
 
 def _mask(found: tuple[np.ndarray | None, np.ndarray | None], n: int, minimum: int) -> np.ndarray | None:
     matrix, mask = found
     if matrix is None or mask is None or not np.isfinite(matrix).all() or mask.size != n:
         return None
-    mask = mask.ravel().astype(bool)
-    return mask if mask.sum() >= minimum else None
+    agrees = mask.ravel().astype(bool)
+    return agrees if agrees.sum() >= minimum else None

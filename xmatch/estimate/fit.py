@@ -10,14 +10,15 @@ from scipy.optimize import least_squares
 
 from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import Linear
+from xmatch.geometry.matrices import shift_matrix
 
 _FLAT = 1e-3
-"""Points whose spread across is less than this part of their spread along lie on a line."""
+"""Points whose spread across is less than this part of their spread along lie on a line. Not tuned."""
 
 
 def fit_translation(points: WeightedPoints) -> Linear:
     shift = np.average(points.fixed_xy - points.moving_xy, axis=0, weights=points.weight)
-    return Linear(_shift(shift), "translation")
+    return Linear(shift_matrix(shift), "translation")
 
 
 def fit_similarity(points: WeightedPoints) -> Linear:
@@ -32,7 +33,7 @@ def fit_similarity(points: WeightedPoints) -> Linear:
     sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
     matrix = np.eye(3)
     matrix[:2, :2] = (u * sign) @ vt * (singular @ sign) / variance
-    return Linear(_shift(fixed_mean) @ matrix @ _shift(-moving_mean), "similarity")
+    return Linear(shift_matrix(fixed_mean) @ matrix @ shift_matrix(-moving_mean), "similarity")
 
 
 def fit_affine(points: WeightedPoints) -> Linear:
@@ -80,10 +81,6 @@ def _beside(row: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.hstack([row, zero]), np.hstack([zero, row])
 
 
-def _shift(xy: np.ndarray) -> np.ndarray:
-    return np.array([[1.0, 0.0, xy[0]], [0.0, 1.0, xy[1]], [0.0, 0.0, 1.0]])
-
-
 def _centre(xy: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = np.average(xy, axis=0, weights=weight)
     return mean, xy - mean
@@ -96,4 +93,4 @@ def _normalise(xy: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if len(spread) < 2 or spread[1] <= _FLAT * spread[0]:
         raise ValueError("all points lie on one line")
     scale = np.sqrt(2.0) / np.linalg.norm(spread)
-    return np.diag([scale, scale, 1.0]) @ _shift(-mean), centred * scale
+    return np.diag([scale, scale, 1.0]) @ shift_matrix(-mean), centred * scale

@@ -10,9 +10,10 @@ import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Transform
+from xmatch.geometry.outlines import lattice
 
 MAX_SCALE = 20.0
-"""Local magnification beyond this, or below its inverse, is no registration."""
+"""Local magnification beyond this, or below its inverse, is no registration. Not tuned."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Model:
     """Inliers from which on `auto` dares to choose it."""
 
     def smoothed(self, smoothing: float) -> Model:
-        return replace(self, fit=partial(self.fit, smoothing=smoothing))
+        """The same with another smoothing of its fit, which must be a spline's."""
+        fit: Callable[..., Transform] = self.fit
+        return replace(self, fit=partial(fit, smoothing=smoothing))
 
     def try_fit(self, points: WeightedPoints) -> Transform | None:
         if len(points) < self.minimum:
@@ -123,7 +126,7 @@ def is_plausible(transform: Transform, frame: np.ndarray) -> bool:
     """
     low, high = frame.min(axis=0), frame.max(axis=0)
     step = np.maximum((high - low) / 64, 1e-3)
-    nodes = np.stack(np.meshgrid(*np.linspace(low, high, 5).T), axis=-1).reshape(-1, 2)
+    nodes = lattice(*np.linspace(low, high, 5).T).reshape(-1, 2)
     # Differences that point inwards stay in the frame.
     inward = np.where(nodes < (low + high) / 2, 1.0, -1.0) * step
     at = transform(nodes)

@@ -8,7 +8,7 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
-from xmatch.evaluation.rows import Hardware, RunCertificate
+from xmatch.evaluation.prediction_rows import Hardware, RunCertificate
 from xmatch.provenance import commit, linked_versions, versions
 
 DECISIVE = (".py", ".json", ".safetensors")

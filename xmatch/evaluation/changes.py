@@ -19,7 +19,7 @@ BEND_STEP_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Aligned:
+class AlignedImages:
     """Two images of one size that show the same place pixel by pixel."""
 
     fixed: np.ndarray
@@ -29,7 +29,7 @@ class Aligned:
 
 
 @dataclass(frozen=True, eq=False)
-class Changed:
+class ChangedPair:
     fixed: np.ndarray
     moving: np.ndarray
     moving_valid: np.ndarray
@@ -47,12 +47,12 @@ class Factor:
     low: float
     high: float
     """Between which a value makes sense."""
-    change: Callable[[Aligned, float, np.random.Generator], Changed]
+    change: Callable[[AlignedImages, float, np.random.Generator], ChangedPair]
 
 
 def moved(
-    aligned: Aligned, rng: np.random.Generator, angle_deg: float | None = None, scale: float | None = None
-) -> Changed:
+    aligned: AlignedImages, rng: np.random.Generator, angle_deg: float | None = None, scale: float | None = None
+) -> ChangedPair:
     """Moving turned, scaled and shifted; its canvas holds all of it, and what is outside is noise of its own values,
     declared to hold no data, so that no border tells the turn."""
     import cv2
@@ -78,24 +78,24 @@ def moved(
     inside = cv2.warpAffine(np.ones((height, width), np.uint8), matrix, tuple(size), flags=cv2.INTER_NEAREST) > 0
     pixels = _as(np.stack(bands), aligned.moving.dtype)
     pixels[:, ~inside] = rng.choice(aligned.moving.reshape(len(pixels), -1), int((~inside).sum()), axis=1)
-    return Changed(aligned.fixed, pixels, inside, to_moving.inverse)
+    return ChangedPair(aligned.fixed, pixels, inside, to_moving.inverse)
 
 
-def _rotation(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+def _rotation(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
     return moved(aligned, rng, angle_deg=value)
 
 
-def _scale(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+def _scale(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
     return moved(aligned, rng, scale=value)
 
 
-def _pose(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+def _pose(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
     # Draws of their own: the shift by chance stays the same whatever the value.
     turn, stretch = rng.spawn(1)[0].uniform(-1, 1, 2) * value
     return moved(aligned, rng, angle_deg=180 * turn, scale=2**stretch)
 
 
-def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+def _bend(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
     """Moving bent by a smooth field of up to `value` px each way, of 0.75 to 1.5 waves over its longer side."""
     import cv2
 
@@ -117,7 +117,7 @@ def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
         cv2.remap(band.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         for band in aligned.moving
     ]
-    changed = moved(Aligned(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
+    changed = moved(AlignedImages(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
     rows, columns = changed.moving_valid.shape
 
     def truth(xy: np.ndarray) -> np.ndarray:
@@ -126,14 +126,14 @@ def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
     return replace(changed, truth=DisplacementGrid.sampled(truth, columns, rows, BEND_STEP_PX))
 
 
-def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
-    """A change of what moving looks like, before it is moved by chance. `look` takes (B, H, W) float32."""
+def _appearance(change_pixels: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
+    """A change of what moving looks like, before it is moved by chance. `change_pixels` takes (B, H, W) float32."""
 
-    def change(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+    def change(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
         # Draws of their own: the pose by chance stays the same whatever else is drawn.
-        pixels = look(aligned.moving.astype(np.float32), value, rng.spawn(1)[0])
+        pixels = change_pixels(aligned.moving.astype(np.float32), value, rng.spawn(1)[0])
         looks = _as(pixels, aligned.moving.dtype)
-        return moved(Aligned(aligned.fixed, looks), rng)
+        return moved(AlignedImages(aligned.fixed, looks), rng)
 
     return change
 
@@ -162,7 +162,7 @@ def _resolution(pixels: np.ndarray, value: float, rng: np.random.Generator) -> n
     return np.stack([cv2.resize(band, (width, height), interpolation=cv2.INTER_LINEAR) for band in bands])
 
 
-def _overlap(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
+def _overlap(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
     """Two windows of one size, side by side or one above the other, of which so many percent are the same ground.
 
     Of a side of N px each takes w = N / (2 - overlap), so that together they take all of it.
@@ -175,11 +175,11 @@ def _overlap(aligned: Aligned, value: float, rng: np.random.Generator) -> Change
         np.take(image, np.arange(start, start + window), axis=axis)
         for image, start in zip((aligned.fixed, aligned.moving), starts, strict=True)
     )
-    changed = moved(Aligned(fixed, moving), rng)
+    changed = moved(AlignedImages(fixed, moving), rng)
     assert isinstance(changed.truth, Linear)  # what was moved alone has not been bent
     apart = np.zeros(2)
     apart[2 - axis] = starts[1] - starts[0]
-    return Changed(fixed, changed.moving, changed.moving_valid, translation(*apart).after(changed.truth))
+    return ChangedPair(fixed, changed.moving, changed.moving_valid, translation(*apart).after(changed.truth))
 
 
 def _range(pixels: np.ndarray) -> float:
@@ -198,10 +198,10 @@ FACTORS: dict[str, Factor] = {
     "rotation": Factor("turn, degrees", (0, 15, 30, 45, 60, 90, 120, 150, 180), -180, 180, _rotation),
     "scale": Factor("scale of moving", (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4), 0.05, 20, _scale),
     "pose": Factor("turn and scale by chance, share of 180 degrees and of 2 x", (0, 0.25, 0.5, 1), 0, 1, _pose),
-    "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _seen(_noise)),
-    "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _seen(_blur)),
-    "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _seen(_contrast)),
-    "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _seen(_resolution)),
+    "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _appearance(_noise)),
+    "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _appearance(_blur)),
+    "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _appearance(_contrast)),
+    "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _appearance(_resolution)),
     "bend": Factor("smooth bend, px", (0, 2, 4, 8), 0, 100, _bend),
     "overlap": Factor("overlap, %", (100, 80, 60, 40, 30, 20, 10), 1, 100, _overlap),
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xmatch.evaluation.rows import MethodResults, ResultsDocument
+from xmatch.evaluation.result_rows import MethodResults, ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.report.charts import COLOURS, Axis, Chart, Line, chart
 

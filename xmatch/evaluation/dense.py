@@ -9,12 +9,14 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.rows import CellNumbers, KindNumbers, PairResult, Prediction
+from xmatch.evaluation.prediction_rows import PredictionRow
+from xmatch.evaluation.result_rows import CellNumbers, KindNumbers, PairResult
 from xmatch.evaluation.truths import as_transform
 from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions
 
 THRESHOLDS_PX = (1.0, 3.0, 5.0)
+"""Those of DKM and RoMa (PCK-1, -3, -5)."""
 RIGHT_PX = 3.0
 """End-point error below which a cell counts as right, for the calibration of its certainty."""
 LEAST_CELLS, LEAST_FILLED = 64, 0.1
@@ -51,7 +53,7 @@ def is_lattice(xy: np.ndarray) -> bool:
     return len(xy) >= LEAST_CELLS and len(xy) >= LEAST_FILLED * columns * rows
 
 
-def dense_numbers(row: Prediction, cells: Correspondences | None) -> CellNumbers:
+def dense_numbers(row: PredictionRow, cells: Correspondences | None) -> CellNumbers:
     """End-point errors (moving px) of a pair's covisible cells, and how sure each was; empty when there are none.
 
     A cell is covisible when the truth leads it into moving. Cells that the matcher itself leaves out do not count.

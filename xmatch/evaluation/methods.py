@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers.base import PeerSettings
+from xmatch.evaluation.peers.base import ChecksSettings, PeerSettings
 from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
@@ -108,14 +108,12 @@ def _method(spec: MatcherSpec) -> Method:
     raise UsageError(f"there is no matcher or peer {uses!r}", hint=f"known: {known}")
 
 
-def known_names() -> tuple[list[str], list[str]]:
+def known_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of all matchers and of all peers, plug-ins included."""
-    from importlib.metadata import entry_points
+    from xmatch.evaluation.peers.registry import EXTENSION_POINT as peers
+    from xmatch.matchers.registry import EXTENSION_POINT as matchers
 
-    from xmatch.matchers.registry import MATCHERS
-
-    plugged = ([point.name for point in entry_points(group=f"xmatch.{what}")] for what in ("matchers", "peers"))
-    return [*MATCHERS, *next(plugged)], [*PEERS, *next(plugged)]
+    return matchers.names(), peers.names()
 
 
 def _check(method: Method, recipe: EvalRecipe) -> None:
@@ -131,5 +129,5 @@ def _check(method: Method, recipe: EvalRecipe) -> None:
         settings = method.settings(recipe)
     except ValueError as error:
         raise UsageError(f"{method.name}: {error}") from None
-    if hasattr(peer, "check"):
+    if isinstance(peer, ChecksSettings):
         peer.check(settings)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xmatch.evaluation.curves import charts, line_colours
 from xmatch.evaluation.pictures import PairPicture
-from xmatch.evaluation.rows import ResultsDocument
+from xmatch.evaluation.result_rows import ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.tables import cell, tables
 from xmatch.report.templating import templates

@@ -15,9 +15,10 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import XmatchError
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.predict import read_predictions
+from xmatch.evaluation.prediction_rows import ErrorName, PredictionRow
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import ErrorName, PairResult, Prediction, ResultsDocument
+from xmatch.evaluation.result_rows import PairResult, ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
 from xmatch.geometry import transform_from_dict
@@ -76,18 +77,18 @@ def _chosen(pairs: list[PairResult], key: ErrorName) -> list[tuple[str, PairResu
     return chosen + [("worst", (finite or related)[-1])] if len(related) > 1 else chosen
 
 
-def _drawn(task: Task, row: Prediction, recipe: EvalRecipe) -> str | None:
+def _drawn(task: Task, row: PredictionRow, recipe: EvalRecipe) -> str | None:
     estimate = row.get("transform")
     transform = None if estimate is None else transform_from_dict(estimate)
     nothing = np.zeros(0)
-    said = Registration(
+    shown = Registration(
         {}, {}, transform, Correspondences.empty(), nothing.astype(bool), nothing, Verdict(False, 0.0, "not asked")
     )
     try:
         with tempfile.TemporaryDirectory() as folder:
             pair = prepare(task, recipe, Path(folder))
             with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-                return _checkerboard(make_previews(fixed, moving, said, SIDE_PX))
+                return _checkerboard(make_previews(fixed, moving, shown, SIDE_PX))
     except (XmatchError, ValueError):
         return None
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.datasets import load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
+from xmatch.evaluation.prediction_rows import KindName
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
-from xmatch.evaluation.rows import KindName
 from xmatch.evaluation.sweeps import posed, swept
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved

@@ -1,4 +1,4 @@
-"""Run the registrations of a plan and save what each of them said, one JSON line per pair.
+"""Run the registrations of a plan and save what each of them words, one JSON line per pair.
 
 The first line names the recipe; a `run` line opens every session that added to the file.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from xmatch.errors import OutputError, ResourceError, UsageError
-from xmatch.evaluation.answers import PredictionJob, Register, answer, identity, problem_of
 from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
+from xmatch.evaluation.predict_pair import PredictionJob, Register, identity, predict_pair, problem_of
+from xmatch.evaluation.prediction_rows import FirstLine, PredictionRow, PredictionsHead, RunCertificate, RunLine
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
-from xmatch.evaluation.rows import Prediction, PredictionsHead, RunCertificate
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
@@ -39,7 +39,7 @@ def predict(
     method: Method | None = None,
     jobs: int = 1,
     register: Register | None = None,
-    progress: Callable[[Prediction], None] | None = None,
+    progress: Callable[[PredictionRow], None] | None = None,
 ) -> None:
     """Append a row to `path` for every task that has none yet. A failed pair is a row with its reason.
 
@@ -72,8 +72,10 @@ def predict(
     try:
         with path.open("a", encoding="utf-8") as file:
             if file.tell() == 0:
-                _append(file, {**head, "matcher": method.name, "recipe": recipe.as_dict()})
-            _append(file, {"run": certificate})
+                first: FirstLine = {**head, "matcher": method.name, "recipe": recipe.as_dict()}
+                _append(file, first)
+            session: RunLine = {"run": certificate}
+            _append(file, session)
             for row in _run(work, jobs):
                 _append(file, row)
                 if progress:
@@ -84,7 +86,7 @@ def predict(
 
 def read_predictions(
     path: str | os.PathLike[str],
-) -> tuple[PredictionsHead, list[RunCertificate], list[Prediction]]:
+) -> tuple[PredictionsHead, list[RunCertificate], list[PredictionRow]]:
     """(head, runs, rows) of a file that `predict` wrote; a last line cut short by a crash is left out.
 
     Raises:
@@ -148,13 +150,13 @@ def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
     return hashlib.sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
 
 
-def _rows_to_keep(path: Path, head: PredictionsHead) -> list[Prediction]:
+def _rows_to_keep(path: Path, head: PredictionsHead) -> list[PredictionRow]:
     if not path.exists() or path.stat().st_size == 0:
         return []
     found, _, rows = read_predictions(path)
     if any(found.get(key) != value for key, value in head.items()):
         named = {"recipe_sha256": "another recipe", "data_sha256": "other data", "weights_sha256": "other weights"}
-        what = next(said for key, said in named.items() if found.get(key) != head.get(key))
+        what = next(words for key, words in named.items() if found.get(key) != head.get(key))
         raise OutputError(f"holds predictions for {what}", path=path, hint="--overwrite starts anew, -o names another")
     with path.open("rb+") as file:
         # A line that a crash cut short must not swallow the next one.
@@ -168,10 +170,10 @@ def _append(file: TextIO, line: Mapping[str, Any]) -> None:
     file.flush()
 
 
-def _run(work: list[PredictionJob], jobs: int) -> Iterator[Prediction]:
+def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
     if jobs == 1:
-        yield from map(answer, work)
+        yield from map(predict_pair, work)
         return
-    for item, row in run_in_workers(answer, work, jobs):
+    for item, row in run_in_workers(predict_pair, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
         yield row or {**identity(item.task), "error": problem_of(lost)}

@@ -12,8 +12,8 @@ from xmatch.errors import InputError
 from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
 from xmatch.evaluation.datasets.tapvid import frame
+from xmatch.evaluation.prediction_rows import SavedTruth
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import SavedTruth
 from xmatch.evaluation.sweeps import write_changed
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import cut

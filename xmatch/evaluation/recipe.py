@@ -51,8 +51,8 @@ class MatcherSpec:
     """A matcher or peer with settings of its own."""
 
     matcher: str
-    """A name in `xmatch.matchers.registry.MATCHERS` or `xmatch.evaluation.peers.PEERS`; `peer:sift` is always the
-    peer."""
+    """A name in `xmatch.matchers.registry.MATCHERS` or `xmatch.evaluation.peers.registry.PEERS`; `peer:sift` is
+    always the peer."""
     name: str | None = None
     """How tables call it; default: as `matcher` says."""
     weights: str | None = None

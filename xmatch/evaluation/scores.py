@@ -10,9 +10,10 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.lenses import undistorted_xy
+from xmatch.evaluation.lens_distortion import undistorted_xy
+from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import Changed, ErrorName, KindName, PairNumbers, PairResult, Prediction, Sizes
+from xmatch.evaluation.result_rows import PairNumbers, PairResult
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
 from xmatch.geometry import Transform, transform_from_dict
 
@@ -20,6 +21,7 @@ UNREAD: Sizes = {"fixed_size": [1, 1], "moving_size": [1, 1]}
 """Sizes of images that could not be read; their errors are infinite whatever the size."""
 
 MMA_PX = tuple(range(1, 11))
+"""1 to 10 px, as D2-Net plots it (Dusmanu et al. 2019)."""
 POSE_DEG = metrics.pose.POSE_THRESHOLDS_DEG
 
 
@@ -30,7 +32,7 @@ class Kind:
     error: ErrorName
     """The key of a pair's error: what success and AUC are counted by."""
     unit: str
-    score: Callable[[Prediction, Correspondences | None, EvalRecipe], PairNumbers]
+    score: Callable[[PredictionRow, Correspondences | None, EvalRecipe], PairNumbers]
     """(row, its saved correspondences, recipe) -> numbers; called for related pairs with a truth."""
     title: str
     pools: bool = True
@@ -40,7 +42,7 @@ class Kind:
         return POSE_DEG if self.unit == "deg" else recipe.thresholds_px
 
 
-def score(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairResult:
+def score(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairResult:
     """A pair of the results: identity, cost, verdict, and its errors (infinity where it failed)."""
     kind = KINDS[row["kind"]]
     verdict = row.get("verdict") or {"accepted": False, "probability": 0.0}
@@ -67,7 +69,7 @@ def _infinite(name: ErrorName) -> PairNumbers:
     return numbers
 
 
-def _registration(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
+def _registration(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth, estimate = as_transform(row["truth"]), _estimate(row)
     if truth is None or (estimate is None and matches is None):
         return {"corner_error_px": math.inf, "grid_error_px": math.inf}
@@ -82,7 +84,7 @@ def _registration(row: Prediction, matches: Correspondences | None, recipe: Eval
     return numbers
 
 
-def _landmarks(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
+def _landmarks(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
     errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
     before = metrics.distances_px(truth.moving_xy, truth.fixed_xy)
@@ -98,7 +100,7 @@ def _landmarks(row: Prediction, matches: Correspondences | None, recipe: EvalRec
     }
 
 
-def _semantic(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
+def _semantic(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
     errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
     return {
@@ -109,7 +111,7 @@ def _semantic(row: Prediction, matches: Correspondences | None, recipe: EvalReci
     }
 
 
-def _pose(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
+def _pose(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_pose(row["truth"])
     cameras = truth.fixed_intrinsics, truth.moving_intrinsics
     if matches is None or row["error"]:
@@ -131,7 +133,7 @@ def _pose(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) 
     }
 
 
-def _tracking(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
+def _tracking(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     """Positions in TAP-Vid's frames of 256 px; a point is called visible where it lands inside the later frame."""
     truth, estimate = as_tracks(row["truth"]), _estimate(row)
     size = np.array(row["moving_size"])
@@ -147,7 +149,7 @@ def _tracking(row: Prediction, matches: Correspondences | None, recipe: EvalReci
     }
 
 
-def _estimate(row: Prediction) -> Transform | None:
+def _estimate(row: PredictionRow) -> Transform | None:
     found = row.get("transform")
     return None if found is None else transform_from_dict(found)
 

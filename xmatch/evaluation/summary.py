@@ -12,16 +12,16 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.evaluation.dense import dense_folder, dense_numbers
+from xmatch.evaluation.kind_metrics import kind_metrics
 from xmatch.evaluation.matches import load_matches, matches_folder
 from xmatch.evaluation.predict import read_predictions
+from xmatch.evaluation.prediction_rows import KindName, MethodKind
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import (
+from xmatch.evaluation.result_rows import (
     IN_MEMORY,
     CountedShare,
     IdentifiedProblem,
-    KindName,
     MedianError,
-    MethodKind,
     MethodSummary,
     PairResult,
     SetNumbers,
@@ -29,7 +29,6 @@ from xmatch.evaluation.rows import (
     WithInterval,
 )
 from xmatch.evaluation.scores import KINDS, Kind, score
-from xmatch.evaluation.special import special
 
 
 def summarise(
@@ -110,7 +109,7 @@ def _set_metrics(sets: Sequence[list[PairResult]], name: KindName, recipe: EvalR
         "n": len(everything),
         "failed": sum(pair["failure"] is not None for pair in pairs),
         "auc": areas,
-        **special(name, sets, recipe),
+        **kind_metrics(name, sets, recipe),
         "success": success,
         **_median(median, kind.unit),
         "seconds_per_pair": float(np.mean(seconds)) if seconds else None,

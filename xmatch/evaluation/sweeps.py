@@ -14,10 +14,11 @@ from xmatch import metrics
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.border import black_border, write_masked
-from xmatch.evaluation.changes import FACTORS, Aligned
+from xmatch.evaluation.changes import FACTORS, AlignedImages
 from xmatch.evaluation.cropping import LEAST_PX, largest_rectangle
+from xmatch.evaluation.prediction_rows import SavedTruth
 from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec
-from xmatch.evaluation.rows import MethodResults, PairResult, SavedTruth, SweepResults
+from xmatch.evaluation.result_rows import MethodResults, PairResult, SweepResults
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved_map
@@ -93,7 +94,7 @@ def write_changed(
     return os.fspath(paths[0]), os.fspath(paths[1]), saved_map(changed.truth)
 
 
-def aligned(fixed: str, moving: str, truth: np.ndarray) -> Aligned:
+def aligned(fixed: str, moving: str, truth: np.ndarray) -> AlignedImages:
     """Moving on fixed's pixels, both cut to the largest upright rectangle that both show.
 
     A black border is no part of it, unless the two lie on each other already: then it is what both show.
@@ -114,12 +115,12 @@ def aligned(fixed: str, moving: str, truth: np.ndarray) -> Aligned:
     return _cut(here.pixels, np.stack(bands), here.valid & ~black_border(here.pixels) & seen, moving)
 
 
-def _cut(fixed: np.ndarray, moving: np.ndarray, seen: np.ndarray, path: str) -> Aligned:
+def _cut(fixed: np.ndarray, moving: np.ndarray, seen: np.ndarray, path: str) -> AlignedImages:
     x, y, w, h = largest_rectangle(seen)
     if min(w, h) < 2 * LEAST_PX:
         raise InputError(f"both images show only {w} x {h} px in common", path=path)
     inside = np.s_[:, y : y + h, x : x + w]
-    return Aligned(fixed[inside], moving[inside])
+    return AlignedImages(fixed[inside], moving[inside])
 
 
 def _drawable(band: np.ndarray) -> np.ndarray:

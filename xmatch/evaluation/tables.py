@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from xmatch.evaluation.rows import KindName, ResultsDocument, SetNumbers, SweepResults, WithInterval, number_at
+from xmatch.evaluation.prediction_rows import KindName
+from xmatch.evaluation.result_rows import ResultsDocument, SetNumbers, SweepResults, WithInterval, number_at
 from xmatch.evaluation.scores import KINDS
 
 
@@ -83,11 +84,11 @@ def _columns(known: list[SetNumbers], kind: KindName) -> list[Column]:
         columns += [Column(f"AUC@{t}", ("auc", t)) for t in first["auc"]]
         columns += [Column(f"<{t} {unit} %", ("success", t)) for t in first["success"]]
         columns += [Column(f"median {unit}", (f"median_error_{unit}",))]
-    columns += [column for column in _SPECIAL[kind] if any(column.of(values) is not None for values in known)]
+    columns += [column for column in _KIND_COLUMNS[kind] if any(column.of(values) is not None for values in known)]
     return [*columns, Column("s/pair", ("seconds_per_pair",)), Column("MiB", ("peak_memory_mib",))]
 
 
-_SPECIAL: dict[KindName, list[Column]] = {
+_KIND_COLUMNS: dict[KindName, list[Column]] = {
     "registration": [
         *(Column(f"MMA@{t}", ("mma", t)) for t in ("1", "3", "5", "10")),
         Column("cells off px", ("end_point_error_px",)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xmatch.evaluation.datasets import Warp
+from xmatch.evaluation.prediction_rows import KindName, SavedTruth
 from xmatch.evaluation.recipe import Change
-from xmatch.evaluation.rows import KindName, SavedTruth
 
 
 @dataclass(frozen=True)

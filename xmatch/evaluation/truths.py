@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
-from xmatch.evaluation.rows import SavedTruth
+from xmatch.evaluation.prediction_rows import SavedTruth
 from xmatch.geometry import ThinPlateSpline, Transform, homography, transform_from_dict, translation
 
 

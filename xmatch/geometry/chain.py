@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from xmatch.coords import AnyArray
 from xmatch.geometry.linear import Linear
 
 _STIFF_TO_FREE = ("translation", "similarity", "affine", "homography", "tps", "grid")
+
+
+class Step(Protocol):
+    """What of a `Transform` a chain leans on."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def inverse(self) -> Step: ...
+
+    def __call__(self, xy: AnyArray) -> AnyArray: ...
+
+
+AnyStep = TypeVar("AnyStep", bound=Step)
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
     """`steps[-1](... steps[0](xy))`."""
 
-    steps: tuple
+    steps: tuple[Step, ...]
     """Transforms, the first one to be applied first."""
     matrix: None = field(default=None, init=False)
 
@@ -29,7 +45,7 @@ class Chain:
     def inverse(self) -> Chain:
         return Chain(tuple(step.inverse for step in reversed(self.steps)))
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: AnyArray) -> AnyArray:
         for step in self.steps:
             xy = step(xy)
         return xy
@@ -38,17 +54,19 @@ class Chain:
         raise TypeError("write the steps of a chain, each by itself")
 
 
-def compose(*steps):
+def compose(*steps: Step) -> Linear | Chain:
     """The map that applies `steps` in order: one `Linear` when all of them are, else a `Chain`."""
-    if all(isinstance(step, Linear) for step in steps):
-        first, *others = steps
-        for step in others:
-            first = step.after(first)
-        return first
-    return Chain(steps)
+    composed: Linear | None = None
+    for step in steps:
+        if not isinstance(step, Linear):
+            return Chain(steps)
+        composed = step if composed is None else step.after(composed)
+    if composed is None:
+        raise ValueError("nothing to compose")
+    return composed
 
 
-def rescaled(transform, from_size: tuple[int, int], to_size: tuple[int, int]):
+def rescaled(transform: AnyStep, from_size: tuple[int, int], to_size: tuple[int, int]) -> AnyStep | Linear | Chain:
     """`transform` for a moving image of another pixel size that shows the same footprint.
 
     Args:

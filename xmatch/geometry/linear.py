@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from xmatch.coords import AnyArray, Floats
+from xmatch.geometry.matrices import apply_affine
+
 LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
 
 
@@ -14,7 +17,7 @@ LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
 class Linear:
     """A translation, similarity, affine map or homography, moving px -> fixed px."""
 
-    matrix: np.ndarray
+    matrix: AnyArray
     """(3, 3), scaled so that matrix[2, 2] = 1 where that is possible."""
     kind: str = "homography"
     w_sign: int = 1
@@ -31,10 +34,10 @@ class Linear:
         matrix.flags.writeable = False
         object.__setattr__(self, "matrix", matrix)
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: AnyArray) -> Floats:
         xy = np.asarray(xy, dtype=np.float64)
         if self.kind != "homography":
-            return xy @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+            return apply_affine(self.matrix, xy)
         mapped = xy @ self.matrix[:, :2].T + self.matrix[:, 2]
         w = mapped[..., 2:]
         if self.w_sign < 0:
@@ -52,7 +55,7 @@ class Linear:
         return self._oriented(self.matrix @ first.matrix, freer, self.w_sign * first.w_sign)
 
     @staticmethod
-    def _oriented(matrix: np.ndarray, kind: str, w_sign: int) -> Linear:
+    def _oriented(matrix: AnyArray, kind: str, w_sign: int) -> Linear:
         """`matrix` is about to be scaled to matrix[2, 2] = 1: remember the sign that is lost then."""
         return Linear(matrix, kind, -w_sign if matrix[2, 2] < -1e-12 else w_sign)
 
@@ -72,7 +75,7 @@ class Linear:
         return linear
 
 
-def _det(matrix: np.ndarray) -> float:
+def _det(matrix: AnyArray) -> float:
     with np.errstate(all="ignore"):
         return float(np.linalg.det(matrix))
 
@@ -87,9 +90,9 @@ def similarity(angle_deg: float = 0.0, scale: float = 1.0, shift_px: tuple[float
     return Linear(np.array([[c, -s, shift_px[0]], [s, c, shift_px[1]], [0.0, 0.0, 1.0]]), "similarity")
 
 
-def affine(matrix_2x3: np.ndarray) -> Linear:
+def affine(matrix_2x3: AnyArray) -> Linear:
     return Linear(np.vstack([np.asarray(matrix_2x3, dtype=np.float64), (0.0, 0.0, 1.0)]), "affine")
 
 
-def homography(matrix: np.ndarray) -> Linear:
+def homography(matrix: AnyArray) -> Linear:
     return Linear(matrix, "homography")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from xmatch.coords import AnyArray, Floats
+from xmatch.geometry.matrices import apply_affine, nearest_affine
+from xmatch.geometry.outlines import lattice
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RBFInterpolator
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, eq=False)
 class ThinPlateSpline:
     """The smoothest map through (or, with smoothing, near) control points (Bookstein, PAMI 11, 1989)."""
 
-    moving_xy: np.ndarray
+    moving_xy: AnyArray
     """(N, 2) px, N >= 3, not on one line."""
-    fixed_xy: np.ndarray
+    fixed_xy: AnyArray
     """(N, 2) px."""
     smoothing: float = 0.0
     """0 interpolates; larger trusts the control points less (scipy's RBFInterpolator)."""
@@ -36,17 +45,21 @@ class ThinPlateSpline:
             raise ValueError("a thin-plate spline needs three control points that are not on one line")
 
     @cached_property
-    def _spline(self):
+    def _spline(self) -> RBFInterpolator:
         from scipy.interpolate import RBFInterpolator
 
         try:
-            return RBFInterpolator(self.moving_xy, self.fixed_xy, smoothing=self.smoothing, kernel="thin_plate_spline")
+            spline: Callable[[Floats], Floats] = RBFInterpolator(
+                self.moving_xy, self.fixed_xy, smoothing=self.smoothing, kernel="thin_plate_spline"
+            )
+            return spline
         except np.linalg.LinAlgError as error:
             raise ValueError("a thin-plate spline takes no control point twice") from error
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: AnyArray) -> AnyArray:
         xy = np.asarray(xy, dtype=np.float64)
-        return self._spline(xy.reshape(-1, 2)).reshape(xy.shape)
+        mapped: np.ndarray = self._spline(xy.reshape(-1, 2))
+        return mapped.reshape(xy.shape)
 
     @cached_property
     def inverse(self) -> Inverse:
@@ -77,7 +90,7 @@ class DisplacementGrid:
     """Position of node (0, 0), moving px."""
     step_xy: tuple[float, float]
     """Distance of nodes, moving px."""
-    target_xy: np.ndarray
+    target_xy: AnyArray
     """(h, w, 2) fixed px of each node, h, w >= 2; NaN where moving shows what fixed cannot, as beyond a horizon."""
     kind: str = field(default="grid", init=False)
     matrix: None = field(default=None, init=False)
@@ -91,7 +104,7 @@ class DisplacementGrid:
         if frame.shape != (2, 2) or not np.isfinite(frame).all() or (frame[1] <= 0).any():
             raise ValueError(f"a displacement grid cannot start at {self.origin_xy} and step by {self.step_xy} px")
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: AnyArray) -> AnyArray:
         xy = np.asarray(xy, dtype=np.float64)
         height, width = self.target_xy.shape[:2]
         node = (xy - np.array(self.origin_xy)) / np.array(self.step_xy)
@@ -101,26 +114,29 @@ class DisplacementGrid:
         ix, iy = cell[..., 0], cell[..., 1]
         top = self.target_xy[iy, ix] * (1 - fx) + self.target_xy[iy, ix + 1] * fx
         bottom = self.target_xy[iy + 1, ix] * (1 - fx) + self.target_xy[iy + 1, ix + 1] * fx
-        return top * (1 - fy) + bottom * fy
+        landed: Floats = top * (1 - fy) + bottom * fy
+        return landed
 
     @property
-    def nodes_xy(self) -> np.ndarray:
+    def nodes_xy(self) -> AnyArray:
         """(h, w, 2) moving px."""
         height, width = self.target_xy.shape[:2]
         xs = self.origin_xy[0] + self.step_xy[0] * np.arange(width)
         ys = self.origin_xy[1] + self.step_xy[1] * np.arange(height)
-        return np.stack(np.meshgrid(xs, ys), axis=-1)
+        return lattice(xs, ys)
 
     @cached_property
     def inverse(self) -> Inverse:
         return Inverse(self, self.nodes_xy.reshape(-1, 2), self.target_xy.reshape(-1, 2))
 
     @staticmethod
-    def sampled(transform, width: int, height: int, step_px: float) -> DisplacementGrid:
+    def sampled(
+        transform: Callable[[Floats], AnyArray], width: float, height: float, step_px: float
+    ) -> DisplacementGrid:
         """Any map moving -> fixed, sampled over a moving image of `width` x `height` px."""
         nx, ny = max(2, int(np.ceil(width / step_px)) + 1), max(2, int(np.ceil(height / step_px)) + 1)
         step = (width / (nx - 1), height / (ny - 1))
-        nodes = np.stack(np.meshgrid(step[0] * np.arange(nx), step[1] * np.arange(ny)), axis=-1)
+        nodes = lattice(step[0] * np.arange(nx), step[1] * np.arange(ny))
         target = transform(nodes.reshape(-1, 2)).reshape(nodes.shape)
         return DisplacementGrid((0.0, 0.0), step, np.where(np.isfinite(target).all(-1, keepdims=True), target, np.nan))
 
@@ -130,7 +146,7 @@ class DisplacementGrid:
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
             # JSON has no NaN.
-            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, None).tolist(),
+            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy.astype(object), np.array(None)).tolist(),
         }
 
     @staticmethod
@@ -144,9 +160,9 @@ class Inverse:
     Newton's from the nearest known point."""
 
     inverse: ThinPlateSpline | DisplacementGrid
-    moving_xy: np.ndarray
+    moving_xy: AnyArray
     """(N, 2) px: points whose image is known."""
-    fixed_xy: np.ndarray
+    fixed_xy: AnyArray
     """(N, 2) px: where they land; NaN for those that do not."""
     matrix: None = field(default=None, init=False)
     tolerance_px: float = 1e-4
@@ -157,28 +173,28 @@ class Inverse:
         return self.inverse.kind
 
     @cached_property
-    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+    def _known(self) -> tuple[AnyArray, AnyArray]:
         """Those that land; LAPACK's least squares may not come to an end on numbers that are not finite."""
         lands = np.isfinite(self.fixed_xy).all(axis=1)
         return self.moving_xy[lands], self.fixed_xy[lands]
 
     @cached_property
-    def _affine(self) -> np.ndarray:
+    def _affine(self) -> AnyArray:
         moving_xy, fixed_xy = self._known
-        return _affine_fit(fixed_xy, moving_xy)
+        return nearest_affine(fixed_xy, moving_xy)
 
     @cached_property
-    def _tree(self):
+    def _tree(self) -> cKDTree:
         from scipy.spatial import cKDTree
 
         return cKDTree(self._known[1])
 
-    def __call__(self, xy: np.ndarray) -> np.ndarray:
+    def __call__(self, xy: AnyArray) -> AnyArray:
         """NaN where the steps do not converge (the map folds there, or nothing lands there)."""
         xy = np.asarray(xy, dtype=np.float64)
         target = xy.reshape(-1, 2)
         linear = self._affine[:2, :2].T
-        guess = target @ linear + self._affine[:2, 2]
+        guess = apply_affine(self._affine, target)
         for _ in range(self.max_steps):
             miss = target - self.inverse(guess)
             if not (np.abs(miss) > self.tolerance_px).any():
@@ -187,12 +203,13 @@ class Inverse:
         lost = ~self._hits(target, guess) & np.isfinite(target).all(axis=1)
         if lost.any():
             guess[lost] = self._newton(target[lost])
-        return np.where(self._hits(target, guess)[:, None], guess, np.nan).reshape(xy.shape)
+        found: np.ndarray = np.where(self._hits(target, guess)[:, None], guess, np.nan)
+        return found.reshape(xy.shape)
 
-    def _hits(self, target: np.ndarray, guess: np.ndarray) -> np.ndarray:
-        return (np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1)
+    def _hits(self, target: AnyArray, guess: AnyArray) -> AnyArray:
+        return np.asarray((np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1))
 
-    def _newton(self, target: np.ndarray) -> np.ndarray:
+    def _newton(self, target: AnyArray) -> AnyArray:
         """(N, 2) by the map's own slope, from the point that lands nearest."""
         nearest = self._tree.query(target)[1]
         has_one = nearest < len(self._known[0])  # not where nothing lands, or too far away for a float
@@ -211,12 +228,3 @@ class Inverse:
 
     def as_dict(self) -> dict[str, Any]:
         raise TypeError("write the forward transform and ask it for its inverse")
-
-
-def _affine_fit(from_xy: np.ndarray, to_xy: np.ndarray) -> np.ndarray:
-    """(3, 3) least-squares affine; NaN of fewer than three points."""
-    if len(from_xy) < 3:
-        return np.full((3, 3), np.nan)
-    design = np.column_stack([from_xy, np.ones(len(from_xy))])
-    solution = np.linalg.lstsq(design, to_xy, rcond=None)[0]
-    return np.vstack([solution.T, (0.0, 0.0, 1.0)])

@@ -35,11 +35,9 @@ def border(width: float, height: float, count: int) -> Floats:
 
 def inside(xy: AnyArray, width: float, height: float) -> Mask:
     """(N,) bool: positions (N, 2) in an image, its border included; False where they are not finite."""
-    within: Mask = ((xy >= 0) & (xy <= (width, height))).all(axis=1)
-    return within
+    return np.asarray(((xy >= 0) & (xy <= (width, height))).all(axis=1))
 
 
 def finite(xy: AnyArray) -> Mask:
     """(N,) bool: positions (N, 2) that there are; maps answer NaN where they are not defined."""
-    known: Mask = np.isfinite(xy).all(axis=1)
-    return known
+    return np.asarray(np.isfinite(xy).all(axis=1))

@@ -133,7 +133,7 @@ class Matcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlanStage:
     """A matcher of a plan, built where it is asked only."""
 
     name: str
@@ -142,9 +142,9 @@ class Stage:
     """As `Matcher.wants_colour`."""
 
     @staticmethod
-    def ready(matcher: Matcher) -> Stage:
-        return Stage(matcher.name, lambda: matcher, matcher.wants_colour)
+    def ready(matcher: Matcher) -> PlanStage:
+        return PlanStage(matcher.name, lambda: matcher, matcher.wants_colour)
 
 
-Plan: TypeAlias = tuple[Stage, ...]
+Plan: TypeAlias = tuple[PlanStage, ...]
 """Matchers to ask one after the other, each where the result of those before it is not to be trusted."""

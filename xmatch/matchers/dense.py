@@ -132,6 +132,6 @@ def _pose(matched: Correspondences, seed: int, tolerance_px: float) -> Proposal 
     if len(sure) < MIN_INLIERS:
         return None
     fitted = estimate(sure, "similarity", seed=seed, tolerance_px=tolerance_px, allow_mirror=True)
-    if fitted.transform is None or fitted.inliers.sum() < MIN_INLIERS:
+    if fitted.matrix is None or fitted.inliers.sum() < MIN_INLIERS:
         return None
-    return Proposal(fitted.transform.matrix, float(sure.certainty[fitted.inliers].sum()))
+    return Proposal(fitted.matrix, float(sure.certainty[fitted.inliers].sum()))

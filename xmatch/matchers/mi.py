@@ -105,7 +105,7 @@ def _information(joint: NDArray[np.integer[Any]]) -> Floats:
     n = np.arange(total.max() + 1, dtype=np.float32)
     n_log_n = n * np.log(np.maximum(n, 1))
     ones, others = (n_log_n[joint.sum(axis=axis)].sum(axis=0) for axis in (0, 1))
-    return (n_log_n[joint].sum(axis=(0, 1)) - ones - others + n_log_n[total]) / np.maximum(total, 1)
+    return np.asarray((n_log_n[joint].sum(axis=(0, 1)) - ones - others + n_log_n[total]) / np.maximum(total, 1))
 
 
 def _climbed(fixed: View, moving: View, pose: Proposal) -> Proposal:
@@ -125,14 +125,15 @@ def _climbed(fixed: View, moving: View, pose: Proposal) -> Proposal:
         turn, zoom = step[2:] * 2 / np.hypot(width, height)
         middle = shift_matrix((width / 2, height / 2))
         c, s = np.exp(zoom) * np.cos(turn), np.exp(zoom) * np.sin(turn)
-        return middle @ np.array([[c, -s, step[0]], [s, c, step[1]], [0.0, 0.0, 1.0]]) @ np.linalg.inv(middle) @ start
+        about: Floats = np.array([[c, -s, step[0]], [s, c, step[1]], [0.0, 0.0, 1.0]])
+        return np.asarray(middle @ about @ np.linalg.inv(middle) @ start)
 
     def loss(step: Floats) -> float:
         onto = to_centre_matrix(moved(step))[:2]
         both = valid & (cv2.warpAffine(cover, onto, (width, height)) > 0.99)
         moved_codes = cv2.warpAffine(levels, onto, (width, height)).astype(np.int32)
         joint = np.bincount((codes + moved_codes)[both], minlength=CLIMB_BINS**2).reshape(CLIMB_BINS, CLIMB_BINS)
-        return -float(_information(joint)) * np.sqrt(both.sum())
+        return -float(_information(joint)) * float(np.sqrt(both.sum()))
 
     simplex = np.vstack([np.zeros(4), np.diag([3.0, 3.0, 4.0, 4.0])])
     found = minimize(
@@ -149,7 +150,7 @@ def _grades(image: Image, valid: Mask, bins: int = SEARCH_BINS) -> NDArray[np.ui
 
 def _indicators(grades: AnyArray) -> Image:
     """(bins, h, w) float32: where each grade is."""
-    return (grades == np.arange(1, SEARCH_BINS + 1, dtype=np.uint8)[:, None, None]).astype(np.float32)
+    return np.asarray(grades == np.arange(1, SEARCH_BINS + 1, dtype=np.uint8)[:, None, None], np.float32)
 
 
 def _wrapped(period: int, size: int) -> NDArray[np.intp]:
@@ -171,8 +172,8 @@ def _scales(within: SearchRange) -> Floats:
     return within.middle_scale * np.geomspace(within.min_scale, within.max_scale, count + 1 + count % 2)
 
 
-def _near(x: Floats, y: Floats, fixed: View, moving: View, within: SearchRange, factors: Factors) -> Mask:
+def _near(x: AnyArray, y: AnyArray, fixed: View, moving: View, within: SearchRange, factors: Factors) -> Mask:
     """Whether moving's middle, px of the reduced fixed view, lies where the prior puts it."""
     expected = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
     reach = within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
-    return np.hypot(x - expected[0], y - expected[1]) <= reach
+    return np.asarray(np.hypot(x - expected[0], y - expected[1]) <= reach)

@@ -78,7 +78,7 @@ def _keypoints(image: Image, valid: Mask) -> _Keypoints:
     grey, mask = np.rint(255 * grey).astype(np.uint8), np.ascontiguousarray(valid, np.uint8)
     for contrast in CONTRASTS:
         # Without the precise upscale every position is a quarter of a pixel off.
-        detector = cv2.SIFT_create(KEYPOINTS, contrastThreshold=contrast, enable_precise_upscale=True)
+        detector = cv2.SIFT.create(KEYPOINTS, contrastThreshold=contrast, enable_precise_upscale=True)
         found, descriptors = detector.detectAndCompute(grey, mask)
         if len(found) >= ENOUGH_KEYPOINTS:
             break
@@ -122,9 +122,9 @@ def _poses(
         if len(pairs) < MIN_INLIERS:
             break
         agreed = estimate(pairs, "similarity", seed=seed, tolerance_px=TOLERANCE_PX, allow_mirror=mirrored)
-        if agreed.transform is None or agreed.inliers.sum() < MIN_INLIERS:
+        matrix = agreed.matrix
+        if matrix is None or agreed.inliers.sum() < MIN_INLIERS:
             break
-        matrix = agreed.transform.matrix
         if (np.linalg.det(matrix[:2, :2]) < 0) == mirrored and within.allows(matrix, fixed, moving):
             poses.append(Proposal(matrix, float(agreed.inliers.sum())))
         pairs = pairs[~agreed.inliers]

@@ -81,7 +81,7 @@ def risk_coverage(scores: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Predicted probability against what happened, in bins of equal width; empty bins are left out."""
+    """Predicted probability against what outcomes, in bins of equal width; empty bins are left out."""
 
     predicted: np.ndarray
     """(B,) mean probability in the bin."""
@@ -99,11 +99,13 @@ class Reliability:
 
 def reliability(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> Reliability:
     """The reliability curve of probabilities in [0, 1] (DeGroot and Fienberg 1983)."""
-    said, happened = np.asarray(probability, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    index = np.minimum((said * bins).astype(int), bins - 1)
+    predictions, outcomes = np.asarray(probability, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    index = np.minimum((predictions * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)
     full = count > 0
-    predicted, observed = (np.bincount(index, weights=w, minlength=bins)[full] / count[full] for w in (said, happened))
+    predicted, observed = (
+        np.bincount(index, weights=w, minlength=bins)[full] / count[full] for w in (predictions, outcomes)
+    )
     return Reliability(predicted, observed, count[full])
 
 

@@ -15,7 +15,8 @@ from xmatch.registration.georef_prior import georef_prior
 from xmatch.report import georef_of
 
 ASPECT_TOLERANCE = 0.01
-"""Largest relative difference of the side ratios of two images taken to show the same footprint."""
+"""Largest relative difference of the side ratios of two images taken to show the same footprint: rounding to whole px
+makes more than this in images of under 100 px only."""
 _SAME_FOOTPRINT = "--assume-same-footprint takes the whole image for the whole one that was registered"
 
 
@@ -80,9 +81,11 @@ def moving_onto_fixed(transform: Transform, moving: Header, other: Header, same_
 
 def placing_notes(moving: Header, other: Header) -> tuple[str, ...]:
     """What to say of how exactly `moving_onto_fixed` knows where `other` lies."""
-    if not (_has_crs(moving) and _has_crs(other)) or np.array_equal(moving.georef.gcps, other.georef.gcps):
+    if moving.georef is None or other.georef is None or not (_has_crs(moving) and _has_crs(other)):
         return ()
-    return ("laid by ground control points: as exact as an affine map through them",)
+    if np.array_equal(moving.georef.gcps, other.georef.gcps):
+        return ()
+    return ("placed by ground control points: as exact as an affine map through them",)
 
 
 def onto_grid_of(transform: Transform, fixed: Header, other: Header) -> Transform:
@@ -101,13 +104,17 @@ def onto_grid_of(transform: Transform, fixed: Header, other: Header) -> Transfor
 def _between(was: Header, other: Header) -> Transform:
     """px of `other` -> px of `was`, both of which have a georeferencing, by the affine maps where these are in one CRS
     (or both in none)."""
+    if was.georef is None or other.georef is None:
+        raise ValueError("both must be georeferenced")
     if was.georef.crs_wkt != other.georef.crs_wkt:
         try:
-            return georef_prior(was, other).transform
+            prior = georef_prior(was, other)
         except InputError as error:
             raise _apart(was, other) from error
         except ValueError:
             raise _beyond_measure(other.path) from None
+        if prior is not None:
+            return prior.transform
     try:
         to_was = Linear(np.linalg.solve(was.georef.matrix, other.georef.matrix), "affine")
     except ValueError:

@@ -90,13 +90,12 @@ def sharpen(
     moving_reduction = reduction / local_scale(start.transform, (moving.header.width / 2, moving.header.height / 2))
     to_plane = Linear(fixed_plane, "affine")
     is_square = np.array_equal(fixed_plane, np.eye(3))
-    span = {"stiffest": "translation", "freest": "homography"} if options.transform == "auto" else {}
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
         ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options)
         moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
         kept = moved[steady]
-        fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, **span)
+        fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, freest="homography")
         if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, MIN_SHARE * len(kept)):
             note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
             return replace(found, notes=(note,))

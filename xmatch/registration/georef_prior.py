@@ -16,6 +16,7 @@ from xmatch.geometry.seam import is_torn
 from xmatch.geometry.windows import Window, window_around
 from xmatch.io.crs import full_turn, projected
 from xmatch.io.rasters.source import Header
+from xmatch.raster import Georef
 
 MARGIN = 0.15
 """Windows reach beyond the promised overlap by this share of its longest side: the georeferencing may be off. Not
@@ -56,9 +57,9 @@ class ThroughCrs:
         return np.where(returns[:, None], landed, np.nan).reshape(xy.shape)
 
     def _onto(self, xy: Floats) -> Floats:
-        source, target = self.source.georef, self.target.georef
-        ground = projected(apply_affine(source.matrix, xy), source.crs_wkt, target.crs_wkt)
-        turn = full_turn(target.crs_wkt)
+        (source, source_crs), (target, target_crs) = _placed(self.source), _placed(self.target)
+        ground = projected(apply_affine(source.matrix, xy), source_crs, target_crs)
+        turn = full_turn(target_crs)
         if turn:
             # Longitude 181 is -179: the one nearer to the target's middle is meant.
             middle = (target.matrix @ (self.target.width / 2, self.target.height / 2, 1.0))[0]
@@ -140,7 +141,7 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     bend = float(np.abs(apply_affine(linear, from_xy) - to_xy).max())
     is_bent = bend > BEND_PX or not lands.all()
     notes = [f"both files are georeferenced: the search starts there{', bent between their CRS' if is_bent else ''}"]
-    if moving.georef.gcps or fixed.georef.gcps:
+    if any(_placed(header)[0].gcps for header in (moving, fixed)):
         notes.append("georeferenced by ground control points only: a first guess")
     transform: Transform = exact if is_bent else Linear(linear, "affine")
     fixed_window = window_around(to_xy, fixed.width, fixed.height, MARGIN * np.ptp(to_xy, axis=0).max())
@@ -151,10 +152,19 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
     return Prior(transform, linear, fixed_window, window_around(reach, moving.width, moving.height), tuple(notes))
 
 
+def _placed(header: Header) -> tuple[Georef, str]:
+    """The georeferencing of a file that has one, and its CRS."""
+    georef = header.georef
+    if georef is None or georef.crs_wkt is None:
+        raise ValueError(f"{header.path} has no CRS")
+    return georef, georef.crs_wkt
+
+
 def _turn_px(header: Header) -> Floats | None:
     """(2,) px for once around the Earth, in a file whose CRS counts degrees; None in others."""
-    turn = full_turn(header.georef.crs_wkt)
-    return None if turn is None else np.linalg.inv(header.georef.matrix)[:2, 0] * turn
+    georef, crs = _placed(header)
+    turn = full_turn(crs)
+    return None if turn is None else np.asarray(np.linalg.inv(georef.matrix)[:2, 0] * turn, np.float64)
 
 
 def _box(xy: Floats, width: int, height: int) -> tuple[Floats, Floats] | None:
@@ -182,7 +192,8 @@ def _apart(fixed: Header, moving: Header, landed: Floats) -> str:
 
 def landed_swapped(fixed: Header, moving: Header) -> bool:
     """Whether the moving image would overlap if its x and y ground coordinates were interchanged."""
-    a, b, c, d, e, f = moving.georef.affine
-    swapped = replace(moving, georef=replace(moving.georef, affine=(d, e, f, a, b, c)))
+    georef, _ = _placed(moving)
+    a, b, c, d, e, f = georef.affine
+    swapped = replace(moving, georef=replace(georef, affine=(d, e, f, a, b, c)))
     landed = ThroughCrs(swapped, fixed)(nodes_over(moving.width, moving.height, LATTICE))
     return _box(landed[finite(landed)], fixed.width, fixed.height) is not None

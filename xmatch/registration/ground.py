@@ -12,7 +12,7 @@ from xmatch.io.crs import LONGITUDE_LATITUDE, is_reachable, metres_per_unit, pro
 from xmatch.io.rasters.source import Header
 
 SQUARE = 1.01
-"""Pixels whose sides differ by less than this factor are taken as square."""
+"""Pixels whose sides differ by less than this factor are taken as square. Not tuned."""
 
 
 def ground_matrix(header: Header, xy: tuple[float, float]) -> Floats | None:

@@ -84,13 +84,13 @@ def _registered(fixed: Source, moving: Source, options: RegisterOptions, clock: 
         clock.done("full size", 0.9)
     if not verdict.is_calibrated:
         notes += (f"the probability is not calibrated for {verdict.matcher}: it is fitted to {verdict.calibration}",)
-    transform = None if confirmed is None else _written_as_one(confirmed.transform, moving)
+    found = None if confirmed is None else _written_as_one(confirmed.transform, moving)
     correspondences = Correspondences.empty() if confirmed is None else confirmed.correspondences
-    residual, inliers = _explained(transform, correspondences, 1.0 if confirmed is None else confirmed.px)
+    residual, inliers = _explained(found, correspondences, 1.0 if confirmed is None else confirmed.px)
     return Registration(
         fixed=describe(fixed),
         moving=describe(moving),
-        transform=transform,
+        transform=found,
         correspondences=correspondences,
         inliers=inliers,
         residual_px=residual,
@@ -121,7 +121,7 @@ def _weighed(
         fitted.transform,
         frame.in_files(alignment.ties),
         steady=alignment.forward_backward_px < FORWARD_BACKWARD_PX,
-        to_matched=np.linalg.inv(frame.fixed.to_pixel),
+        to_matched=np.asarray(np.linalg.inv(frame.fixed.to_pixel), np.float64),
         heldout_px=fitted.heldout_px,
         is_finer=False,
     )
@@ -141,8 +141,7 @@ def _judged(
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
     followed = confirmed.with_heldout(followed_by(alignment, mapped))
     if confirmed.is_finer:
-        regions = {"regions_share": followed.regions_share, "regions_off": followed.regions_off}
-        followed = replace(confirmed.followed(), **regions)
+        followed = replace(confirmed.followed(), regions_share=followed.regions_share, regions_off=followed.regions_off)
     if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
@@ -168,7 +167,7 @@ def _explained(
     return residual, residual < 2.0 * px
 
 
-def _written_as_one(transform: Transform | None, moving: Source) -> Transform | None:
+def _written_as_one(transform: Transform, moving: Source) -> Transform:
     """A map of several steps as one displacement grid, which files can hold; any other as it is."""
     if isinstance(transform, (Linear, ThinPlateSpline, DisplacementGrid)):
         return transform

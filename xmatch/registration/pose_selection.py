@@ -18,12 +18,19 @@ from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, Scored
 from xmatch.verification.judge import ProposalJudge
 
 JUDGED = 18
+"""Proposals that are judged at most: 15 by edges and a network, and those of georeferencing and correspondences."""
 SHARPENED, CLOSE = 2, 4.0
-"""Poses that are sharpened at most, and how near they must come to the best judged one."""
+"""Proposals that are sharpened at most, and how near (log-odds) they must come to the best judged one. Not tuned."""
 TRUSTED = ((NARROW, 0.3), (WIDE, 0.2))
 """Windows of tie points, tried in this order, and the share of them that must agree for their fit to be taken as it is.
-Wide ones find each other where little runs alike, and say less exactly where."""
+Wide ones find each other where little runs alike, and say less exactly where: from 10 to 25 % of them came out alike
+(lab log, "Wider windows agree")."""
 TIE_TOLERANCE_PX = 2.0
+"""As `TIE_PX` of the evidence."""
+MIN_TIES = 8
+"""Tie points that make a pose. Not tuned."""
+ELSEWHERE = 0.05
+"""A rival's corners lie further off than this share of the side. Not tuned."""
 
 
 def align(
@@ -54,7 +61,9 @@ def align(
     best = max((c for group in finals for c in group), key=lambda candidate: candidate.log_odds)
     group = next(group for group in finals if any(c is best for c in group))
     outline = Proposal(best.matrix, 0.0)
-    others = [c for c in judged if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=0.05)) == 2]
+    others = [
+        c for c in judged if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
+    ]
     ties, there_and_back = tie_points(fixed, moving, best.matrix)
     regions, regions_there_and_back = tie_points(fixed, moving, best.matrix, regional(fixed))
     return Alignment(
@@ -91,8 +100,8 @@ def _poses(matches: Matches, moving: View, seed: int) -> list[Proposal]:
     poses = list(matches.proposals)
     if len(matches.correspondences) >= 3:
         fitted = estimate(matches.correspondences, "similarity", seed=seed, tolerance_px=3.0)
-        if fitted.transform is not None:
-            poses.insert(0, Proposal(fitted.transform.matrix, float(fitted.inliers.sum())))
+        if fitted.matrix is not None:
+            poses.insert(0, Proposal(fitted.matrix, float(fitted.inliers.sum())))
     return poses
 
 
@@ -124,10 +133,10 @@ def refit(
     """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
     ties, there_and_back = tie_points(fixed, moving, matrix, windows)
     steady = ties[there_and_back < FORWARD_BACKWARD_PX]
-    if len(steady) < 8:
+    if len(steady) < MIN_TIES:
         return None, 0.0
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     fitted = estimate(steady, "similarity", seed=seed, tolerance_px=TIE_TOLERANCE_PX, allow_mirror=mirrored)
-    if fitted.transform is None or fitted.inliers.sum() < 8:
+    if fitted.matrix is None or fitted.inliers.sum() < MIN_TIES:
         return None, 0.0
-    return fitted.transform.matrix, float(fitted.inliers.sum() / len(ties))
+    return fitted.matrix, float(fitted.inliers.sum() / len(ties))

@@ -15,7 +15,7 @@ from xmatch.coords import Floats, Image, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry.matrices import apply_affine, scale_of
 from xmatch.geometry.outlines import lattice
-from xmatch.matchers.search.descriptors import Descriptors, edge_descriptors, warped
+from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 from xmatch.verification.measures import REGION_REACH_PX
@@ -87,10 +87,12 @@ def _centres(cover: Image, windows: Windows) -> Floats:
     ys = np.linspace(margin, height - margin, rows) if rows > 1 else np.array([height / 2])
     centres = lattice(xs, ys).reshape(-1, 2).round().astype(int)
     share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
-    return centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER].astype(np.float64)
+    return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER], np.float64)
 
 
-def _displacements(fixed: Descriptors, moving: Descriptors, centres: Floats, windows: Windows) -> tuple[Floats, Floats]:
+def _displacements(
+    fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows
+) -> tuple[Floats, Floats]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""
     side, reach = windows.side_px, windows.reach_px
     half = side // 2

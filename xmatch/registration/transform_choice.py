@@ -15,13 +15,17 @@ from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
 TOLERANCE_VIEW_PX = 2.0
-MIN_FREER_SHARE = 0.3
-"""Share of the steady tie points that a transform freer than a similarity must explain before it is believed."""
+"""As `TIE_PX` of the evidence."""
+MIN_FREER_SHARE, MIN_FREER_TIES = 0.3, 12
+"""Share of the steady tie points that a transform freer than a similarity must explain before it is believed, and how
+many at least. Not tuned."""
 AS_GEOREFERENCED = Linear(np.eye(3), "translation")
 
 
 @dataclass(frozen=True, eq=False)
 class FittedTransform:
+    """What tie points make of an alignment."""
+
     transform: Transform | None
     """moving px -> fixed px of the files."""
     heldout_px: float = 0.0
@@ -52,13 +56,15 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         seed=options.seed,
         tolerance_px=TOLERANCE_VIEW_PX * px,
         allow_mirror=mirrored,
-        **({"stiffest": "similarity", "freest": "homography"} if asked == "auto" else {}),
+        stiffest="similarity",
+        freest="homography",
     )
     notes: tuple[str, ...] = ()
+    found: Transform | None
     if asked == "auto":
-        freer = fitted.transform is not None and fitted.kind != "similarity"
-        believed = freer and fitted.inliers.sum() >= max(12, MIN_FREER_SHARE * len(steady))
-        found: Transform | None = fitted.transform if believed else pose
+        enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
+        freer = fitted.transform if fitted.kind != "similarity" and enough else None
+        found = freer or pose
         if frame.prior is not None and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
             found, notes = AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
     elif fitted.transform is not None:

@@ -131,8 +131,8 @@ def frame_pair(fixed: Source, moving: Source, options: RegisterOptions, *, colou
     centre = moving_view.to_pixel[0, 0] * moving_shape[0] / (fixed_view.to_pixel[0, 0] * fixed_shape[0])
     within = _everywhere(np.diag([centre, centre, 1.0]), options)
     notes += _collars(fixed_view, moving_view)
-    planes = (_plane(shape) for shape in (fixed_shape, moving_shape))
-    return FramedPair(fixed_view, moving_view, within, None, notes, ground_size(fixed.header), *planes)
+    ground, fixed_plane, moving_plane = ground_size(fixed.header), _plane(fixed_shape), _plane(moving_shape)
+    return FramedPair(fixed_view, moving_view, within, None, notes, ground, fixed_plane, moving_plane)
 
 
 def widened(frame: FramedPair, options: RegisterOptions) -> FramedPair:
@@ -179,7 +179,7 @@ def _with_prior(fixed: Source, moving: Source, prior: Prior, options: RegisterOp
     if not moving_view.valid.any():
         raise InputError("has no valid pixels where it overlaps the fixed image", path=moving.header.path)
     within = SearchRange(
-        centre=np.linalg.inv(shift),
+        centre=shift_matrix(low),
         max_angle_deg=min(PRIOR_ANGLE_DEG, options.max_angle_deg),
         min_scale=1 / min(PRIOR_SCALE, options.max_scale),
         max_scale=min(PRIOR_SCALE, options.max_scale),
@@ -191,8 +191,8 @@ def _with_prior(fixed: Source, moving: Source, prior: Prior, options: RegisterOp
     if min(size) < MIN_SIDE_PX:
         # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
         notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
-    planes = [_plane(shape)] * 2
-    return FramedPair(fixed_view, moving_view, within, prior.transform, notes, ground, *planes, prior.linear)
+    plane = _plane(shape)
+    return FramedPair(fixed_view, moving_view, within, prior.transform, notes, ground, plane, plane, prior.linear)
 
 
 def _plane(shape: Shape) -> Floats:
@@ -210,8 +210,8 @@ def _collars(fixed: View, moving: View) -> tuple[str, ...]:
 
 def _spacing(fixed: Header, moving: Header) -> tuple[Shape, Shape, tuple[str, ...]]:
     """Pixel shapes (x, y) of both, and notes. Only spacings that both files state can set the scale."""
-    shapes = [header.spacing_um or (1.0, 1.0) for header in (fixed, moving)]
+    one, other = (header.spacing_um or (1.0, 1.0) for header in (fixed, moving))
     if fixed.spacing_um is None or moving.spacing_um is None:
-        return *((x / min(x, y), y / min(x, y)) for x, y in shapes), ()
-    ratio = min(shapes[1]) / min(shapes[0])
-    return *shapes, (f"pixel sizes stated by both files: moving's is {ratio:.3g} times fixed's",)
+        return (one[0] / min(one), one[1] / min(one)), (other[0] / min(other), other[1] / min(other)), ()
+    ratio = min(other) / min(one)
+    return one, other, (f"pixel sizes stated by both files: moving's is {ratio:.3g} times fixed's",)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats, Image, Mask, pixel_centres, to_centre_matrix, to_centre_xy
+from xmatch.coords import AnyArray, Floats, Image, Mask, as_image, pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.errors import InputError
 from xmatch.geometry import Transform
 from xmatch.geometry.masked import remapped_masked, warped_masked
@@ -60,7 +60,7 @@ def make_view(source: Source, frame: Framing, *, with_colour: bool = False) -> V
         InputError: nothing in the window is valid.
     """
     # Reading never enlarges; a view with square pixels may need to.
-    read_size = tuple(min(wanted, has) for wanted, has in zip(frame.size, frame.window[2:], strict=True))
+    read_size = min(frame.size[0], frame.window[2]), min(frame.size[1], frame.window[3])
     raster = source.read(frame.window, size=read_size)
     if not raster.valid.any():
         raise InputError(
@@ -76,9 +76,9 @@ def make_view(source: Source, frame: Framing, *, with_colour: bool = False) -> V
     valid = raster.valid
     seen = colour(raster) if with_colour else None
     if read_size != frame.size:
-        image = cv2.resize(image, frame.size, interpolation=cv2.INTER_LINEAR)
+        image = as_image(cv2.resize(image, frame.size, interpolation=cv2.INTER_LINEAR))
         valid = cv2.resize(valid.astype(np.uint8), frame.size, interpolation=cv2.INTER_NEAREST).astype(bool)
-        seen = None if seen is None else cv2.resize(seen, frame.size, interpolation=cv2.INTER_LINEAR)
+        seen = None if seen is None else as_image(cv2.resize(seen, frame.size, interpolation=cv2.INTER_LINEAR))
     return View(image, valid, frame.to_pixel, black, seen)
 
 
@@ -89,12 +89,12 @@ def where_seen(raster: Raster) -> Mask:
     In 8-bit colour one value without data is a colour (pure red), so that one band suffices there.
     """
     masks = raster.masks
-    everywhere = masks.all(axis=0)
+    everywhere = np.asarray(masks.all(axis=0))
     if _is_colour(raster.pixels) or 2 * np.count_nonzero(everywhere) >= np.count_nonzero(raster.valid):
         return raster.valid if _is_colour(raster.pixels) else everywhere
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     between = [cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, cross) for mask in masks]
-    return raster.valid & ~np.any(between, axis=0)
+    return np.asarray(raster.valid & ~np.any(between, axis=0))
 
 
 def channel(raster: Raster) -> Image:
@@ -109,10 +109,10 @@ def channel(raster: Raster) -> Image:
     if raster.band_valid is None or _is_colour(pixels):
         if _is_colour(pixels):
             pixels = np.tensordot(LUMA, pixels.astype(np.float32), 1)[None]
-        return np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([_stretched(band, raster.valid) for band in pixels], axis=0, dtype=np.float32))
     masks = raster.band_valid & raster.valid
     total = np.sum([_stretched(*band) for band in zip(pixels, masks, strict=True) if band[1].any()], axis=0)
-    return (total / np.maximum(np.count_nonzero(masks, axis=0), 1)).astype(np.float32)
+    return as_image(total / np.maximum(np.count_nonzero(masks, axis=0), 1))
 
 
 def colour(raster: Raster) -> Image:

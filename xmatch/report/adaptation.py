@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from xmatch.report.charts import COLOURS, Axis, Chart, Line, axis_of, chart
+from xmatch.report.document_types import AdaptationDocument
 from xmatch.report.drawing import jpeg
 from xmatch.report.numbers import number
 from xmatch.report.templating import templates
@@ -32,7 +33,7 @@ KNOWN = "held out, truth known"
 """Rows of the validation that the guard was not asked about."""
 
 
-class Overlay(Protocol):
+class OverlayImages(Protocol):
     """One held-out pair, (S, S) uint8 each."""
 
     @property
@@ -59,10 +60,10 @@ class OverlayPictures:
 
 
 def render_adaptation(
-    document: dict[str, Any],
+    document: AdaptationDocument,
     history: Sequence[Mapping[str, Any]] = (),
     validation: Sequence[Mapping[str, Any]] = (),
-    overlays: Iterable[Overlay] = (),
+    overlays: Iterable[OverlayImages] = (),
 ) -> str:
     """The page.
 
@@ -126,7 +127,7 @@ def _points(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[float,
     return found
 
 
-def _picture(overlay: Overlay) -> OverlayPictures:
+def _picture(overlay: OverlayImages) -> OverlayPictures:
     whole = np.ones(overlay.fixed.shape, bool)
     fixed, moving, before, after = (
         jpeg(image, whole) for image in (overlay.fixed, overlay.moving, overlay.before, overlay.after)

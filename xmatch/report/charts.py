@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 520.0, 300.0
+"""Of every chart, in the units of its SVG: two stand side by side on a page; templates/chart.html has the same."""
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 10.0, 40.0
 """Margins for the labels of the axes."""
 BAR_GAP = 1.0

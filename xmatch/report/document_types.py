@@ -1,10 +1,11 @@
-"""The JSON document of a registration as types; registration.schema.json says the same to other programs.
+"""The JSON documents of a registration and of an adaptation, as types.
 
-A test holds both together.
+Of a registration registration.schema.json says the same to other programs; a test holds both together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 ImageFacts = dict[str, Any]
@@ -107,6 +108,66 @@ class ShownPart(TypedDict):
     fixed_window: list[int]
     moving_window: list[int]
     overlap: float | None
+
+
+class GainPart(TypedDict):
+    """Of the held-out score, on the same pairs or views."""
+
+    mean: float
+    interval: list[float] | None
+    """95 %; None of one view alone."""
+    count: int
+    over: str
+    """What was counted: pairs or views."""
+
+
+class AdaptedPairsPart(TypedDict):
+    labelled: list[str]
+    unlabelled: int
+    registered: int
+    """Unlabelled ones that counted as labelled, by a registration that is trusted."""
+    held_out: list[str]
+
+
+class SkippedPart(TypedDict):
+    where: str
+    reason: str
+
+
+class BaseWeightsPart(TypedDict):
+    name: str
+    path: str
+    sha256: str
+
+
+class AdaptationDocument(TypedDict):
+    """What `xmatch adapt` says (xmatch.adapt/1; docs/adaptation.md)."""
+
+    schema: str
+    ok: bool
+    exit_code: int
+    better: bool | None
+    """None when it was stopped before it was known."""
+    reason: str
+    output: str | None
+    run: str
+    evidence: str
+    before: Mapping[str, object]
+    """Rows of the validation, as the next; with "step" and "score"."""
+    best: Mapping[str, object]
+    gain: GainPart | None
+    verdicts: dict[str, int] | None
+    """Accepted registrations of held-out pairs: "before" and "after", "of" so many."""
+    stopped: str
+    """"done", or what ended it sooner: "signal", "time", ..."""
+    step: int
+    steps: int
+    minutes: float
+    pairs: AdaptedPairsPart
+    skipped: list[SkippedPart]
+    base: BaseWeightsPart
+    recipe: dict[str, Any]
+    command: list[str]
 
 
 class RegistrationDocument(TypedDict):

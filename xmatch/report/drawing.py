@@ -10,9 +10,11 @@ import numpy as np
 from xmatch.report.previews import Previews
 
 JPEG_QUALITY = 88
+"""Not tuned: a page of two previews stays below a MB."""
 EDGE_RGB = (255, 158, 27)
 """Orange, which keeps apart from grey, green and blue ground for colour-blind eyes too."""
 EXAGGERATIONS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Round factors, which a caption can name."""
 ARROW_SHARE = 0.06
 """A long arrow (the 90th percentile) takes about this share of the picture's longer side."""
 

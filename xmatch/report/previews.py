@@ -24,7 +24,7 @@ MARGIN = 0.05
 
 
 @dataclass(frozen=True)
-class Frame:
+class PreviewFrame:
     """Which part of an image a preview shows, and how large."""
 
     window: Window
@@ -53,11 +53,11 @@ class Previews:
     fixed: np.ndarray
     fixed_valid: np.ndarray
     """(h, w) bool."""
-    fixed_frame: Frame
+    fixed_frame: PreviewFrame
     moving: np.ndarray
     """As it is in its file."""
     moving_valid: np.ndarray
-    moving_frame: Frame
+    moving_frame: PreviewFrame
     moving_warped: np.ndarray | None = None
     """Laid onto `fixed`, of its size; None when no transform was found."""
     warped_valid: np.ndarray | None = None
@@ -134,7 +134,7 @@ def picture(raster: Raster) -> np.ndarray:
     return shown[0] if len(shown) == 1 else np.ascontiguousarray(np.moveaxis(shown, 0, -1))
 
 
-def _picture(source: Source, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def _picture(source: Source, frame: PreviewFrame) -> tuple[np.ndarray, np.ndarray]:
     raster = source.read(frame.window, frame.size, bands=_colour_bands(source.header.bands))
     return picture(raster), raster.valid
 
@@ -174,13 +174,13 @@ def _reach(transform: Transform, window: Window, onto: Window) -> Window:
     return x_low, y_low, x_high - x_low, y_high - y_low
 
 
-def _frame(window: Window, max_side: int) -> Frame:
+def _frame(window: Window, max_side: int) -> PreviewFrame:
     scale = min(1.0, max_side / max(window[2:]))
-    return Frame(window, (max(1, round(window[2] * scale)), max(1, round(window[3] * scale))))
+    return PreviewFrame(window, (max(1, round(window[2] * scale)), max(1, round(window[3] * scale))))
 
 
 def _warp(
-    pixels: np.ndarray, valid: np.ndarray, moving_frame: Frame, transform: Transform, fixed_frame: Frame
+    pixels: np.ndarray, valid: np.ndarray, moving_frame: PreviewFrame, transform: Transform, fixed_frame: PreviewFrame
 ) -> tuple[np.ndarray, np.ndarray]:
     import cv2
 
@@ -200,7 +200,9 @@ def _warp(
     return warped, inside.astype(bool)
 
 
-def _matches(registration: Registration, fixed_frame: Frame, moving_frame: Frame) -> tuple[np.ndarray, ...]:
+def _matches(
+    registration: Registration, fixed_frame: PreviewFrame, moving_frame: PreviewFrame
+) -> tuple[np.ndarray, ...]:
     """The drawn sample: fixed_xy, moving_xy, mapped_xy, inliers."""
     matches = registration.correspondences
     shown = _within(matches.fixed_xy, fixed_frame) & _within(matches.moving_xy, moving_frame)
@@ -217,6 +219,6 @@ def _matches(registration: Registration, fixed_frame: Frame, moving_frame: Frame
     return drawn.fixed_xy, drawn.moving_xy, mapped, registration.inliers[chosen]
 
 
-def _within(xy: np.ndarray, frame: Frame) -> np.ndarray:
+def _within(xy: np.ndarray, frame: PreviewFrame) -> np.ndarray:
     preview_xy = frame.to_preview(xy)
     return np.asarray(((preview_xy >= 0) & (preview_xy <= frame.size)).all(axis=-1))

@@ -11,7 +11,9 @@ from xmatch.synth.modalities.filters import blurred
 from xmatch.synth.seeds import uploaded
 
 BLUR_REACH_PX = 3
+"""Kernels are cut off here, at 2.3 deviations of the strongest blur."""
 FULL_RANGE_SHARE = 0.6
+"""Share of images that are stretched to the full range, as match views are; not tuned."""
 STRETCH_STRIDE = 4
 """Percentiles are taken from every fourth px in each direction."""
 PATCH_SHARE = (0.04, 0.2)

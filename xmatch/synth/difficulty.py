@@ -53,6 +53,7 @@ _RANGES = {
     "elastic": (0, 0.06),
     "noise": (0, 1),
 }
+"""Beyond these, pairs hardly overlap, or the inverse of a bent map is no longer found."""
 
 Difficulty.EASY = Difficulty(
     gap=0.0, max_angle_deg=8.0, max_scale=1.1, max_shift=0.08, shear=0.02, perspective=0.0, elastic=0.0, noise=0.0

@@ -27,6 +27,7 @@ from xmatch.synth.sources.scenes import Job, StoredScene, make_scene
 AHEAD = 4
 """Scenes asked for before they are needed, for each process."""
 COUNTED = 200
+"""Scenes by which the pace is told: later ones may have been waited for."""
 SPARE_CORES = 2
 """For the process that trains and its backward pass."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xmatch.synth.sources.aligned import Source
+from xmatch.synth.sources.aligned import PairSource
 from xmatch.synth.sources.worlds import SceneMaker, Worlds
 from xmatch.synth.warps import base_side
 
@@ -21,7 +21,7 @@ class Mixture:
         ValueError: no source, or a weight that is not positive.
     """
 
-    def __init__(self, sources: Sequence[Source | tuple[Source, float]]) -> None:
+    def __init__(self, sources: Sequence[PairSource | tuple[PairSource, float]]) -> None:
         pairs = [item if isinstance(item, tuple) else (item, 1.0) for item in sources]
         if not pairs:
             raise ValueError("a mixture of no sources")

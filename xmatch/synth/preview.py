@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from xmatch.synth.samples import Sample
+from xmatch.synth.samples import StoredPair
 
 TILE_PX = 192
+"""Side of an image on the sheet; not tuned, three stand side by side on any screen."""
 CHECKER_TILES = 6
+"""Squares along a side of the checkerboard; not tuned."""
 LABEL_PX = 18
+"""Height of the line of text above a row."""
 
 
-def contact_sheet(samples: Sequence[Sample]) -> np.ndarray:
+def contact_sheet(samples: Sequence[StoredPair]) -> np.ndarray:
     """(H, W, 3) uint8, red first: a row per pair: fixed, moving, and a checkerboard of both on fixed's grid.
 
     The checkerboard is grey where moving does not show what fixed shows.
@@ -22,18 +25,18 @@ def contact_sheet(samples: Sequence[Sample]) -> np.ndarray:
     return np.concatenate([_row(sample) for sample in samples], axis=0)
 
 
-def laid_onto_fixed(sample: Sample) -> np.ndarray:
+def warped_onto_fixed(sample: StoredPair) -> np.ndarray:
     """Moving on fixed's grid by the stored truth, (H, W[, 3]) uint8."""
     places = sample.moving_xy - 0.5  # OpenCV counts from the centre of the first px
     return cv2.remap(sample.moving, places[..., 0], places[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
-def _row(sample: Sample) -> np.ndarray:
-    fixed, moving, laid = map(_colour, (sample.fixed, sample.moving, laid_onto_fixed(sample)))
+def _row(sample: StoredPair) -> np.ndarray:
+    fixed, moving, warped = map(_colour, (sample.fixed, sample.moving, warped_onto_fixed(sample)))
     height, width = fixed.shape[:2]
     cell = max(1, height // CHECKER_TILES)
     rows, columns = np.indices((height, width)) // cell
-    board = np.where(((rows + columns) % 2 == 0)[..., None], fixed, laid)
+    board = np.where(((rows + columns) % 2 == 0)[..., None], fixed, warped)
     board = np.where(sample.covisible[..., None], board, 128).astype(np.uint8)
     tiles = [cv2.resize(tile, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA) for tile in (fixed, moving, board)]
     label = np.full((LABEL_PX, 3 * TILE_PX, 3), 255, np.uint8)

@@ -19,12 +19,12 @@ from xmatch.synth.sources import (
     AlignedPairs,
     Images,
     MultiView,
+    PairSource,
     Pictures,
     Sensors,
     Shapes,
     Shards,
     Singles,
-    Source,
     Videos,
     Worlds,
 )
@@ -225,43 +225,46 @@ def _below(spec: SourceSpec, folder: Path) -> Path:
     return folder / Path(spec.folder or "").expanduser()
 
 
-def _shapes(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _shapes(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shapes(_sensors(spec, folder, loaders))
 
 
-def _singles(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _singles(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Singles.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return AlignedPairs.below(_below(spec, folder), loaders.images)
 
 
-def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Videos.below(_below(spec, folder), _sensors(spec, folder, loaders))
 
 
-def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shards(_below(spec, folder))
 
 
-def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
-    names = tuple(name for name in spec.names if isinstance(name, str))
-    return Worlds(names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
+    return Worlds(_plain_names(spec) or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
 
 
-def _pictures(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return Pictures.below(_below(spec, folder), spec.names, pool=spec.pool, fresh=spec.fresh, side=spec.side)
+def _plain_names(spec: SourceSpec) -> tuple[str, ...]:
+    return tuple(name for name in spec.names if isinstance(name, str))
 
 
-SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], Source]] = {
+def _pictures(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
+    return Pictures.below(_below(spec, folder), _plain_names(spec), pool=spec.pool, fresh=spec.fresh, side=spec.side)
+
+
+SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], PairSource]] = {
     "shapes": _shapes,
     "singles": _singles,
     "pairs": _pairs,

@@ -29,7 +29,7 @@ Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class StoredPair:
     """One stored pair."""
 
     fixed: np.ndarray
@@ -73,7 +73,7 @@ def encode(pairs: TrainingPairs, number: int, facts: dict[str, Any]) -> Files:
     return files
 
 
-def decode(files: Files, name: str) -> Sample:
+def decode(files: Files, name: str) -> StoredPair:
     """The pair that `encode` made.
 
     Raises:
@@ -97,7 +97,7 @@ def decode(files: Files, name: str) -> Sample:
             moving_xy = (gone[..., :2] / gone[..., 2:]).astype(np.float32)
     except (KeyError, ValueError, TypeError, OSError, cv2.error, np.linalg.LinAlgError) as error:
         raise InputError(f"a damaged pair: {error}", hint="make this shard again", path=name) from None
-    return Sample(fixed, moving, fixed_valid, moving_valid, covisible, moving_xy, facts)
+    return StoredPair(fixed, moving, fixed_valid, moving_valid, covisible, moving_xy, facts)
 
 
 def _in_px(matrix: np.ndarray, size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmatch.errors import InputError
-from xmatch.synth.samples import Files, Sample, decode
+from xmatch.synth.samples import Files, StoredPair, decode
 
 
 class ShardReader:
@@ -28,7 +28,7 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, number: int) -> Sample:
+    def __getitem__(self, number: int) -> StoredPair:
         files: Files = {}
         with self.path.open("rb") as stream:
             for ending, (offset, size) in self._members[self.keys[number]].items():
@@ -36,5 +36,5 @@ class ShardReader:
                 files[ending] = stream.read(size)
         return decode(files, f"{self.path}: {self.keys[number]}")
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[StoredPair]:
         return (self[number] for number in range(len(self)))

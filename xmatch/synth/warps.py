@@ -26,6 +26,7 @@ OWN_TURN_DEG = 12.0
 OWN_ZOOM = (0.75, 1.05)
 """Base px per px, before the difference in scale is shared between the two sides."""
 BENT_SHARE = 0.5
+"""Of pairs: the others keep an exact homography, which shards store as a matrix; not tuned."""
 BEND_KNOTS = (4, 7)
 """Knots along a side of the two octaves of the bending; the finer one is a third as strong."""
 FAR = 1e3

@@ -61,7 +61,8 @@ def fits_half(tensors: Mapping[str, Tensor]) -> bool:
 def source_line(spec: SourceSpec) -> str:
     """A source of data in one line."""
     where = f" {spec.folder}" if spec.folder else ""
-    return f"{spec.kind}{where}{': ' + ', '.join(spec.names) if spec.names else ''}, weight {spec.weight:g}"
+    names = ", ".join(name if isinstance(name, str) else name.sensor for name in spec.names)
+    return f"{spec.kind}{where}{': ' + names if names else ''}, weight {spec.weight:g}"
 
 
 def hardware(device: torch.device, processes: int) -> str:

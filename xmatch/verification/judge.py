@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from xmatch.coords import Floats, Image, Mask, as_image, to_centre_matrix
 from xmatch.geometry.matrices import scale_of
-from xmatch.matchers.search.descriptors import Descriptor, Descriptors, agreement, centred, edge_descriptors, warped
+from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, agreement, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 from xmatch.verification.measures import JUDGED_RANGES
@@ -144,11 +144,11 @@ WEIGHTS_WITH_LEARNED = {
 cross-validation (lab log)."""
 
 
-def _rolled(source: Descriptors, shift: tuple[int, int]) -> Descriptors:
-    return Descriptors(np.roll(source.planes, shift, (1, 0)), np.roll(source.valid, shift, (1, 0)))
+def _rolled(source: DescriptorMap, shift: tuple[int, int]) -> DescriptorMap:
+    return DescriptorMap(np.roll(source.planes, shift, (1, 0)), np.roll(source.valid, shift, (1, 0)))
 
 
-def _agreement(fixed: Descriptors, moving: Descriptors) -> tuple[float, float]:
+def _agreement(fixed: DescriptorMap, moving: DescriptorMap) -> tuple[float, float]:
     """Normalised correlation of each order over the overlap."""
     product, own, other = agreement(fixed, moving)
     order2, order4 = (
@@ -157,7 +157,7 @@ def _agreement(fixed: Descriptors, moving: Descriptors) -> tuple[float, float]:
     return order2, order4
 
 
-def _agreement_in_all(fixed: Descriptors, moving: Descriptors) -> float:
+def _agreement_in_all(fixed: DescriptorMap, moving: DescriptorMap) -> float:
     """Normalised correlation of all planes together over the overlap."""
     product, own, other = agreement(fixed, moving).sum(axis=1)
     return float(product / np.sqrt(own * other)) if own * other > 0 else 0.0

@@ -7,7 +7,7 @@ import scipy.fft
 
 from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
 from xmatch.geometry.matrices import scale_of
-from xmatch.matchers.search.descriptors import Descriptors, centred, edge_descriptors, warped
+from xmatch.matchers.search.descriptors import DescriptorMap, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 
@@ -42,7 +42,7 @@ def repetition(fixed: View, moving: View, matrix: Floats) -> float:
     return float(np.clip(score[distance > APART_PX].max() / best, 0.0, 1.0)) if best > 0 else 0.0
 
 
-def _scores_at_all_shifts(here: Descriptors, there: Descriptors) -> Floats:
+def _scores_at_all_shifts(here: DescriptorMap, there: DescriptorMap) -> Floats:
     """(h, w) with shift (0, 0) first and negative shifts wrapped around; 0 where too little overlaps."""
     shape = [scipy.fft.next_fast_len(2 * n, real=True) for n in here.valid.shape]
 
@@ -53,7 +53,8 @@ def _scores_at_all_shifts(here: Descriptors, there: Descriptors) -> Floats:
 
     strength = [(s.planes**2).sum(axis=2) for s in (here, there)]
     area = correlated(here.valid, there.valid)
-    product = sum(correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2]))
+    products = [correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2])]
+    product: AnyArray = sum(products[1:], start=products[0])
     norm = correlated(strength[0], there.valid) * correlated(here.valid, strength[1])
     enough = area >= max(1.0, MIN_SHARE * area[0, 0])
     score = np.zeros(area.shape)

@@ -12,7 +12,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.evaluation import EvalRecipe
 from xmatch.evaluation.datasets import PoseTruth, matchanything, vistir
-from xmatch.evaluation.lenses import undistorted_xy
+from xmatch.evaluation.lens_distortion import undistorted_xy
 from xmatch.evaluation.scores import score
 from xmatch.evaluation.truths import as_pose, saved
 

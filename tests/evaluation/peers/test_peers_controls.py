@@ -7,7 +7,7 @@ from scenes import ground, optical, placed, seen
 
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.geometry import similarity
 from xmatch.metrics import auc, corner_error_px
@@ -48,7 +48,7 @@ def test_an_unknown_peer_is_a_usage_error_that_names_the_known_ones():
 def test_found_is_a_transform_or_a_reason_never_both_nor_neither():
     for transform, reason in ((None, None), (None, ""), (similarity(), "why")):
         with pytest.raises(ValueError, match="reason"):
-            Found(transform, reason)
+            PeerResult(transform, reason)
 
 
 def test_the_truth_scores_a_hundred_and_is_not_to_be_had_without_it(tmp_path, bright):

@@ -1,4 +1,4 @@
-"""Outside programs, and peers that hang, crash or talk rubbish: all end as a Found with its reason."""
+"""Outside programs, and peers that hang, crash or talk rubbish: all end as a PeerResult with its reason."""
 
 import json
 import os
@@ -203,7 +203,7 @@ def test_a_program_finds_its_modules_where_it_would_without_us(pair, tmp_path, m
         ("exit", "exit code 7 before it answered: about to exit"),
         ("segfault", "signal 11"),
         ("raise", "ZeroDivisionError: by hand"),
-        ("answer 42", "int instead of Found"),
+        ("answer 42", "int instead of PeerResult"),
         ("import", "no_such_module"),
     ],
 )

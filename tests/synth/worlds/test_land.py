@@ -9,7 +9,7 @@ from xmatch.synth.worlds import make_world
 from xmatch.synth.worlds.chart import street_map
 from xmatch.synth.worlds.ground import COUNTRY, TOWN, Ground, make_ground
 from xmatch.synth.worlds.lettering import words
-from xmatch.synth.worlds.radar import laid_over, walls
+from xmatch.synth.worlds.radar import layover, walls
 from xmatch.synth.worlds.surfaces import SLOTS, USES, ZONES, Surface, palette
 from xmatch.synth.worlds.visible import optical, optical_later
 
@@ -67,7 +67,7 @@ def test_radar_moves_what_is_high_towards_the_sensor_and_adds_up_what_falls_toge
     power, high = torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     high[..., 10:14, 16:20] = 6.0
     right, down = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-    seen = laid_over(power, high, right, down)
+    seen = layover(power, high, right, down)
     assert seen.sum() == power.sum()
     assert (seen[..., 10:14, 22:26] == 2).all() and (seen[..., 10:14, 16:20] == 0).all()
     assert (seen[..., 20:, :] == 1).all()

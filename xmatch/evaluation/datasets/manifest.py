@@ -25,7 +25,7 @@ NAMES = ("pairs.jsonl", "pairs.csv")
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ManifestRow:
     """One line of the list, or what is wrong with it."""
 
     number: int
@@ -37,7 +37,7 @@ class Row:
     problem: str | None = None
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[ManifestRow]:
     """All rows of a list; one that cannot be read has its `problem`, so that the others can still be run.
 
     Raises:
@@ -53,18 +53,18 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(number: int, content: str | dict[str, Any], folder: Path) -> Row:
+def _row(number: int, content: str | dict[str, Any], folder: Path) -> ManifestRow:
     try:
         cells = json.loads(content) if isinstance(content, str) else _with_matrix(content)
         fixed, moving = (os.path.normpath(os.path.join(folder, cells[key])) for key in ("fixed", "moving"))
-        return Row(number, fixed, moving, _matrix(cells))
+        return ManifestRow(number, fixed, moving, _matrix(cells))
     except json.JSONDecodeError as error:
         problem = f"not a line of JSON: {error}"
     except KeyError as error:
         problem = f"lacks the key {error}"
     except (ValueError, TypeError, RecursionError) as error:
         problem = str(error)
-    return Row(number, problem=problem)
+    return ManifestRow(number, problem=problem)
 
 
 def _with_matrix(cells: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from xmatch.geometry import homography
 from xmatch.metrics import minima_path_seed
 
 SIZE = (640, 480)
+"""(width, height) px that MINIMA's evaluation resizes both images to."""
 PATCH = 0.8
 """Side of the window, share of the image."""
 PERSPECTIVE, SCALING = 0.05, 0.05
@@ -35,6 +36,7 @@ PERSPECTIVE, SCALING = 0.05, 0.05
 SCALES, ANGLES = 5, 25
 """Tried, of which one that keeps the window inside is taken."""
 MAX_ANGLE_DEG = 10.0
+"""As in MINIMA's evaluation, like all numbers above."""
 
 
 def read_diode(folder: Path) -> list[Sample]:

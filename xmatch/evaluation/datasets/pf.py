@@ -20,7 +20,9 @@ from xmatch.evaluation.datasets.files import csv_rows, need_folder
 from xmatch.evaluation.datasets.sample import DataSet, LandmarkTruth, Sample
 
 WILLOW_POINTS = 10
+"""Keypoints of each image of PF-WILLOW."""
 _MATLAB_TO_CORNER = CENTRE - 1.0
+"""The lists count from 1, as MATLAB does."""
 
 
 def read_pascal(folder: Path) -> list[Sample]:

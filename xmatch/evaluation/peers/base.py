@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from xmatch.geometry import Transform
 
@@ -61,7 +61,7 @@ class PeerSettings:
 
 
 @dataclass(frozen=True)
-class Found:
+class PeerResult:
     """What a peer says of a pair."""
 
     transform: Transform | None
@@ -81,13 +81,28 @@ class Found:
             raise ValueError("a peer gives either a transform or the reason why there is none")
 
 
+@runtime_checkable
+class ChecksSettings(Protocol):
+    """What a peer may have besides."""
+
+    def check(self, settings: PeerSettings) -> None:
+        """Raises before any pair is run what `__call__` would raise of the settings."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """What a peer may have besides."""
+
+    def prepare(self) -> None:
+        """Work whose time is not counted: imports."""
+
+
 class Peer(Protocol):
-    """May also have `check(settings)`, which raises before any pair is run what `__call__` would raise of the settings,
-    and `prepare()`, whose time is not counted: for imports."""
+    """May also be `ChecksSettings` and `Prepares`."""
 
     name: str
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         """Lay `moving` on `fixed`. Not to find anything is an answer with its reason, not an error.
 
         Raises:

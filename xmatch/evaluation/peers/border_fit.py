@@ -17,7 +17,7 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.evaluation.border import black_border
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.geometry import Linear, similarity
 from xmatch.io import open_source
 
@@ -42,16 +42,16 @@ class BorderFit:
 
     name = "border-fit"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         seen = _frame(fixed), _frame(moving)
         # Fixed's frame as it lies in moving's canvas maps fixed px to moving px: turned by 0 to -90 degrees.
         placed = _placed(seen[1], seen[0].size, first_deg=-90.0)
         if placed is not None:
-            return Found(placed.inverse)
+            return PeerResult(placed.inverse)
         placed = _placed(seen[0], seen[1].size, first_deg=0.0)
         if placed is not None:
-            return Found(placed)
-        return Found(None, "Neither image has a black border whose slanted lines fit the other's frame.")
+            return PeerResult(placed)
+        return PeerResult(None, "Neither image has a black border whose slanted lines fit the other's frame.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class _Line:
 
 
 @dataclass(frozen=True, eq=False)
-class _Frame:
+class _ContentFrame:
     """What bounds the content of one image."""
 
     size: tuple[int, int]
@@ -74,17 +74,17 @@ class _Frame:
     """Of the content, px."""
 
 
-def _frame(path: Path) -> _Frame:
+def _frame(path: Path) -> _ContentFrame:
     with open_source(path) as source:
         border = black_border(source.read().pixels, grow_px=0)
     height, width = border.shape
     if not MIN_BORDER < border.mean() < 1 - MIN_BORDER:
-        return _Frame((width, height))
+        return _ContentFrame((width, height))
     # Bright specks in the border and thin bridges to it are no content.
     content = cv2.morphologyEx((~border).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     outlines, _ = cv2.findContours(content, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
-        return _Frame((width, height))
+        return _ContentFrame((width, height))
     outline = max(outlines, key=cv2.contourArea)
     # Dark content that touches the border dents the outline; the hull spans such dents.
     polygon = cv2.approxPolyDP(cv2.convexHull(outline), STRAIGHT_PX, True).reshape(-1, 2).astype(np.float64)
@@ -95,7 +95,7 @@ def _frame(path: Path) -> _Frame:
         if np.linalg.norm(end - start) >= MIN_LINE * min(width, height) and not _at_edge(start, end, width, height)
     ]
     middle = from_centre_xy(polygon.mean(axis=0))
-    return _Frame((width, height), tuple(line for line in lines if line), tuple(middle))
+    return _ContentFrame((width, height), tuple(line for line in lines if line), tuple(middle))
 
 
 def _at_edge(start: np.ndarray, end: np.ndarray, width: int, height: int) -> bool:
@@ -119,7 +119,7 @@ def _fitted(outline: np.ndarray, start: np.ndarray, end: np.ndarray) -> _Line | 
     return _Line(from_centre_xy(np.array([x, y])), float(np.degrees(np.arctan2(y_step, x_step))), length)
 
 
-def _placed(frame: _Frame, size: tuple[int, int], *, first_deg: float) -> Linear | None:
+def _placed(frame: _ContentFrame, size: tuple[int, int], *, first_deg: float) -> Linear | None:
     """Where an image of `size` lies in the canvas whose frame this is, px of that image -> px of the canvas.
 
     Args:
@@ -132,7 +132,7 @@ def _placed(frame: _Frame, size: tuple[int, int], *, first_deg: float) -> Linear
     four = sum(line.length_px * np.exp(4j * np.radians(line.angle_deg)) for line in frame.lines)
     turn = first_deg + (np.degrees(np.angle(four)) / 4 - first_deg) % 90.0
     for quarter in (0, 1, -1, 2):
-        placed = _laid(frame, size, turn + 90.0 * quarter)
+        placed = _placed_at(frame, size, turn + 90.0 * quarter)
         if placed is not None:
             return placed
     return None
@@ -148,7 +148,7 @@ def _square_to_each_other(lines: tuple[_Line, ...]) -> tuple[_Line, ...]:
     return max(map(group, lines), key=lambda found: sum(line.length_px for line in found))
 
 
-def _laid(frame: _Frame, size: tuple[int, int], angle_deg: float) -> Linear | None:
+def _placed_at(frame: _ContentFrame, size: tuple[int, int], angle_deg: float) -> Linear | None:
     """The placement at one turn; None when the two directions contradict each other on the scale."""
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     axes = np.array([[c, s], [-s, c]])
@@ -169,7 +169,7 @@ def _laid(frame: _Frame, size: tuple[int, int], angle_deg: float) -> Linear | No
     return similarity(angle_deg, scale, tuple(shift))
 
 
-def _sides(frame: _Frame, axis: np.ndarray) -> tuple[float | None, float | None]:
+def _sides(frame: _ContentFrame, axis: np.ndarray) -> tuple[float | None, float | None]:
     """Where along `axis` the two sides across it lie, px; None where no line says so. The longest line speaks."""
     low = high = None
     for line in sorted(frame.lines, key=lambda line: line.length_px):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings
 from xmatch.evaluation.peers.border_fit import BorderFit
 from xmatch.evaluation.peers.images import size_of
 from xmatch.geometry import similarity, translation
@@ -19,8 +19,8 @@ class Identity:
 
     name = "identity"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
-        return Found(translation(0.0, 0.0))
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
+        return PeerResult(translation(0.0, 0.0))
 
 
 class Centre:
@@ -28,21 +28,21 @@ class Centre:
 
     name = "centre"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         fixed_size, moving_size = np.array(size_of(fixed)), np.array(size_of(moving))
         scale = float(min(fixed_size / moving_size))
-        return Found(similarity(0.0, scale, tuple((fixed_size - scale * moving_size) / 2)))
+        return PeerResult(similarity(0.0, scale, tuple((fixed_size - scale * moving_size) / 2)))
 
 
-class Truth:
+class TruthControl:
     """What it is told. Anything below a full score is a fault of the benchmark."""
 
     name = "truth"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         if settings.truth is None:
             raise UsageError("the control `truth` was not given the truth", hint="pairs without one cannot use it")
-        return Found(settings.truth)
+        return PeerResult(settings.truth)
 
 
-CONTROLS: dict[str, Callable[[], Peer]] = {c.name: c for c in (Identity, Centre, Truth, BorderFit)}
+CONTROLS: dict[str, Callable[[], Peer]] = {c.name: c for c in (Identity, Centre, TruthControl, BorderFit)}

@@ -6,11 +6,11 @@ import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.images import Grey, Shrunk, unlikely_scale
 
 
-def explained(pairs: Correspondences, fixed: Grey, moving: Grey, settings: PeerSettings) -> Found:
+def explained(pairs: Correspondences, fixed: Grey, moving: Grey, settings: PeerSettings) -> PeerResult:
     """The transform that explains `pairs`, px of the files; more of them than any transform of its kind would."""
     fitted = estimate(
         pairs,
@@ -23,12 +23,12 @@ def explained(pairs: Correspondences, fixed: Grey, moving: Grey, settings: PeerS
     matrix = None if fitted.transform is None else fitted.transform.matrix
     if matrix is None or inliers <= ESTIMATORS[settings.transform].minimum:
         unexplained = f"{count} correspondences were found, and no {settings.transform} explains them."
-        return Found(None, unexplained, count, inliers)
+        return PeerResult(None, unexplained, count, inliers)
     reason = unlikely_scale(matrix, fixed.width, moving.width, settings.max_scale)
-    return Found(None if reason else fitted.transform, reason, count, inliers)
+    return PeerResult(None if reason else fitted.transform, reason, count, inliers)
 
 
-def explained_shrunk(pairs: Correspondences, fixed: Shrunk, moving: Shrunk, settings: PeerSettings) -> Found:
+def explained_shrunk(pairs: Correspondences, fixed: Shrunk, moving: Shrunk, settings: PeerSettings) -> PeerResult:
     """`explained` for correspondences in px of shrunk images, without those on what the files declare invalid."""
     pairs = Correspondences(fixed.file_xy(pairs.fixed_xy), moving.file_xy(pairs.moving_xy), pairs.certainty)
     kept = _is_valid(pairs.fixed_xy, fixed.full) & _is_valid(pairs.moving_xy, moving.full)

@@ -1,4 +1,4 @@
-"""One peer on one pair in a process of its own, so that whatever it does there ends as a `Found` with its reason.
+"""One peer on one pair in a process of its own, so that whatever it does there ends as a `PeerResult` with its reason.
 
 `xmatch.evaluation.workers` keeps processes from pair to pair, which xmatch can be trusted with. Here each call has a
 new one, at the head of its own process group: a time-out must end the programs that a peer has started too, and a peak
@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.errors import XmatchError
-from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings, Prepares
 
 TIMEOUT_S = 300.0
+"""Not tuned."""
 POLL_S = 0.02
+"""Between two looks at the peak of its memory; short beside any pair."""
 TAIL = 300
-"""Characters of a failed program's talk that its reason repeats."""
+"""Characters of a failed program's log that its reason repeats."""
 START = f"import json, sys; sys.path = json.loads(sys.argv.pop(1)); from {__name__} import main; main(*sys.argv[1:])"
 """What the process of its own is told."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,7 +38,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 class PeerRun:
     """What a peer said, and what that cost."""
 
-    found: Found
+    found: PeerResult
     seconds: float
     """Wall time of the peer itself, without the start of its process and, if it has such, its `prepare()`; with them,
     when it did not live to tell."""
@@ -48,21 +50,21 @@ class PeerRun:
 def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, timeout_s: float = TIMEOUT_S) -> PeerRun:
     """`peer(fixed, moving, settings)` in a process of its own.
 
-    Crashes, exceptions, answers that are none and time-outs are `Found`s without a transform.
+    Crashes, exceptions, answers that are none and time-outs are `PeerResult`s without a transform.
 
     Args:
         peer: picklable; a fresh interpreter must be able to import its class.
         timeout_s: wall time, with the start of the process; then its whole process group is killed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        order, answer, talk = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "talk.txt"))
+        order, answer, log = (Path(folder) / name for name in ("order.pickle", "answer.pickle", "log.txt"))
         order.write_bytes(pickle.dumps((peer, Path(fixed), Path(moving), settings)))
         threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
         # What a peer needs to be found by its name is found where this process would find it. Not by PYTHONPATH, which
         # the Pythons of other environments that a peer runs would heed as well.
         places = json.dumps([path or os.getcwd() for path in sys.path])
         start = time.perf_counter()
-        with talk.open("wb") as file:
+        with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", START, places, os.fspath(order), os.fspath(answer)],
                 stdin=subprocess.DEVNULL,
@@ -80,15 +82,15 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
             process.wait()
         seconds = time.perf_counter() - start
         if not in_time:
-            return PeerRun(Found(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
+            return PeerRun(PeerResult(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError):
             run = pickle.loads(answer.read_bytes())
             if isinstance(run, PeerRun):
                 return run
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        reason = f"Its process {ended} before it answered: {tail(talk)}"
-        return PeerRun(Found(None, reason, failed=True), seconds, peak_mib)
+        reason = f"Its process {ended} before it answered: {tail(log)}"
+        return PeerRun(PeerResult(None, reason, failed=True), seconds, peak_mib)
 
 
 def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
@@ -111,9 +113,9 @@ def _peak_mib(pid: int | str) -> float | None:
     return None
 
 
-def tail(talk: Path) -> str:
+def tail(log: Path) -> str:
     """The end of what a program said, as one line."""
-    with talk.open("rb") as file:
+    with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * TAIL))
         words = file.read().decode(errors="replace").split()
     return " ".join(words)[-TAIL:] or "it said nothing."
@@ -123,19 +125,19 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> PeerR
     """In the process of its own."""
     start = time.perf_counter()
     try:
-        if hasattr(peer, "prepare"):
+        if isinstance(peer, Prepares):
             peer.prepare()
             start = time.perf_counter()
         answer: object = peer(fixed, moving, settings)  # a plug-in may break its promise
-        found = answer if isinstance(answer, Found) else None
+        found = answer if isinstance(answer, PeerResult) else None
         if found is None:
-            found = Found(None, f"It answered with {type(answer).__name__} instead of Found.", failed=True)
+            found = PeerResult(None, f"It answered with {type(answer).__name__} instead of PeerResult.", failed=True)
     except XmatchError as error:
-        found = Found(None, str(error), failed=True)
+        found = PeerResult(None, str(error), failed=True)
     except MemoryError:
-        found = Found(None, "It ran out of memory.", failed=True)
+        found = PeerResult(None, "It ran out of memory.", failed=True)
     except Exception as error:
-        found = Found(None, f"It failed: {type(error).__name__}: {error}", failed=True)
+        found = PeerResult(None, f"It failed: {type(error).__name__}: {error}", failed=True)
     seconds = time.perf_counter() - start
     own = _peak_mib("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Of the largest program that it has run and waited for.

@@ -14,7 +14,7 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.fitting import explained
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 
@@ -55,16 +55,16 @@ class Keypoints:
     def __init__(self, detector: str) -> None:
         self.name = detector
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         build, norm = DETECTORS[self.name]
         detector = build()
         if detector is None:
             lacks = f"OpenCV {cv2.__version__} lacks {self.name.upper()}; opencv-contrib-python has it."
-            return Found(None, lacks, failed=True)
+            return PeerResult(None, lacks, failed=True)
         cv2.setNumThreads(settings.threads)
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         pairs = _pairs(detector, norm, *seen)
         return explained(pairs, *seen, settings)
 

@@ -17,7 +17,7 @@ import numpy as np
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import Shrunk, flat_reason, read_shrunk
 
@@ -60,14 +60,14 @@ class _Network:
         """The network, ready; errors as `check`."""
         raise NotImplementedError
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         import torch
 
         torch.set_num_threads(settings.threads)
         match = self.load(settings)
         here, there = (read_shrunk(path, LONGEST_PX, self.multiple) for path in (fixed, moving))
         if reason := flat_reason(here.full, there.full):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         with torch.inference_mode():
             pairs = match(here, there)
         return explained_shrunk(pairs, here, there, settings)

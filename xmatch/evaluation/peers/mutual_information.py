@@ -10,43 +10,51 @@ from typing import Any
 import numpy as np
 
 from xmatch.coords import from_centre_matrix
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
+from xmatch.io.transforms.itk_space import simpleitk
 
 STARTS = 16
+"""Turns, 22.5 degrees apart; not tuned."""
 BINS = 32
+"""Of the joint histogram; not tuned."""
 ITERATIONS = 60
+"""Most of them at each level; not tuned."""
 COARSE, FINE = ((4,), (2.0,), (1.0,)), ((2, 1), (1.0, 0.0), (0.5, 0.25))
 """Reductions, smoothing in px of the full image, and the share of pixels that the metric draws: for all starts, then
 for the best. Of a reduced image a share would be too few for `BINS` squared."""
 FINISHED = 3
 """Starts whose climb is finished up to full size."""
 MIN_SIDE_PX = 32
+"""Smaller images have fewer pixels than the joint histogram has cells."""
 
 
-class MutualInformation:
+class MutualInformationPeer:
     """The similarity with the most mutual information among those climbed from `STARTS` turns."""
 
     name = "mutual-information"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def check(self, settings: PeerSettings) -> None:
+        """Raises UsageError when SimpleITK, an extra, is not installed."""
+        simpleitk()
+
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         if min(seen[0].width, seen[0].height, seen[1].width, seen[1].height) < MIN_SIDE_PX:
-            return Found(None, f"Images of less than {MIN_SIDE_PX} px say too little for a pyramid.")
+            return PeerResult(None, f"Images of less than {MIN_SIDE_PX} px say too little for a pyramid.")
         climbed = _climbed(*seen, settings.seed, settings.threads)
         if climbed is None:
-            return Found(None, "From no start did enough of moving lie on fixed to be compared.")
+            return PeerResult(None, "From no start did enough of moving lie on fixed to be compared.")
         reason = unlikely_scale(climbed, seen[0].width, seen[1].width, settings.max_scale)
-        return Found(None if reason else Linear(climbed, "similarity"), reason)
+        return PeerResult(None if reason else Linear(climbed, "similarity"), reason)
 
 
 def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray | None:
     """(3, 3) moving px -> fixed px of the best end; None when all starts failed."""
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     images = [sitk.Cast(sitk.GetImageFromArray(seen.image), sitk.sitkFloat32) for seen in (fixed, moving)]
     masks = [sitk.GetImageFromArray(seen.valid.astype(np.uint8)) for seen in (fixed, moving)]
     centres = [np.array([(seen.width - 1) / 2, (seen.height - 1) / 2]) for seen in (fixed, moving)]

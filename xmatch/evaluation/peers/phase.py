@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
 
@@ -24,21 +24,21 @@ class PhaseCorrelation:
 
     name = "phase-correlation"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         cv2.setNumThreads(settings.threads)
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         angle_deg, scale = turn_and_scale(*seen)
         if not np.isfinite((angle_deg, scale)).all():
-            return Found(None, "The amplitude spectra have no peak in common.")
+            return PeerResult(None, "The amplitude spectra have no peak in common.")
         # Amplitudes are the same after half a turn: the shift decides.
         tried = [shifted(*seen, angle_deg + half, scale, settings.max_scale) for half in (0.0, 180.0)]
         matrix, response = max(tried, key=lambda one: one[1])
         reason = unlikely_scale(matrix, seen[0].width, seen[1].width, settings.max_scale)
         if not response > 0:
             reason = reason or "The images have no peak of phase correlation in common."
-        return Found(None if reason else Linear(matrix, "similarity"), reason)
+        return PeerResult(None if reason else Linear(matrix, "similarity"), reason)
 
 
 def turn_and_scale(fixed: Grey, moving: Grey) -> tuple[float, float]:
@@ -59,11 +59,11 @@ def shifted(fixed: Grey, moving: Grey, angle_deg: float, scale: float, max_scale
     side = int(np.ceil(max(fixed.width, fixed.height, clipped * np.hypot(moving.width, moving.height))))
     canvas = (cv2.getOptimalDFTSize(side),) * 2
     to_canvas = [_centred(fixed, 0.0, 1.0, canvas), _centred(moving, angle_deg, scale, canvas)]
-    laid = [
+    windows = [
         cv2.warpAffine(_windowed(seen, 1.0), to_centre_matrix(onto)[:2], canvas)
         for seen, onto in zip((fixed, moving), to_canvas, strict=True)
     ]
-    (x, y), response = cv2.phaseCorrelate(*laid)
+    (x, y), response = cv2.phaseCorrelate(*windows)
     # OpenCV says how far the second lies from the first.
     back = np.array([[1.0, 0.0, -x], [0.0, 1.0, -y], [0.0, 0.0, 1.0]])
     return np.linalg.inv(to_canvas[0]) @ back @ to_canvas[1], float(np.nan_to_num(response))

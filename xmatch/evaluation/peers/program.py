@@ -22,13 +22,14 @@ from xmatch.coords import from_centre_matrix, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
 from xmatch.estimate import estimate
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.images import size_of
 from xmatch.evaluation.peers.isolation import tail
 from xmatch.geometry import Linear
 
 PLACES = ("{fixed}", "{moving}", "{output}")
 MAX_ANSWER_BYTES = 64 * 2**20
+"""Some million correspondences as text: whatever is larger is no answer."""
 AROSICS_SCRIPT = Path(__file__).with_name("arosics_script.py")
 
 
@@ -50,7 +51,7 @@ class Program:
                 hint='command: "mytool {fixed} {moving} --out {output}"',
             )
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         self.check(settings)
         return _answer(shlex.split(settings.command), fixed, moving, settings)
 
@@ -71,17 +72,17 @@ class Arosics:
                 hint="python: /path/to/environment/bin/python",
             )
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         self.check(settings)
         return _answer([settings.python or "", os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
 
 
-def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
     answer = run_program(words, fixed, moving, settings)
-    if isinstance(answer, Found):
+    if isinstance(answer, PeerResult):
         return answer
     if isinstance(answer, Linear):
-        return Found(answer)
+        return PeerResult(answer)
     fitted = estimate(
         answer,
         settings.transform,
@@ -91,35 +92,35 @@ def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings)
     )
     count, inliers = len(answer), int(fitted.inliers.sum())
     reason = None if fitted.transform else f"No {settings.transform} explains the program's {count} correspondences."
-    return Found(fitted.transform, reason, count, inliers)
+    return PeerResult(fitted.transform, reason, count, inliers)
 
 
 def run_program(
     words: list[str], fixed: Path, moving: Path, settings: PeerSettings
-) -> Linear | Correspondences | Found:
-    """What the command `words`, whose `PLACES` are filled in, says of two files; a `Found` with the reason if it
+) -> Linear | Correspondences | PeerResult:
+    """What the command `words`, whose `PLACES` are filled in, says of two files; a `PeerResult` with the reason if it
     fails."""
     with tempfile.TemporaryDirectory() as folder:
-        output, talk = Path(folder) / f"found{settings.output_suffix}", Path(folder) / "talk.txt"
+        output, log = Path(folder) / f"found{settings.output_suffix}", Path(folder) / "log.txt"
         filled = {"{fixed}": Path(fixed).absolute(), "{moving}": Path(moving).absolute(), "{output}": output}
         for place, path in filled.items():
             words = [word.replace(place, os.fspath(path)) for word in words]
         try:
             # A file, not a pipe: a program's own children may hold a pipe open after it has ended.
-            with talk.open("wb") as file:
+            with log.open("wb") as file:
                 code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False).returncode
         except OSError as error:
-            return Found(None, f"{words[0]} cannot be started: {error.strerror}.", failed=True)
+            return PeerResult(None, f"{words[0]} cannot be started: {error.strerror}.", failed=True)
         if code:
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            return Found(None, f"The program {ended}: {tail(talk)}", failed=True)
+            return PeerResult(None, f"The program {ended}: {tail(log)}", failed=True)
         if not output.is_file():
-            return Found(None, f"The program ended well but wrote no output: {tail(talk)}", failed=True)
+            return PeerResult(None, f"The program ended well but wrote no output: {tail(log)}", failed=True)
         try:
             return read_answer(output, settings)
         except ValueError as error:
             reason = f"The program's output is no matrix and no list of correspondences: {error}."
-            return Found(None, reason, failed=True)
+            return PeerResult(None, reason, failed=True)
 
 
 def read_answer(path: Path, settings: PeerSettings) -> Linear | Correspondences:

@@ -29,7 +29,7 @@ from scipy import fft
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.fitting import explained
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 
@@ -47,6 +47,7 @@ PATCH_PX, CELLS = 96, 6
 """Side of a patch, and its cells to a side, as in the paper."""
 CELL_PX = PATCH_PX // CELLS
 TURNS = 2 * ORIENTATIONS
+"""A descriptor turns by one orientation at a time, all around."""
 KEYPOINTS = 2500
 """At most so many per image, half of them corners and half of them points of edges."""
 MARGIN_PX = CELL_PX
@@ -106,16 +107,16 @@ class Rift:
 
     name = "rift"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         cv2.setNumThreads(settings.threads)
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         with fft.set_workers(settings.threads):
             here, there = (Described.of(one) for one in seen)
         for name, described in (("fixed", here), ("moving", there)):
             if not len(described.xy):
-                return Found(None, f"The {name} image has no keypoint far enough from its border.")
+                return PeerResult(None, f"The {name} image has no keypoint far enough from its border.")
         descriptors = here.descriptors(0)
         tried = []
         for turn in range(TURNS):

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import flat_reason, read_shrunk
 from xmatch.evaluation.peers.program import PLACES, run_program
@@ -44,11 +44,11 @@ class Vismatch:
                 hint="model: loftr, disk-lightglue, minima-roma, ... (vismatch.available_models)",
             )
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         self.check(settings)
         here, there = (read_shrunk(path, LONGEST_PX) for path in (fixed, moving))
         if reason := flat_reason(here.full, there.full):
-            return Found(None, reason)
+            return PeerResult(None, reason)
         with tempfile.TemporaryDirectory() as folder:
             images = Path(folder) / "fixed.png", Path(folder) / "moving.png"
             for image, one in zip(images, (here, there), strict=True):
@@ -57,8 +57,8 @@ class Vismatch:
             words = [python, os.fspath(SCRIPT), *PLACES, model, settings.device, str(settings.seed)]
             as_written = dataclasses.replace(settings, output_suffix=".csv", pixel_origin="corner")
             answer = run_program(words, *images, as_written)
-        if isinstance(answer, Found):
+        if isinstance(answer, PeerResult):
             return answer
         if isinstance(answer, Linear):
-            return Found(answer)
+            return PeerResult(answer)
         return explained_shrunk(answer, here, there, settings)

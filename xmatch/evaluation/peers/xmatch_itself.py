@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xmatch.errors import InputError
-from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.base import PeerResult, PeerSettings
 from xmatch.io import open_source
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pipeline import register
@@ -16,7 +16,7 @@ class Xmatch:
 
     name = "xmatch"
 
-    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
         options = RegisterOptions(
             matcher=settings.matcher,
             weights=settings.weights,
@@ -26,8 +26,8 @@ class Xmatch:
         )
         try:
             with open_source(fixed) as fixed_source, open_source(moving) as moving_source:
-                said = register(fixed_source, moving_source, options)
+                result = register(fixed_source, moving_source, options)
         except InputError as error:
-            return Found(None, str(error))
-        reason = said.verdict.reason if said.transform is None else None
-        return Found(said.transform, reason, len(said.correspondences), int(said.inliers.sum()))
+            return PeerResult(None, str(error))
+        reason = result.verdict.reason if result.transform is None else None
+        return PeerResult(result.transform, reason, len(result.correspondences), int(result.inliers.sum()))

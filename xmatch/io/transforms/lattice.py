@@ -48,7 +48,7 @@ def forward_points(transform: Transform, width: int, height: int, count: int) ->
 def _without_gaps(lattice: DisplacementGrid) -> DisplacementGrid:
     """Nodes that have no position continue the others by an affine map: formats and solvers know no gaps."""
     nodes, target = lattice.nodes_xy.reshape(-1, 2), lattice.target_xy.reshape(-1, 2)
-    known = np.isfinite(target).all(axis=1)
+    known = np.asarray(np.isfinite(target).all(axis=1))
     if known.all():
         return lattice
     if known.sum() < 3:

@@ -1,4 +1,4 @@
-"""Descriptors that survives a change of sensor: where edges run, and how surely, but not which side is brighter.
+"""Descriptors that survive a change of sensor: where edges run, and how surely, but not which side is brighter.
 
 A gradient (gx, gy) of length m and angle phi is written as the complex numbers m' exp(2i phi) and m' exp(4i phi).
 Doubling the angle makes them blind to contrast inversion; m' is m divided by its local mean, so that a faint
@@ -21,7 +21,7 @@ from xmatch.geometry.masked import LEAST_COVER
 ORDERS = (2, 4)
 """Multiples of the gradient's angle: even, so that contrast may be inverted."""
 WEIGHTS = (1.0, 0.5)
-"""Share of each order in the score: the second sharpens the direction, the first is steadier."""
+"""Share of each order in the score: the second sharpens the direction, the first is steadier. Not tuned."""
 
 SMOOTHING_PX = 1.0
 """Of the image, before gradients are taken. Not tuned."""
@@ -30,7 +30,7 @@ NEIGHBOURHOOD_PX = 6.0
 
 
 @dataclass(frozen=True, eq=False)
-class Descriptors:
+class DescriptorMap:
     """What is where in an image of (h, w) px or cells: planes that turn with it."""
 
     planes: Image
@@ -41,7 +41,7 @@ class Descriptors:
     """By how many times the image's turn each pair of planes turns; 0: two planes of plain numbers. All are even."""
 
 
-def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> Descriptors:
+def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> DescriptorMap:
     """Where edges of `image` run and how strong they are; `image` (h, w) float32 in [0, 1] where `valid` (h, w) bool.
 
     What lies outside `valid` has no say: it is filled smoothly and an edge's breadth along it is dropped, so
@@ -64,7 +64,7 @@ def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> Descriptors:
     if orders > 1:
         weighted = strength * np.float32(np.sqrt(WEIGHTS[1]))
         parts += [weighted * (cos2 * cos2 - sin2 * sin2), weighted * (2 * cos2 * sin2)]
-    return Descriptors(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
+    return DescriptorMap(np.dstack(parts).astype(np.float32, copy=False), trusted, ORDERS[:orders])
 
 
 def rooted(image: Image, valid: Mask, reach_px: float) -> Image:
@@ -72,27 +72,28 @@ def rooted(image: Image, valid: Mask, reach_px: float) -> Image:
 
     What is not valid goes on smoothly from what is, over `reach_px`.
     """
-    root = np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)).astype(np.float32)
+    root = as_image(np.sqrt(np.clip(np.where(valid, image, 0.0), 0.0, 1.0)))
     if valid.all():
         return root
-    return np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)).astype(np.float32)
+    return as_image(np.where(valid, root, mean_around(root, valid.astype(np.float32), reach_px)))
 
 
-def centred(source: Descriptors) -> Descriptors:
+def centred(source: DescriptorMap) -> DescriptorMap:
     """The descriptors without their mean: a town's street grid must not match another's for its direction alone."""
     mean = source.planes.sum(axis=(0, 1)) / max(float(source.valid.sum()), 1.0)
     return replace(source, planes=source.planes - mean * source.valid[..., None])
 
 
-def blurred(source: Descriptors, sigma_px: float) -> Descriptors:
+def blurred(source: DescriptorMap, sigma_px: float) -> DescriptorMap:
     """The descriptors smoothed by a Gaussian of `sigma_px`, within what is valid."""
     if sigma_px <= 0:
         return source
     cover = np.maximum(as_image(cv2.GaussianBlur(source.valid, (0, 0), sigma_px)), LEAST_COVER)
-    return replace(source, planes=as_image(cv2.GaussianBlur(source.planes, (0, 0), sigma_px)) / cover[..., None])
+    smooth = as_image(cv2.GaussianBlur(source.planes, (0, 0), sigma_px))
+    return replace(source, planes=as_image(smooth / cover[..., None]))
 
 
-def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> Descriptors:
+def warped(source: DescriptorMap, matrix_2x3: Floats, size: tuple[int, int]) -> DescriptorMap:
     """The descriptors as they would look after the affine map `matrix_2x3` (centre-counted px) onto (width, height) px.
 
     The turn is read from the map; its scale is left to the caller, who resizes the image first when it matters.
@@ -110,12 +111,12 @@ def warped(source: Descriptors, matrix_2x3: Floats, size: tuple[int, int]) -> De
             cos, sin, sign = np.cos(order * angle), np.sin(order * angle), -1 if mirrored and order else 1
             mixture[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = [[cos, -sin * sign], [sin, cos * sign]]
         parts.append(cv2.transform(cv2.warpAffine(planes, matrix_2x3, size, flags=cv2.INTER_LINEAR), mixture))
-    mixed = parts[0] if len(parts) == 1 else np.dstack(parts)
+    mixed = as_image(parts[0] if len(parts) == 1 else np.dstack(parts))
     valid = as_image(cv2.warpAffine(source.valid, matrix_2x3, size, flags=cv2.INTER_LINEAR))
     return replace(source, planes=mixed, valid=valid)
 
 
-def agreement(fixed: Descriptors, moving_on_fixed: Descriptors) -> Floats:
+def agreement(fixed: DescriptorMap, moving_on_fixed: DescriptorMap) -> Floats:
     """(3, planes) sums over the overlap: of the products of the two descriptors' planes, and of each one's squares."""
     weight = (fixed.valid * moving_on_fixed.valid).ravel()
     one, other = (source.planes.reshape(weight.size, -1) for source in (fixed, moving_on_fixed))
@@ -126,7 +127,7 @@ def agreement(fixed: Descriptors, moving_on_fixed: Descriptors) -> Floats:
 def mean_around(values: Image, weight: Image, sigma_px: float) -> Image:
     """Gaussian mean that counts only weighted pixels."""
     total = as_image(cv2.GaussianBlur(values * weight, (0, 0), sigma_px))
-    return total / np.maximum(as_image(cv2.GaussianBlur(weight, (0, 0), sigma_px)), LEAST_COVER)
+    return as_image(total / np.maximum(as_image(cv2.GaussianBlur(weight, (0, 0), sigma_px)), LEAST_COVER))
 
 
 def _shrunk(valid: Mask, radius_px: int) -> Mask:
@@ -141,5 +142,5 @@ class Descriptor(Protocol):
     stride: int
     """Pixels a cell of them."""
 
-    def __call__(self, image: Image, valid: Mask) -> Descriptors:
+    def __call__(self, image: Image, valid: Mask) -> DescriptorMap:
         """Descriptors of an image (h, w) float32 where `valid` (h, w) bool; sides divided by the stride, rounded up."""

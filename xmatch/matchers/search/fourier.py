@@ -15,11 +15,11 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats, Image, Mask, corners, to_centre_matrix
+from xmatch.coords import AnyArray, Floats, Image, Mask, as_image, corners, to_centre_matrix
 from xmatch.geometry.masked import resized_masked
 from xmatch.geometry.matrices import apply_projective, shift_matrix
 from xmatch.matchers.base import Proposal, SearchRange
-from xmatch.matchers.search.descriptors import Descriptor, Descriptors, centred, warped
+from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, centred, warped
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.raster import View
 
@@ -46,7 +46,7 @@ class _Correlator:
     threads pay off.
     """
 
-    fixed: Descriptors
+    fixed: DescriptorMap
     canvas: int
     """Side of the square that the turned moving image lies in, px; a multiple of `THIN`."""
 
@@ -54,8 +54,10 @@ class _Correlator:
     def shape(self) -> tuple[int, int]:
         # Shifts that leave too little overlap may wrap around; the rest needs this much room.
         room = int((1 - MIN_OVERLAP) * self.canvas)
-        sides = (max(n + room, self.canvas) for n in self.fixed.valid.shape)
-        return tuple(THIN * cv2.getOptimalDFTSize(-(-side // THIN)) for side in sides)
+        rows, columns = (
+            THIN * cv2.getOptimalDFTSize(-(-max(n + room, self.canvas) // THIN)) for n in self.fixed.valid.shape
+        )
+        return rows, columns
 
     @cached_property
     def _spectra(self) -> list[tuple[list[Image], list[Image]]]:
@@ -66,23 +68,24 @@ class _Correlator:
         planes, cover = cv2.split(self.fixed.planes), _thinned(self.fixed.valid)
         thin_shape, thin_canvas = self._thin_shape, self.canvas // THIN
         back, thin_back = 1 - self.canvas, 1 - thin_canvas
-        plain, displaced = [], []
+        plain: list[Image] = []
+        displaced: list[Image] = []
         for plane, shape, by in [(p, self.shape, back) for p in planes] + [(cover, thin_shape, thin_back)]:
             padded = _padded(plane, shape)
-            plain.append(cv2.dft(padded))
+            plain.append(as_image(cv2.dft(padded)))
             # The convolution peaks `canvas - 1` later than the correlation: take that off here, once.
-            displaced.append(cv2.dft(np.roll(padded, (by, by), (0, 1))))
+            displaced.append(as_image(cv2.dft(np.roll(padded, (by, by), (0, 1)))))
         return [(plain[:-1], plain[-1:]), (displaced[:-1], displaced[-1:])]
 
     @property
     def _thin_shape(self) -> tuple[int, int]:
         return self.shape[0] // THIN, self.shape[1] // THIN
 
-    def correlate(self, moving: Descriptors, *, half_turn: bool) -> list[Image]:
+    def correlate(self, moving: DescriptorMap, *, half_turn: bool) -> list[Image]:
         """(H, W) score of every cyclic shift of `moving` and, if asked, of `moving` turned by 180 degrees; 0 where the
         overlap is too small. Order 2 comes back to itself after half a turn, so the second is nearly free."""
-        planes = [cv2.dft(_padded(plane, self.shape)) for plane in cv2.split(moving.planes)]
-        cover = [cv2.dft(_padded(_thinned(moving.valid), self._thin_shape))]
+        planes = [as_image(cv2.dft(_padded(plane, self.shape))) for plane in cv2.split(moving.planes)]
+        cover = [as_image(cv2.dft(_padded(_thinned(moving.valid), self._thin_shape)))]
         needed = max(1.0, MIN_OVERLAP * min(self.fixed.valid.sum(), moving.valid.sum())) / THIN**2
         scores = []
         for turned_half in (False, True) if half_turn else (False,):
@@ -91,7 +94,8 @@ class _Correlator:
             # The overlap changes so slowly with the shift that a quarter of the resolution serves.
             overlap = _correlation(own_cover, cover, conjugate=not turned_half)
             weight = np.where(overlap > needed, 1 / np.sqrt(np.maximum(overlap, 1.0)), 0.0).astype(np.float32)
-            scores.append(cv2.multiply(score, cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST)))
+            weight = as_image(cv2.resize(weight, self.shape[::-1], interpolation=cv2.INTER_NEAREST))
+            scores.append(as_image(cv2.multiply(score, weight)))
         return scores
 
     def shift(self, y: int, x: int) -> Floats:
@@ -109,7 +113,7 @@ class _Correlator:
             n = np.arange(self.shape[axis])
             shift = np.where(n > self.fixed.valid.shape[axis], n - self.shape[axis], n)
             away.append(shift + self.canvas / 2 - centre_xy[1 - axis])
-        return np.hypot(away[0][None, :], away[1][:, None]) <= radius_px
+        return np.asarray(np.hypot(away[0][None, :], away[1][:, None]) <= radius_px)
 
 
 def _thinned(valid: Image) -> Image:
@@ -117,13 +121,14 @@ def _thinned(valid: Image) -> Image:
     height, width = (-(-n // THIN) * THIN for n in valid.shape)
     padded = np.zeros((height, width), np.float32)
     padded[: valid.shape[0], : valid.shape[1]] = valid
-    return cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA)
+    return as_image(cv2.resize(padded, (width // THIN, height // THIN), interpolation=cv2.INTER_AREA))
 
 
 def _padded(plane: AnyArray, shape: tuple[int, int]) -> Image:
     """`plane` in the top left of a frame of zeros."""
     height, width = plane.shape
-    return cv2.copyMakeBorder(plane, 0, shape[0] - height, 0, shape[1] - width, cv2.BORDER_CONSTANT, value=0.0)
+    below, right = shape[0] - height, shape[1] - width
+    return as_image(cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0.0))
 
 
 def _correlation(one: list[Image], other: list[Image], *, conjugate: bool) -> Image:
@@ -131,7 +136,7 @@ def _correlation(one: list[Image], other: list[Image], *, conjugate: bool) -> Im
     total = cv2.mulSpectrums(one[0], other[0], 0, conjB=conjugate)
     for a, b in zip(one[1:], other[1:], strict=True):
         total = cv2.add(total, cv2.mulSpectrums(a, b, 0, conjB=conjugate))
-    return cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+    return as_image(cv2.idft(total, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT))
 
 
 def search(
@@ -185,7 +190,7 @@ def search(
     return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=APART)
 
 
-def described(view: View, factor: float, descriptor: Descriptor) -> tuple[Descriptors, Factors]:
+def described(view: View, factor: float, descriptor: Descriptor) -> tuple[DescriptorMap, Factors]:
     """Centred descriptors of the view at `factor` times its size, and cells per view px (x, y)."""
     small, (x, y) = resized(view, factor)
     return centred(descriptor(*small)), (x / descriptor.stride, y / descriptor.stride)
@@ -239,8 +244,8 @@ def resized(view: View, factor: float) -> tuple[tuple[Image, Mask], Factors]:
 
 
 def _one_scale(
-    fixed: Descriptors,
-    source: Descriptors,
+    fixed: DescriptorMap,
+    source: DescriptorMap,
     factors: Factors,
     angles_deg: Floats,
     flips: tuple[bool, ...],

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from xmatch.coords import Floats, Image, to_centre_matrix
+from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.matchers.base import Proposal
-from xmatch.matchers.search.descriptors import Descriptors, agreement, blurred, edge_descriptors, warped
+from xmatch.matchers.search.descriptors import DescriptorMap, agreement, blurred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 
@@ -37,8 +37,8 @@ class PoseRefiner:
 
     def __init__(self, fixed: View, moving: View, levels: tuple[PyramidLevel, ...] = LEVELS) -> None:
         self.moving, self.levels = moving, levels
-        self._fixed: list[tuple[Descriptors, Floats]] = []
-        self._moving: dict[tuple[PyramidLevel, tuple[int, int]], tuple[Descriptors, tuple[float, float]]] = {}
+        self._fixed: list[tuple[DescriptorMap, Floats]] = []
+        self._moving: dict[tuple[PyramidLevel, tuple[int, int]], tuple[DescriptorMap, tuple[float, float]]] = {}
         for level in levels:
             reduction = min(1.5, level.side_px / np.sqrt(fixed.width * fixed.height))
             small, factors = resized(fixed, reduction)
@@ -58,7 +58,7 @@ class PoseRefiner:
             matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
         return Proposal(matrix, score)
 
-    def _seen(self, level: PyramidLevel, reduction: float) -> tuple[Descriptors, tuple[float, float]]:
+    def _seen(self, level: PyramidLevel, reduction: float) -> tuple[DescriptorMap, tuple[float, float]]:
         """Moving's descriptors at about `reduction`, and the exact factors (x, y). A search tries few scales: kept."""
         size = round(self.moving.width * reduction), round(self.moving.height * reduction)
         if (level, size) not in self._moving:
@@ -67,7 +67,7 @@ class PoseRefiner:
         return self._moving[level, size]
 
 
-def correlation(fixed: Descriptors, moving_on_fixed: Descriptors) -> float:
+def correlation(fixed: DescriptorMap, moving_on_fixed: DescriptorMap) -> float:
     """Normalised correlation of the planes over the overlap times the square root of its area; 0 without overlap."""
     product, own, other = agreement(fixed, moving_on_fixed).sum(axis=1)
     if not own * other:
@@ -75,14 +75,14 @@ def correlation(fixed: Descriptors, moving_on_fixed: Descriptors) -> float:
     return float(product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)))
 
 
-def _climb(fixed: Descriptors, moving: Descriptors, pose: Floats, steps: int) -> tuple[Floats, float]:
+def _climb(fixed: DescriptorMap, moving: DescriptorMap, pose: Floats, steps: int) -> tuple[Floats, float]:
     height, width = fixed.valid.shape
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = xs.ravel() - width / 2, ys.ravel() - height / 2
     powers = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
     best, best_score = pose, -np.inf
     damping = 1e-3
-    step = np.zeros(4)
+    step: AnyArray = np.zeros(4)
     system = None
     for _ in range(steps + 1):
         current = warped(moving, to_centre_matrix(pose)[:2], (width, height))
@@ -108,7 +108,7 @@ def _climb(fixed: Descriptors, moving: Descriptors, pose: Floats, steps: int) ->
     return best, best_score
 
 
-def _moved(step: Floats, width: int, height: int) -> Floats:
+def _moved(step: AnyArray, width: int, height: int) -> Floats:
     """(3, 3) small similarity about the centre, fixed px -> fixed px, corner-counted."""
     a, b, tx, ty = step
     about = np.array([[1 + a, -b, tx], [b, 1 + a, ty], [0.0, 0.0, 1.0]])
@@ -117,7 +117,7 @@ def _moved(step: Floats, width: int, height: int) -> Floats:
     return moved
 
 
-def _normal_equations(fixed: Descriptors, moving: Descriptors, powers: Image) -> tuple[Floats, Floats]:
+def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, powers: Image) -> tuple[Floats, Floats]:
     """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
     weight = fixed.valid * moving.valid
     target, source = (np.stack(cv2.split(one.planes)) * weight for one in (fixed, moving))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from xmatch.coords import Image, Mask
-from xmatch.matchers.search.descriptors import Descriptors
+from xmatch.matchers.search.descriptors import DescriptorMap
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
 from xmatch.ops.threads import torch_threads
@@ -23,7 +23,7 @@ class LearnedDescriptor:
         self.model = model.to(self.device).eval()
 
     @torch.inference_mode()
-    def __call__(self, image: Image, valid: Mask) -> Descriptors:
+    def __call__(self, image: Image, valid: Mask) -> DescriptorMap:
         """Descriptors of an image (h, w) float32 where `valid` (h, w) bool; (ceil(h / 3), ceil(w / 3)) cells."""
         height, width = image.shape
         pad = (0, -width % MULTIPLE, 0, -height % MULTIPLE)
@@ -36,6 +36,6 @@ class LearnedDescriptor:
             planes, cover = self.model(padded, shown)
         rows, columns = -(-height // STRIDE), -(-width // STRIDE)
         cells = planes[0, :, :rows, :columns].permute(1, 2, 0).float().cpu().numpy()
-        return Descriptors(
+        return DescriptorMap(
             np.ascontiguousarray(cells), cover[0, 0, :rows, :columns].cpu().numpy(), self.model.config.orders
         )

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from xmatch.coords import Image, Mask, as_image
-from xmatch.matchers.search.descriptors import Descriptors, edge_descriptors, mean_around, rooted
+from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, mean_around, rooted
 
 CELL_PX = 3
 """As the cells of `FieldNet`, which learns from these."""
@@ -28,7 +28,7 @@ AROUND_PX = 12.0, 16.0
 class _PooledEdges:
     stride = CELL_PX
 
-    def __call__(self, image: Image, valid: Mask) -> Descriptors:
+    def __call__(self, image: Image, valid: Mask) -> DescriptorMap:
         """Two planes of edges' doubled angle and two of plain amounts, mean over cells of 3 x 3 px.
 
         Args:
@@ -54,10 +54,10 @@ def _large(image: Image, valid: Mask, trusted: Image) -> Image:
     length = np.hypot(across, down) * trusted
     floor = length.sum() / max(float(trusted.sum()), 1.0)
     strength = length / (mean_around(length, trusted, AROUND_PX[1]) + 0.1 * floor + 1e-6)
-    return np.minimum(np.sqrt(strength), 2.5).astype(np.float32) * trusted
+    return as_image(np.minimum(np.sqrt(strength), 2.5).astype(np.float32) * trusted)
 
 
-def _pooled(source: Descriptors) -> Descriptors:
+def _pooled(source: DescriptorMap) -> DescriptorMap:
     """Mean over cells; the last ones are filled up with what is not valid."""
     height, width = source.valid.shape
     rows, columns = -(-height // CELL_PX), -(-width // CELL_PX)
@@ -72,4 +72,4 @@ def _pooled(source: Descriptors) -> Descriptors:
         )
         for plane in (np.ascontiguousarray(source.planes), source.valid)
     )
-    return Descriptors(pooled, valid, source.orders)
+    return DescriptorMap(pooled, valid, source.orders)

@@ -16,6 +16,7 @@ from xmatch.synth.modalities.draws import chance, log_uniform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+"""What Depth Anything was trained with, mean and deviation of each channel."""
 
 
 @dataclass(frozen=True, eq=False)

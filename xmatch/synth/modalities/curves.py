@@ -12,6 +12,7 @@ from torch import Tensor
 from xmatch.synth.modalities.draws import chance, uniform
 
 LEVELS = 256
+"""Steps of a curve: as many as 8-bit images have."""
 SAMPLE_STRIDE = 9
 """Quantiles are taken from every ninth px in each direction: 1024 of a 288 x 288 image."""
 

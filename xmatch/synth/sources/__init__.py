@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xmatch.synth.sources.aligned import Aligned, Source
+from xmatch.synth.sources.aligned import Aligned, PairSource
 from xmatch.synth.sources.aligned_pairs import AlignedPairs
 from xmatch.synth.sources.files import Images
 from xmatch.synth.sources.multiview import MultiView
@@ -24,7 +24,7 @@ __all__ = [
     "Shapes",
     "Shards",
     "Singles",
-    "Source",
+    "PairSource",
     "Videos",
     "Worlds",
 ]

@@ -41,7 +41,7 @@ class Aligned:
         return np.full(len(self.first), self.flow is not None) if self.moves is None else self.moves
 
 
-class Source(Protocol):
+class PairSource(Protocol):
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         """`count` scenes of `size` x `size` px on the generator's device.
 

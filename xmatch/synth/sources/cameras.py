@@ -22,7 +22,7 @@ INTRINSICS = ("intrinsic/intrinsic_color.txt", "intrinsics.txt", "intrinsic.txt"
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class CameraView:
     """One posed image with depth."""
 
     image: Path
@@ -33,7 +33,7 @@ class View:
     """(4, 4), x right, y down, z forward."""
 
 
-def find_scenes(folder: str | Path) -> list[list[View]]:
+def find_scenes(folder: str | Path) -> list[list[CameraView]]:
     """Scenes below a folder: a views.jsonl each, or the layout of ScanNet (color, depth, pose, intrinsic).
 
     Raises:
@@ -59,7 +59,7 @@ def find_scenes(folder: str | Path) -> list[list[View]]:
 
 def is_scene(folder: Path) -> bool:
     """Whether a folder is laid out as one scene."""
-    return (folder / "views.jsonl").is_file() or all(_one_of(folder, kind).is_dir() for kind in FOLDERS)
+    return (folder / "views.jsonl").is_file() or all(_one_of(folder, kind) is not None for kind in FOLDERS)
 
 
 def read_depth(path: Path) -> np.ndarray:
@@ -102,7 +102,9 @@ def at(depth: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.where(inside, depth.ravel()[index], 0.0)
 
 
-def reprojected(share: np.ndarray, depth: np.ndarray, first: View, second: View) -> tuple[np.ndarray, np.ndarray]:
+def reprojected(
+    share: np.ndarray, depth: np.ndarray, first: CameraView, second: CameraView
+) -> tuple[np.ndarray, np.ndarray]:
     """Where points of one view lie in another.
 
     Args:
@@ -125,7 +127,7 @@ def reprojected(share: np.ndarray, depth: np.ndarray, first: View, second: View)
     return there.clip(-1e3, 1e3), np.where(front, z, 0.0)
 
 
-def _listed(manifest: Path) -> list[View]:
+def _listed(manifest: Path) -> list[CameraView]:
     """A line per view: image, depth, size ([width, height] px of the image that the intrinsics are for), intrinsics
     (3x3, first centre at 0), and camera_to_world or world_to_camera (4x4)."""
     views = []
@@ -137,14 +139,14 @@ def _listed(manifest: Path) -> list[View]:
             pose = np.asarray(row["camera_to_world"] if "camera_to_world" in row else row["world_to_camera"], float)
             pose = pose.reshape(4, 4) if "camera_to_world" in row else np.linalg.inv(pose.reshape(4, 4))
             intrinsics = in_shares(np.asarray(row["intrinsics"], float), *row["size"])
-            views.append(View(manifest.parent / row["image"], manifest.parent / row["depth"], intrinsics, pose))
+            views.append(CameraView(manifest.parent / row["image"], manifest.parent / row["depth"], intrinsics, pose))
         except (ValueError, KeyError, TypeError, np.linalg.LinAlgError) as error:
             raise InputError(f"line {number}: not a posed view: {error}", path=manifest) from None
     return views
 
 
-def _scannet(folder: Path) -> list[View]:
-    images, depths, poses = (_one_of(folder, kind) for kind in FOLDERS)
+def _scannet(folder: Path) -> list[CameraView]:
+    images, depths, poses = (_one_of(folder, kind) or folder for kind in FOLDERS)  # `is_scene` has seen all three
     found = {p.stem: p for p in sorted(depths.iterdir()) if not p.name.startswith(".")}
     files = [p for p in sorted(images.iterdir()) if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     matrix = next((folder / name for name in INTRINSICS if (folder / name).is_file()), None)
@@ -163,12 +165,12 @@ def _scannet(folder: Path) -> list[View]:
             if shape is None:
                 continue
             intrinsics = in_shares(_matrix(matrix), shape.shape[1], shape.shape[0])
-        views.append(View(image, depth, intrinsics, pose))
+        views.append(CameraView(image, depth, intrinsics, pose))
     return views
 
 
 def in_shares(intrinsics: np.ndarray, width: float, height: float) -> np.ndarray:
-    """Intrinsics of a (width, height) px image with its first centre at (0, 0), as `View` holds them."""
+    """Intrinsics of a (width, height) px image with its first centre at (0, 0), as `CameraView` holds them."""
     centred = intrinsics[:3, :3].copy()
     centred[:2, 2] += 0.5
     return np.diag([1 / width, 1 / height, 1.0]) @ centred
@@ -184,9 +186,8 @@ def _matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _one_of(folder: Path, kind: str) -> Path:
-    """The subfolder that holds this kind; by its first name where none is there."""
-    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), folder / FOLDERS[kind][0])
+def _one_of(folder: Path, kind: str) -> Path | None:
+    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), None)
 
 
 def _h5(path: Path) -> np.ndarray:

@@ -15,13 +15,14 @@ from xmatch.errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 LONGEST_SIDE_PX = 512
+"""Larger images are reduced on reading: pairs are cut from some 1.5 times their side, and 256 to 384 px are usual."""
 LEAST_SIDE_PX = 32
 """Smaller images show nothing to match."""
 LEAST_SPREAD = 2.0
 """Standard deviation of grey levels (of 255) below which an image is flat."""
 
 
-class Part(Protocol):
+class ImagePart(Protocol):
     """A file, or a window of one. `pathlib.Path` is one."""
 
     @property
@@ -121,19 +122,19 @@ class Images:
     def __init__(
         self,
         decode: Decode = decode,
-        parts: Callable[[Path], Sequence[Part]] = lambda path: (path,),
+        parts: Callable[[Path], Sequence[ImagePart]] = lambda path: (path,),
         max_bytes: int = 512 * 2**20,
     ) -> None:
         self._decode = decode
         self._parts = parts
         self._max_bytes = max_bytes
-        self._held: OrderedDict[Part, np.ndarray] = OrderedDict()
+        self._held: OrderedDict[ImagePart, np.ndarray] = OrderedDict()
         self._bytes = 0
-        self._listed: dict[str, list[Part]] = {}
-        self.rejected: dict[Part, str] = {}
+        self._listed: dict[str, list[ImagePart]] = {}
+        self.rejected: dict[ImagePart, str] = {}
         """Parts that turned out unusable, and why."""
 
-    def listed(self, folder: str | os.PathLike) -> list[Part]:
+    def listed(self, folder: str | os.PathLike) -> list[ImagePart]:
         """The parts of all images below a folder; a file that cannot be taken apart stays whole.
         The folder is looked at once: what comes into it later is not seen.
 
@@ -143,7 +144,7 @@ class Images:
         key = os.fspath(folder)
         if key in self._listed:
             return list(self._listed[key])
-        found: list[Part] = []
+        found: list[ImagePart] = []
         for path in list_images(folder):
             try:
                 found += self._parts(path)
@@ -153,7 +154,7 @@ class Images:
         self._listed[key] = found
         return list(found)
 
-    def __getitem__(self, path: Part) -> np.ndarray:
+    def __getitem__(self, path: ImagePart) -> np.ndarray:
         """(H, W) or (H, W, 3) uint8.
 
         Raises:
@@ -176,8 +177,8 @@ class Images:
         return image
 
     def pick(
-        self, groups: Sequence[tuple[Part, ...]], host: np.random.Generator
-    ) -> tuple[tuple[Part, ...], list[np.ndarray]]:
+        self, groups: Sequence[tuple[ImagePart, ...]], host: np.random.Generator
+    ) -> tuple[tuple[ImagePart, ...], list[np.ndarray]]:
         """One group of files, drawn evenly, and its images; a group with an unusable file is passed over for good.
 
         Raises:

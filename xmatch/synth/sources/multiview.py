@@ -12,7 +12,7 @@ from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.sources.aligned import Aligned, everywhere
-from xmatch.synth.sources.cameras import OCCLUDED, View, at, find_scenes, read_depth, reprojected
+from xmatch.synth.sources.cameras import OCCLUDED, CameraView, at, find_scenes, read_depth, reprojected
 from xmatch.synth.sources.crops import to_tensor
 from xmatch.synth.sources.files import Images
 from xmatch.synth.sources.sensors import Sensors
@@ -23,6 +23,7 @@ OVERLAP = (0.2, 0.95)
 LEAST_SEEN = 0.1
 """Share of px seen in both squares; below, other views are tried."""
 TRIES = 8
+"""Pairs of views looked at for one that sees enough; not tuned."""
 LATTICE = 16
 """Points along a side by which overlaps are judged."""
 MOST_CANDIDATES = 512
@@ -44,7 +45,7 @@ class MultiView:
 
     def __init__(
         self,
-        scenes: Sequence[Sequence[View]],
+        scenes: Sequence[Sequence[CameraView]],
         sensors: Sensors,
         images: Images | None = None,
         depth_bytes: int = 512 * 2**20,
@@ -95,7 +96,7 @@ class MultiView:
             raise failure or InputError("no usable pair of views")
         return best
 
-    def _looked_at(self, first: View, second: View, size: int, host: np.random.Generator):
+    def _looked_at(self, first: CameraView, second: CameraView, size: int, host: np.random.Generator):
         images = self._images[first.image], self._images[second.image]
         depths = self._depths[first.depth], self._depths[second.depth]
         square = random_square(images[0].shape, host)
@@ -138,6 +139,6 @@ class MultiView:
         return partners
 
 
-def _overlap(shares: np.ndarray, depth: np.ndarray, first: View, second: View) -> float:
+def _overlap(shares: np.ndarray, depth: np.ndarray, first: CameraView, second: CameraView) -> float:
     there, _ = reprojected(shares, depth, first, second)
     return float(((depth > 0) & both((there >= 0) & (there < 1))).mean())

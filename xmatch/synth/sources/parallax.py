@@ -17,6 +17,7 @@ from xmatch.synth.warps import centres
 STEPS = 16
 """Heights tried from the top down; between the last two a bisection goes on."""
 BISECTIONS = 5
+"""Down to a 32nd of the step between two heights."""
 SAME_PX = 1.0
 """Two cameras see one point if their rays meet the ground within this distance, and as high."""
 

@@ -104,14 +104,14 @@ class Pictures(Worlds):
             InputError: no such folder, or no image in it.
         """
         pairs = find_pairs(folder, required=False) if Path(folder).is_dir() else {}
-        kinds = [(names, files) for names, files in sorted(pairs.items())]
+        kinds: list[tuple[tuple[str, ...], Sequence[tuple[Path, ...]]]] = list(sorted(pairs.items()))
         if not kinds:
             kinds = [((ANCHOR,), [(path,) for path in list_images(folder)])]
         drawn = tuple(drawn) or tuple(name for name in modality_names() if name != ANCHOR)
         return cls(kinds, drawn, **settings)
 
     def _job(self, number: int) -> PictureJob:
-        host = np.random.default_rng((*self._seed, number, zlib.crc32(b"pictures")))
+        host = np.random.default_rng((*(self._seed or ()), number, zlib.crc32(b"pictures")))
         names, groups = self._groups[host.choice(len(self._groups), p=self._shares)]
         files = tuple(map(str, groups[host.integers(len(groups))]))
-        return PictureJob(files, names, self._drawn, self._side, (*self._seed, number))
+        return PictureJob(files, names, self._drawn, self._side, (*(self._seed or ()), number))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -66,11 +66,19 @@ class StoredScene:
         return StoredScene(self.kind, self.sensors, self.planes.to(device, non_blocking=True), offset)
 
 
+@runtime_checkable
+class OwnSceneJob(Job, Protocol):
+    """A job that makes its scene itself: one of no world."""
+
+    def scene(self) -> StoredScene: ...
+
+
 @torch.no_grad()
 def make_scene(job: Job, make: Callable[..., Any]) -> StoredScene:
     """Args: make `xmatch.synth.worlds.make_world`, or one like it. A job that is not of a world makes its own scene."""
-    if not isinstance(job, SceneJob):
+    if isinstance(job, OwnSceneJob):
         return job.scene()
+    assert isinstance(job, SceneJob)
     rng = device_rng("cpu", *job.seed)
     host = host_rng(rng)
     kind = job.kinds[host.integers(len(job.kinds))]

@@ -12,7 +12,7 @@ from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.sources.aligned import Aligned, everywhere
 from xmatch.synth.sources.crops import random_crop, to_tensor
-from xmatch.synth.sources.files import Images, Part
+from xmatch.synth.sources.files import ImagePart, Images
 from xmatch.synth.sources.sensors import Sensors
 
 
@@ -28,7 +28,7 @@ class Singles:
         InputError: no path.
     """
 
-    def __init__(self, paths: Sequence[Part], sensors: Sensors, images: Images | None = None) -> None:
+    def __init__(self, paths: Sequence[ImagePart], sensors: Sensors, images: Images | None = None) -> None:
         if not paths:
             raise InputError("no images", hint="name a folder of images")
         self._files = [(path,) for path in paths]

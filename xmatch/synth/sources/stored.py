@@ -12,7 +12,7 @@ from xmatch.coords import pixel_centres, to_normalised
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.manifest import read_manifest
-from xmatch.synth.samples import Sample
+from xmatch.synth.samples import StoredPair
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.shard_reader import ShardReader
 from xmatch.synth.sources.aligned import Aligned
@@ -63,12 +63,12 @@ class Shards:
             covisible,
         )
 
-    def _sample(self, number: int) -> Sample:
+    def _sample(self, number: int) -> StoredPair:
         shard = int(np.searchsorted(self._ends, number, side="right"))
         return self._readers[shard][number - (int(self._ends[shard - 1]) if shard else 0)]
 
 
-def _masks(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _masks(sample: StoredPair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sample.fixed_valid, sample.moving_valid, sample.covisible
 
 
@@ -82,7 +82,7 @@ def _fitted_mask(mask: np.ndarray, size: int) -> np.ndarray:
     return _fitted(mask.astype(np.uint8) * 255, size) == 255
 
 
-def _flow(sample: Sample, size: int) -> np.ndarray:
+def _flow(sample: StoredPair, size: int) -> np.ndarray:
     height, width = sample.moving.shape[:2]
     places = to_normalised(sample.moving_xy, width, height).astype(np.float32)
     # As an offset: enlarging repeats the border, and the positions have to go on there.

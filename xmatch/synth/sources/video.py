@@ -31,6 +31,7 @@ CLIP_FRAMES = 24
 FRAME_SIDE_PX = 384
 """Longest side of a frame."""
 MOST_HOPS = 6
+"""Not tuned: short hops, chained, as MatchAnything makes its pairs of videos; errors add up with each."""
 HOP_FRAMES = (1, 3)
 """Frames from one end of a hop to the other."""
 RETURN_PX = 1.5
@@ -38,9 +39,11 @@ RETURN_PX = 1.5
 LEAST_LIKENESS = 0.5
 """Correlation of the surroundings of a px and of its partner."""
 LIKENESS_PX = 9
+"""Side of the surroundings that are compared; not tuned."""
 LEAST_SEEN = 0.1
 """Share of px that come back; below, another pair of frames is tried."""
 TRIES = 6
+"""Stretches of video looked at for one that can be followed; not tuned."""
 
 
 @dataclass(frozen=True)

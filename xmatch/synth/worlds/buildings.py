@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.modalities.draws import uniform
-from xmatch.synth.worlds.layout import PARTS, Layout
+from xmatch.synth.worlds.layout import PARTS, PlotLayout
 from xmatch.synth.worlds.patterns import chosen, of, table
 from xmatch.synth.worlds.surfaces import Use, by_use, ranges_by_use
 
 LEAST_BUILDING_PX = 0.8
+"""Half the narrower side; smaller ones would be less than two px wide."""
 
 
 class Buildings(NamedTuple):
@@ -25,7 +26,7 @@ class Buildings(NamedTuple):
     """What lies on the roof, about -1 to 1: ridges, seams, boxes."""
 
 
-def raise_buildings(layout: Layout, rng: torch.Generator) -> Buildings:
+def raise_buildings(layout: PlotLayout, rng: torch.Generator) -> Buildings:
     """One building at most on each parcel, clear of the lanes."""
     like, part, use = layout.u_px, layout.part, layout.use
 
@@ -53,7 +54,7 @@ def raise_buildings(layout: Layout, rng: torch.Generator) -> Buildings:
     return Buildings(inside, height, detail)
 
 
-def _roof(layout: Layout, rng: torch.Generator, place: tuple, half: tuple, inside: Tensor, drawn) -> tuple:
+def _roof(layout: PlotLayout, rng: torch.Generator, place: tuple, half: tuple, inside: Tensor, drawn) -> tuple:
     like, use, metre = layout.u_px, layout.use, layout.metre_px
     low, high = ranges_by_use("height_m", like.device)[use].unbind(-1)
     eaves = low + (high - low) * drawn() ** 3

@@ -13,6 +13,7 @@ from xmatch.synth.worlds.patterns import chosen, of, pixel_centres, table
 from xmatch.synth.worlds.surfaces import Surface, Use
 
 WORDS = 14
+"""Most of them on a map; not tuned."""
 
 
 def street_map(ground: Ground, rng: torch.Generator) -> Tensor:

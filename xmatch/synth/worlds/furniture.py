@@ -14,6 +14,7 @@ BOXES = 12
 BALLS = 2
 """One on the table, one on the floor."""
 MISS = 1e4
+"""Steps along a ray, far beyond any wall."""
 
 Planes = tuple[Tensor, Tensor, Tensor]
 """x, y and z, each (B, 1, H, W) or (B, 1, 1, 1)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xmatch.synth.modalities.draws import chance, log_uniform, uniform
 from xmatch.synth.worlds.buildings import Buildings, raise_buildings
-from xmatch.synth.worlds.layout import FAR, PARTS, Layout, lay_out
+from xmatch.synth.worlds.layout import FAR, PARTS, PlotLayout, lay_out
 from xmatch.synth.worlds.patterns import canvas, chosen, curves, flat_index, fractal, grain_noise, of, table
 from xmatch.synth.worlds.plants import CROWNS, plant
 from xmatch.synth.worlds.surfaces import Surface, Use, by_surface, by_use, ranges_by_surface
@@ -56,6 +56,7 @@ TOWN = Profile(
     0.08,
     0.5,
 )
+"""What a map of each looks like to the eye; not tuned by any measurement."""
 
 
 REGION = Profile(
@@ -159,7 +160,7 @@ def make_ground(profile: Profile, count: int, size: int, rng: torch.Generator) -
     )
 
 
-def _touched(layout: Layout, where: Tensor) -> Tensor:
+def _touched(layout: PlotLayout, where: Tensor) -> Tensor:
     """(B, 1, H, W) 1.0 on whole parcels of which any px is in `where`: what a road would cut is not built."""
     parcels = torch.zeros((len(where) * PARTS,), device=where.device)
     parcels.scatter_reduce_(0, layout.part.flatten().to(torch.int64), where.flatten(), "amax")
@@ -184,7 +185,7 @@ def _rivers(like: Tensor, rng: torch.Generator, profile: Profile, metre: Tensor)
 
 
 def _roads(
-    like: Tensor, rng: torch.Generator, profile: Profile, layout: Layout, metre: Tensor
+    like: Tensor, rng: torch.Generator, profile: Profile, layout: PlotLayout, metre: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Distance to the edge of the nearest road, and of the nearest main road."""
     count = 4
@@ -202,7 +203,9 @@ def _roads(
     return torch.minimum(main, layout.lane_px), main
 
 
-def _bare(layout: Layout, rng: torch.Generator, wet: Tensor, road_px: Tensor, main_px: Tensor) -> tuple[Tensor, Tensor]:
+def _bare(
+    layout: PlotLayout, rng: torch.Generator, wet: Tensor, road_px: Tensor, main_px: Tensor
+) -> tuple[Tensor, Tensor]:
     """Label (as float) and number of what covers the ground, before anything stands on it."""
     like, metre = road_px, layout.metre_px
     label = by_use("ground", like.device)[layout.use]
@@ -223,7 +226,7 @@ def _bare(layout: Layout, rng: torch.Generator, wet: Tensor, road_px: Tensor, ma
     return chosen(on_road, way, label), number
 
 
-def _textures(layout: Layout, rng: torch.Generator, label: Tensor, road_px: Tensor) -> tuple[Tensor, Tensor]:
+def _textures(layout: PlotLayout, rng: torch.Generator, label: Tensor, road_px: Tensor) -> tuple[Tensor, Tensor]:
     like, metre, part = label, layout.metre_px, layout.part
     noise = fractal(like, rng, uniform(like, rng, 0.1, 1.2), 0.1)
     rows = chosen((of(part, table(like, rng, PARTS)) < 0.7).float(), layout.v_px, layout.u_px)
@@ -239,7 +242,7 @@ def _textures(layout: Layout, rng: torch.Generator, label: Tensor, road_px: Tens
 
 
 def _planted(
-    layout: Layout,
+    layout: PlotLayout,
     rng: torch.Generator,
     profile: Profile,
     houses: Buildings,
@@ -269,7 +272,7 @@ def _planted(
     return label, part, height, grain
 
 
-def _parked(layout: Layout, rng: torch.Generator, road_px: Tensor, so_far: tuple) -> tuple[Tensor, Tensor, Tensor]:
+def _parked(layout: PlotLayout, rng: torch.Generator, road_px: Tensor, so_far: tuple) -> tuple[Tensor, Tensor, Tensor]:
     label, part, height = so_far
     there, number = cars(layout, rng, road_px)
     flat = (height < 0.5).float() * there

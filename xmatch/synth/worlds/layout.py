@@ -13,14 +13,17 @@ from xmatch.synth.worlds.patterns import CYCLE, Tiles, flat_index, of, pixel_cen
 from xmatch.synth.worlds.surfaces import SLOTS, ZONES, by_use, palette
 
 MOST_ZONES = 8
+"""In an image, drawn evenly from 1 on; not tuned."""
 PARTS = 8192
 """Numbers of things (parcels, buildings, fields) in an image; beyond, they repeat."""
 FAR = 1e6
+"""px, beyond any image: where unused things are put."""
 LEAST_PLOT_PX = 4.0
+"""Plots are no narrower: their edges would be all that is seen."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class PlotLayout:
     """What lies where, at every px; (B, 1, H, W) each."""
 
     use: Tensor
@@ -47,7 +50,7 @@ class Layout:
     """(B, 1, 1, 1) px in a metre."""
 
 
-def lay_out(like: Tensor, rng: torch.Generator, kinds: tuple[tuple[str, float], ...], metre_px: Tensor) -> Layout:
+def lay_out(like: Tensor, rng: torch.Generator, kinds: tuple[tuple[str, float], ...], metre_px: Tensor) -> PlotLayout:
     """A plan made of zones of these kinds, by weight."""
     batch, side = len(like), max(like.shape[-2:])
     x, y = _bent(like, rng)
@@ -80,7 +83,7 @@ def lay_out(like: Tensor, rng: torch.Generator, kinds: tuple[tuple[str, float], 
     first = (kind * SLOTS).repeat_interleave(CYCLE * CYCLE, 1)
     use = of(column.first, uses[(first + slot).long()]).to(torch.int32)
     u, v, half_u, half_v, part = _parcels(like, rng, row, column, (plot_u, plot_v), inset, use, metre_px)
-    return Layout(use, part, lane_px, lane_along, zone.border_px, along, across, u, v, half_u, half_v, metre_px)
+    return PlotLayout(use, part, lane_px, lane_along, zone.border_px, along, across, u, v, half_u, half_v, metre_px)
 
 
 def _bent(like: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

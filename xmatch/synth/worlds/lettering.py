@@ -12,6 +12,7 @@ from torch import Tensor
 STAMP_PX = (28, 84)
 """Height and width of a stamp."""
 STAMPS = 48
+"""Drawn once and kept: enough that a map seldom shows one twice."""
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from xmatch.synth.modalities.draws import uniform
 from xmatch.synth.worlds.patterns import flat_index, grain_noise, of, pixel_centres, table
 
 CROWNS = 4096
+"""Numbers of trees; beyond, they repeat."""
 
 
 class Trees(NamedTuple):

@@ -24,19 +24,19 @@ def sar(ground: Ground, rng: torch.Generator) -> Tensor:
     """Backscatter by surface and slope, laid over towards the sensor, shadows, double bounces, under speckle."""
     like = ground.roughness
     cos, sin = direction(like, rng)
-    standing = ground.height - ground.terrain
+    object_height = ground.height - ground.terrain
     power = (DECIBEL * _decibels(ground, rng)).exp()
     power = power * lit_slopes(ground.terrain, cos, sin, uniform(like, rng, 0.35, 1.2)).clamp_min(0.05)
-    facing = walls(standing, cos, sin)
+    facing = walls(object_height, cos, sin)
     corner = facing**2 * 10 ** uniform(like, rng, 0.0, 2.2)
-    hidden = shadow(standing, cos, sin, uniform(like, rng, 0.5, 1.6))
+    hidden = shadow(object_height, cos, sin, uniform(like, rng, 0.5, 1.6))
     power = power * (1 - uniform(like, rng, 0.7, 1.0) * hidden)
     lean = uniform(like, rng, 0.0, 1.0)
     right, down = lean * cos, lean * sin
-    seen = laid_over(power, standing, right, down)
+    seen = layover(power, object_height, right, down)
     wall = 0.4 * facing * uniform(like, rng, 0.0, 6.0)
     for share in WALL_STEPS:
-        seen = seen + laid_over(wall, share * standing, right, down)
+        seen = seen + layover(wall, share * object_height, right, down)
     # Wall and ground make a corner that lies at the foot of the wall, whatever the height.
     seen = seen + corner + _points(ground, rng)
     seen = blurred(seen, uniform(like, rng, 0.3, 0.9), 3)
@@ -53,21 +53,21 @@ def _decibels(ground: Ground, rng: torch.Generator) -> Tensor:
     return out + uniform(like, rng, 0.0, 2.5) * ground.grain + uniform(like, rng, 0.0, 2.5) * ground.blotch
 
 
-def walls(standing: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def walls(object_height: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """(B, 1, H, W) in [0, 1]: foot of something steep whose front is turned to the sensor."""
-    along_x, along_y = slopes(standing)
+    along_x, along_y = slopes(object_height)
     steep = (along_x**2 + along_y**2).sqrt().clamp_min(1e-3)
     towards = (-(cos * along_x + sin * along_y) / steep).clamp_min(0.0)
     # A front turned away by 20 degrees throws the beam elsewhere.
     return towards**6 * (steep - 0.4).clamp(0.0, 1.0)
 
 
-def laid_over(power: Tensor, standing: Tensor, right: Tensor, down: Tensor) -> Tensor:
+def layover(power: Tensor, object_height: Tensor, right: Tensor, down: Tensor) -> Tensor:
     """Every px moved towards the sensor by its height; what falls together adds up, as echoes do."""
     height, width = power.shape[-2:]
     x, y = pixel_centres(power)
-    column = (x + right * standing).floor().clamp(0, width - 1)
-    row = (y + down * standing).floor().clamp(0, height - 1)
+    column = (x + right * object_height).floor().clamp(0, width - 1)
+    row = (y + down * object_height).floor().clamp(0, height - 1)
     place = (row * width + column).to(torch.int64).flatten(1)
     return torch.zeros_like(power).flatten(1).scatter_add_(1, place, power.flatten(1)).reshape(power.shape)
 

@@ -15,10 +15,10 @@ from xmatch.synth.worlds.patterns import pixel_centres
 def depth(ground: Ground, rng: torch.Generator) -> Tensor:
     """Height or distance, with all or part of what stands on the ground; sometimes on a ramp, as seen from aside."""
     like = ground.height
-    standing = (ground.height - ground.terrain).clamp_min(0.0) ** uniform(like, rng, 0.5, 1.0)
+    object_height = (ground.height - ground.terrain).clamp_min(0.0) ** uniform(like, rng, 0.5, 1.0)
     x, y = pixel_centres(like)
     ramp = uniform(like, rng, -0.1, 0.1) * x + uniform(like, rng, -0.1, 0.1) * y
-    level = ground.terrain * uniform(like, rng, 0.0, 0.7) ** 2 + standing + chance(like, rng, 0.3) * ramp
+    level = ground.terrain * uniform(like, rng, 0.0, 0.7) ** 2 + object_height + chance(like, rng, 0.3) * ramp
     soft = blurred(level, uniform(like, rng, 0.3, 1.5), 4)
     low, high = quantiles(soft, 0.005, 0.995)
     shown = ((soft - low) / (high - low).clamp_min(0.5)).clamp(0.0, 1.0)

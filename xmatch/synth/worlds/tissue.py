@@ -19,6 +19,7 @@ from xmatch.synth.worlds.places import from_zero, line, of_number, table
 OUTSIDE, SKIN, BONE, SOFT, FLUID, CORTEX, AIR, ORGAN = range(8)
 """Numbers of kinds of tissue; organs are numbered from ORGAN on."""
 ORGANS = 12
+"""In a slice; not tuned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def _blob(like: Tensor, x: Tensor, y: Tensor, rng: torch.Generator, radius: Tens
     return (u / (radius * uniform(like, rng, 0.4, 1.0))) ** 2 + (v / radius) ** 2 < wave
 
 
-def _told(body: Body, rng: torch.Generator, **ranges: tuple[float, float]) -> Tensor:
+def _by_tissue(body: Body, rng: torch.Generator, **ranges: tuple[float, float]) -> Tensor:
     """Each tissue's own random value in [0, 1); those named (`bone`, `air`, ...) within a range."""
     values = table(body.texture, rng)
     for name, (low, high) in ranges.items():
@@ -126,8 +127,8 @@ def computed(body: Body, rng: torch.Generator) -> Tensor:
     """CT: bone bright, fat and air dark, all else close together; often the couch below."""
     like = body.texture
     level, window = uniform(like, rng, 0.25, 0.6), uniform(like, rng, 0.04, 0.5)
-    told = _told(body, rng, cortex=(0.5, 1.0), fluid=(0.0, 0.4))
-    out = level + window * (told - 0.5) + uniform(like, rng, 0.0, 0.03) * body.texture
+    contrast = _by_tissue(body, rng, cortex=(0.5, 1.0), fluid=(0.0, 0.4))
+    out = level + window * (contrast - 0.5) + uniform(like, rng, 0.0, 0.03) * body.texture
     out = out + chance(like, rng, 0.4) * 0.4 * body.vessel
     out = torch.where(body.organ == BONE, uniform(like, rng, 0.75, 1.3) + 0.1 * body.texture, out)
     out = torch.where(body.organ == SKIN, uniform(like, rng, 0.0, 0.35), out)
@@ -141,7 +142,7 @@ def computed(body: Body, rng: torch.Generator) -> Tensor:
 def resonance(body: Body, rng: torch.Generator) -> Tensor:
     """MR: any tissue may have any brightness, bone and air are dark; an uneven coil, Rician noise."""
     like = body.texture
-    out = _told(body, rng, bone=(0.0, 0.15), air=(0.0, 0.08))
+    out = _by_tissue(body, rng, bone=(0.0, 0.15), air=(0.0, 0.08))
     out = 0.08 * (body.organ != OUTSIDE) + 0.92 * out * uniform(like, rng, 0.5, 1.0)
     out = out + (chance(like, rng, 0.5) - 0.5) * body.vessel + uniform(like, rng, 0.0, 0.06) * body.texture
     out = out * (1 + uniform(like, rng, 0.0, 0.25) * blobs(like, rng, 2)).clamp_min(0.1)
@@ -153,7 +154,7 @@ def resonance(body: Body, rng: torch.Generator) -> Tensor:
 def emission(body: Body, rng: torch.Generator) -> Tensor:
     """PET and SPECT: uptake by organ, most of it in cortex, hot spots; blurred by millimetres."""
     like = body.texture
-    told = _told(
+    contrast = _by_tissue(
         body,
         rng,
         bone=(0.0, 0.2),
@@ -163,7 +164,7 @@ def emission(body: Body, rng: torch.Generator) -> Tensor:
         cortex=(0.7, 1.4),
         soft=(0.1, 0.6),
     )
-    uptake = told**2 + uniform(like, rng, 0.0, 1.5) * body.hot
+    uptake = contrast**2 + uniform(like, rng, 0.0, 1.5) * body.hot
     soft = blurred(uptake, uniform(like, rng, 1.2, 4.0), 10)
     high = soft.amax((2, 3), keepdim=True).clamp_min(0.2)
     grainy = soft / high * (1 + uniform(like, rng, 0.0, 0.25) * clutter(like, rng, 1.5, 3.0))
@@ -174,7 +175,7 @@ def emission(body: Body, rng: torch.Generator) -> Tensor:
 def ultrasound(body: Body, rng: torch.Generator) -> Tensor:
     """Echoes of tissues and from their borders, speckle, fading with depth; often a sector only."""
     like = body.texture
-    echo = 0.02 + _told(body, rng, fluid=(0.0, 0.1)) ** 2
+    echo = 0.02 + _by_tissue(body, rng, fluid=(0.0, 0.1)) ** 2
     border = (torch.roll(body.organ, 1, 2) != body.organ).float()
     down, across = positions(like)
     y, x = down[None, None, :, None], across[None, None, None, :] - 0.5
@@ -190,7 +191,7 @@ def projected(body: Body, rng: torch.Generator) -> Tensor:
     """X-ray: bone over soft tissue that grows thicker towards the middle, and things before and behind; either way."""
     like = body.texture
     thick = body.depth.clamp_min(0.0).sqrt() * uniform(like, rng, 0.3, 1.5)
-    dense = _told(body, rng, bone=(1.0, 3.0), air=(-1.0, -0.3)) * uniform(like, rng, 0.3, 1.0) + 0.3 * body.vessel
+    dense = _by_tissue(body, rng, bone=(1.0, 3.0), air=(-1.0, -0.3)) * uniform(like, rng, 0.3, 1.0) + 0.3 * body.vessel
     behind = uniform(like, rng, 0.0, 0.3) * blobs(like, rng, 6) * (body.organ != OUTSIDE)
     passed = torch.exp(-(thick + blurred(dense, uniform(like, rng, 0.5, 2.0), 6) + behind).clamp_min(0.0))
     flip = chance(like, rng, 0.6)

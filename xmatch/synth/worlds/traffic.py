@@ -6,17 +6,19 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.modalities.draws import uniform
-from xmatch.synth.worlds.layout import PARTS, Layout
+from xmatch.synth.worlds.layout import PARTS, PlotLayout
 from xmatch.synth.worlds.patterns import chosen, flat_index, of, table
 from xmatch.synth.worlds.surfaces import Use
 
 CARS = 2048
+"""Numbers of cars; beyond, they repeat."""
 CAR_M = (4.4, 1.9)
+"""Length and breadth of a usual car."""
 LEAST_CAR_PX = 0.7
 """Narrower cars are left out."""
 
 
-def cars(layout: Layout, rng: torch.Generator, road_px: Tensor) -> tuple[Tensor, Tensor]:
+def cars(layout: PlotLayout, rng: torch.Generator, road_px: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 1, H, W) 1.0 on cars, and the number of the car, below `CARS`."""
     metre, like = layout.metre_px, road_px
     large = (metre * CAR_M[1] > LEAST_CAR_PX).float()

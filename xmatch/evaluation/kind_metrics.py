@@ -9,19 +9,21 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.evaluation.dense import dense_summary
+from xmatch.evaluation.prediction_rows import KindName
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import KindName, KindNumbers, PairResult
+from xmatch.evaluation.result_rows import KindNumbers, PairResult
 from xmatch.evaluation.scores import MMA_PX
 
 ALPHAS = (0.01, 0.05, 0.1, 0.15)
+"""Of PCK: those that papers of semantic matching print, and 0.01 for landmarks."""
 
 Sets = Sequence[list[PairResult]]
 """Pairs of each set, as `scores.score` gave them."""
 
 
-def special(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
+def kind_metrics(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     """Name -> numbers; sets weigh equally."""
-    return SPECIAL[kind](sets, recipe)
+    return KIND_METRICS[kind](sets, recipe)
 
 
 def _registration(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
@@ -118,7 +120,7 @@ def _video(pairs: list[PairResult]) -> metrics.TapVid | None:
     return metrics.tap_vid(xy, seen, true, truly)
 
 
-SPECIAL: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
+KIND_METRICS: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
     "registration": _registration,
     "landmarks": _landmarks,
     "semantic": _semantic,

@@ -20,9 +20,9 @@ from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers.isolation import PeerRun, isolated
 from xmatch.evaluation.peers.registry import load_peer
+from xmatch.evaluation.prediction_rows import Answer, Changed, PredictionRow, Problem, Sizes
 from xmatch.evaluation.prepare import PreparedPair, prepare
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.rows import Answer, Changed, Prediction, Problem, Sizes
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.io import open_source
@@ -47,7 +47,7 @@ class PredictionJob:
     """Folder for what dense matchers say of every cell, when that is judged."""
 
 
-def answer(work: PredictionJob) -> Prediction:
+def predict_pair(work: PredictionJob) -> PredictionRow:
     """The row; whatever happens is told in it."""
     row = identity(work.task)
     _reset_peak_memory()
@@ -68,7 +68,7 @@ def answer(work: PredictionJob) -> Prediction:
     return row
 
 
-def identity(task: Task) -> Prediction:
+def identity(task: Task) -> PredictionRow:
     """What a row says of its pair. No paths: a file of predictions may be published."""
     change = task.change
     changed: Changed = {} if change is None else {"factor": change.factor, "value": change.value}

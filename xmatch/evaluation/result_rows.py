@@ -1,139 +1,25 @@
-"""The rows of files that `xmatch eval` writes, as types: what a prediction holds, a judged pair, the numbers of a set.
+"""The rows of a results document, as types: a judged pair, the numbers of a set, and what is said of a method.
 
-predictions.schema.json and results.schema.json, beside this module, say the same to other programs; a test holds types,
-schemas and a real run together. Numbers that are infinite or unknown in memory are null in JSON.
+results.schema.json says the same to other programs; a test holds types, schema and a real run together. Numbers that
+are infinite or unknown in memory are null in JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict, Union
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking"]
-"""Which numbers tell how good a pair is: a key of `xmatch.evaluation.scores.KINDS`."""
-
-ErrorName = Literal["corner_error_px", "mean_tre_px", "mean_error_px", "pose_error_deg"]
-"""The error that success and AUC are counted by, one a kind."""
-
-MethodKind = Literal["matcher", "peer", "control"]
-
-SavedTruth = Union[list[list[float]], dict[str, Any]]  # noqa: UP007 - evaluated at run time, where 3.10 wants it so
-"""A truth in JSON: the rows of a matrix, or what `xmatch.evaluation.truths` writes of any other kind."""
-
-
-class _Problem(TypedDict):
-    code: str
-    message: str
-
-
-class Problem(_Problem, total=False):
-    """Why a pair failed."""
-
-    hint: str | None
-    path: str | None
-    trace: str
-    """Of a fault of our own."""
-
-
-class SavedVerdict(TypedDict, total=False):
-    """What a matcher says of its own result; peers have the first three."""
-
-    accepted: bool
-    probability: float | None
-    """None: it does not say how sure it is."""
-    reason: str | None
-    ce90_px: float | None
-    ce90_ground: float | None
-    ground_unit: str | None
-    evidence: dict[str, float | None]
-
-
-class MatchCounts(TypedDict):
-    count: int | None
-    inliers: int | None
-
-
-class _Identity(TypedDict):
-    id: str
-    set: str
-    related: bool
-
-
-class Changed(TypedDict, total=False):
-    factor: str
-    """Of a sweep, or of `posed`: what was done to the pair first, and how much of it."""
-    value: float
-
-
-class _Prediction(_Identity, Changed):
-    kind: KindName
-    truth: SavedTruth | None
-    """None: unrelated images."""
-    error: Problem | None
-
-
-class Sizes(TypedDict, total=False):
-    fixed_size: list[int]
-    """(width, height) px of the files that were matched."""
-    moving_size: list[int]
-
-
-class Answer(Sizes, total=False):
-    """What was found in a pair that could be read."""
-
-    transform: dict[str, Any] | None
-    """As `Transform.as_dict` wrote it."""
-    verdict: SavedVerdict
-    correspondences: MatchCounts
-    stages_s: dict[str, float | None]
-    seconds: float
-    peak_memory_mib: float | None
-    error: Problem | None
-
-
-class Prediction(_Prediction, total=False):
-    """One line of a file of predictions: one pair for one method."""
-
-    fixed_size: list[int]
-    moving_size: list[int]
-    transform: dict[str, Any] | None
-    verdict: SavedVerdict
-    correspondences: MatchCounts
-    stages_s: dict[str, float | None]
-    seconds: float
-    peak_memory_mib: float | None
-
-
-class Hardware(TypedDict):
-    processor: str
-    cores: int | None
-    memory_gib: float | None
-    load_before: float | None
-
-
-class RunCertificate(TypedDict):
-    """Under which circumstances one session's rows were born."""
-
-    command: str
-    time: str
-    commit: str | None
-    code_sha256: str
-    versions: dict[str, str | None]
-    hardware: Hardware
-    jobs: int
-    threads: int
-
-
-class PredictionsHead(TypedDict):
-    """What must be the same for rows to join a file of predictions."""
-
-    schema: str
-    recipe_sha256: str
-    data_sha256: str
-    weights_sha256: str | None
+from xmatch.evaluation.prediction_rows import (
+    Changed,
+    KindName,
+    MethodKind,
+    PairIdentity,
+    Problem,
+    RunCertificate,
+)
 
 
 class PairNumbers(TypedDict, total=False):
@@ -175,7 +61,7 @@ class CellNumbers(TypedDict, total=False):
     cell_right: NDArray[np.bool_]
 
 
-class _PairResult(_Identity, Changed):
+class _PairResult(PairIdentity, Changed):
     accepted: bool
     probability: float | None
     seconds: float | None
