@@ -323,7 +323,7 @@ def training(session: Session) -> dict[str, Any]:
         data=options.data,
         init=options.init,
     )
-    talk = Talk(say=lambda line: print(line, flush=True), warn=lambda line: print(line, flush=True))
+    talk = Verbosity(say=lambda line: print(line, flush=True), warn=lambda line: print(line, flush=True))
     return document(pretrain(given, talk, session.maker))
 
 

@@ -14,10 +14,11 @@ def summarise(document: RegistrationDocument, written: Iterable[object], verbose
     verdict, counts = document["verdict"], document["correspondences"]
     word = "trusted" if verdict["accepted"] else "NOT TRUSTED"
     lines = [f"{word} (probability {verdict['probability']:.2f}): {verdict['reason']}"]
-    if document.get("correction"):
+    correction = document.get("correction")
+    if correction:
         from xmatch.report.correction import in_words
 
-        lines.append(f"correction: {in_words(document['correction'])}")
+        lines.append(f"correction: {in_words(correction)}")
     if verdict["ce90_px"] is not None:
         ground = "" if verdict["ce90_ground"] is None else f" = {verdict['ce90_ground']:.3g} {verdict['ground_unit']}"
         lines.append(f"expected error: {verdict['ce90_px']:.2f} px{ground} (90 % of positions are nearer)")
