@@ -10,7 +10,6 @@ from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
 from xmatch.matchers.base import Matcher
 from xmatch.metrics import corner_error_px
-from xmatch.networks.registry import load_objective
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align
 from xmatch.registration.transform_choice import fit_transform
@@ -38,10 +37,7 @@ def measured(
         registered: False: "own" alone, in half of the time.
     """
     base = open_base(weights, weights)
-    network = load_objective(base.family.objective).build(base.config)
-    network.load_state_dict(base.tensors)
-    device = "cpu" if device == "auto" else device
-    matcher = base.family.matcher(network, device)
+    matcher = base.matcher(None, "cpu" if device == "auto" else device)
     pairs = find_pairs(folder).labelled[:limit]
     options = RegisterOptions(threads=threads, device=device)
     every = [one_pair(matcher, pair, options, registered) for pair in pairs]

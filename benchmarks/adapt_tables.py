@@ -175,7 +175,7 @@ def changed(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]
     from xmatch.adaptation.recipe import AdaptRecipe
     from xmatch.recipe import load_recipe
 
-    recipe = load_recipe(args.recipe, AdaptRecipe) if args.recipe else open_base("", args.weights).family.recipe
+    recipe = load_recipe(args.recipe, AdaptRecipe) if args.recipe else open_base("", args.weights).recipe
     values = recipe.as_dict()
     values["ema_decay"] = None if changes.get("pseudo", values["pseudo"]) != values["pseudo"] else values["ema_decay"]
     for name, value in changes.items():

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
 import json
 import re
 from pathlib import Path
@@ -32,6 +31,7 @@ from scipy.optimize import linprog, minimize
 from xmatch.coords import pixel_centres
 from xmatch.evaluation.truths import as_transform
 from xmatch.geometry import transform_from_dict
+from xmatch.io.checksum import sha256
 from xmatch.metrics import corner_error_px
 from xmatch.registration.options import RegisterOptions
 from xmatch.verification import calibration, verdict
@@ -110,7 +110,7 @@ def main() -> None:
             "date": datetime.date.today().isoformat(),
             "recipe": [{k: head["recipe"][k] for k in ("manifest", "dataset", "sweep", "posed")} for head in heads],
             "data_sha256": [head["data_sha256"] for head in heads],
-            "predictions_sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in args.predictions],
+            "predictions_sha256": [sha256(path) for path in args.predictions],
             "excluded": excluded,
             "n": len(pairs),
             "right": int(y.sum()),

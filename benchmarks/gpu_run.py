@@ -3,6 +3,10 @@
     python benchmarks/gpu_run.py --minutes 9 -o runs/gpu --data DIR
     python benchmarks/gpu_run.py --minutes 2 -o runs/rehearsal --data DIR --device cpu
     python benchmarks/gpu_run.py --minutes 9 -o runs/more --data DIR --resume-from runs/gpu
+    python benchmarks/gpu_run.py --minutes 9 -o runs/trials --data DIR --trials recipes/trials/*.yaml
+
+With --trials several mixtures are tried beside each other and the best one goes on (`gpu_trials`); DIR is then a folder
+that benchmarks/gpu_data.py has made, and the other parts are left out unless --parts names them.
 
 The rates of the recipe's stages are measured first, and its steps scaled so that the schedule ends with the minutes.
 The folder then holds gpu_run.json, the recipe as it was run, history.csv, validation.csv, weights.safetensors and the
@@ -34,6 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gpu_trials import prepared, trials
 from xmatch.networks.registry import load_objective
 from xmatch.recipe import load_recipe
 from xmatch.synth.recipe import build_mixture
@@ -172,11 +177,18 @@ def checks(session: Session) -> dict[str, Any]:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider"]
     if importlib.util.find_spec("xdist"):
         command += ["-n", "6"]  # most of the time kernels are compiled
-    command += ("-k", "not compile_for_a_gpu", *CHECKS) if session.on_gpu else ("tests/training/test_schedule.py",)
+    command += (
+        ("-k", "not compile_for_a_gpu", *session.options.tests)
+        if session.on_gpu
+        else ("tests/training/test_schedule.py",)
+    )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CHECKS_S)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=session.options.checks_s)
     except subprocess.TimeoutExpired as late:
-        return {"passed": False, "output": f"not done after {CHECKS_S} s\n{(late.stdout or b'')[-1500:]!r}"}
+        return {
+            "passed": False,
+            "output": f"not done after {session.options.checks_s:g} s\n{(late.stdout or b'')[-1500:]!r}",
+        }
     return {"passed": done.returncode == 0, "output": (done.stdout + done.stderr)[-2500:]}
 
 
@@ -332,17 +344,25 @@ def main() -> int:
     add("--data", type=Path, default=Path("."), help="where relative folders of the recipe start")
     add("--init", type=Path, default=SHIPPED, help="weights to start from")
     add("--resume-from", type=Path, help="folder of a run before, to be gone on with")
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    add("--trials", nargs="+", type=Path, default=[], help="recipes, of which the best one is trained on")
+    add("--parts", nargs="+", choices=[*PARTS, "trials"], help="default: all; with --trials: checks and trials")
+    add("--checks-s", type=float, default=CHECKS_S, help="seconds that the part `checks` has")
+    add("--tests", nargs="+", default=CHECKS, help="what the part `checks` runs")
     add("--rates-from", type=Path, help="gpu_run.json of a run before on such a machine, in place of the part `rates`")
     add("--factors", nargs="+", type=float, default=[1.0], help="of the stages' batches, whose rates are measured")
     options = parser.parse_args()
+    options.parts = options.parts or (["checks", "trials"] if options.trials else list(PARTS))
     options.output.mkdir(parents=True, exist_ok=True)
     session = Session(options)
     set_up(session.device, options.threads)
-    with open_maker(session.recipe, session.device) if "training" in options.parts else nullcontext() as session.maker:
-        attempt(session, "scenes", lambda session: session.foresee())
+    trains = not {"training", "trials"}.isdisjoint(options.parts)
+    with open_maker(session.recipe, session.device) if trains else nullcontext() as session.maker:
+        if "training" in options.parts:
+            attempt(session, "scenes", lambda session: session.foresee())
+        if "trials" in options.parts:
+            attempt(session, "prepared", prepared)
         for name in options.parts:
-            attempt(session, name, PARTS[name])
+            attempt(session, name, trials if name == "trials" else PARTS[name])
     return int(any(isinstance(part, dict) and "failed" in part for part in session.found.values()))
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from made_pairs import scene
 
-from xmatch.adaptation.base import DENSE, FIELDS
 from xmatch.adaptation.pairs import find_pairs
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.coords import to_centre_matrix
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.recipe import load_recipe
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -50,8 +50,9 @@ def test_pairs_brought_out_of_line_come_back_by_their_truth(scripts, tmp_path):
         assert seen.mean() > 0.4 and np.abs(back[seen].astype(float) - fixed[seen]).mean() < 8
 
 
-@pytest.mark.parametrize(("weights", "own"), [("xmatch-fields", FIELDS), ("xmatch-small", DENSE)])
-def test_a_switch_changes_the_familys_recipe_and_nothing_else(scripts, weights, own, tmp_path):
+@pytest.mark.parametrize(("weights", "own"), [("xmatch-fields", "xmatch-fields"), ("xmatch-small", "xmatch")])
+def test_a_switch_changes_the_networks_recipe_and_nothing_else(scripts, weights, own, tmp_path):
+    own = AdaptRecipe.from_defaults(ARCHITECTURES[own].adaptation)
     tables, _ = scripts
     args = argparse.Namespace(recipe=None, weights=weights)
     read = {name: tables.changed(args, switch) for name, switch in tables.SWITCHES.items()}

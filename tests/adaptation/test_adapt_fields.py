@@ -11,20 +11,22 @@ import torch
 from made_pairs import SIDE, truth_of, write_pairs, write_tiny
 
 from xmatch.adaptation import material
-from xmatch.adaptation.adapt import Options, adapt
-from xmatch.adaptation.base import FAMILIES, FIELDS, open_base
-from xmatch.adaptation.collect import Asked
+from xmatch.adaptation.adapt import AdaptOptions, adapt
+from xmatch.adaptation.base import open_base
+from xmatch.adaptation.collect import PairRequest
 from xmatch.adaptation.document import document, write_reports
-from xmatch.adaptation.poses import Laid
+from xmatch.adaptation.poses import PosedPair
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.io.weights.files import WeightsMetadata, load_weights, save_weights
 from xmatch.matchers.registry import load_matcher
-from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
+from xmatch.networks.fieldnet.config import FieldNetConfig
+from xmatch.networks.fieldnet.network import FieldNet
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.recipe import load_recipe
 
 RECIPE = dataclasses.replace(
-    FIELDS,
+    AdaptRecipe.from_defaults(ARCHITECTURES["xmatch-fields"].adaptation),
     steps=4,
     batch=2,
     size=96,
@@ -46,15 +48,15 @@ def options(tmp_path, monkeypatch):
         weights, FieldNet(config).state_dict(), WeightsMetadata("tiny", "xmatch-fields", "Apache-2.0", config=told)
     )
 
-    def make(accepted: bool = True, recipe: AdaptRecipe | None = RECIPE, **more) -> Options:
+    def make(accepted: bool = True, recipe: AdaptRecipe | None = RECIPE, **more) -> AdaptOptions:
         def lay(asked, matcher, folder, **_):
-            return [Laid(p, truth_of(int(p.fixed.name[:2])), accepted) for p in asked], []
+            return [PosedPair(p, truth_of(int(p.fixed.name[:2])), accepted) for p in asked], []
 
-        monkeypatch.setattr(material, "lay_pairs", lay)
-        return Options(
-            Asked(0, pairs),
-            tmp_path / "out.safetensors",
-            recipe,
+        monkeypatch.setattr(material, "pose_pairs", lay)
+        return AdaptOptions(
+            request=PairRequest(0, pairs),
+            output=tmp_path / "out.safetensors",
+            recipe=recipe,
             weights=str(weights),
             device="cpu",
             threads=1,
@@ -69,7 +71,7 @@ def test_without_any_label_accepted_registrations_teach_and_judge(options, tmp_p
         RECIPE, steps=30, batch=4, optimiser=AdaptOptimiser(lr=1e-2, encoder_lr=1e-2), batch_norm="trained"
     )
     adapted = adapt(options(recipe=dataclasses.replace(recipe, guard=GuardSpec(every=10, views=4, verdicts=False))))
-    assert adapted.judges == "registered" and not adapted.shown
+    assert adapted.judges == "registered" and not adapted.overlays
     assert adapted.best["score"] >= adapted.before["score"]
     tensors, metadata = load_weights(adapted.weights)
     assert metadata.architecture == "xmatch-fields"
@@ -91,11 +93,10 @@ def test_the_report_shows_what_fields_have(options, tmp_path):
 
 def test_the_recipe_is_the_familys_when_none_is_given(options, tmp_path):
     file = Path(__file__).parents[2] / "recipes" / "adapt-fields.yaml"
-    assert load_recipe(file, AdaptRecipe) == FIELDS  # the file says what happens without one
-    assert open_base("xmatch-fields", None).family.recipe is FIELDS
-    assert FAMILIES["xmatch"].recipe.pseudo == "pl-f"
-    tiny = write_tiny(tmp_path / "dense.safetensors")
-    assert open_base("xmatch-small", str(tiny)).family is FAMILIES["xmatch"]
+    # The file says what happens without one.
+    assert load_recipe(file, AdaptRecipe) == open_base("xmatch-fields", None).recipe
+    tiny = open_base("xmatch-small", str(write_tiny(tmp_path / "dense.safetensors")))
+    assert tiny.entry is ARCHITECTURES["xmatch"] and tiny.recipe.pseudo == "pl-f"
 
 
 def test_pseudo_labels_and_judges_that_it_cannot_have_are_refused(options, tmp_path):

@@ -13,9 +13,8 @@ import pytest
 import torch
 from made_pairs import write_pair, write_pairs, write_tiny
 
-from xmatch.adaptation.adapt import Options, adapt
-from xmatch.adaptation.base import DENSE
-from xmatch.adaptation.collect import Asked, collect
+from xmatch.adaptation.adapt import AdaptOptions, adapt
+from xmatch.adaptation.collect import PairRequest, collect
 from xmatch.adaptation.document import document, reason, write_reports
 from xmatch.adaptation.guard import Guard
 from xmatch.adaptation.pseudo import NONE, SCHEMES
@@ -23,6 +22,7 @@ from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec, Sch
 from xmatch.adaptation.thresholds import THRESHOLDS
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError, XmatchError
 from xmatch.io.weights.files import load_weights, save_weights
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.training.loop import Talk
 from xmatch.training.state import load_newest
 
@@ -46,9 +46,11 @@ def options(tmp_path):
     pairs = write_pairs(tmp_path / "pairs", 7, 4)
     weights = write_tiny(tmp_path / "tiny.safetensors")
 
-    def make(name: str = "out", labelled=3, recipe: AdaptRecipe = RECIPE, **more) -> Options:
+    def make(name: str = "out", labelled=3, recipe: AdaptRecipe = RECIPE, **more) -> AdaptOptions:
         more = {"weights": str(weights), "device": "cpu", "threads": 1, **more}
-        return Options(Asked(labelled, pairs), tmp_path / f"{name}.safetensors", recipe, **more)
+        return AdaptOptions(
+            request=PairRequest(labelled, pairs), output=tmp_path / f"{name}.safetensors", recipe=recipe, **more
+        )
 
     return make
 
@@ -242,7 +244,7 @@ def test_a_signal_during_the_search_ends_it_and_keeps_what_was_found(options, tm
         os.kill(os.getpid(), signal.SIGTERM)
         return [], []
 
-    monkeypatch.setattr("xmatch.adaptation.material.lay_pairs", signalled)
+    monkeypatch.setattr("xmatch.adaptation.material.pose_pairs", signalled)
     with pytest.raises(XmatchError, match="interrupted") as caught:
         adapt(options())
     assert caught.value.exit_code == ExitCode.TERMINATED and caught.value.code == "interrupted"
@@ -274,7 +276,7 @@ def test_an_unreadable_pair_among_many_is_passed_over_and_named(options, tmp_pat
 def test_evidence_is_held_out_of_labelled_pairs_only_where_there_are_more_than_two(tmp_path):
     pairs = write_pairs(tmp_path, 13, 6)
     guard = GuardSpec(labelled=2, unlabelled=8)
-    many, few = (collect(Asked(n, pairs), guard, seed=0) for n in (5, 2))
+    many, few = (collect(PairRequest(n, pairs), guard, seed=0) for n in (5, 2))
     assert (len(many.labelled), len(many.held_labelled), len(many.held_unlabelled)) == (3, 2, 0)
     assert (len(few.labelled), len(few.held_labelled), len(few.held_unlabelled)) == (2, 0, 2)
     groups = [{p.key for p in group} for group in (few.labelled, few.unlabelled, few.held_unlabelled)]
@@ -284,19 +286,19 @@ def test_evidence_is_held_out_of_labelled_pairs_only_where_there_are_more_than_t
 def test_with_nothing_to_judge_by_it_does_not_begin(tmp_path):
     write_pairs(tmp_path, 2, 2)
     with pytest.raises(InputError, match="none is left to judge"):
-        collect(Asked(2, tmp_path), GuardSpec(), 0)
+        collect(PairRequest(2, tmp_path), GuardSpec(), 0)
     with pytest.raises(UsageError, match="no pairs are named"):
-        collect(Asked(2), GuardSpec(), 0)
+        collect(PairRequest(2), GuardSpec(), 0)
 
 
 def test_labelled_and_unlabelled_folders_may_differ(tmp_path):
     few = write_pairs(tmp_path / "few", 3, 3)
     for number in range(4, 9):
         write_pair(tmp_path / "many", number)
-    found = collect(Asked(2, few, (tmp_path / "many",)), GuardSpec(), 0)
+    found = collect(PairRequest(2, few, (tmp_path / "many",)), GuardSpec(), 0)
     assert {p.fixed.parent.name for p in found.labelled} == {"few"}
     assert len(found.unlabelled) + len(found.held_unlabelled) == 6
-    named = collect(Asked(few, None, (tmp_path / "many",)), GuardSpec(), 0)
+    named = collect(PairRequest(few, None, (tmp_path / "many",)), GuardSpec(), 0)
     assert len(named.labelled) + len(named.held_labelled) == 3 and len(named.unlabelled) == 5
 
 
@@ -335,7 +337,9 @@ def test_the_recipes_that_come_along_are_read():
 
     folder = Path(__file__).parents[2] / "recipes"
     ours, paper = (load_recipe(folder / name, AdaptRecipe) for name in ("adapt.yaml", "adapt-srif.yaml"))
-    assert ours == DENSE  # the file says what happens without one
+    assert ours == AdaptRecipe.from_defaults(
+        ARCHITECTURES["xmatch"].adaptation
+    )  # the file says what happens without one
     assert (paper.steps, paper.batch, paper.size) == (12_500, 8, 448)
     assert (paper.optimiser.encoder_lr, paper.optimiser.lr) == (1e-4, 5e-6)
     assert ours.lambda_sup == paper.lambda_sup == 0.01 and ours.lambda_ssl == paper.lambda_ssl == 1e-4
@@ -348,5 +352,5 @@ def test_the_report_has_curves_and_pictures_and_the_json_says_the_same(options, 
     page, data = write_reports(adapted, chosen, told)
     assert json.loads(data.read_text()) == json.loads(json.dumps(told))
     text = page.read_text()
-    assert "Threshold and pseudo-labels" in text and text.count("data:image/jpeg") == 4 * len(adapted.shown) > 0
+    assert "Threshold and pseudo-labels" in text and text.count("data:image/jpeg") == 4 * len(adapted.overlays) > 0
     assert np.isfinite(adapted.before["score"])

@@ -31,7 +31,8 @@ def labels(n: int, positive: float = 1.0, chosen: float = 1.0) -> Labels:
 
 
 def test_the_terms_of_equation_2_are_means_over_their_own_sets():
-    found = unsupervised_loss(prediction(logits=1.0, off_px=4.0), [labels(4), labels(8, 0.5, 0.75)], (SIDE, SIDE), 0.1)
+    targets = [labels(4), labels(8, 0.5, 0.75)]
+    found = unsupervised_loss(prediction(logits=1.0, off_px=4.0), targets, (SIDE, SIDE), 0.1).named()
     # One cell off everywhere: the mean over the positives is that of any one.
     assert float(found["regression_4"]) == pytest.approx(float(charbonnier(torch.tensor(1.0))))
     # Of six chosen rows four are positives: cross-entropies of a logit of 1 with 1 and with 0.
@@ -44,21 +45,21 @@ def test_the_terms_of_equation_2_are_means_over_their_own_sets():
 
 
 def test_without_any_label_the_loss_is_zero_and_finite():
-    found = unsupervised_loss(prediction(), [labels(4, 0, 0), labels(8, 0, 0)], (SIDE, SIDE), 1.0)
+    found = unsupervised_loss(prediction(), [labels(4, 0, 0), labels(8, 0, 0)], (SIDE, SIDE), 1.0).named()
     assert all(float(value) == 0 for value in found.values())
 
 
 def test_what_lies_beyond_a_refiners_window_is_not_taught():
     far = prediction(off_px=4.0)
     lost = Prediction(far.scales, far.scores, (far.guesses[0] + 1.0,))
-    assert float(unsupervised_loss(lost, [labels(4), labels(8)], (SIDE, SIDE), 0.0)["regression_4"]) == 0
+    assert float(unsupervised_loss(lost, [labels(4), labels(8)], (SIDE, SIDE), 0.0).named()["regression_4"]) == 0
 
 
 def test_a_scale_that_is_its_own_label_teaches_no_warp():
     """Why equation (2) needs another scale: the regression of a prediction onto itself has no gradient."""
     own = prediction(off_px=2.0, grad=True)
     itself = Labels(own.scales[1].warp.detach(), torch.ones(1, 8, 8, dtype=bool), torch.ones(1, 8, 8, dtype=bool))
-    unsupervised_loss(own, [labels(4), itself], (SIDE, SIDE), 1.0)["total"].backward()
+    unsupervised_loss(own, [labels(4), itself], (SIDE, SIDE), 1.0).total.backward()
     assert float(own.scales[1].warp.grad.abs().max()) == 0
     assert float(own.scores.grad.abs().max()) > 0
 
@@ -77,6 +78,6 @@ def test_equation_1_is_the_loss_of_pretraining_with_its_own_weight_of_certainty(
     covisible = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
     batch = SimpleNamespace(moving=torch.zeros(1, 1, SIDE, SIDE), warp=warp, covisible=covisible)
     found = supervised_loss(prediction(off_px=1.0), batch, lambda_sup=0.01, local=0.0)
-    parts = dense_loss(prediction(off_px=1.0), batch)
+    parts = dense_loss(prediction(off_px=1.0), batch).named()
     expected = parts["coarse"] + parts["regression_4"] + 0.01 * (parts["certainty_coarse"] + parts["certainty_4"])
-    assert float(found["total"]) == pytest.approx(float(expected))
+    assert float(found.total) == pytest.approx(float(expected))

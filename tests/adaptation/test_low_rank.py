@@ -8,7 +8,7 @@ from made_pairs import write_tiny
 from torch import nn
 
 from tests.networks.test_xmatch import TINY
-from xmatch.adaptation.low_rank import ARCHITECTURE, add_low_rank, added, additions, base_names, merged
+from xmatch.adaptation.low_rank import ARCHITECTURE, add_low_rank, added, additions, merged, stored
 from xmatch.errors import ModelError
 from xmatch.networks.xmatch.network import XMatch
 
@@ -31,12 +31,12 @@ def test_additions_start_at_nothing_and_merging_computes_the_same():
     names = add_low_rank(model, 2)
     assert torch.equal(finest(model), before) and any("attention" in name for name in names)
     for name, value in model.named_parameters():
-        if name.endswith("low_rank_up"):
+        if name.endswith(".up"):
             nn.init.normal_(value, std=0.05)
     changed = finest(model)
     assert not torch.allclose(changed, before, atol=1e-4)
     plain = XMatch(TINY)
-    plain.load_state_dict(merged(model.state_dict()))
+    plain.load_state_dict(merged(stored(model.state_dict())))
     assert torch.allclose(finest(plain), changed, atol=1e-4)
 
 
@@ -44,10 +44,10 @@ def test_only_additions_are_trained_and_their_file_is_small():
     model = XMatch(TINY)
     base = set(model.state_dict())
     add_low_rank(model, 2)
-    state = model.state_dict()
-    assert set(base_names(state)) == base
-    trained = {name for name, value in model.named_parameters() if value.requires_grad}
-    assert trained == set(additions(state)) and trained
+    state = stored(model.state_dict())
+    assert set(merged(state)) == set(state) - set(additions(state)) == base
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    assert set(stored(trained)) == set(additions(state)) and trained
     assert sum(v.numel() for v in additions(state).values()) < 0.2 * sum(v.numel() for v in state.values())
 
 
@@ -64,17 +64,19 @@ def tiny(tmp_path):
 def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
     from made_pairs import write_pairs
 
-    from xmatch.adaptation.adapt import Options, adapt
-    from xmatch.adaptation.collect import Asked
+    from xmatch.adaptation.adapt import AdaptOptions, adapt
+    from xmatch.adaptation.collect import PairRequest
     from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
+    from xmatch.io.checksum import sha256
     from xmatch.io.weights.files import load_weights
-    from xmatch.io.weights.guard import sha256
 
     recipe = AdaptRecipe(
         steps=2, batch=1, size=64, view_px=72, pose="centre", lora_rank=2, guard=GuardSpec(every=2, views=1)
     )
-    asked = Asked(3, write_pairs(tmp_path / "pairs", 4, 3))
-    options = Options(asked, tmp_path / "out.safetensors", recipe, weights=str(tiny), device="cpu", threads=1)
+    asked = PairRequest(3, write_pairs(tmp_path / "pairs", 4, 3))
+    options = AdaptOptions(
+        request=asked, output=tmp_path / "out.safetensors", recipe=recipe, weights=str(tiny), device="cpu", threads=1
+    )
     adapted = adapt(options)
     (small,) = tmp_path.glob("out*.low-rank.safetensors")
     tensors, metadata = load_weights(small)

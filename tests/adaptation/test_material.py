@@ -9,8 +9,8 @@ import pytest
 from made_pairs import SIDE, truth_of, write_pairs
 
 from xmatch.adaptation import material
-from xmatch.adaptation.collect import Asked, collect
-from xmatch.adaptation.poses import Laid
+from xmatch.adaptation.collect import PairRequest, collect
+from xmatch.adaptation.poses import PosedPair
 from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
 from xmatch.errors import InputError
 from xmatch.training.loop import Talk
@@ -28,10 +28,10 @@ def prepared(tmp_path, monkeypatch):
     def make(accept, recipe: AdaptRecipe = RECIPE, labelled: int = 2) -> material.Material:
         def lay(asked, matcher, folder, **more):
             numbers = [int(pair.fixed.name[:2]) for pair in asked]
-            return [Laid(p, truth_of(n), accept(n)) for p, n in zip(asked, numbers, strict=True)], []
+            return [PosedPair(p, truth_of(n), accept(n)) for p, n in zip(asked, numbers, strict=True)], []
 
-        monkeypatch.setattr(material, "lay_pairs", lay)
-        collected = collect(Asked(labelled, pairs), recipe.guard, recipe.seed)
+        monkeypatch.setattr(material, "pose_pairs", lay)
+        collected = collect(PairRequest(labelled, pairs), recipe.guard, recipe.seed)
         return material.prepare(collected, recipe, tmp_path, threads=1, talk=Talk(), stop=StopRequest())
 
     return make

@@ -187,7 +187,7 @@ def test_georeferencing_labels_only_when_it_is_trusted(tmp_path):
     assert find_pairs(tmp_path).pairs[0].truth is None
     (pair,) = find_pairs(tmp_path, trust_georef=True).pairs
     np.testing.assert_allclose(pair.truth(np.array([[1.0, 1.0]])), [[5.0, 3.0]], atol=1e-6)
-    assert pair.told_by == "georeferencing"
+    assert pair.truth_source == "georeferencing"
 
 
 @pytest.mark.parametrize(("shift", "crs", "reason"), [(9000, "EPSG:32633", "does not overlap"), (0, None, "no CRS")])

@@ -13,7 +13,7 @@ from made_pairs import SIDE, other_sensor, scene, truth_of, write_pair, write_pa
 
 from xmatch.adaptation.draws import Batches, Unlabelled, draw_scenes, held_batches
 from xmatch.adaptation.pairs import Pair, find_pairs
-from xmatch.adaptation.poses import POSES, lay_pairs
+from xmatch.adaptation.poses import POSES, pose_pairs
 from xmatch.adaptation.recipe import AdaptRecipe, TileSpec
 from xmatch.adaptation.scenes import read_scenes, scenes_of
 from xmatch.adaptation.tiles import tile_windows
@@ -187,19 +187,19 @@ class Finder:
 def test_pairs_are_registered_once_and_that_is_kept(tmp_path):
     pairs = find_pairs(write_pairs(tmp_path, 2, 2)).pairs
     finder = Finder(np.eye(3))
-    laid, unusable = lay_pairs(pairs, finder, tmp_path, seed=0, threads=1)
+    laid, unusable = pose_pairs(pairs, finder, tmp_path, seed=0, threads=1)
     assert finder.calls == 2 and not unusable and (tmp_path / POSES).exists()
     for one in laid:  # a few px are left to tie points
         middle = np.array([[SIDE / 2, SIDE / 2]])
         assert np.linalg.norm(one.transform(middle) - one.pair.truth(middle)) < 1.5
-    again, _ = lay_pairs(pairs, Finder(None), tmp_path, seed=0, threads=1)
+    again, _ = pose_pairs(pairs, Finder(None), tmp_path, seed=0, threads=1)
     np.testing.assert_array_equal(again[1].transform.matrix, laid[1].transform.matrix)
     assert [one.accepted for one in again] == [one.accepted for one in laid]
 
 
 def test_a_pair_without_a_start_is_named_and_a_search_can_be_stopped(tmp_path):
     pairs = find_pairs(write_pairs(tmp_path, 3, 0)).pairs
-    laid, unusable = lay_pairs(pairs, Finder(None), tmp_path, seed=0, threads=1)
+    laid, unusable = pose_pairs(pairs, Finder(None), tmp_path, seed=0, threads=1)
     assert not laid and [row.where for row in unusable] == [
         "pairs.jsonl row 1",
         "pairs.jsonl row 2",
@@ -207,12 +207,12 @@ def test_a_pair_without_a_start_is_named_and_a_search_can_be_stopped(tmp_path):
     ]
     (tmp_path / POSES).unlink()
     finder = Finder(np.eye(3))
-    laid, _ = lay_pairs(pairs, finder, tmp_path, seed=0, threads=1, asked_to_stop=lambda: finder.calls == 2)
+    laid, _ = pose_pairs(pairs, finder, tmp_path, seed=0, threads=1, asked_to_stop=lambda: finder.calls == 2)
     assert len(laid) == 2
 
 
 def test_without_a_search_centres_lie_on_centres_and_nothing_is_trusted(tmp_path):
     pairs = find_pairs(write_pairs(tmp_path, 1, 0)).pairs
-    (one,), _ = lay_pairs(pairs, None, tmp_path, seed=0, threads=1)
+    (one,), _ = pose_pairs(pairs, None, tmp_path, seed=0, threads=1)
     np.testing.assert_allclose(one.transform.matrix, np.eye(3), atol=1e-9)
     assert not one.accepted

@@ -34,12 +34,12 @@ def shelf(tmp_path, monkeypatch):
     path = tmp_path / "shelf" / "tiny.safetensors"
     path.parent.mkdir()
     save_weights(path, {"w": torch.ones(4)}, WeightsMetadata("tiny", "xmatch", "Apache-2.0", data=["shapes"]))
-    monkeypatch.setattr("xmatch.io.weights.shelf.shipped", lambda: {"tiny": path})
+    monkeypatch.setattr("xmatch.networks.weights.shipped", lambda: {"tiny": path})
     return path
 
 
 def test_the_list_says_plainly_that_nothing_is_shipped(cli, monkeypatch):
-    monkeypatch.setattr("xmatch.io.weights.shelf.shipped", dict)
+    monkeypatch.setattr("xmatch.networks.weights.shipped", dict)
     result = cli("models", "list")
     assert result.code == 0 and "In the package:\n  none yet\n" in result.out
     assert "superpoint" in result.out and "not for commercial use" in result.out and "convert only" in result.out
@@ -101,11 +101,12 @@ def test_an_unknown_licence_is_said_and_not_guessed(cli, folder):
 def test_a_file_known_by_its_hash_gets_its_name_and_licence(cli, folder, monkeypatch):
     from dataclasses import replace
 
-    from xmatch.io.weights.shelf import published
+    from xmatch.networks.weights import published
 
     digest = hashlib.sha256((folder / "loftr.ckpt").read_bytes()).hexdigest()
-    rows = {"minima-loftr": replace(published()["minima-loftr"], sha256=digest)}
-    monkeypatch.setattr("xmatch.io.weights.shelf.published", lambda: rows)
+    row, entry = published()["minima-loftr"]
+    rows = {"minima-loftr": (replace(row, sha256=digest), entry)}
+    monkeypatch.setattr("xmatch.networks.weights.published", lambda: rows)
     cli("models", "convert", "loftr.ckpt", "out.safetensors")
     told = read_metadata("out.safetensors")
     assert (told.name, told.licence) == ("minima-loftr", "Apache-2.0")

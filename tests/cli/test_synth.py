@@ -15,6 +15,7 @@ import pytest
 
 from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
 from xmatch.errors import ExitCode, InputError
+from xmatch.synth.learned import registry
 from xmatch.synth.manifest import read_manifest
 from xmatch.synth.shard_reader import ShardReader
 
@@ -227,3 +228,51 @@ def test_ctrl_c_leaves_complete_shards_and_the_next_run_goes_on(photos, cli, tmp
     kept = {shard.name: Path("out", shard.name).stat().st_mtime_ns for shard in shards}
     assert cli(*words, "--count", 400, "--dry-run").code == ExitCode.OK
     assert {name: Path("out", name).stat().st_mtime_ns for name in kept} == kept
+
+
+# Learned modalities
+
+
+class Inverted:
+    """Stands for a published network; tests/synth/learned runs the real architectures."""
+
+    name, licence = "depth", "apache-2.0"
+
+    def __call__(self, image, rng):
+        return 1 - image
+
+
+def test_learned_modalities_are_named_on_the_command_line(cli, photos, monkeypatch):
+    asked = []
+    monkeypatch.setitem(registry.LEARNED, "depth", lambda request: asked.append(request) or Inverted())
+    named = ("--size", "32", "--count", "3", "--device", "cpu", "--modalities", "learned:depth=photos")
+    result = cli("synth", "photos", "-o", "out", *named, "--json")
+    assert result.code == ExitCode.OK, result.err
+    # Loaded once for the whole run; a folder is told from a name on the hub by being there.
+    assert [(r.weights, r.local_files_only) for r in asked] == [(str(photos), True)]
+    assert result.json["data"][0]["names"] == [{"learned": "depth", "weights": str(photos)}]
+    assert read_manifest("out").settings["licences"] == {"learned:depth": "apache-2.0"}
+    pairs = [set(sample.facts["modalities"]) for sample in ShardReader("out/pairs-000000.tar")]
+    assert all(pair <= {"visible", "learned:depth"} for pair in pairs)
+
+
+def test_a_recipe_names_learned_modalities_and_downloads_want_leave(cli, photos, monkeypatch):
+    asked = []
+    monkeypatch.setitem(registry.LEARNED, "depth", lambda request: asked.append(request) or Inverted())
+    Path("r.yaml").write_text("modalities: [sar, {learned: depth, weights: some/hub-name, name: far}]\n")
+    result = cli("synth", "photos", "--recipe", "r.yaml", "--device", "cpu", "--allow-download", "--dry-run", "--json")
+    assert result.code == ExitCode.OK, result.err
+    assert [(r.weights, r.local_files_only) for r in asked] == [("some/hub-name", False)]
+    assert result.json["data"][0]["names"][1]["name"] == "far"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--modalities", "learned:x-ray"),
+        ("--modalities", "learned:"),
+        ("--modalities", "learned:depth", "--offline", "--allow-download"),
+    ],
+)
+def test_learned_modalities_that_make_no_sense_are_usage_errors(cli, photos, options):
+    assert cli("synth", "photos", "--device", "cpu", *options).code == ExitCode.USAGE

@@ -15,12 +15,12 @@ from xmatch.cli.runtime import run
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ExitCode
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
-from xmatch.evaluation.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Line, chart
 from xmatch.evaluation.curves import charts
 from xmatch.evaluation.page import render_page
 from xmatch.evaluation.pictures import pictures
 from xmatch.evaluation.tables import CSV_COLUMNS, cell, csv_text, markdown, tables
 from xmatch.geometry import translation
+from xmatch.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis, Line, chart
 from xmatch.result import Registration, Verdict
 
 MATCHERS = ("truth", "identity", "border-fit", "structural")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig, edges
+from xmatch.networks.fieldnet.config import FieldNetConfig
+from xmatch.networks.fieldnet.network import FieldNet, edges
 
 TINY = FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0, 0, 0, 0), maps=2)
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from xmatch.networks.registry import OBJECTIVES, load_objective
+from xmatch.networks.registry import load_objective, objective_names
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
@@ -48,7 +48,7 @@ def trained(request):
 
 
 def test_all_objectives_are_tried_here():
-    assert set(SMALL) == set(OBJECTIVES) - {"tiny"}
+    assert set(SMALL) == set(objective_names())
 
 
 def test_steps_on_one_batch_lower_its_loss(trained):
@@ -156,9 +156,9 @@ class TestSemiDense:
     def test_trained_weights_fit_kornias_own_network(self):
         from kornia.feature import LoFTR
 
-        from xmatch.networks.loftr.objective import LoftrConfig, SemiDense
+        from xmatch.networks.loftr.config import LoftrConfig
 
-        objective = SemiDense()
+        objective = load_objective("semidense")
         config = objective.config(None, SMALL["semidense"])
         theirs = LoFTR(None, LoftrConfig(**{**config, "block_dims": (8, 8, 16)}).kornia())
         theirs.load_state_dict(objective.build(config).state_dict())
@@ -166,7 +166,7 @@ class TestSemiDense:
     def test_the_large_size_is_the_published_one(self):
         from kornia.feature.loftr.loftr import default_cfg
 
-        from xmatch.networks.loftr.objective import SIZES
+        from xmatch.networks.loftr.config import SIZES
 
         ours = SIZES["loftr-base"].kornia()
         ours["coarse"]["temp_bug_fix"] = False
@@ -175,7 +175,7 @@ class TestSemiDense:
 
 class TestSparse:
     def test_corners_lie_where_there_are_some_and_never_at_an_invalid_border(self):
-        from xmatch.networks.lightglue.objective import corners
+        from xmatch.networks.lightglue.network import corners
 
         image = torch.zeros((1, 1, 64, 64))
         image[..., 20:40, 30:50] = 1.0
@@ -187,17 +187,18 @@ class TestSparse:
         assert corners(image, valid, 256).xy[corners(image, valid, 256).usable].amin() > 4
 
     def test_a_flat_image_has_points_but_none_that_count(self):
-        from xmatch.networks.lightglue.objective import corners
+        from xmatch.networks.lightglue.network import corners
 
         found = corners(torch.zeros((1, 1, 32, 32)), torch.ones((1, 1, 32, 32), dtype=torch.bool), 16)
         assert found.xy.shape == (1, 16, 2) and not found.usable.any()
 
     def test_matches_are_where_the_truth_says_and_the_lonely_are_told(self):
-        from xmatch.networks.lightglue.objective import Points, assignment_truth
+        from xmatch.networks.lightglue.network import Corners
+        from xmatch.networks.lightglue.objective import assignment_truth
 
         batch = shifted((3, 0))
-        fixed = Points(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
-        moving = Points(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
+        fixed = Corners(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
+        moving = Corners(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
         matched, fixed_alone, moving_alone = assignment_truth(batch, fixed, moving)
         assert matched[0].nonzero().tolist() == [[1, 0]]
         # 4 px away: neither a match nor alone.

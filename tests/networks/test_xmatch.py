@@ -107,3 +107,64 @@ def test_configs_that_cannot_be_built_are_refused():
         dataclasses.replace(TINY, radius=(1, 1))
     with pytest.raises(ValueError, match="heads"):
         dataclasses.replace(TINY, heads=3)
+
+
+def coarse() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return XMatch(TINY).coarse
+
+
+def test_scores_are_the_two_softmaxes_one_along_each_image():
+    """Two cells of fixed look like the first of moving, the second of moving like none: both directions are asked."""
+    a, b = torch.tensor([[1.0, 1.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # channels x cells
+    seen = torch.ones(1, 2, dtype=torch.bool)
+    scores = coarse().scores(a[None, :, None], b[None, :, None], seen, seen)[0].exp()
+    # Of fixed's two equal cells each has half of moving's first; moving's second is shared as well.
+    assert scores[0, 0].item() == pytest.approx(0.5, abs=1e-3) and scores[1, 0].item() == pytest.approx(0.5, abs=1e-3)
+    torch.testing.assert_close(coarse().scores(b[None, :, None], a[None, :, None], seen, seen)[0].exp(), scores.T)
+
+
+def test_cells_without_content_are_matched_to_nothing():
+    torch.manual_seed(1)
+    a, b = torch.randn(2, 1, 4, 1, 3)
+    fixed_seen, moving_seen = torch.tensor([[True, True, False]]), torch.tensor([[False, True, True]])
+    scores = coarse().scores(a, b, fixed_seen, moving_seen)[0]
+    assert (scores[:2, 0] < -100).all() and (scores[:2, 1:] > -100).all()
+    without = coarse().scores(a[..., :2], b[..., 1:], fixed_seen[:, :2], moving_seen[:, 1:])[0]
+    torch.testing.assert_close(scores[:2, 1:], without)
+
+
+def test_at_the_border_the_coarse_answer_leans_on_no_cell_twice():
+    scores = torch.zeros(1, 1, 6 * 8)  # 6 x 8 cells, all alike but the first
+    scores[0, 0, 0] = 1.0
+    xy, share = soft_argmax(scores, (6, 8))
+    centres, weight = cell_centres(6, 8, scores)[:3, :3], torch.ones(3, 3)
+    weight[0, 0] = torch.e**0.5  # scores are sums of two logarithms: their geometric mean counts
+    torch.testing.assert_close(xy[0, 0], (centres * weight[..., None]).sum((0, 1)) / weight.sum())
+    assert share.item() == pytest.approx((weight.sum() / (weight.sum() + 39)).item())
+
+
+@pytest.mark.parametrize(("row", "column"), [(1, 6), (4, 2)])
+def test_the_coarse_answer_counts_rows_and_columns_of_oblong_images(row, column):
+    scores = torch.full((1, 1, 6 * 8), -60.0)
+    scores[0, 0, row * 8 + column] = -0.1
+    xy, _ = soft_argmax(scores, (6, 8))
+    torch.testing.assert_close(xy[0, 0], cell_centres(6, 8, scores)[row, column], atol=1e-4, rtol=0)
+
+
+def test_the_centres_of_cells_lie_half_a_cell_from_the_edges():
+    centres = cell_centres(2, 4, torch.zeros(1))
+    torch.testing.assert_close(centres[0, :, 0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
+    torch.testing.assert_close(centres[:, 0, 1], torch.tensor([-0.5, 0.5]))
+
+
+def test_a_refiner_moves_the_warp_by_cells_of_moving_and_towards_what_it_says():
+    model = XMatch(TINY).eval()
+    refiner = model.refiners["8"]
+    with torch.no_grad():
+        refiner.out.bias.copy_(torch.tensor([1.0, 2.0, 0.5]))  # a cell to the right, two down, surer
+        fixed, moving = torch.randn(1, 8, 4, 6), torch.randn(1, 8, 5, 10)
+        warp = cell_centres(4, 6, fixed)[None] * 0.5
+        found, certainty = refiner(fixed, moving, warp, torch.zeros(1, 4, 6))
+    torch.testing.assert_close(found - warp, torch.tensor([2 * 1 / 10, 2 * 2 / 5]).expand_as(warp))
+    torch.testing.assert_close(certainty, torch.full((1, 4, 6), 0.5))

@@ -31,12 +31,12 @@ def files(tmp_path_factory):
     )
 
 
-def sharpened(files, start: Linear, watch=None, **options):
+def sharpened(files, start: Linear, watch=None, plane=np.eye(3), **options):
     with open_source(files[0]) as fixed, open_source(files[1]) as moving:
         if watch is not None:
             watch(fixed, moving)
         first = ConfirmedMap(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
-        return sharpen(fixed, moving, first, np.eye(3), RegisterOptions(threads=1, **options))
+        return sharpen(fixed, moving, first, plane, RegisterOptions(threads=1, **options))
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +98,19 @@ def test_a_raster_of_2400_px_is_registered_to_a_px_of_the_file(tmp_path):
     assert found.verdict.accepted
     assert distance_px(found.transform, away, (side, side)) < 1
     assert found.verdict.ce90_ground == pytest.approx(10 * found.verdict.ce90_px, rel=1e-3)
+
+
+def test_what_tiles_add_comes_after_the_first_look_and_is_counted_in_fixed_px(tmp_path, files):
+    """Far from the identity: moving is turned by 70 degrees, so that its px and fixed's point in different ways."""
+    middle = np.array(SIZE) / 2
+    turned_at = WHOLE.after(translation(*middle)).after(similarity(70.0)).after(translation(*-middle))
+    turned = write(tmp_path / "turned.tif", radar(seen(LAND, turned_at, SIZE)))
+    true = WHOLE.inverse.after(turned_at)
+    found = sharpened((files[0], turned), translation(3.5, -3.0).after(true), transform="translation").transform
+    assert np.linalg.norm(found(middle[None]) - true(middle[None])) < 0.7
+
+
+def test_on_px_that_are_not_square_the_correction_is_made_on_the_ground_and_told_in_px(files):
+    start = translation(3.5, -3.0).after(TRUE)
+    found = sharpened(files, start, plane=np.diag([3.0, 1.0, 1.0]), transform="translation").transform
+    assert distance_px(found, TRUE, SIZE) < 1

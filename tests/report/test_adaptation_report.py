@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xmatch.report.adaptation import charts, render_adaptation
-from xmatch.report.adaptation_curves import HEIGHT, WIDTH, chart
+from xmatch.report.adaptation import charts, curves, render_adaptation
+from xmatch.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 
 HISTORY = [
     {"step": "10", "tau": "0.5", "positive_share": "0.2", "supervised": "3.0", "unsupervised": ""},
@@ -83,28 +83,38 @@ def test_the_page_says_what_was_learned_from():
     assert "registration" not in render_adaptation({**none, "verdicts": None})
 
 
+FLOOR = HEIGHT - BOTTOM
+
+
 def test_a_curve_spans_steps_and_values():
-    drawn = chart("t", HISTORY, {"tau": "threshold", "nothing": "none"})
-    (curve,) = drawn.curves
-    assert curve.path == f"M{WIDTH / 2:.1f} {HEIGHT:.1f}L{WIDTH:.1f} 0.0h0" and curve.last == "0.600"
-    assert [text for _, text in drawn.levels][0] == "0.500" and drawn.steps == "20"
+    drawn = curves("t", HISTORY, {"tau": "threshold", "nothing": "none"})
+    (line,) = drawn.lines
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    assert line.path == f"M{middle} {FLOOR}L{WIDTH - RIGHT} {TOP}" and line.name == "threshold: 0.600"
+    assert drawn.y_ticks[0] == (FLOOR, "0.5") and drawn.x_ticks[-1][1] == "20"
 
 
 def test_empty_cells_are_left_out_and_a_column_without_numbers_has_no_chart():
-    drawn = chart("t", HISTORY, {"unsupervised": "loss"})
-    assert drawn.curves[0].path.count("L") == 0
-    assert chart("t", HISTORY, {"nothing": "none"}) is None and chart("t", [], {"tau": "t"}) is None
+    drawn = curves("t", HISTORY, {"unsupervised": "loss"})
+    # One value alone is a dot in the middle.
+    assert drawn.lines[0].dots == ((WIDTH - RIGHT, (TOP + FLOOR) / 2),)
+    assert curves("t", HISTORY, {"nothing": "none"}) is None and curves("t", [], {"tau": "t"}) is None
 
 
 def test_the_score_begins_with_the_untouched_network_and_leaves_known_truths_apart():
     found = {drawn.title: drawn for drawn in charts(HISTORY, VALIDATION)}
-    score = found["Held-out score, percent"].curves[0]
-    assert score.path.startswith("M0.0") and score.last == "70.5"
-    known = found["Accuracy where the truth is known, share of cells"].curves
-    assert [curve.name for curve in known] == ["within 3 px"] and known[0].last == "0.250"
+    score = found["Held-out score, percent"].lines[0]
+    assert score.path.startswith(f"M{LEFT} ") and score.name.endswith(": 70.5")
+    known = found["Accuracy where the truth is known, share of cells"].lines
+    assert [line.name for line in known] == ["within 3 px: 0.250"]
+
+
+def test_every_curve_of_a_chart_has_its_colour():
+    drawn = curves("t", HISTORY, {"tau": "threshold", "positive_share": "share"})
+    assert [line.colour for line in drawn.lines] == [0, 1]
 
 
 @pytest.mark.parametrize("level", [0.0, 5.0])
 def test_a_level_curve_is_drawn_in_the_middle(level):
-    drawn = chart("t", [{"step": 1, "v": level}, {"step": 2, "v": level}], {"v": "v"})
-    assert f" {HEIGHT / 2:.1f}L" in drawn.curves[0].path
+    drawn = curves("t", [{"step": 1, "v": level}, {"step": 2, "v": level}], {"v": "v"})
+    assert f" {(TOP + FLOOR) / 2}L" in drawn.lines[0].path

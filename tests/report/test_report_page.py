@@ -11,10 +11,10 @@ from report_cases import TURN, registration, sources
 from xmatch.geometry import ThinPlateSpline
 from xmatch.report import evidence, make_previews, registration_document, render_html
 from xmatch.report.advice import LOOK, advice, wider
+from xmatch.report.charts import BOTTOM, HEIGHT, RIGHT, TOP, WIDTH
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
-from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
-from xmatch.report.page import odds_sentence, replay_command
+from xmatch.report.page import odds_sentence, replay_command, residual_histogram
 
 CORNERS = np.array([[0, 0], [80, 0], [0, 60], [80, 60]], dtype=float)
 
@@ -232,10 +232,17 @@ def test_edges_lie_on_the_edge_and_not_on_the_border_of_no_data():
 
 
 def test_bars_stand_on_the_axis_and_the_fullest_fills_the_height():
-    bars = histogram_bars({"edges_px": [0.0, 1.0, 2.0, 4.0], "counts": [2, 8, 0]})
-    assert [round(y + height, 1) for _, y, _, height in bars.bars] == [bars.height] * 3
-    assert [height / bars.height for *_, height in bars.bars] == [0.25, 1.0, 0.0]
-    assert [px for _, px in bars.ticks] == [0, 1, 2, 3, 4] and bars.ticks[-1][0] == bars.width
+    drawn = residual_histogram({"edges_px": [0.0, 1.0, 2.0, 4.0], "counts": [2, 8, 0]})
+    floor, full = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
+    assert [bar.y + bar.height for bar in drawn.bars] == [floor] * 3
+    assert [bar.height / full for bar in drawn.bars] == [0.25, 1.0, 0.0]
+    assert drawn.bars[2].width > 1.9 * drawn.bars[0].width
+    assert [text for _, text in drawn.x_ticks] == ["0", "1", "2", "3", "4"] and drawn.x_ticks[-1][0] == WIDTH - RIGHT
+
+
+def test_counts_have_whole_ticks():
+    drawn = residual_histogram({"edges_px": [0.0, 1.0], "counts": [2]})
+    assert [text for _, text in drawn.y_ticks] == ["0", "1", "2"]
 
 
 def test_weak_measures_are_marked_and_their_advice_comes_first():

@@ -200,3 +200,11 @@ def test_a_footprint_that_runs_to_the_horizon_is_refused():
     tilted = homography([[1, 0, 0], [0, 1, 0], [-1 / 80.001, 0, 1]])
     with pytest.raises(UsageError, match="times"):
         moving_grid(MemorySource(image(hills)).header, tilted, Grid(80, 60))
+
+
+def test_pixels_that_are_not_square_are_reduced_each_way_by_its_own_factor():
+    """Eight columns to one and no row: averaging as many rows would lose what runs across."""
+    rows = np.where(np.arange(60) % 2, 200.0, 100.0)[:, None] * np.ones((1, 640))
+    squeeze = homography(np.diag([1 / 8, 1.0, 1.0]))
+    pixels, valid, _ = whole(MemorySource(rows), squeeze, Grid(80, 60), resampling="bilinear")
+    assert valid.all() and np.allclose(pixels[0], rows[:, :80])

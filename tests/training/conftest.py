@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stubs import Tiny
+from stubs import tiny_entry
 
-from xmatch.networks.registry import OBJECTIVES
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.training.pretrain import Options, pretrain
 
 RECIPE = """\
@@ -21,7 +21,7 @@ feed: {feed}
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(OBJECTIVES, "tiny", Tiny)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry())
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

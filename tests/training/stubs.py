@@ -1,5 +1,5 @@
 """A tiny objective, so that the engine is tested apart from any matcher. Run as a script, it is the command line of
-`python -m xmatch.training.pretrain` with that objective; under torchrun too."""
+`python -m xmatch.training` with that objective; under torchrun too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import sys
 import torch
 from torch import nn
 
-from xmatch.networks.registry import OBJECTIVES
+from xmatch.networks.architecture import Architecture
+from xmatch.networks.base import NetworkObjective
+from xmatch.networks.registry import ARCHITECTURES
 
 
 class Net(nn.Module):
@@ -28,8 +30,9 @@ class Net(nn.Module):
         return self.head(self.body(torch.cat([fixed, moving], 1)))
 
 
-class Tiny:
-    architecture = "tiny"
+class Tiny(NetworkObjective):
+    def __init__(self, entry=None):
+        super().__init__(entry or tiny_entry())
 
     def config(self, size, changes):
         return {"width": 4, "norm": True, "dropout": 0.5, **changes}
@@ -47,6 +50,11 @@ class Tiny:
         return tuple(d[seen] for d, seen in zip(distance, batch.covisible, strict=True))
 
 
+def tiny_entry(objective=Tiny) -> Architecture:
+    """What the registry says of it."""
+    return Architecture("tiny", "tiny", "dense", ("head.weight",), objective_name="tiny", objective=objective)
+
+
 class Endless(Tiny):
     """Asks to be ended, by the signal of the environment, in its third step."""
 
@@ -60,7 +68,7 @@ class Endless(Tiny):
 
 
 if __name__ == "__main__":
-    from xmatch.training.pretrain import main
+    from xmatch.training.arguments import run
 
-    OBJECTIVES["tiny"] = Endless if "XMATCH_TEST_SIGNAL" in os.environ else Tiny
-    sys.exit(main())
+    ARCHITECTURES["tiny"] = tiny_entry(Endless if "XMATCH_TEST_SIGNAL" in os.environ else Tiny)
+    sys.exit(run())

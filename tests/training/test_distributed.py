@@ -25,6 +25,7 @@ class Both(Tiny):
     """Every step on the two ranks' batches in one go."""
 
     def __init__(self, recipe):
+        super().__init__()
         self.draws = [batches(recipe, ".", rank, CPU) for rank in (0, 1)]
         self.number = 0
 

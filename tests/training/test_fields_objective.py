@@ -10,8 +10,9 @@ import torch
 
 from xmatch.errors import UsageError
 from xmatch.networks.fieldnet.cells import STRIDE
-from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
-from xmatch.networks.fieldnet.objective import Fields, _canvas, _lay, _scores, _true_poses
+from xmatch.networks.fieldnet.config import FieldNetConfig
+from xmatch.networks.fieldnet.network import FieldNet
+from xmatch.networks.fieldnet.objective import _canvas, _lay, _scores, _true_poses
 from xmatch.synth.pairs import TrainingPairs
 
 SIDE = 96
@@ -51,7 +52,7 @@ def test_fields_laid_by_the_true_pose_correlate_best_at_the_true_shift(turn_deg,
     model = FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4, maps=2)).eval()
     model.log_weights.data[2:] = -30  # hand-made fields turn exactly
     batch = seen_twice(turn_deg, scale, (8, -6))
-    errors = Fields().errors(model, batch)
+    errors = load_objective("fields").errors(model, batch)
     assert len(errors) == 1 and errors[0].item() <= STRIDE
 
 
@@ -73,7 +74,7 @@ def test_scores_of_all_pairs_are_those_of_each_pair():
 
 def test_a_pair_that_hardly_overlaps_teaches_nothing():
     model = FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4, maps=2))
-    parts = Fields().step(model, seen_twice(0, 1.0, (0.85 * SIDE, 0)))
+    parts = load_objective("fields").step(model, seen_twice(0, 1.0, (0.85 * SIDE, 0)))
     assert parts["total"].item() == 0
 
 
@@ -89,6 +90,6 @@ def test_a_size_that_the_network_cannot_take_is_named():
     cut = {name: getattr(batch, name)[..., :64, :64] for name in ("fixed", "fixed_valid", "moving", "moving_valid")}
     cut |= {"warp": batch.warp[:, :64, :64], "covisible": batch.covisible[:, :64, :64]}
     with pytest.raises(UsageError, match="64 px"):
-        Fields().step(
+        load_objective("fields").step(
             FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4)), dataclasses.replace(batch, **cut)
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.networks.registry import OBJECTIVES, load_objective
+from xmatch.networks.registry import load_objective, objective_names
 from xmatch.recipe import load_recipe
 from xmatch.training.recipe import BESIDE_THE_POINT, PretrainRecipe
 
@@ -62,7 +62,7 @@ def test_an_unknown_objective_is_told_with_the_known_ones():
         load_objective("dens")
 
 
-@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - {"tiny"}))
+@pytest.mark.parametrize("name", objective_names())
 def test_an_unknown_size_or_field_of_the_model_is_told(name):
     objective = load_objective(name)
     with pytest.raises(UsageError, match="no size 'huge'"):

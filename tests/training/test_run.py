@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from stubs import Tiny
+from stubs import Tiny, tiny_entry
 
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, ResourceError, UsageError
 from xmatch.io.weights.files import load_weights, save_weights
-from xmatch.networks.registry import OBJECTIVES
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.training.distributed import Processes
 from xmatch.training.pretrain import Options, plan
 from xmatch.training.state import checkpoints, load_newest
@@ -63,7 +63,7 @@ def test_a_run_leaves_history_validation_checkpoint_and_weights(recipe, session,
     assert len(metadata.commit) in (0, 40, 46)
     assert metadata.recipe["sha256"] == state(tmp_path / "run")["digest"]
     assert tensors["head.weight"].dtype == torch.float16
-    averaged = state(tmp_path / "run")["average"]["values"]["head.weight"]
+    averaged = state(tmp_path / "run")["average"]["module.head.weight"]
     assert torch.equal(tensors["head.weight"], averaged.half())
     assert sorted(p.suffix for p in (tmp_path / "run").iterdir()) == [".csv", ".csv", ".pt", ".safetensors"]
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_that_another_process_asks_for_is_saved_here_too(recipe, se
     """Clocks differ between processes; one that saved alone would wait for the others for ever."""
     steps = []
     monkeypatch.setattr("xmatch.training.loop.save_checkpoint", lambda folder, state: steps.append(state["step"]))
-    monkeypatch.setattr(Processes, "averaged", lambda self, values: torch.cat([values[:-1], values.new_ones(1) / 2]))
+    monkeypatch.setattr(Processes, "any_of", lambda self, flags, device: [*flags[:-1], True])
     session(recipe())
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8, 8]  # the last one at the end of the session
 
@@ -96,7 +96,7 @@ def test_a_run_goes_on_from_a_small_checkpoint_without_its_moments(recipe, sessi
     whole = state(tmp_path / "whole")
     assert kept["optimiser"] is None and kept["model"]["head.weight"].dtype == torch.float16
     assert kept["model"]["body.1.num_batches_tracked"].dtype == torch.int64
-    averages = [found["average"]["values"]["head.weight"] for found in (kept, whole)]
+    averages = [found["average"]["module.head.weight"] for found in (kept, whole)]
     assert torch.equal(averages[0], averages[1].half()) and averages[1].dtype == torch.float32
     outcome = session(path)
     assert (first.step, outcome.step, outcome.exit_code) == (1, 8, ExitCode.OK)
@@ -124,11 +124,11 @@ def test_after_a_crash_the_rows_since_the_checkpoint_come_again(recipe, session,
                 raise KeyError("a bug")
             return super().step(model, batch, finest=finest)
 
-    monkeypatch.setitem(OBJECTIVES, "tiny", Crash)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Crash))
     with pytest.raises(KeyError):
         session(recipe(), "crashed")
     assert [row["step"] for row in rows(tmp_path / "crashed")] == ["3", "6"]
-    monkeypatch.setitem(OBJECTIVES, "tiny", Tiny)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Tiny))
     session(recipe(), "crashed")
     assert rows(tmp_path / "crashed") == rows(tmp_path / "whole")
 
@@ -202,7 +202,7 @@ class Sick(Tiny):
 def sick(monkeypatch):
     def choose(*bad: int) -> None:
         Sick.steps, Sick.bad = [], set(bad)
-        monkeypatch.setitem(OBJECTIVES, "tiny", Sick)
+        monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Sick))
 
     return choose
 
@@ -229,7 +229,7 @@ def test_want_of_memory_names_the_stage(recipe, session, monkeypatch):
         def step(self, model, batch, *, finest=1):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setitem(OBJECTIVES, "tiny", Greedy)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Greedy))
     with pytest.raises(ResourceError, match="out of GPU memory.*2 pairs of 64 px.*lower batch"):
         session(recipe())
 
@@ -237,12 +237,12 @@ def test_want_of_memory_names_the_stage(recipe, session, monkeypatch):
 def test_two_runs_do_not_share_a_folder(recipe, session, tmp_path, monkeypatch):
     class Second(Tiny):
         def step(self, model, batch, *, finest=1):
-            monkeypatch.setitem(OBJECTIVES, "tiny", Tiny)
+            monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Tiny))
             with pytest.raises(OutputError, match="another run"):
                 session(recipe())
             return super().step(model, batch, finest=finest)
 
-    monkeypatch.setitem(OBJECTIVES, "tiny", Second)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Second))
     assert session(recipe(), max_minutes=0).step == 1
 
 
@@ -283,7 +283,7 @@ def test_a_signal_saves_after_the_step_and_ends(recipe, tmp_path, name, code):
 
 
 def test_training_loads_neither_rasterio_nor_typer_nor_rich():
-    code = "import sys, xmatch.training.pretrain, xmatch.training.arguments; print(*sys.modules)"
+    code = "import sys, xmatch.training.arguments; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "torch" in loaded and not loaded & {"rasterio", "typer", "rich", "tifffile", "SimpleITK", "scipy"}
@@ -299,7 +299,7 @@ def test_weights_too_large_for_float16_are_written_whole_and_it_is_said(recipe, 
     from xmatch.training.loop import Talk
     from xmatch.training.pretrain import pretrain
 
-    monkeypatch.setitem(OBJECTIVES, "tiny", Huge)
+    monkeypatch.setitem(ARCHITECTURES, "tiny", tiny_entry(Huge))
     told = []
     options = Options(recipe(), tmp_path / "run", max_minutes=0, device="cpu")
     outcome = pretrain(options, Talk(warn=told.append))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from stubs import Tiny
@@ -38,6 +40,10 @@ class Slow:
     def prepare(self, number: int) -> None: ...
 
 
+def exported(loaded, folder, run, warn):
+    return export_weights(folder, loaded, run, warn)
+
+
 @pytest.fixture
 def trained(recipe, tmp_path):
     def start(deadline: float, first: float = 30.0, validation: float | None = None, told: list | None = None, **more):
@@ -50,7 +56,7 @@ def trained(recipe, tmp_path):
             return [{"score": 1.0}]
 
         measured = {} if validation is None else {"validate": validate, "every": 3}
-        course = Course(lambda step: {}, export_weights, **measured, **more)
+        course = Course(lambda step: {}, partial(exported, loaded), **measured, **more)
         run = Run(loaded, Tiny(), Tiny().config(None, {}), torch.device("cpu"), Processes())
         (tmp_path / "run").mkdir(exist_ok=True)
         talk = Talk() if told is None else Talk(warn=told.append)

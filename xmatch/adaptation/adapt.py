@@ -3,49 +3,51 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xmatch.adaptation.base import Base, open_base
-from xmatch.adaptation.collect import Asked, Collected, collect
+from xmatch.adaptation.collect import Collected, PairRequest, collect
 from xmatch.adaptation.draws import Batches, held_batches
 from xmatch.adaptation.evidence import Evidence, Row, fields_score, labelled_score, unlabelled_score
-from xmatch.adaptation.guard import Gain, Guard
-from xmatch.adaptation.low_rank import additions, merged
+from xmatch.adaptation.guard import Gain, Guard, Measure
+from xmatch.adaptation.low_rank import additions, merged, stored, with_base
 from xmatch.adaptation.material import Judges, Material, prepare
 from xmatch.adaptation.objective import FewShot
 from xmatch.adaptation.origin import Origin
-from xmatch.adaptation.outputs import LAST, Targets, write_weights
+from xmatch.adaptation.outputs import LAST, AdaptationFiles, WeightsWriter
+from xmatch.adaptation.overlays import Overlay, overlays
 from xmatch.adaptation.poses import POSES
 from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
+from xmatch.networks.base import NetworkObjective
+from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.registry import load_objective
-from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
-from xmatch.training.run import Run
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
+from xmatch.training.run import Run, RunPart
 from xmatch.training.schedule import learning_rate
 from xmatch.training.session import check_same, held_folder, memory_told, set_up
 from xmatch.training.signals import StopRequest, stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class AdaptOptions:
     """What the command line says."""
 
-    asked: Asked
+    request: PairRequest
     output: Path
     recipe: AdaptRecipe | None = None
-    """None: that of the family the weights belong to."""
+    """None: that of the network the weights belong to."""
     matcher: str = "xmatch-fields"
     weights: str | None = None
     max_minutes: float | None = None
@@ -60,13 +62,13 @@ class Options:
     """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Adapted:
     """How an adaptation ended."""
 
     exit_code: ExitCode
     """0: better; 4: not better; 130, 143: stopped before it was known."""
-    outcome: Outcome
+    outcome: TrainingOutcome
     recipe: AdaptRecipe
     collected: Collected
     judges: Judges
@@ -79,21 +81,21 @@ class Adapted:
     best: Row
     gain: Gain | None
     """Of the score, on the same views; None when it was stopped before anything was measured."""
-    verdicts: dict[str, int] | None
+    verdicts: dict[str, int] | None = None
     """Accepted registrations of held-out pairs, "before" and "after", "of" so many; None where none were counted."""
-    better: bool | None
+    better: bool | None = None
     """None when it was stopped before it was known."""
-    weights: Path | None
+    weights: Path | None = None
     """Where the best weights are."""
-    shown: tuple[Any, ...] = ()
-    """`xmatch.adaptation.overlays.Overlay`s of held-out pairs."""
+    overlays: tuple[Overlay, ...] = ()
+    """Of held-out pairs."""
 
     @property
     def before(self) -> Row:
         return self.untouched[0]
 
 
-def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
+def adapt(options: AdaptOptions, talk: Talk = Talk()) -> Adapted:
     """Adapt weights to the pairs, or go on with it.
 
     Raises:
@@ -103,54 +105,62 @@ def adapt(options: Options, talk: Talk = Talk()) -> Adapted:
         ModelError: the weights or the checkpoints cannot be used, or the loss is not finite.
         ResourceError: out of memory.
     """
-    targets = Targets.of(options.output)
+    files = AdaptationFiles.of(options.output)
     device = choose_device(options.device)
     base = open_base(options.matcher, options.weights)
     recipe = _recipe(options, base)
-    targets.check(options.overwrite, [base.path])
-    collected = collect(options.asked, recipe.guard, recipe.seed)
+    files.check(options.overwrite, [base.path])
+    collected = collect(options.request, recipe.guard, recipe.seed)
     for row in collected.unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
-    with stop_on_signals() as stop, memory_told(recipe), held_folder(targets.run_folder, Processes()) as folder:
-        return _Adaptation(options, recipe, base, collected, folder, device, targets, talk).run(stop)
+    with stop_on_signals() as stop, memory_told(recipe), held_folder(files.run_folder, Processes()) as folder:
+        return _Adaptation(options, recipe, base, collected, folder, device, files, talk).run(stop)
 
 
-def _recipe(options: Options, base: Base) -> AdaptRecipe:
-    """The recipe that was asked for, or the family's own.
+def _recipe(options: AdaptOptions, base: Base) -> AdaptRecipe:
+    """The recipe that was asked for, or the network's own.
 
     Raises:
         UsageError: it is none for these weights and pairs.
     """
-    recipe = options.recipe or base.family.recipe
+    recipe = options.recipe or base.recipe
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
-    if recipe.pseudo != NONE and not base.family.scales:
+    if recipe.pseudo != NONE and not base.entry.predicts_warp:
         raise UsageError(
-            f"{base.metadata.architecture} predicts no warp, so it has no pseudo-labels",
+            f"{base.entry.name} predicts no warp, so it has no pseudo-labels",
             hint=f"pseudo: {NONE}, with labelled pairs or trust_verdicts: true",
         )
-    if options.asked.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
+    if options.request.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
         raise UsageError("without labelled pairs and pseudo-labels there is nothing to learn from")
     return recipe
+
+
+def _pretraining(base: Base) -> NetworkObjective:
+    """The objective that the network was pretrained by."""
+    name = base.entry.objective_name
+    assert name is not None  # whatever can be adapted can be trained
+    return load_objective(name)
 
 
 class _Adaptation:
     def __init__(
         self,
-        options: Options,
+        options: AdaptOptions,
         recipe: AdaptRecipe,
         base: Base,
         collected: Collected,
         folder: Path,
         device: torch.device,
-        targets: Targets,
+        files: AdaptationFiles,
         talk: Talk,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
-        self.recipe, self.targets, self.talk, self.collected = recipe, targets, talk, collected
+        self.recipe, self.files, self.talk, self.collected = recipe, files, talk, collected
         self.threads = options.threads or torch.get_num_threads()
-        self.objective = FewShot(load_objective(base.family.objective), recipe, base.family.scales)
+        self.pretraining = _pretraining(base)
+        self.objective = FewShot(self.pretraining, recipe, base.entry.predicts_warp)
         limit = options.max_minutes
         self.deadline = None if limit is None else options.begun + 60 * limit
         # The search for a start may take half of the time; pairs that it does not come to are left out.
@@ -172,12 +182,12 @@ class _Adaptation:
         self.collected = material.collected
         views = [scene.name for scene in material.held for _ in range(self.recipe.guard.views)]
         guard = Guard(self._measure(material), views, self.recipe.guard.gain)
-        parts = {"confidence": self.objective, "guard": guard, "origin": Origin(self.base, self.collected)}
+        origin = Origin(self.base, self.collected)
+        parts: dict[str, RunPart] = {"confidence": self.objective, "guard": guard, "origin": origin}
         run = Run(self.recipe, self.objective, self.base.config, self.device, Processes(), parts)
         self._begin(run, guard)
         if self.recipe.pseudo in OF_A_TEACHER:
-            teacher = run.averaged_model()
-            self.objective.teacher = lambda: run.averaged_model(into=teacher)
+            self.objective.teacher = run.averaged_model()
         batches = Batches(material.labelled, material.unlabelled, self.recipe, self.device)
         feed = Inline(batches, self.device)
         course = Course(self._shown, self._export, guard.check, self.recipe.guard.every)
@@ -188,36 +198,32 @@ class _Adaptation:
                 measured.add({"step": run.step, **row})
         return self._end(guard, outcome, material)
 
-    def _matcher(self, tensors: dict[str, torch.Tensor]):
-        """The matcher around a network without additions."""
-        network = load_objective(self.base.family.objective).build(self.base.config)
-        network.load_state_dict(tensors)
-        return self.base.family.matcher(network, str(self.device))
-
-    def _measure(self, material: Material):
+    def _measure(self, material: Material) -> Measure:
         """What the guard asks: errors where there is a truth, if only of a registration; else agreement."""
-        if material.judges == "unlabelled" and not self.base.family.scales:
+        if material.judges == "unlabelled" and not self.base.entry.predicts_warp:
             raise InputError(
                 "none of the held-out pairs registers so that it can be trusted, and "
-                f"{self.base.metadata.architecture} cannot judge itself",
+                f"{self.base.entry.name} cannot judge itself",
                 hint="give three labelled pairs",
             )
         held = held_batches(material.held, self.recipe)
-        shown: tuple[TrainingPairs, ...] = held_batches(material.known, self.recipe) if material.known else ()
+        with_truth = held_batches(material.known, self.recipe) if material.known else ()
+
+        def score(model: nn.Module) -> Evidence:
+            if isinstance(self.pretraining, Fields):
+                return fields_score(self.pretraining, model, held, self.device)
+            if material.judges == "unlabelled":
+                return unlabelled_score(model, held, self.device, self.recipe.finest)
+            return labelled_score(self.objective, model, held, self.device)
 
         def measure(model: nn.Module) -> tuple[Evidence, list[Row]]:
-            if not self.base.family.scales:
-                found = fields_score(self.objective, model, held, self.device)
-            elif material.judges == "unlabelled":
-                found = unlabelled_score(model, held, self.device, self.recipe.finest)
-            else:
-                found = labelled_score(self.objective, model, held, self.device)
+            found = score(model)
             found = replace(found, row={**found.row, "modalities": f"held out, {material.judges}"})
-            if not shown:
+            if not with_truth:
                 return found, []
             # Never asked by the guard: the truth of unlabelled pairs is for the report.
-            told = labelled_score(self.objective, model, shown, self.device).row
-            return found, [{**told, "modalities": "held out, truth known"}]
+            row = labelled_score(self.objective, model, with_truth, self.device).row
+            return found, [{**row, "modalities": "held out, truth known"}]
 
         return measure
 
@@ -229,9 +235,7 @@ class _Adaptation:
             run.load_state_dict(state)
             self.talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
             return
-        state = run.model.state_dict()
-        run.model.load_state_dict({**additions(state), **self.base.tensors})
-        run.average.restart(run.model)
+        run.start_from(with_base(run.model.state_dict(), self.base.tensors))
         guard.begin(run)
         for row in guard.untouched:
             self.talk.say("untouched: " + "  ".join(f"{name} {value}" for name, value in row.items()))
@@ -241,43 +245,62 @@ class _Adaptation:
         decoder = learning_rate(spec, step, self.recipe.steps)
         return {"learning_rate": decoder, "encoder_learning_rate": decoder * spec.encoder_lr / spec.lr}
 
-    def _export(self, folder: Path, run: Run, warn) -> Path:
+    def _writer(self, warn: Callable[[str], object]) -> WeightsWriter:
+        return WeightsWriter(self.base, self.recipe, self.collected, self.device, warn)
+
+    def _export(self, folder: Path, run: Run, warn: Callable[[str], object]) -> Path:
         path = folder / LAST
-        write_weights(path, merged(run.average.values()), self, run.step, run.seconds, {}, warn)
+        weights = merged(stored(run.averaged_model().state_dict()))
+        self._writer(warn).write(path, weights, step=run.step, seconds=run.seconds)
         return path
 
-    def _end(self, guard: Guard, outcome: Outcome, material: Material) -> Adapted:
-        of_pairs = self.collected, material.judges, material.registered
-        common = (outcome, self.recipe, *of_pairs, self.base, guard.untouched, guard.best, guard.gain)
+    def _end(self, guard: Guard, outcome: TrainingOutcome, material: Material) -> Adapted:
+        adapted = Adapted(
+            exit_code=outcome.exit_code,
+            outcome=outcome,
+            recipe=self.recipe,
+            collected=self.collected,
+            judges=material.judges,
+            registered=material.registered,
+            base=self.base,
+            untouched=guard.untouched,
+            best=guard.best,
+            gain=guard.gain,
+        )
         if outcome.stopped == "signal" or not guard.best:
-            return Adapted(outcome.exit_code, *common, None, None, None)
-        after = merged(guard.weights)
+            return adapted
+        best = stored(guard.weights)
+        after = merged(best)
         verdicts = self._verdicts(after) if self.recipe.guard.verdicts and material.judges != "labelled" else None
         better = guard.better and (verdicts is None or verdicts["after"] >= verdicts["before"])
         gain = guard.gain and guard.gain.as_dict()
         numbers = {"before": guard.before, "after": guard.best, "gain": gain, "verdicts": verdicts, "better": better}
-        paths = self.targets.of_weights(better, low_rank=bool(self.recipe.lora_rank))
-        writing = (self, int(guard.best["step"]), 60 * outcome.minutes, numbers, self.talk.warn)
-        write_weights(paths[0], after, *writing, overwrite=self.options.overwrite or not better)
-        for path in paths[1:]:
-            write_weights(path, additions(guard.weights), *writing, overwrite=True, low_rank=True)
-        shown: tuple = ()
-        if self.base.family.scales:
-            from xmatch.adaptation.overlays import overlays
-
-            shown = overlays(material.held, self.base.tensors, after, self)
+        step, seconds = int(guard.best["step"]), 60 * outcome.minutes
+        writer = self._writer(self.talk.warn)
+        whole, *low_rank = self.files.of_weights(better, low_rank=bool(self.recipe.lora_rank))
+        overwrite = self.options.overwrite or not better
+        writer.write(whole, after, step=step, seconds=seconds, numbers=numbers, overwrite=overwrite)
+        for path in low_rank:
+            writer.write(path, additions(best), step=step, seconds=seconds, numbers=numbers, low_rank=True)
+        pictures: tuple[Overlay, ...] = ()
+        if self.base.entry.predicts_warp:
+            networks = self.base.network(), self.base.network(after)
+            pictures = overlays(material.held, *networks, self.recipe, self.device)
         code = ExitCode.OK if better else ExitCode.UNTRUSTED
-        return Adapted(code, *common, verdicts, better, paths[0], shown)
+        return replace(adapted, exit_code=code, verdicts=verdicts, better=better, weights=whole, overlays=pictures)
 
-    def _verdicts(self, after: dict[str, torch.Tensor]) -> dict[str, int]:
+    def _verdicts(self, after: Mapping[str, Tensor]) -> dict[str, int]:
         pairs = self.collected.held_unlabelled
-        found = {}
+        found = {"of": len(pairs)}
         for name, tensors in (("before", self.base.tensors), ("after", after)):
             found[name] = accepted(
-                self._matcher(tensors),
+                self.base.matcher(tensors, str(self.device)),
                 pairs,
                 seed=self.recipe.seed,
                 threads=self.threads,
-                progress=lambda share, name=name: self.talk.progress(f"verdicts {name}", share),
+                progress=self._progress(f"verdicts {name}"),
             )
-        return {**found, "of": len(pairs)}
+        return found
+
+    def _progress(self, stage: str) -> Callable[[float], object]:
+        return lambda share: self.talk.progress(stage, share)

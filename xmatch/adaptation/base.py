@@ -1,77 +1,23 @@
-"""The weights that an adaptation starts from."""
+"""The weights that an adaptation starts from, and the recipe of their network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from xmatch.adaptation.pseudo import NONE
-from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
+from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.errors import ModelError, UsageError
+from xmatch.io.checksum import sha256
 from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights
-from xmatch.io.weights.guard import sha256
-from xmatch.io.weights.shelf import find_weights
 from xmatch.matchers.base import Matcher
-from xmatch.networks.registry import load_objective
-
-
-def _learned(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.dense import DenseMatcher
-    from xmatch.networks.xmatch.runner import Network
-
-    return DenseMatcher("xmatch", Network(model, device))
-
-
-def _searching(model: nn.Module, device: str) -> Matcher:
-    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
-    from xmatch.matchers.structural import Structural
-
-    return Structural("xmatch-fields", LearnedDescriptor(model, device))
-
-
-@dataclass(frozen=True)
-class Family:
-    """An architecture that can be adapted."""
-
-    objective: str
-    """Of its pretraining: a name in `xmatch.networks.registry.OBJECTIVES`."""
-    matcher: Callable[[nn.Module, str], Matcher]
-    """(network, device) -> the matcher around it."""
-    recipe: AdaptRecipe
-    """Of an adaptation for which none is given."""
-    scales: bool
-    """Whether it predicts warp and certainty at several scales, as pseudo-labels need. Others learn from labelled pairs
-    and from accepted registrations."""
-
-
-DENSE = AdaptRecipe(
-    steps=400,
-    trust_verdicts=True,
-    optimiser=AdaptOptimiser(final_lr=0.05),
-)
-"""PL-F, with what registrations are trusted for as further labels."""
-
-FIELDS = AdaptRecipe(
-    steps=400,
-    batch=8,
-    size=192,
-    pseudo=NONE,
-    trust_verdicts=True,
-    augment={"max_angle_deg": 180.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.03},
-    optimiser=AdaptOptimiser(lr=5e-4, encoder_lr=5e-4, warmup_steps=20, final_lr=0.05),
-    guard=GuardSpec(every=50),
-)
-"""The search takes any turn, so all are shown."""
-
-FAMILIES: dict[str, Family] = {
-    "xmatch": Family("dense", _learned, DENSE, scales=True),
-    "xmatch-fields": Family("fields", _searching, FIELDS, scales=False),
-}
-"""Architecture, as files of weights name it -> how it is adapted."""
+from xmatch.matchers.weights import matcher_around
+from xmatch.networks.architecture import Architecture
+from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.weights import find_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +27,27 @@ class Base:
     metadata: WeightsMetadata
     path: Path
     sha256: str
-    family: Family
+    entry: Architecture[Any]
+    """Of the network."""
 
     @property
     def config(self) -> dict[str, Any]:
         return self.metadata.config
+
+    @property
+    def recipe(self) -> AdaptRecipe:
+        """Of an adaptation for which none is given."""
+        return AdaptRecipe.from_defaults(self.entry.adaptation or {})
+
+    def network(self, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
+        """The network, on the CPU, with these weights or with its own."""
+        network = self.entry.build(self.config)
+        network.load_state_dict(dict(self.tensors if tensors is None else tensors))
+        return network
+
+    def matcher(self, tensors: Mapping[str, Tensor] | None, device: str) -> Matcher:
+        """The matcher around that network."""
+        return matcher_around(self.entry, self.network(tensors), device)
 
 
 def open_base(matcher: str, weights: str | None) -> Base:
@@ -96,16 +58,15 @@ def open_base(matcher: str, weights: str | None) -> Base:
     """
     path = find_weights(weights or matcher)
     tensors, metadata = load_weights(path)
-    if metadata.architecture not in FAMILIES:
+    entry = ARCHITECTURES.get(metadata.architecture)
+    if entry is None or entry.adaptation is None:
         found = metadata.architecture or "an unknown architecture"
-        raise ModelError(
-            f"holds weights of {found}; adapted can be {', '.join(FAMILIES)}", hint="xmatch models info", path=path
-        )
-    family = FAMILIES[metadata.architecture]
+        adaptable = ", ".join(known.name for known in ARCHITECTURES.values() if known.adaptation is not None)
+        raise ModelError(f"holds weights of {found}; adapted can be {adaptable}", hint="xmatch models info", path=path)
     tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     try:
-        network = load_objective(family.objective).build(metadata.config)
+        network = entry.build(metadata.config)
     except UsageError as error:
         raise ModelError(f"its configuration cannot be used: {error.message}", path=path) from error
-    load_state(network, tensors, path)  # what does not fit is told at once
-    return Base(tensors, metadata, path, sha256(path), family)
+    load_state(network, tensors, path)  # what does not fit is said at once
+    return Base(tensors, metadata, path, sha256(path), entry)

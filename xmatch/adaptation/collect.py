@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmatch.adaptation.pairs import Found, Pair, Unusable, draw_labelled, find_pairs, labelled_by, without
+from xmatch.adaptation.pairs import FoundPairs, Pair, Unusable, draw_labelled, find_pairs, labelled_by, without
 from xmatch.adaptation.recipe import GuardSpec
 from xmatch.errors import InputError, UsageError
 
@@ -18,7 +18,7 @@ HELD_SHARE = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class PairRequest:
     """What pairs the command line names."""
 
     labelled: int | Path
@@ -50,7 +50,7 @@ class Collected:
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def collect(asked: Asked, guard: GuardSpec, seed: int) -> Collected:
+def collect(asked: PairRequest, guard: GuardSpec, seed: int) -> Collected:
     """Find all pairs, draw the labelled ones, and hold some out.
 
     Raises:
@@ -69,7 +69,7 @@ def collect(asked: Asked, guard: GuardSpec, seed: int) -> Collected:
     else:
         # Drawn from the folder that is named as such; else from all.
         source = found[0].pairs if asked.pairs else every
-        labelled, _ = draw_labelled(Found(without(source, ()), tuple(unusable)), asked.labelled, seed)
+        labelled, _ = draw_labelled(FoundPairs(without(source, ()), tuple(unusable)), asked.labelled, seed)
     labelled, held_labelled = _held(labelled, min(guard.labelled, len(labelled) - 2), seed)
     others = without(every, (*labelled, *held_labelled))
     count = 0 if held_labelled else min(guard.unlabelled, max(1, len(others) // HELD_SHARE))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xmatch.adaptation.adapt import Adapted, Options
-from xmatch.adaptation.outputs import Targets
+from xmatch.adaptation.adapt import Adapted, AdaptOptions
+from xmatch.adaptation.guard import Gain
+from xmatch.adaptation.outputs import AdaptationFiles
 from xmatch.io.writing.atomic import atomic_writes
 from xmatch.report.adaptation import render_adaptation
 from xmatch.training.loop import HISTORY, VALIDATION
@@ -17,7 +18,7 @@ from xmatch.training.loop import HISTORY, VALIDATION
 SCHEMA = "xmatch.adapt/1"
 
 
-def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) -> dict[str, Any]:
+def document(adapted: Adapted, options: AdaptOptions, command: Sequence[str] = ()) -> dict[str, Any]:
     """What happened, for programs: see docs/adaptation.md."""
     collected, outcome = adapted.collected, adapted.outcome
     held = collected.held_labelled or collected.held_unlabelled
@@ -28,7 +29,7 @@ def document(adapted: Adapted, options: Options, command: Sequence[str] = ()) ->
         "better": adapted.better,
         "reason": reason(adapted),
         "output": adapted.weights and str(adapted.weights),
-        "run": str(Targets.of(options.output).run_folder),
+        "run": str(AdaptationFiles.of(options.output).run_folder),
         "evidence": f"held-out {adapted.judges} pairs",
         "before": adapted.before,
         "best": adapted.best,
@@ -60,7 +61,7 @@ def reason(adapted: Adapted) -> str:
     if adapted.better is None:
         return "It was stopped before the result could be judged; the same command goes on."
     before, after = (float(row["score"]) for row in (adapted.before, adapted.best))
-    measured = f"Held-out {adapted.judges} pairs score {after:.1f} instead of {before:.1f}{_surety(adapted)}"
+    measured = f"Held-out {adapted.judges} pairs score {after:.1f} instead of {before:.1f}{_surety(adapted.gain)}"
     if adapted.verdicts is None:
         return measured + "."
     counts = adapted.verdicts
@@ -69,9 +70,10 @@ def reason(adapted: Adapted) -> str:
     )
 
 
-def _surety(adapted: Adapted) -> str:
+def _surety(gain: Gain | None) -> str:
     """ " (gain 0.4, 95 % interval -0.3 to 1.1 over 8 pairs: chance explains that)"."""
-    gain = adapted.gain
+    if gain is None:
+        return ""
     if gain.interval is None:
         return " (one view: too little to tell a gain from chance)"
     low, high = gain.interval
@@ -79,20 +81,20 @@ def _surety(adapted: Adapted) -> str:
     return f" (gain {gain.mean:+.1f}, 95 % interval {low:+.1f} to {high:+.1f} over {gain.count} {gain.over}{doubt})"
 
 
-def write_reports(adapted: Adapted, options: Options, told: dict[str, Any]) -> tuple[Path, Path]:
+def write_reports(adapted: Adapted, options: AdaptOptions, report: dict[str, Any]) -> tuple[Path, Path]:
     """The HTML page and its JSON beside the output.
 
     Raises:
         OutputError: one of them cannot be written.
     """
-    targets = Targets.of(options.output)
-    folder = targets.run_folder
-    measured = [*adapted.untouched, *_rows(folder / VALIDATION)]
-    page = render_adaptation(told, _rows(folder / HISTORY), measured, adapted.shown)
-    with atomic_writes([targets.report, targets.document], options.overwrite) as temporary:
-        temporary[targets.report].write_text(page, encoding="utf-8")
-        temporary[targets.document].write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    return targets.report, targets.document
+    files = AdaptationFiles.of(options.output)
+    folder = files.run_folder
+    measured: list[Mapping[str, Any]] = [*adapted.untouched, *_rows(folder / VALIDATION)]
+    page = render_adaptation(report, _rows(folder / HISTORY), measured, adapted.overlays)
+    with atomic_writes([files.report, files.document], options.overwrite) as temporary:
+        temporary[files.report].write_text(page, encoding="utf-8")
+        temporary[files.document].write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return files.report, files.document
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xmatch.adaptation.recipe import AdaptRecipe
-from xmatch.adaptation.scenes import Scene
+from xmatch.adaptation.scenes import PairScene
 from xmatch.synth.pairs import TrainingPairs, look_twice
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources.aligned import Aligned
@@ -39,7 +39,7 @@ class Batches:
     """
 
     def __init__(
-        self, labelled: Sequence[Scene], unlabelled: Sequence[Scene], recipe: AdaptRecipe, device: torch.device
+        self, labelled: Sequence[PairScene], unlabelled: Sequence[PairScene], recipe: AdaptRecipe, device: torch.device
     ) -> None:
         self._labelled, self._unlabelled, self._recipe, self._device = labelled, unlabelled, recipe, device
 
@@ -52,7 +52,7 @@ class Batches:
         return draw_scenes([scenes[i] for i in chosen], self._recipe, rng, swap=self._recipe.swap)
 
 
-def held_batches(scenes: Sequence[Scene], recipe: AdaptRecipe) -> tuple[TrainingPairs, ...]:
+def held_batches(scenes: Sequence[PairScene], recipe: AdaptRecipe) -> tuple[TrainingPairs, ...]:
     """The same random views of every scene, whatever is trained: `guard.views` of each, one scene after the other, on
     the CPU."""
     wanted = [scene for scene in scenes for _ in range(recipe.guard.views)]
@@ -63,7 +63,7 @@ def held_batches(scenes: Sequence[Scene], recipe: AdaptRecipe) -> tuple[Training
 
 
 def draw_scenes(
-    scenes: Sequence[Scene], recipe: AdaptRecipe, rng: torch.Generator, *, swap: bool = False
+    scenes: Sequence[PairScene], recipe: AdaptRecipe, rng: torch.Generator, *, swap: bool = False
 ) -> TrainingPairs:
     """A random view of each scene; all of them labelled, or none.
 
@@ -83,8 +83,8 @@ def draw_scenes(
     flow = covisible = None
     if not labelled:
         flow = torch.from_numpy(np.stack([cut[4] for cut in cuts])).to(rng.device)
-        told = [scene.places is not None and not turned for scene, turned in zip(scenes, swapped, strict=True)]
-        known = torch.tensor(told, device=rng.device)
+        has_truth = [scene.places is not None and not turned for scene, turned in zip(scenes, swapped, strict=True)]
+        known = torch.tensor(has_truth, device=rng.device)
         covisible = known[:, None, None].expand(flow.shape[:3]) & (flow.abs() < 2).all(-1)
     aligned = Aligned(
         first,
@@ -105,7 +105,7 @@ def draw_scenes(
 Cut = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _cut(scene: Scene, size: int, host: np.random.Generator, flip: bool) -> Cut:
+def _cut(scene: PairScene, size: int, host: np.random.Generator, flip: bool) -> Cut:
     """The same random square of both images as (size, size), both masks, and where its px lie in moving, normalised."""
     height, width = scene.fixed.shape
     for _ in range(CUT_TRIES):
@@ -121,10 +121,10 @@ def _cut(scene: Scene, size: int, host: np.random.Generator, flip: bool) -> Cut:
         places = np.stack(np.meshgrid(line, line), -1)
     else:
         places = _resized(scene.places[part], size)
-        places = np.clip((places - np.float32([x, y])) * np.float32(2 / side) - 1, -9, 9)
+        places = np.clip((places - np.array([x, y], np.float32)) * np.float32(2 / side) - 1, -9, 9)
     if flip and host.random() < 0.5:
         images, masks = ([np.ascontiguousarray(a[:, ::-1]) for a in pair] for pair in (images, masks))
-        places = np.ascontiguousarray(places[:, ::-1] * np.float32([-1, 1]))
+        places = np.ascontiguousarray(places[:, ::-1] * np.array([-1, 1], np.float32))
     return images[0], images[1], masks[0], masks[1], places.astype(np.float32)
 
 

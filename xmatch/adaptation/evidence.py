@@ -1,4 +1,4 @@
-"""What pairs that are held out say of a network: errors where they are laid, agreement with itself where not."""
+"""What pairs that are held out say of a network: errors where their pose is known, else agreement with itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.adaptation.objective import FewShot, predicted
+from xmatch.adaptation.objective import predicted
 from xmatch.adaptation.pseudo import seen_at
 from xmatch.networks.base import DenseWarp, Objective
+from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.validation import ALL, WITHIN_PX, pair_errors, row_of
@@ -38,11 +39,13 @@ class Evidence:
 
     @staticmethod
     def of(row: Row, scores: Sequence[float]) -> Evidence:
-        told = [score for score in scores if math.isfinite(score)]
-        return Evidence({**row, "score": round(sum(told) / max(len(told), 1), 4)}, tuple(scores))
+        finite = [score for score in scores if math.isfinite(score)]
+        return Evidence({**row, "score": round(sum(finite) / max(len(finite), 1), 4)}, tuple(scores))
 
 
-def labelled_score(objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device) -> Evidence:
+def labelled_score(
+    objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device: torch.device
+) -> Evidence:
     """Errors on held-out labelled pairs; "score" is the mean of the shares of cells within 1, 3 and 5 px, percent."""
     found = pair_errors(objective, model, held, device)
     shares = [
@@ -52,8 +55,8 @@ def labelled_score(objective: Objective, model: nn.Module, held: Sequence[Traini
 
 
 @torch.no_grad()
-def fields_score(objective: FewShot, model: nn.Module, held: Sequence[TrainingPairs], device) -> Evidence:
-    """What pretraining asks of a network that draws fields, on held-out pairs that are laid by a truth; "score" is the
+def fields_score(objective: Fields, model: nn.Module, held: Sequence[TrainingPairs], device: torch.device) -> Evidence:
+    """What pretraining asks of a network that draws fields, on held-out pairs whose pose is known; "score" is the
     mean probability, percent, that it gives to the true place among all places, other turns and other images."""
     row = row_of(ALL, pair_errors(objective, model, held, device))
     right: list[float] = []
@@ -65,7 +68,7 @@ def fields_score(objective: FewShot, model: nn.Module, held: Sequence[TrainingPa
 
 
 @torch.no_grad()
-def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, finest: int) -> Evidence:
+def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device: torch.device, finest: int) -> Evidence:
     """Agreement of a network with itself on held-out unlabelled pairs; "score" is the share of cells of fixed, percent,
     that come back within `AGREE_PX` when they are matched to moving and back, and that follow within the same when
     moving is turned and shifted. A network that always answers "the same place" comes back, but does not follow.
@@ -77,10 +80,10 @@ def unlabelled_score(model: nn.Module, held: Sequence[TrainingPairs], device, fi
     for number, batch in enumerate(held):
         batch = batch.to(device)
         there = predicted(model, batch, finest).finest
-        back = model(batch.moving, batch.moving_valid, batch.fixed, batch.fixed_valid, finest=finest).finest
+        back: DenseWarp = model(batch.moving, batch.moving_valid, batch.fixed, batch.fixed_valid, finest=finest).finest
         turn = turns(len(batch), number).to(device)
         moved = predicted(model, turned(batch, turn), finest).finest
-        shape = tuple(batch.fixed.shape[2:])
+        shape = batch.fixed.shape[2], batch.fixed.shape[3]
         returns = return_distance_px(there, back, shape) < AGREE_PX
         follows = follow_distance_px(there, moved, turn, shape) < AGREE_PX
         seen = seen_at(batch.fixed_valid, there.stride)
@@ -126,7 +129,7 @@ def return_distance_px(there: DenseWarp, back: DenseWarp, fixed_shape: tuple[int
     """(B, h, w) px of fixed between each cell and where the way to moving and back leads; infinite where the way there
     leaves moving."""
     home = F.grid_sample(back.warp.permute(0, 3, 1, 2), there.warp, padding_mode="border", align_corners=False)
-    start = cell_centres(*there.warp.shape[1:3], there.warp)
+    start = cell_centres(there.warp.shape[1], there.warp.shape[2], there.warp)
     side = there.warp.new_tensor([fixed_shape[1], fixed_shape[0]])
     distance = torch.linalg.vector_norm((home.permute(0, 2, 3, 1) - start) * side / 2, dim=-1)
     return torch.where((there.warp.abs() <= 1).all(-1), distance, torch.inf)

@@ -17,7 +17,7 @@ from xmatch.adaptation.evidence import Evidence, Row
 from xmatch.training.run import Run
 
 Measure = Callable[[nn.Module], tuple[Evidence, list[Row]]]
-"""A network in evaluation mode -> what counts, and further rows that are only told."""
+"""A network in evaluation mode -> what counts, and further rows that are only reported."""
 
 LEAST_PAIRS = 3
 """With fewer held-out pairs the interval is one over their views: it says nothing of other pairs then."""
@@ -121,8 +121,8 @@ class Guard:
         return gain is not None and gain.interval is not None and gain.interval[0] > self._gain
 
     def state_dict(self) -> dict[str, Any]:
-        told = {name: list(scores) for name, scores in self._scores.items()}
-        return {"untouched": self.untouched, "best": self.best, "weights": self.weights, "scores": told}
+        scores = {name: list(values) for name, values in self._scores.items()}
+        return {"untouched": self.untouched, "best": self.best, "weights": self.weights, "scores": scores}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.untouched = [dict(row) for row in state["untouched"]]

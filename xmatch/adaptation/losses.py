@@ -15,6 +15,8 @@ from xmatch.adaptation.pseudo import Labels
 from xmatch.networks.base import Prediction
 from xmatch.networks.losses import (
     REACH_CELLS,
+    DenseLoss,
+    LossTerm,
     LossWeights,
     Truth,
     charbonnier,
@@ -26,8 +28,8 @@ from xmatch.networks.losses import (
 from xmatch.synth.pairs import TrainingPairs
 
 
-def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: float, local: float) -> dict[str, Tensor]:
-    """Equation (1) summed over the scales; "total" is what is minimised.
+def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: float, local: float) -> DenseLoss:
+    """Equation (1) summed over the scales.
 
     Args:
         lambda_sup: weight of certainty's cross-entropy.
@@ -38,8 +40,8 @@ def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: fl
 
 def unsupervised_loss(
     prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], lambda_ssl: float
-) -> dict[str, Tensor]:
-    """Equation (2) summed over the scales; "total" is what is minimised. Scales without any label add nothing.
+) -> DenseLoss:
+    """Equation (2) summed over the scales; those without any label add nothing.
 
     Args:
         labels: of every scale, as in `prediction.scales`.
@@ -48,19 +50,19 @@ def unsupervised_loss(
     side = prediction.finest.warp.new_tensor([moving_shape[1], moving_shape[0]])
     first, *refined = prediction.scales
     cells = (moving_shape[0] // first.stride, moving_shape[1] // first.stride)
-    losses = {
-        "regression_coarse": coarse_loss(prediction.scores, _truth(labels[0], side), cells),
-        "certainty_coarse": certainty_loss(first.certainty, labels[0]),
-    }
+    terms = [
+        LossTerm("regression", None, coarse_loss(prediction.scores, _truth(labels[0], side), cells)),
+        LossTerm("certainty", None, certainty_loss(first.certainty, labels[0])),
+    ]
     for found, guess, target in zip(refined, prediction.guesses, labels[1:], strict=True):
         truth = _truth(target, side)
         # As with true labels: a refiner cannot be taught what lies beyond its window.
         reachable = distance_px(guess, truth) < REACH_CELLS * found.stride
         distance = distance_px(found.warp, truth) / found.stride
-        losses[f"regression_{found.stride}"] = mean_where(charbonnier(distance), target.positive & reachable)
-        losses[f"certainty_{found.stride}"] = certainty_loss(found.certainty, target)
-    total = sum((lambda_ssl if name.startswith("certainty") else 1.0) * value for name, value in losses.items())
-    return {"total": total, **losses}
+        regression = mean_where(charbonnier(distance), target.positive & reachable)
+        certainty = certainty_loss(found.certainty, target)
+        terms += [LossTerm("regression", found.stride, regression), LossTerm("certainty", found.stride, certainty)]
+    return DenseLoss(tuple(terms), LossWeights(certainty=lambda_ssl))
 
 
 def certainty_loss(logits: Tensor, labels: Labels) -> Tensor:

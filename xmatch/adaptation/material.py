@@ -9,39 +9,40 @@ from pathlib import Path
 from typing import Literal
 
 from xmatch.adaptation.collect import Collected
-from xmatch.adaptation.pairs import Unusable
-from xmatch.adaptation.poses import Laid, lay_pairs
+from xmatch.adaptation.pairs import Pair, Unusable
+from xmatch.adaptation.poses import PosedPair, pose_pairs
 from xmatch.adaptation.pseudo import NONE
 from xmatch.adaptation.recipe import AdaptRecipe
-from xmatch.adaptation.scenes import Scene, read_scenes
+from xmatch.adaptation.scenes import PairScene, read_scenes
 from xmatch.errors import ExitCode, InputError, XmatchError
+from xmatch.geometry import Transform
 from xmatch.matchers.registry import load_matcher
 from xmatch.training.loop import Talk
 from xmatch.training.signals import StopRequest
 
-LAID_BY = "structural"
-"""Matcher whose registrations lay pairs that have no truth; it has no weights."""
+POSED_BY = "structural"
+"""Matcher whose registrations give pairs without a truth their pose; it has no weights."""
 
 Judges = Literal["labelled", "registered", "unlabelled"]
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    labelled: tuple[Scene, ...]
-    unlabelled: tuple[Scene, ...]
-    held: tuple[Scene, ...]
+    labelled: tuple[PairScene, ...]
+    unlabelled: tuple[PairScene, ...]
+    held: tuple[PairScene, ...]
     """The guard's."""
     judges: Judges
-    """What these are: labelled pairs; unlabelled ones as accepted registrations lay them; unlabelled ones."""
+    """What these are: labelled pairs; unlabelled ones as accepted registrations pose them; unlabelled ones."""
     registered: int
     """Unlabelled pairs among `labelled`: their registration is accepted, and trusted."""
-    known: tuple[Scene, ...]
+    known: tuple[PairScene, ...]
     """Held-out unlabelled pairs whose truth is known: for the report alone."""
     collected: Collected
     """What was asked for, with what could not be used."""
 
 
-class Interrupted(XmatchError):
+class AdaptationInterrupted(XmatchError):
     """A signal came before there was anything to train."""
 
     code = "interrupted"
@@ -61,7 +62,7 @@ def prepare(
     stop: StopRequest,
     until: float = float("inf"),
 ) -> Material:
-    """Read all pairs; lay those without a truth as registrations do.
+    """Read all pairs; those without a truth are posed as registrations find them.
 
     Args:
         folder: of the run; registrations are kept there.
@@ -69,22 +70,22 @@ def prepare(
 
     Raises:
         InputError: what can be read is less than what is needed.
-        Interrupted: `stop` was asked for.
+        AdaptationInterrupted: `stop` was asked for.
     """
     unusable: list[Unusable] = []
 
-    def read(pairs: Sequence[tuple], labelled: bool) -> list[Scene]:
+    def read(pairs: Sequence[tuple[Pair, Transform]], labelled: bool) -> list[PairScene]:
         scenes, bad = read_scenes(pairs, labelled, recipe)
         unusable.extend(bad)
         return scenes
 
-    labelled = read([(pair, pair.truth) for pair in collected.labelled], True)
-    held = read([(pair, pair.truth) for pair in collected.held_labelled], True)
+    labelled = read(_with_truths(collected.labelled), True)
+    held = read(_with_truths(collected.held_labelled), True)
     judges: Judges = "labelled"
     learns = collected.unlabelled if recipe.pseudo != NONE or recipe.trust_verdicts else ()
-    laid, lost = lay_pairs(
+    posed, lost = pose_pairs(
         (*collected.held_unlabelled, *learns),
-        load_matcher(LAID_BY) if recipe.pose == "search" else None,
+        load_matcher(POSED_BY) if recipe.pose == "search" else None,
         folder,
         seed=recipe.seed,
         threads=threads,
@@ -92,23 +93,23 @@ def prepare(
         asked_to_stop=lambda: stop.exit_code is not None or time.monotonic() > until,
     )
     if stop.exit_code is not None:
-        raise Interrupted(stop.exit_code)
+        raise AdaptationInterrupted(stop.exit_code)
     unusable.extend(lost)
     keys = {pair.key for pair in collected.held_unlabelled}
-    apart, rest = ([one for one in laid if (one.pair.key in keys) == of_held] for of_held in (True, False))
-    known: list[Scene] = []
+    apart, rest = ([one for one in posed if (one.pair.key in keys) == of_held] for of_held in (True, False))
+    known: list[PairScene] = []
     if apart:
-        every = read(_guessed(apart), False)
+        every = read(_with_poses(apart), False)
         known = [scene for scene in every if scene.places is not None]
         trusted = [one for one in apart if one.accepted]
         judges = "registered" if trusted else "unlabelled"
-        held = every if judges == "unlabelled" else read(_guessed(trusted), True)
-    registered: list[Scene] = []
+        held = every if judges == "unlabelled" else read(_with_poses(trusted), True)
+    registered: list[PairScene] = []
     if recipe.trust_verdicts:
-        registered = read(_guessed([one for one in rest if one.accepted]), True)
+        registered = read(_with_poses([one for one in rest if one.accepted]), True)
         labelled += registered
         rest = [one for one in rest if not one.accepted]
-    unlabelled = read(_guessed(rest), False) if recipe.pseudo != NONE else []
+    unlabelled = read(_with_poses(rest), False) if recipe.pseudo != NONE else []
     for row in unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     collected = replace(collected, unusable=(*collected.unusable, *unusable))
@@ -117,19 +118,29 @@ def prepare(
     return Material(tuple(labelled), tuple(unlabelled), tuple(held), judges, count, tuple(known), collected)
 
 
-def _guessed(laid: Sequence[Laid]) -> list[tuple]:
-    return [(one.pair, one.transform) for one in laid]
+def _with_poses(posed: Sequence[PosedPair]) -> list[tuple[Pair, Transform]]:
+    return [(one.pair, one.transform) for one in posed]
 
 
-def _check(collected: Collected, held: list, labelled: list, unlabelled: list, bad: Sequence[Unusable]) -> None:
+def _with_truths(pairs: Sequence[Pair]) -> list[tuple[Pair, Transform]]:
+    return [(pair, pair.truth) for pair in pairs if pair.truth is not None]
+
+
+def _check(
+    collected: Collected,
+    held: Sequence[PairScene],
+    labelled: Sequence[PairScene],
+    unlabelled: Sequence[PairScene],
+    bad: Sequence[Unusable],
+) -> None:
     """Raise InputError when what can be read is less than what is needed."""
     names = {scene.name for scene in labelled}
     read = sum(pair.name in names for pair in collected.labelled)
     asked = len(collected.labelled)
-    told = f" ({bad[0].where}: {bad[0].reason})" if bad else ""
+    example = f" ({bad[0].where}: {bad[0].reason})" if bad else ""
     if read < asked:
-        raise InputError(f"{read} of {asked} labelled pairs can be read{told}")
+        raise InputError(f"{read} of {asked} labelled pairs can be read{example}")
     if not labelled and not unlabelled:
-        raise InputError(f"no pair can be read{told}")
+        raise InputError(f"no pair can be read{example}")
     if not held:
-        raise InputError(f"none of the pairs that were held out can be read{told}")
+        raise InputError(f"none of the pairs that were held out can be read{example}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,17 +34,17 @@ class FewShot:
 
     def __init__(self, base: Objective, recipe: AdaptRecipe, scales: bool = True) -> None:
         self._base, self._recipe, self._scales = base, recipe, scales
-        self.architecture = base.architecture
         self.confidence = Confidence()
-        self.teacher: Callable[[], nn.Module] | None = None
+        self.teacher: nn.Module | None = None
         """The network's moving average in evaluation mode; the schemes that have a teacher need it."""
+
+    @property
+    def architecture(self) -> str:
+        return self._base.architecture
 
     @property
     def bounds(self) -> Bounds:
         return THRESHOLDS[self._recipe.threshold.kind](self.confidence)
-
-    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        return self._base.config(size, changes)
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         model = self._base.build(config)
@@ -55,10 +55,6 @@ class FewShot:
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         return self._base.errors(model, batch)
 
-    def probabilities(self, model: nn.Module, batch: TrainingPairs) -> Tensor:
-        """Of fields: see `Fields.probabilities`."""
-        return self._base.probabilities(model, batch)
-
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         if self._recipe.batch_norm == "frozen":
             _hold_statistics(model)
@@ -67,26 +63,28 @@ class FewShot:
         prediction = predicted(model, batch, finest)
         if isinstance(batch, Unlabelled):
             return self._unlabelled(prediction, batch, finest)
-        parts = supervised_loss(prediction, batch, self._recipe.lambda_sup, self._recipe.local)
-        return {"total": parts["total"], "supervised": parts["total"].detach(), "epe": _finest_epe(parts)}
+        loss = supervised_loss(prediction, batch, self._recipe.lambda_sup, self._recipe.local)
+        total = loss.total
+        return {"total": total, "supervised": total.detach(), "epe": loss.finest_error_px.detach()}
 
     def _unlabelled(self, prediction: Prediction, batch: Unlabelled, finest: int) -> dict[str, Tensor]:
         recipe, taught = self._recipe, None
         if recipe.pseudo in OF_A_TEACHER:
+            assert self.teacher is not None  # set before the first step
             with torch.no_grad():
-                taught = predicted(self.teacher(), batch, finest)
-        self._listen((taught or prediction), batch)
+                taught = predicted(self.teacher, batch, finest)
+        self._update_confidence(taught or prediction, batch)
         bounds = self.bounds
         labels = pseudo_labels(
             recipe.pseudo, prediction, taught, bounds, batch.fixed_valid, batch.moving_valid, recipe.fitted
         )
-        shape = tuple(batch.moving.shape[2:])
-        total = unsupervised_loss(prediction, labels, shape, recipe.lambda_ssl)["total"]
+        shape = batch.moving.shape[2], batch.moving.shape[3]
+        total = unsupervised_loss(prediction, labels, shape, recipe.lambda_ssl).total
         found = {"total": total, "unsupervised": total.detach(), "tau": total.new_tensor(bounds.high)}
-        return found | _told(labels[-1], prediction.finest.stride, batch)
+        return found | _label_shares(labels[-1], prediction.finest.stride, batch)
 
     @torch.no_grad()
-    def _listen(self, prediction: Prediction, batch: TrainingPairs) -> None:
+    def _update_confidence(self, prediction: Prediction, batch: TrainingPairs) -> None:
         """Equation (3), over the finest cells that show something."""
         finest = prediction.finest
         probability = finest.certainty.detach().sigmoid()[seen_at(batch.fixed_valid, finest.stride)]
@@ -102,7 +100,8 @@ class FewShot:
 
 
 def predicted(model: nn.Module, batch: TrainingPairs, finest: int) -> Prediction:
-    return model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)
+    found: Prediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)
+    return found
 
 
 def _hold_statistics(model: nn.Module) -> None:
@@ -112,17 +111,12 @@ def _hold_statistics(model: nn.Module) -> None:
             module.eval()
 
 
-def _finest_epe(parts: dict[str, Tensor]) -> Tensor:
-    strides = [int(name[4:]) for name in parts if name.startswith("epe_") and name[4:].isdigit()]
-    return parts[f"epe_{min(strides)}" if strides else "epe_coarse"].detach()
-
-
 @torch.no_grad()
-def _told(labels: Labels, stride: int, batch: Unlabelled) -> dict[str, Tensor]:
+def _label_shares(labels: Labels, stride: int, batch: Unlabelled) -> dict[str, Tensor]:
     """Share of the finest cells that are positives, and where the truth is known, how many of them are right."""
     seen = seen_at(batch.fixed_valid, stride)
     found = {"positive_share": mean_where(labels.positive.float(), seen)}
-    truth = truth_at(batch.warp, batch.covisible, tuple(batch.moving.shape[2:]), stride)
+    truth = truth_at(batch.warp, batch.covisible, (batch.moving.shape[2], batch.moving.shape[3]), stride)
     judged = labels.positive & truth.whole
     if bool(judged.any()):
         right = (distance_px(labels.warp, truth) < RIGHT_PX).float()

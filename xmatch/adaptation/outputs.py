@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from torch import Tensor
 
+from xmatch.adaptation.base import Base
+from xmatch.adaptation.collect import Collected
 from xmatch.adaptation.low_rank import ARCHITECTURE
+from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.errors import UsageError
 from xmatch.io.weights.files import WeightsMetadata, save_weights
 from xmatch.io.writing.atomic import check_target
 from xmatch.provenance import commit
 from xmatch.training.export import fits_half, hardware
-
-if TYPE_CHECKING:
-    from xmatch.adaptation.adapt import _Adaptation
 
 LAST = "last.safetensors"
 """In the folder of the run: the weights of the newest checkpoint, judged or not."""
@@ -25,20 +26,20 @@ SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
-class Targets:
+class AdaptationFiles:
     """adapted.safetensors and what stands beside it."""
 
     weights: Path
 
     @staticmethod
-    def of(output: Path) -> Targets:
+    def of(output: Path) -> AdaptationFiles:
         """
         Raises:
             UsageError: the output is not called *.safetensors.
         """
         if output.suffix != SUFFIX or not output.stem:
             raise UsageError(f"{output} does not end in {SUFFIX}", hint=f"-o NAME{SUFFIX}")
-        return Targets(output)
+        return AdaptationFiles(output)
 
     def _beside(self, ending: str) -> Path:
         return self.weights.with_name(self.weights.stem + ending)
@@ -68,43 +69,60 @@ class Targets:
             check_target(path, overwrite, inputs)
 
 
-def write_weights(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    adaptation: _Adaptation,
-    step: int,
-    seconds: float,
-    numbers: dict[str, Any],
-    warn: Callable[[str], object],
-    *,
-    overwrite: bool = True,
-    low_rank: bool = False,
-) -> None:
-    """Save adapted weights as float16 where they fit, with where they come from.
+@dataclass(frozen=True, eq=False)
+class WeightsWriter:
+    """Saves weights of one adaptation, with where they come from."""
 
-    Raises:
-        ModelError: NaN in them.
-        OutputError: the file cannot be written.
-    """
-    base, recipe, collected = adaptation.base, adaptation.recipe, adaptation.collected
-    metadata = WeightsMetadata(
-        name=f"{base.metadata.name}-adapted",
-        architecture=ARCHITECTURE if low_rank else base.metadata.architecture,
-        licence=recipe.licence if recipe.licence is not None else base.metadata.licence,
-        config=base.config,
-        data=[
-            *base.metadata.data,
-            f"its user's pairs: {len(collected.labelled)} labelled, {len(collected.unlabelled)} unlabelled",
-        ],
-        recipe={**recipe.as_dict(), "sha256": recipe.digest()},
-        commit=commit() or "",
-        step=step,
-        minutes=round(seconds / 60, 2),
-        hardware=hardware(adaptation.device, 1),
-        numbers=numbers,
-        sources=[{"file": base.path.name, "sha256": base.sha256}],
-    )
-    half = fits_half(tensors)
-    if not half:
-        warn(f"{path}: numbers beyond the range of float16; written as float32")
-    save_weights(path, tensors, metadata, half=half, overwrite=overwrite)
+    base: Base
+    recipe: AdaptRecipe
+    collected: Collected
+    device: torch.device
+    warn: Callable[[str], object]
+    """Called when float16 cannot hold them."""
+
+    def write(
+        self,
+        path: Path,
+        tensors: Mapping[str, Tensor],
+        *,
+        step: int,
+        seconds: float,
+        numbers: Mapping[str, Any] | None = None,
+        overwrite: bool = True,
+        low_rank: bool = False,
+    ) -> None:
+        """Save adapted weights as float16 where they fit.
+
+        Args:
+            tensors: as files name them.
+            step: optimiser steps taken.
+            seconds: of training.
+            numbers: measured results.
+            low_rank: they are the additions alone.
+
+        Raises:
+            ModelError: NaN in them.
+            OutputError: the file cannot be written.
+        """
+        base, recipe, collected = self.base, self.recipe, self.collected
+        metadata = WeightsMetadata(
+            name=f"{base.metadata.name}-adapted",
+            architecture=ARCHITECTURE if low_rank else base.metadata.architecture,
+            licence=recipe.licence if recipe.licence is not None else base.metadata.licence,
+            config=base.config,
+            data=[
+                *base.metadata.data,
+                f"its user's pairs: {len(collected.labelled)} labelled, {len(collected.unlabelled)} unlabelled",
+            ],
+            recipe={**recipe.as_dict(), "sha256": recipe.digest()},
+            commit=commit() or "",
+            step=step,
+            minutes=round(seconds / 60, 2),
+            hardware=hardware(self.device, 1),
+            numbers=dict(numbers or {}),
+            sources=[{"file": base.path.name, "sha256": base.sha256}],
+        )
+        half = fits_half(tensors)
+        if not half:
+            self.warn(f"{path}: numbers beyond the range of float16; written as float32")
+        save_weights(path, tensors, metadata, half=half, overwrite=overwrite)

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.adaptation.draws import HELD, draw_scenes
 from xmatch.adaptation.objective import predicted
-from xmatch.adaptation.scenes import Scene
+from xmatch.adaptation.recipe import AdaptRecipe
+from xmatch.adaptation.scenes import PairScene
 from xmatch.networks.base import DenseWarp
-from xmatch.networks.registry import load_objective
 from xmatch.synth.seeds import device_rng
 
-if TYPE_CHECKING:
-    from xmatch.adaptation.adapt import _Adaptation
-
 MOST = 4
-"""Pairs that are shown."""
+"""Pairs that are shown: a page that is looked over at once."""
 STREAM = 2**20
+"""In place of a batch's number: no batch of the held-out pairs has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +37,17 @@ class Overlay:
 
 @torch.no_grad()
 def overlays(
-    held: Sequence[Scene], before: dict[str, Tensor], after: dict[str, Tensor], adaptation: _Adaptation
+    held: Sequence[PairScene], before: nn.Module, after: nn.Module, recipe: AdaptRecipe, device: torch.device
 ) -> tuple[Overlay, ...]:
-    """One view each of the first held-out pairs."""
+    """One view each of the first held-out pairs.
+
+    Args:
+        before, after: networks that predict a warp.
+    """
     scenes = list({scene.name: scene for scene in held}.values())[:MOST]
-    recipe, device = adaptation.recipe, adaptation.device
     batch = draw_scenes(scenes, recipe, device_rng("cpu", recipe.seed, HELD, STREAM)).to(device)
     pulled = []
-    for tensors in (before, after):
-        model = load_objective(adaptation.base.family.objective).build(adaptation.base.config)
-        model.load_state_dict(tensors)
+    for model in (before, after):
         pulled.append(pull(batch.moving, predicted(model.to(device).eval(), batch, recipe.finest).finest))
     return tuple(
         Overlay(scene.name, *(_grey(image[i, 0]) for image in (batch.fixed, batch.moving, *pulled)))
@@ -64,7 +62,7 @@ def pull(moving: Tensor, found: DenseWarp) -> Tensor:
         moving: (B, 1, H, W) in [0, 1].
         found: warp and certainty at any stride.
     """
-    size = tuple(moving.shape[2:])
+    size = [moving.shape[2], moving.shape[3]]
     warp = F.interpolate(found.warp.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
     sure = F.interpolate(found.certainty.sigmoid()[:, None], size, mode="bilinear", align_corners=False)
     looked_up = F.grid_sample(moving, warp.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)

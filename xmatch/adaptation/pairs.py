@@ -36,7 +36,7 @@ class Pair:
     moving: Path
     truth: Transform | None = None
     """Moving px -> fixed px."""
-    told_by: str | None = None
+    truth_source: str | None = None
     """What the truth comes from."""
 
     @property
@@ -53,7 +53,7 @@ class Unusable:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundPairs:
     pairs: tuple[Pair, ...]
     unusable: tuple[Unusable, ...]
 
@@ -62,7 +62,7 @@ class Found:
         return tuple(pair for pair in self.pairs if pair.truth is not None)
 
 
-def find_pairs(path: Path, *, trust_georef: bool = False, pattern: str | None = None) -> Found:
+def find_pairs(path: Path, *, trust_georef: bool = False, pattern: str | None = None) -> FoundPairs:
     """The usable pairs of a folder or of a manifest, and what is wrong with the others.
 
     A folder's pairs.jsonl or pairs.csv says which they are; without one, names do.
@@ -89,19 +89,24 @@ def find_pairs(path: Path, *, trust_georef: bool = False, pattern: str | None = 
     pairs: list[Pair] = []
     unusable: list[Unusable] = []
     for candidate in candidates:
-        looked_at = candidate if isinstance(candidate, Unusable) else _checked(candidate, trust_georef)
-        (unusable if isinstance(looked_at, Unusable) else pairs).append(looked_at)
-    return Found(tuple(pairs), tuple(unusable))
+        checked = candidate if isinstance(candidate, Unusable) else _checked(candidate, trust_georef)
+        if isinstance(checked, Unusable):
+            unusable.append(checked)
+        else:
+            pairs.append(checked)
+    return FoundPairs(tuple(pairs), tuple(unusable))
 
 
-def labelled_by(path: Path, known: Sequence[Pair], *, trust_georef: bool = False, pattern: str | None = None) -> Found:
+def labelled_by(
+    path: Path, known: Sequence[Pair], *, trust_georef: bool = False, pattern: str | None = None
+) -> FoundPairs:
     """The labelled pairs that `--labelled PATH` names: a manifest, a folder, or tie points of one of `known`.
 
     Raises:
         InputError: the path holds no labelled pair, or tie points that make no map or belong to no pair.
     """
     if path.suffix.lower() in POINT_SUFFIXES and path.is_file() and not _is_manifest(path):
-        return Found((_pointed(path, known),), ())
+        return FoundPairs((_pointed(path, known),), ())
     if path.is_dir() and not _has_pairs(path, pattern):
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in TRUTH_SUFFIXES)
         if not files:
@@ -112,7 +117,7 @@ def labelled_by(path: Path, known: Sequence[Pair], *, trust_georef: bool = False
                 pairs.append(_pointed(file, known))
             except InputError as error:
                 unusable.append(Unusable(file.name, error.message))
-        found = Found(tuple(pairs), tuple(unusable))
+        found = FoundPairs(tuple(pairs), tuple(unusable))
     else:
         found = find_pairs(path, trust_georef=trust_georef, pattern=pattern)
     if not found.labelled:
@@ -120,7 +125,7 @@ def labelled_by(path: Path, known: Sequence[Pair], *, trust_georef: bool = False
     return replace(found, pairs=found.labelled)
 
 
-def draw_labelled(found: Found, count: int, seed: int) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
+def draw_labelled(found: FoundPairs, count: int, seed: int) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     """`count` pairs that carry a truth, drawn evenly, and all the others.
 
     Raises:
@@ -155,14 +160,14 @@ def _listed(manifest: Path) -> Iterator[Pair | Unusable]:
     bare = _rows_without_truth(manifest)
     for row in read_rows(manifest):
         where = f"{manifest.name} row {row.number + 1}"
-        if row.problem is None:
+        if row.problem is None and row.moving_to_fixed is not None:
             truth = homography(row.moving_to_fixed)
             yield Pair(Path(row.moving).stem, where, Path(row.fixed), Path(row.moving), truth, "manifest")
         elif row.number in bare:
             fixed, moving = (manifest.parent / name for name in bare[row.number])
             yield Pair(moving.stem, where, fixed, moving)
         else:
-            yield Unusable(where, row.problem)
+            yield Unusable(where, row.problem or "no truth")
 
 
 def _rows_without_truth(manifest: Path) -> dict[int, tuple[str, str]]:
@@ -211,7 +216,7 @@ def _named(folder: Path, patterns: Sequence[tuple[str, str]]) -> Iterator[Pair]:
             if name and stem == fixed_name.format(name) and moving is not None:
                 label = (parent / name).relative_to(folder).as_posix()
                 beside = next((p for s in TRUTH_SUFFIXES if (p := parent / f"{name}{s}").is_file()), None)
-                found.append(Pair(label, label, fixed, moving, told_by=beside and str(beside)))
+                found.append(Pair(label, label, fixed, moving, truth_source=None if beside is None else str(beside)))
         if found:
             yield from found
             return
@@ -225,14 +230,14 @@ def _checked(pair: Pair, trust_georef: bool) -> Pair | Unusable:
         for header in headers:
             if min(header.width, header.height) < LEAST_SIDE_PX:
                 raise InputError(f"{header.width} x {header.height} px; want {LEAST_SIDE_PX} px or more each way")
-        truth, told_by = pair.truth, pair.told_by
-        if truth is None and told_by is not None:
-            truth, told_by = truth_from_file(Path(told_by), *headers), Path(told_by).name
+        truth, truth_source = pair.truth, pair.truth_source
+        if truth is None and truth_source is not None:
+            truth, truth_source = truth_from_file(Path(truth_source), *headers), Path(truth_source).name
         if truth is None and trust_georef:
-            truth, told_by = truth_from_georeferencing(*headers), "georeferencing"
+            truth, truth_source = truth_from_georeferencing(*headers), "georeferencing"
         if truth is not None:
             check_truth(truth, *headers)
-        return replace(pair, truth=truth, told_by=told_by)
+        return replace(pair, truth=truth, truth_source=truth_source)
     except XmatchError as error:
         what = f"{Path(error.path).name}: " if error.path else ""
         return Unusable(pair.where, f"{what}{error.message}")
@@ -255,7 +260,7 @@ def _pointed(path: Path, known: Sequence[Pair]) -> Pair:
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
         truth = truth_from_file(path, fixed.header, moving.header)
         check_truth(truth, fixed.header, moving.header)
-    return replace(pair, truth=truth, told_by=path.name)
+    return replace(pair, truth=truth, truth_source=path.name)
 
 
 def _has_pairs(folder: Path, pattern: str | None) -> bool:

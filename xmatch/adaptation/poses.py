@@ -1,4 +1,4 @@
-"""Where moving lies on fixed in unlabelled pairs, as a registration sees it. Found once and kept.
+"""Where moving lies on fixed in unlabelled pairs, as a registration sees it. FoundPairs once and kept.
 
 A matcher that tolerates any turn needs no such start; ours lives inside a search, and learns what the search leaves.
 What the verdict accepts is also a truth of a kind, which no weights had a say in.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.adaptation.pairs import Pair, Unusable
-from xmatch.adaptation.verdicts import placed
+from xmatch.adaptation.verdicts import registered_pose
 from xmatch.errors import XmatchError
 from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
@@ -28,7 +28,7 @@ POSES = "poses.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Laid:
+class PosedPair:
     """A pair and a guess of how it lies."""
 
     pair: Pair
@@ -38,7 +38,7 @@ class Laid:
     """Whether the registration is to be trusted."""
 
 
-def lay_pairs(
+def pose_pairs(
     pairs: Sequence[Pair],
     matcher: Matcher | None,
     folder: Path,
@@ -47,7 +47,7 @@ def lay_pairs(
     threads: int,
     progress: Callable[[float], object] = lambda share: None,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> tuple[list[Laid], list[Unusable]]:
+) -> tuple[list[PosedPair], list[Unusable]]:
     """Each pair as it is registered, and those that nothing can be found for.
 
     Guesses are saved after each pair, so that a session that goes on does not search again.
@@ -57,7 +57,8 @@ def lay_pairs(
         asked_to_stop: a search ends early when this is so, with what it has.
     """
     known = _read(folder / POSES)
-    laid, unusable = [], []
+    posed: list[PosedPair] = []
+    unusable: list[Unusable] = []
     for number, pair in enumerate(pairs):
         key = "\n".join(pair.key)
         if key not in known:
@@ -70,8 +71,8 @@ def lay_pairs(
         if isinstance(answer, str):
             unusable.append(Unusable(pair.where, answer))
         else:
-            laid.append(Laid(pair, Linear(np.array(answer["moving_to_fixed"]), "affine"), answer["accepted"]))
-    return laid, unusable
+            posed.append(PosedPair(pair, Linear(np.array(answer["moving_to_fixed"]), "affine"), answer["accepted"]))
+    return posed, unusable
 
 
 def _guess(pair: Pair, matcher: Matcher | None, seed: int, threads: int) -> dict[str, Any] | str:
@@ -79,7 +80,7 @@ def _guess(pair: Pair, matcher: Matcher | None, seed: int, threads: int) -> dict
     try:
         if matcher is None:
             return {"moving_to_fixed": _centred(pair).tolist(), "accepted": False}
-        found = placed(matcher, pair, seed=seed, threads=threads)
+        found = registered_pose(matcher, pair, seed=seed, threads=threads)
     except XmatchError as error:
         return str(error)
     if found is None:
@@ -98,13 +99,14 @@ def _centred(pair: Pair) -> np.ndarray:
     return frame.matrix_between_files(pose)
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return known
     except (OSError, ValueError):
         return {}
 
 
-def _write(path: Path, known: dict) -> None:
+def _write(path: Path, known: dict[str, Any]) -> None:
     with atomic_write(path, overwrite=True) as temporary:
         Path(temporary).write_text(json.dumps(known), encoding="utf-8")

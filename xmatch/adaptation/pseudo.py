@@ -40,7 +40,7 @@ MOST_FITTED = 1000
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Targets of one scale."""
+    """AdaptationFiles of one scale."""
 
     warp: Tensor
     """(B, h, w, 2) normalised."""
@@ -68,7 +68,7 @@ def finest_labels(finest: DenseWarp, shape: tuple[int, int], bounds: Bounds, see
 
 
 def fitted_labels(transforms: list[Transform | None], moving_valid: Tensor, stride: int, seen: Tensor) -> Labels:
-    """Targets as if one transform of each pair were the truth; none at all where there is no transform.
+    """AdaptationFiles as if one transform of each pair were the truth; none at all where there is no transform.
 
     Args:
         transforms: B maps, fixed px -> moving px.
@@ -87,7 +87,9 @@ def fitted_labels(transforms: list[Transform | None], moving_valid: Tensor, stri
     return Labels(warp, inside & seen & fitted, seen & fitted)
 
 
-def fitted_transforms(finest: DenseWarp, bounds: Bounds, seen: Tensor, moving_shape, kind: str) -> list:
+def fitted_transforms(
+    finest: DenseWarp, bounds: Bounds, seen: Tensor, moving_shape: tuple[int, int], kind: str
+) -> list[Transform | None]:
     """One map of `kind` for each pair, fixed px -> moving px, through the sure cells; None where they agree on none."""
     height, width = seen.shape[1:]
     side = np.array([moving_shape[1], moving_shape[0]])
@@ -117,7 +119,7 @@ def pseudo_labels(
     moving_valid: Tensor,
     kind: str = "homography",
 ) -> tuple[Labels, ...]:
-    """Targets of every scale of `own`, in its order.
+    """AdaptationFiles of every scale of `own`, in its order.
 
     Args:
         scheme: of `SCHEMES`.
@@ -128,14 +130,18 @@ def pseudo_labels(
         moving_valid: (B, 1, H, W) bool.
         kind: of the transforms that pl-t fits.
     """
-    source = teacher if scheme in OF_A_TEACHER else own
+    teaching = own
+    if scheme in OF_A_TEACHER:
+        assert teacher is not None
+        teaching = teacher
     seen = [seen_at(fixed_valid, scale.stride) for scale in own.scales]
     if scheme in ("pl-f", "pl-ema-f"):
-        return tuple(finest_labels(source.finest, tuple(s.shape[1:]), bounds, s) for s in seen)
+        return tuple(finest_labels(teaching.finest, (s.shape[1], s.shape[2]), bounds, s) for s in seen)
     if scheme == "pl-t":
-        maps = fitted_transforms(source.finest, bounds, seen[-1], tuple(moving_valid.shape[2:]), kind)
+        moving_shape = moving_valid.shape[2], moving_valid.shape[3]
+        maps = fitted_transforms(teaching.finest, bounds, seen[-1], moving_shape, kind)
         return tuple(fitted_labels(maps, moving_valid, w.stride, s) for w, s in zip(own.scales, seen, strict=True))
-    return tuple(own_labels(scale, bounds, s) for scale, s in zip(source.scales, seen, strict=True))
+    return tuple(own_labels(scale, bounds, s) for scale, s in zip(teaching.scales, seen, strict=True))
 
 
 def seen_at(valid: Tensor, stride: int) -> Tensor:

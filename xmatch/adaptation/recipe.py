@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -162,7 +163,7 @@ class AdaptRecipe:
             raise ValueError("want weights of losses >= 0, log_every >= 1 and checkpoint_minutes > 0")
         if self.ema_decay is None:
             object.__setattr__(self, "ema_decay", 0.999 if self.pseudo in ("pl-ema", "pl-ema-f") else 0.0)
-        if not 0 <= self.ema_decay < 1:
+        if not 0 <= self.average_decay < 1:
             raise ValueError("ema_decay must lie in [0, 1)")
         known = [f.name for f in dataclasses.fields(Difficulty)]
         for name in self.augment:
@@ -175,6 +176,16 @@ class AdaptRecipe:
         if self.trust_verdicts and self.pose != "search":
             raise ValueError("trust_verdicts needs registrations: pose must be search")
         self.stages[0]  # whose sizes are checked there
+
+    @classmethod
+    def from_defaults(cls, fields: Mapping[str, Any]) -> AdaptRecipe:
+        """The recipe that `Architecture.adaptation` describes: fields as in a recipe file."""
+        optimiser, guard = AdaptOptimiser(**fields.get("optimiser", {})), GuardSpec(**fields.get("guard", {}))
+        return cls(**{**fields, "optimiser": optimiser, "guard": guard})
+
+    @property
+    def average_decay(self) -> float:
+        return self.ema_decay or 0.0
 
     @property
     def difficulty(self) -> Difficulty:

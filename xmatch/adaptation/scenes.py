@@ -1,4 +1,4 @@
-"""Pairs as views on one grid: moving laid onto fixed by the truth, or by a guess that may be wrong."""
+"""Pairs as views on one grid: moving warped onto fixed by the truth, or by a guess that may be wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATTICE = 9
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class PairScene:
     """A pair, or a tile of one, as views of one size."""
 
     name: str
@@ -36,20 +36,20 @@ class Scene:
     fixed_valid: np.ndarray
     """(h, w) bool."""
     moving: np.ndarray
-    """(h, w) uint8: laid onto fixed."""
+    """(h, w) uint8: warped onto fixed."""
     moving_valid: np.ndarray
     labelled: bool
-    """Laid by a truth that may be learned from: each px of fixed shows what the same px of moving shows."""
+    """Warped by a truth that may be learned from: each px of fixed shows what the same px of moving shows."""
     places: np.ndarray | None = None
-    """(h, w, 2) float32: px of the laid moving image where each px of fixed truly lies. Of unlabelled pairs whose truth
-    is known: for the report alone."""
+    """(h, w, 2) float32: px of the warped moving image where each px of fixed truly lies. Of unlabelled pairs whose
+    truth is known: for the report alone."""
 
 
-def scenes_of(pair: Pair, laid_by: Transform, labelled: bool, recipe: AdaptRecipe) -> list[Scene]:
+def scenes_of(pair: Pair, moving_to_fixed: Transform, labelled: bool, recipe: AdaptRecipe) -> list[PairScene]:
     """A pair as scenes, one a tile.
 
     Args:
-        laid_by: moving px -> fixed px; the truth, or a guess.
+        moving_to_fixed: moving px -> fixed px; the truth, or a guess.
         labelled: whether it is the truth.
 
     Raises:
@@ -60,7 +60,7 @@ def scenes_of(pair: Pair, laid_by: Transform, labelled: bool, recipe: AdaptRecip
         header = fixed.header
         windows = tile_windows(header.width, header.height, recipe.tiles, recipe.seed)
         for window in windows:
-            scene = _scene(pair, fixed, moving, window, laid_by, labelled, recipe.view_px)
+            scene = _scene(pair, fixed, moving, window, moving_to_fixed, labelled, recipe.view_px)
             if scene is not None:
                 found.append(scene)
     if not found:
@@ -72,25 +72,25 @@ def scenes_of(pair: Pair, laid_by: Transform, labelled: bool, recipe: AdaptRecip
 
 def read_scenes(
     pairs: Sequence[tuple[Pair, Transform]], labelled: bool, recipe: AdaptRecipe
-) -> tuple[list[Scene], list[Unusable]]:
+) -> tuple[list[PairScene], list[Unusable]]:
     """Scenes of all pairs that can be read, and what is wrong with the others."""
     scenes, unusable = [], []
-    for pair, laid_by in pairs:
+    for pair, moving_to_fixed in pairs:
         try:
-            scenes += scenes_of(pair, laid_by, labelled, recipe)
+            scenes += scenes_of(pair, moving_to_fixed, labelled, recipe)
         except XmatchError as error:
             unusable.append(Unusable(pair.where, str(error)))
     return scenes, unusable
 
 
 def _scene(
-    pair: Pair, fixed: Source, moving: Source, window: Window, laid_by: Transform, labelled: bool, view_px: int
-) -> Scene | None:
+    pair: Pair, fixed: Source, moving: Source, window: Window, moving_to_fixed: Transform, labelled: bool, view_px: int
+) -> PairScene | None:
     """One tile; None where the two images have nothing in common there."""
     x0, y0, width, height = window
     longest = view_px * np.sqrt(max(width, height) / min(width, height))
     frame = framing(window, longest)
-    back = laid_by.inverse
+    back = moving_to_fixed.inverse
     seen = _window_in_moving(back, window, moving)
     if seen is None:
         return None
@@ -109,9 +109,9 @@ def _scene(
         return None
     places = None
     if not labelled and pair.truth is not None:
-        landed = _mapped(np.linalg.inv(view.to_pixel), laid_by(pair.truth.inverse(here)))
+        landed = _mapped(np.linalg.inv(view.to_pixel), moving_to_fixed(pair.truth.inverse(here)))
         places = landed.reshape(view.height, view.width, 2).astype(np.float32)
-    return Scene(pair.name, _grey(view.image), view.valid, _grey(values), valid, labelled, places)
+    return PairScene(pair.name, _grey(view.image), view.valid, _grey(values), valid, labelled, places)
 
 
 def _window_in_moving(back: Transform, window: Window, moving: Source) -> tuple[Window, float] | None:

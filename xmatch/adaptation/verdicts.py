@@ -21,7 +21,7 @@ from xmatch.verification.verdict import verdict_on
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class RegisteredPose:
     """Where a registration lays moving."""
 
     matrix: np.ndarray
@@ -30,7 +30,7 @@ class Placed:
     """Whether it is to be trusted."""
 
 
-def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed | None:
+def registered_pose(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> RegisteredPose | None:
     """The registration of a pair at its views' resolution; None where nothing can be matched.
 
     Raises:
@@ -43,7 +43,7 @@ def placed(matcher: Matcher, pair: Pair, *, seed: int, threads: int) -> Placed |
     if attempt.alignment is None:
         return None
     matrix = attempt.frame.matrix_between_files(attempt.alignment.best.matrix)
-    return Placed(matrix, attempt.verdict.accepted)
+    return RegisteredPose(matrix, attempt.verdict.accepted)
 
 
 def _weighed(matcher: str, frame: FramedPair, alignment: Alignment, *, seed: int) -> Attempt:
@@ -64,7 +64,7 @@ def accepted(
     count = 0
     for number, pair in enumerate(pairs):
         try:
-            found = placed(matcher, pair, seed=seed, threads=threads)
+            found = registered_pose(matcher, pair, seed=seed, threads=threads)
         except XmatchError:
             found = None
         count += found is not None and found.accepted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Overwrite, Talk
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def adapt_command(
         bool, typer.Option("--resume/--no-resume", help="Go on from the newest checkpoint, or begin anew.")
     ] = True,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    offline: OfflineOption = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="In place of the recipe's.", min=0, show_default=False)
     ] = None,
@@ -72,28 +73,33 @@ def adapt_command(
     Example: xmatch adapt pairs/ --labelled 2 -o adapted.safetensors
     """
     begun = time.monotonic()
-    from xmatch.adaptation.adapt import Options, adapt
-    from xmatch.adaptation.collect import Asked
+    from xmatch.adaptation.adapt import AdaptOptions, adapt
+    from xmatch.adaptation.collect import PairRequest
     from xmatch.adaptation.document import document, reason, write_reports
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
     from xmatch.ops.devices import checked
     from xmatch.training.loop import Talk as LoopTalk
 
-    asked = Asked(parse_labelled(labelled), pairs, tuple(unlabelled or ()), trust_georef, pattern)
-    chosen = Options(
-        asked,
-        output,
-        _recipe(recipe),
-        matcher,
-        weights,
-        max_minutes,
-        resume,
-        checked(device),
-        threads,
-        overwrite,
-        seed,
-        begun,
+    chosen = AdaptOptions(
+        request=PairRequest(
+            labelled=parse_labelled(labelled),
+            pairs=pairs,
+            unlabelled=tuple(unlabelled or ()),
+            trust_georef=trust_georef,
+            pattern=pattern,
+        ),
+        output=output,
+        recipe=_recipe(recipe),
+        matcher=matcher,
+        weights=weights,
+        max_minutes=max_minutes,
+        resume=resume,
+        device=checked(device),
+        threads=threads,
+        overwrite=overwrite,
+        seed=seed,
+        begun=begun,
     )
 
     def line(text: str) -> None:
@@ -104,12 +110,12 @@ def adapt_command(
             adapted = adapt(chosen, LoopTalk(say=line, warn=line))
         else:
             adapted = adapt(chosen, LoopTalk(line if talk.verbose else lambda text: None, line, bar))
-    told = document(adapted, chosen, ["xmatch", *sys.argv[1:]])
+    result = document(adapted, chosen, ["xmatch", *sys.argv[1:]])
     if adapted.better is not None:
-        report, _ = write_reports(adapted, chosen, told)
+        report, _ = write_reports(adapted, chosen, result)
         line(f"report: {report}")
     if talk.json:
-        emit(told)
+        emit(result)
     line(f"{_stamp(adapted.better)}: {reason(adapted)}")
     if adapted.weights is not None:
         line(str(adapted.weights))

@@ -9,7 +9,7 @@ import typer
 
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Output, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Output, Overwrite, Talk
 from xmatch.errors import ExitCode, UsageError
 
 
@@ -26,6 +26,7 @@ def eval_command(
         Path | None, typer.Option("--data", help="Folder where relative manifests start; default the recipe's own.")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Pairs registered at once.", min=1)] = 1,
+    offline: OfflineOption = False,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show the median and the worst pairs on the HTML page.")
     ] = True,

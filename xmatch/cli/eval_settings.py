@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from xmatch.evaluation import EvalRecipe
+    from xmatch.evaluation import EvalRecipe, MatcherSpec
+
+Value = TypeVar("Value")
 
 _PANEL = "Instead of what the recipe says"
 
 
-def _option(*names: str, help: str, **more: object):
-    return typer.Option(*names, help=help, rich_help_panel=_PANEL, show_default=False, **more)
+def _option(*names: str, help: str, min: int | None = None) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=_PANEL, show_default=False, min=min)
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,41 @@ class Changes:
 
         if self.matchers and self.matcher:
             raise UsageError("--matcher and --matchers contradict each other", hint="--matchers a,b,c names them all")
-        names = ("matcher", "transform", "weights", "seed", "device")
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        threads = 1 if jobs > 1 else self.threads
-        checked(given.get("device", recipe.register.device))
-        register = dataclasses.replace(recipe.register, **given, **({"threads": threads} if threads else {}))
+        base = recipe.register
+        register = dataclasses.replace(
+            base,
+            matcher=_or(self.matcher, base.matcher),
+            transform=_or(self.transform, base.transform),
+            weights=_or(self.weights, base.weights),
+            seed=_or(self.seed, base.seed),
+            device=checked(_or(self.device, base.device)),
+            threads=1 if jobs > 1 else _or(self.threads, base.threads),
+        )
         if register.transform not in ("auto", *TRANSFORMS):
             known = ", ".join(("auto", *TRANSFORMS))
             raise UsageError(f"transform {register.transform!r} is not known", hint=f"one of {known}")
-        more = {"limit": self.limit, "controls": self.controls, "fill": self.form and FORMS[self.form]}
+        matchers = recipe.matchers
         if self.matcher:
-            more["matchers"] = ()
+            matchers = ()
         elif self.matchers:
             named = (name.strip() for name in self.matchers.split(","))
-            more["matchers"] = tuple(_as_described(name, recipe) for name in named if name)
-        more = {name: value for name, value in more.items() if value is not None}
-        return dataclasses.replace(recipe, register=register, **more)
+            matchers = tuple(_as_described(name, recipe) for name in named if name)
+        return dataclasses.replace(
+            recipe,
+            register=register,
+            matchers=matchers,
+            limit=_or(self.limit, recipe.limit),
+            controls=_or(self.controls, recipe.controls),
+            fill=FORMS[self.form] if self.form else recipe.fill,
+        )
 
 
-def _as_described(name: str, recipe: EvalRecipe):
+def _or(given: Value | None, otherwise: Value) -> Value:
+    """What the command line says, or what the recipe says."""
+    return otherwise if given is None else given
+
+
+def _as_described(name: str, recipe: EvalRecipe) -> str | MatcherSpec:
     """What the recipe says of the matcher that its tables call `name`; the name where it says nothing."""
     described = (spec for spec in recipe.matchers if not isinstance(spec, str) and (spec.name or spec.matcher) == name)
     return next(described, name)

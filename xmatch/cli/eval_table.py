@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xmatch.evaluation.tables import Rows, tables
+from xmatch.evaluation.rows import CountedShare, Prediction, ResultsDocument, VerdictNumbers
+from xmatch.evaluation.tables import TextTable, tables
 
 LOG_WIDTH = 160
 
@@ -33,16 +33,16 @@ class Counter:
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
 
-    def of(self, matcher: str) -> Callable[[dict[str, Any]], None]:
+    def of(self, matcher: str) -> Callable[[Prediction], None]:
         """What to call with each new prediction of a matcher."""
 
-        def count(row: dict[str, Any]) -> None:
+        def count(row: Prediction) -> None:
             self._progress.update(self._task, advance=1, description=escape(f"{matcher}: {row['set']}"))
 
         return count
 
 
-def print_results(document: dict[str, Any], path: Path) -> None:
+def print_results(document: ResultsDocument, path: Path) -> None:
     console = _console()
     for table in tables(document, intervals=False):
         console.print(_drawn(table))
@@ -58,7 +58,7 @@ def print_results(document: dict[str, Any], path: Path) -> None:
     console.print(f"results: {escape(str(path))}", soft_wrap=True)
 
 
-def _drawn(found: Rows) -> Table:
+def _drawn(found: TextTable) -> Table:
     table = Table(title=escape(found.title))
     for place, head in enumerate(found.heads):
         table.add_column(head, justify="left" if place == 0 else "right")
@@ -67,13 +67,13 @@ def _drawn(found: Rows) -> Table:
     return table
 
 
-def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
-    names = {
-        "right_accepted": "right alignments accepted",
-        "wrong_accepted": "wrong alignments accepted",
-        "unrelated_accepted": "of them unrelated images",
+def _verdict_lines(verdict: VerdictNumbers) -> list[str]:
+    shares = {
+        "right alignments accepted": verdict["right_accepted"],
+        "wrong alignments accepted": verdict["wrong_accepted"],
+        "of them unrelated images": verdict["unrelated_accepted"],
     }
-    lines = [f"{text}: {_share(verdict[name])}" for name, text in names.items() if verdict[name]["n"]]
+    lines = [f"{text}: {_share(share)}" for text, share in shares.items() if share["n"]]
     if verdict["roc"] and verdict["reliability"]:
         lines.append(
             f"ROC area {verdict['roc']['area']:.3f}; "
@@ -82,7 +82,7 @@ def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _share(counted: dict[str, Any]) -> str:
+def _share(counted: CountedShare) -> str:
     low, high = counted["interval"]
     return f"{counted['value']:.1f} % ({counted['count']} of {counted['n']}; 95 %: {low:.1f} to {high:.1f})"
 

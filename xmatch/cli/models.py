@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +17,7 @@ from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
     from xmatch.io.weights.files import WeightsMetadata
-    from xmatch.io.weights.published_pickles import Imported
-    from xmatch.io.weights.shelf import Published
+    from xmatch.networks.architecture import Architecture, PublishedWeights
 
 LIST_SCHEMA = "xmatch.models/1"
 MODEL_SCHEMA = "xmatch.model/1"
@@ -33,28 +33,35 @@ def list_command(talk: Talk) -> None:
     Example: xmatch models list
     """
     from xmatch.io.weights.files import read_metadata
-    from xmatch.io.weights.shelf import published, shipped
+    from xmatch.networks.weights import published, shipped
 
     inside = {name: (path, read_metadata(path)) for name, path in shipped().items()}
     others = published()
     if talk.json:
         rows = [
-            {"name": name, "path": str(path), "bytes": path.stat().st_size, "licence": told.licence}
-            for name, (path, told) in inside.items()
+            {"name": name, "path": str(path), "bytes": path.stat().st_size, "licence": metadata.licence}
+            for name, (path, metadata) in inside.items()
         ]
-        emit({"schema": LIST_SCHEMA, "ok": True, "shipped": rows, "published": [_row(o) for o in others.values()]})
+        emit(
+            {
+                "schema": LIST_SCHEMA,
+                "ok": True,
+                "shipped": rows,
+                "published": [_row(*other) for other in others.values()],
+            }
+        )
         return
     emit_text("In the package:\n")
     if not inside:
         emit_text("  none yet\n")
-    for name, (path, told) in inside.items():
-        emit_text(f"  {name:<22}{path.stat().st_size / 2**20:5.1f} MiB  {told.licence or 'licence unknown'}\n")
+    for name, (path, metadata) in inside.items():
+        emit_text(f"  {name:<22}{path.stat().st_size / 2**20:5.1f} MiB  {metadata.licence or 'licence unknown'}\n")
     emit_text("\nPublished weights, to be fetched from their authors (xmatch models info NAME says where):\n")
-    for other in others.values():
-        size = "    ?" if other.mib is None else f"{other.mib:5.0f}"
-        limit = "" if other.commercial else ", not for commercial use"
-        runs = f"--matcher {other.matcher}" if other.matcher else "convert only"
-        emit_text(f"  {other.name:<22}{size} MiB  {runs:<14} {other.licence}{limit}\n")
+    for row, entry in others.values():
+        size = "    ?" if row.mib is None else f"{row.mib:5.0f}"
+        limit = "" if row.commercial else ", not for commercial use"
+        runs = f"--matcher {entry.matcher}" if entry.matcher else "convert only"
+        emit_text(f"  {row.name:<22}{size} MiB  {runs:<14} {row.licence}{limit}\n")
 
 
 @models_app.command("info")
@@ -71,12 +78,12 @@ def info_command(
 
     Example: xmatch models info minima_roma.pth
     """
-    from xmatch.io.weights.shelf import find_weights, published
+    from xmatch.networks.weights import find_weights, published
 
     known = published()
-    document = {"schema": MODEL_SCHEMA, "ok": True}
+    document: dict[str, Any] = {"schema": MODEL_SCHEMA, "ok": True}
     if model in known and not Path(model).exists():
-        document |= {"path": None, **_row(known[model])}
+        document |= {"path": None, **_row(*known[model])}
     else:
         document |= _file_document(find_weights(model))
     if talk.json:
@@ -110,29 +117,32 @@ def convert_command(
     from xmatch.io.weights.files import WeightsMetadata, save_weights
     from xmatch.io.weights.published_pickles import import_weights
     from xmatch.io.writing.atomic import check_target
+    from xmatch.networks.registry import recognise
+    from xmatch.networks.weights import published_as
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
-    known = _known(found.sha256)
-    told = found.metadata or WeightsMetadata(
+    known, entry = published_as(found.sha256), recognise(found.state_dict)
+    metadata = found.metadata or WeightsMetadata(
         name=known.name if known else target.stem,
-        architecture=found.family.name if found.family else "",
+        architecture=entry.name if entry else "",
         licence=known.licence if known else "",
     )
-    told = dataclasses.replace(
-        told,
-        name=name or told.name,
-        licence=told.licence if licence is None else licence,
-        sources=[*told.sources, {"file": source.name, "sha256": found.sha256}],
+    metadata = dataclasses.replace(
+        metadata,
+        name=name or metadata.name,
+        licence=metadata.licence if licence is None else licence,
+        sources=[*metadata.sources, {"file": source.name, "sha256": found.sha256}],
     )
-    save_weights(target, found.state_dict, told, half=half, overwrite=overwrite)
+    save_weights(target, found.state_dict, metadata, half=half, overwrite=overwrite)
     document = _file_document(target)
+    notes = [*found.notes, *_architecture_notes(entry, found.state_dict)]
     if talk.json:
-        emit({"schema": MODEL_SCHEMA, "ok": True, **document, "notes": found.notes})
-    say(talk, [f"note: {note}" for note in found.notes])
-    say(talk, ["note: licence unknown; --licence records it"] if not told.licence else [])
-    kind = f"{found.family.title}: " if found.family else ""
+        emit({"schema": MODEL_SCHEMA, "ok": True, **document, "notes": notes})
+    say(talk, [f"note: {note}" for note in notes])
+    say(talk, ["note: licence unknown; --licence records it"] if not metadata.licence else [])
+    kind = f"{entry.title}: " if entry else ""
     say(talk, [f"{kind}{document['tensors']} tensors, {document['parameters']:,} parameters", f"wrote {target}"])
 
 
@@ -155,8 +165,8 @@ def merge_command(
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[base, additions])
-    tensors, told = added(base, additions)
-    save_weights(target, tensors, told, overwrite=overwrite)
+    tensors, metadata = added(base, additions)
+    save_weights(target, tensors, metadata, overwrite=overwrite)
     if talk.json:
         emit({"schema": MODEL_SCHEMA, "ok": True, **_file_document(target)})
     say(talk, [f"wrote {target}"])
@@ -167,49 +177,65 @@ def _check_suffix(target: Path) -> None:
         raise UsageError("the target must end in .safetensors", hint=f"{target.stem}.safetensors")
 
 
-def _known(sha256: str) -> Published | None:
-    """The published weights whose file has this hash."""
-    from xmatch.io.weights.shelf import published
-
-    return next((row for row in published().values() if row.sha256 == sha256), None)
-
-
-def _row(row: Published) -> dict[str, Any]:
-    return {**dataclasses.asdict(row), "mib": row.mib and round(row.mib, 1)}
+def _row(row: PublishedWeights, entry: Architecture[Any]) -> dict[str, Any]:
+    """Published weights, and what runs them."""
+    fields = {"family": entry.name, "matcher": entry.matcher, "mib": row.mib and round(row.mib, 1)}
+    return {**dataclasses.asdict(row), **fields, "notes": [entry.not_run] if entry.not_run else []}
 
 
 def _file_document(path: Path) -> dict[str, Any]:
     """What can be said of a file of weights."""
+    from xmatch.io.checksum import sha256
     from xmatch.io.weights.files import read_entries, read_metadata
-    from xmatch.io.weights.guard import sha256, weights_kind
-    from xmatch.io.weights.kinds import recognise
+    from xmatch.io.weights.guard import weights_kind
+    from xmatch.networks.registry import recognise
 
     kind = weights_kind(path)
     if kind != "safetensors":
         return _pickle_document(path, kind)
-    entries, told = read_entries(path), read_metadata(path)
+    entries, metadata = read_entries(path), read_metadata(path)
     counts = {name: (entry.dtype, entry.count) for name, entry in entries.items()}
-    known = recognise(entries)
-    return _document(path, kind, sha256(path), counts, told, known.name if known else "")
+    return _document(path, kind, sha256(path), counts, metadata, recognise(entries))
 
 
 def _pickle_document(path: Path, kind: str) -> dict[str, Any]:
     from xmatch.io.weights.files import WeightsMetadata
     from xmatch.io.weights.published_pickles import import_weights
+    from xmatch.networks.registry import recognise
+    from xmatch.networks.weights import published_as
 
-    found: Imported = import_weights(path)
-    known = _known(found.sha256)
-    family = found.family.name if found.family else ""
-    told = WeightsMetadata(known.name if known else path.stem, family, known.licence if known else "")
+    found = import_weights(path)
+    known, entry = published_as(found.sha256), recognise(found.state_dict)
+    metadata = WeightsMetadata(
+        known.name if known else path.stem, entry.name if entry else "", known.licence if known else ""
+    )
     counts = {name: (str(t.dtype).removeprefix("torch."), t.numel()) for name, t in found.state_dict.items()}
-    return {**_document(path, kind, found.sha256, counts, told, family), "notes": found.notes}
+    document = _document(path, kind, found.sha256, counts, metadata, entry)
+    return {**document, "notes": [*found.notes, *_architecture_notes(entry, found.state_dict), *document["notes"]]}
+
+
+def _architecture_notes(entry: Architecture[Any] | None, names: Collection[str]) -> list[str]:
+    """What a person should know of the network that tensors are told to belong to."""
+    if entry is None:
+        return [f"no architecture known here has these names: {', '.join(sorted(names)[:3])}, ..."]
+    if entry.tensors not in (None, len(names)):
+        return [f"{len(names)} tensors; {entry.title} has {entry.tensors}"]
+    return []
 
 
 def _document(
-    path: Path, kind: str, sha256: str, counts: dict[str, tuple[str, int]], told: WeightsMetadata, family: str
+    path: Path,
+    kind: str,
+    sha256: str,
+    counts: dict[str, tuple[str, int]],
+    metadata: WeightsMetadata,
+    recognised: Architecture[Any] | None,
 ) -> dict[str, Any]:
+    from xmatch.networks.registry import ARCHITECTURES
+
     types = sorted({dtype for dtype, _ in counts.values()})
     floating = [count for dtype, count in counts.values() if dtype.lower().startswith(("f", "bf"))]
+    entry = ARCHITECTURES.get(metadata.architecture, recognised)
     return {
         "path": str(path),
         "format": kind,
@@ -219,8 +245,10 @@ def _document(
         # Numbers in floating tensors, running means and the like included.
         "parameters": sum(floating),
         "dtypes": {dtype: sum(1 for found, _ in counts.values() if found == dtype) for dtype in types},
-        **dataclasses.asdict(told),
-        "architecture": told.architecture or family,
+        **dataclasses.asdict(metadata),
+        "architecture": metadata.architecture or (recognised.name if recognised else ""),
+        "matcher": entry.matcher if entry else None,
+        "notes": [entry.not_run] if entry and entry.not_run else [],
     }
 
 
@@ -235,9 +263,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines = []
     for key, value in shown.items():
         if isinstance(value, dict):
-            lines += [f"{key + ':':<15}{inner} = {told}" for inner, told in value.items()]
+            lines += [f"{key + ':':<15}{inner} = {number}" for inner, number in value.items()]
         elif isinstance(value, list):
-            lines += [f"{key + ':':<15}{told}" for told in value]
+            lines += [f"{key + ':':<15}{item}" for item in value]
         elif value not in (None, ""):
             lines.append(f"{key + ':':<15}{value}")
     return lines + [f"note: {note}" for note in document.get("notes", [])]

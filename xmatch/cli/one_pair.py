@@ -31,7 +31,8 @@ class Settings:
     def as_options(self) -> dict[str, Any]:
         """The options that replay it: those that name this run's own files or habits are left out."""
         kept = {"grid": self.writing.grid, "resampling": self.writing.resampling, "seed": self.running.seed}
-        return {**dataclasses.asdict(self.reading), **dataclasses.asdict(self.matching), **kept}
+        options = {**dataclasses.asdict(self.reading), **dataclasses.asdict(self.matching), **kept}
+        return {name: value for name, value in options.items() if name != "offline"}
 
 
 @dataclass(frozen=True)

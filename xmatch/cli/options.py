@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xmatch.cli.offline import no_network
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,15 @@ GridChoice = Literal["fixed", "moving"]
 _READING, _MATCHING, _RUNNING, _TALK = "Reading", "Matching", "Running", "Talk"
 
 
-def _option(panel: str, *names: str, help: str, **more: object):
+def _option(panel: str, *names: str, help: str, **more: Any) -> Any:
+    """What `typer.Option` returns: for typer an object that describes an option, for a type checker anything."""
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+def _go_offline(ctx: typer.Context, value: bool) -> bool:
+    if value and not ctx.resilient_parsing:
+        ctx.with_resource(no_network())
+    return value
 
 
 Output = Annotated[str | None, typer.Option("-o", "--output", help="Where the result goes.", show_default=False)]
@@ -45,6 +53,12 @@ GridOption = Annotated[
     GridChoice,
     typer.Option("--grid", help="Pixel grid of the result: FIXED's, or MOVING's own with corrected georeferencing."),
 ]
+
+OfflineOption = Annotated[
+    bool,
+    _option(_RUNNING, "--offline", help="Never touch the network, whatever else is allowed.", callback=_go_offline),
+]
+"""Takes effect by being given: while the command runs, nothing in this process or its children reaches the network."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +108,34 @@ class MovingReading:
         str, _option(_RUNNING, "--max-memory", help="Bound of the memory used, such as 500M or 2GiB.", metavar="SIZE")
     ] = "2GiB"
 
+    offline: OfflineOption = False
+
     @property
     def max_memory_bytes(self) -> int:
         return parse_size(self.max_memory)
 
     def of_moving(self) -> ReadOptions:
-        return self._options("moving_")
+        return replace(
+            self._of_either(),
+            bands=parse_bands(self.moving_band),
+            page=self.moving_page,
+            series=self.moving_series,
+            nodata=self.moving_nodata,
+            assume_crs=self.moving_assume_crs,
+            # MOVING's alone: the result lies on FIXED's grid, georeferencing included, however MOVING was found.
+            ignore_georef=self.ignore_georef,
+            option_prefix="moving-",
+        )
 
-    def _options(self, prefix: str) -> ReadOptions:
+    def _of_either(self) -> ReadOptions:
+        """What holds for FIXED as for MOVING."""
         from xmatch.io import ReadOptions
 
         return ReadOptions(
-            bands=parse_bands(getattr(self, prefix + "band")),
-            page=getattr(self, prefix + "page"),
-            series=getattr(self, prefix + "series"),
-            nodata=getattr(self, prefix + "nodata"),
-            assume_crs=getattr(self, prefix + "assume_crs"),
-            # The result lies on FIXED's grid, georeferencing included, however MOVING was found.
-            ignore_georef=self.ignore_georef and prefix == "moving_",
-            option_prefix=prefix.replace("_", "-"),
             max_memory_bytes=self.max_memory_bytes,
             allow_damaged=self.allow_damaged,
             allow_remote=self.allow_remote,
+            offline=self.offline,
         )
 
 
@@ -124,7 +144,14 @@ class Reading(MovingReading, FixedReading):
     """How the two files of a pair are read."""
 
     def of_fixed(self) -> ReadOptions:
-        return self._options("")
+        return replace(
+            self._of_either(),
+            bands=parse_bands(self.band),
+            page=self.page,
+            series=self.series,
+            nodata=self.nodata,
+            assume_crs=self.assume_crs,
+        )
 
 
 @dataclass(frozen=True)
@@ -136,7 +163,6 @@ class Running:
         int | None, _option(_RUNNING, "--threads", help="Threads; default all cores.", min=1, show_default=False)
     ] = None
     seed: Annotated[int, _option(_RUNNING, "--seed", help="Same seed, same machine: same result.", min=0)] = 0
-    offline: Annotated[bool, _option(_RUNNING, "--offline", help="Never touch the network.")] = False
 
     @property
     def checked_device(self) -> str:

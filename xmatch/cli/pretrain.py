@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Talk
+from xmatch.cli.options import OfflineOption, Talk
 
 
 @grouped
@@ -27,6 +27,7 @@ def pretrain_command(
         bool, typer.Option("--resume/--no-resume", help="Go on from the newest checkpoint, or replace what is there.")
     ] = True,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    offline: OfflineOption = False,
     seed: Annotated[
         int | None, typer.Option("--seed", help="In place of the recipe's.", min=0, show_default=False)
     ] = None,
@@ -46,7 +47,7 @@ def pretrain_command(
     """Train a matcher as RECIPE says, or go on with it where it was left.
 
     Checkpoints, history.csv, validation.csv and weights.safetensors go into the folder of the run. Ctrl-C and SIGTERM
-    save before they end it. On several GPUs: torchrun --nproc_per_node=N -m xmatch.training.pretrain RECIPE ...
+    save before they end it. On several GPUs: torchrun --nproc_per_node=N -m xmatch.training RECIPE ...
 
     Example: xmatch pretrain recipes/pretrain-small.yaml --data ~/images -o runs/small
     """
@@ -59,7 +60,18 @@ def pretrain_command(
     from xmatch.training.loop import Talk as LoopTalk
     from xmatch.training.pretrain import Options, plan, pretrain
 
-    chosen = Options(recipe, output, max_minutes, resume, checked(device), seed, threads, data, init, begun)
+    chosen = Options(
+        recipe=recipe,
+        output=output,
+        max_minutes=max_minutes,
+        resume=resume,
+        device=checked(device),
+        seed=seed,
+        threads=threads,
+        data=data,
+        init=init,
+        begun=begun,
+    )
     if dry_run:
         planned = plan(chosen)
         if talk.json:

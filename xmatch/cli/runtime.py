@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -117,7 +117,7 @@ def failure_document(error: XmatchError) -> dict[str, Any]:
     return {"schema": FAILURE_SCHEMA, "ok": False, "exit_code": int(error.exit_code), "error": error.as_dict()}
 
 
-def emit(document: dict[str, Any]) -> None:
+def emit(document: Mapping[str, Any]) -> None:
     """One JSON document on one line of stdout. ASCII only: any file name survives, whatever the locale. Numbers that
     are not finite, which JSON lacks, become null."""
     emit_text(json.dumps(_finite(document), ensure_ascii=True, allow_nan=False) + "\n")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,16 +12,16 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Output, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Output, Overwrite, Talk
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
-from xmatch.errors import InputError, OutputError
+from xmatch.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from xmatch.synth.manifest import Manifest
     from xmatch.synth.recipe import SourceSpec, SynthRecipe
     from xmatch.synth.shards import Plan
-    from xmatch.synth.sources.files import Images
+    from xmatch.synth.sources.files import Images, Part
 
 SCHEMA = "xmatch.synth/1"
 CHECKED_FILES = 2000
@@ -38,7 +38,12 @@ def synth_command(
     ] = None,
     output: Output = None,
     modalities: Annotated[
-        str | None, typer.Option("--modalities", help="Sensors to make from images, by commas.", metavar="NAMES")
+        str | None,
+        typer.Option(
+            "--modalities",
+            help="Sensors to make from images, by commas; learned:NAME=WEIGHTS for published networks.",
+            metavar="NAMES",
+        ),
     ] = None,
     worlds: Annotated[
         str | None, typer.Option("--worlds", help="Procedural worlds to draw from too, by commas.", metavar="NAMES")
@@ -54,6 +59,10 @@ def synth_command(
         Path | None, typer.Option("--preview", help="Also a picture of the first pairs, PNG.", metavar="PATH")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")] = "auto",
+    allow_download: Annotated[
+        bool, typer.Option("--allow-download", help="Fetch weights of learned modalities from the hub.")
+    ] = False,
+    offline: OfflineOption = False,
     overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check inputs and targets, print the plan, stop.")] = False,
 ) -> None:
@@ -67,15 +76,23 @@ def synth_command(
     from xmatch.cli.image_files import image_files
     from xmatch.io.writing.atomic import check_target
     from xmatch.ops.devices import resolved
+    from xmatch.synth.learned.base import LoadOptions
+    from xmatch.synth.learned.registry import LearnedModalities
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import resume, write_shards
+
+    if allow_download and offline:
+        raise UsageError("--allow-download and --offline contradict each other", hint="leave out one of them")
 
     started = monotonic()
     device = resolved(device)
     given = {"count": count, "size": size, "seed": seed}
     settings = settings_of(recipe, given, folders or [], modalities, worlds, across)
     target = Path(output or "shards")
-    plan = plan_of(settings, device)
+    learned = LearnedModalities(LoadOptions(device, may_download=allow_download))
+    for spec in settings.learned:
+        learned[spec]  # licences go into the manifest, and what cannot be loaded is said before any file is read
+    plan = plan_of(settings, device, learned.licences)
     done = resume(target, plan, overwrite=overwrite, dry_run=dry_run)
     before = done.count
     _check_space(target, int(plan.bytes * (1 - before / plan.count)))
@@ -84,10 +101,11 @@ def synth_command(
     images = image_files(plan.size)
     with progress_bar(talk) as progress:
         usable = _tried(settings.data, images, progress)
-        build_mixture(settings.data, images=images)  # what is wrong with a source is said before anything is written
+        build = partial(build_mixture, settings.data, images=images, learned=learned)
+        build()  # what is wrong with a source is said before anything is written
         if not dry_run:
             pairs = _counted(before, plan.count, progress)
-            done = write_shards(target, plan, lambda: build_mixture(settings.data, images=images), done, device, pairs)
+            done = write_shards(target, plan, build, done, device, pairs)
     document = _document(settings, plan, target, done, usable, images, device, dry_run) | {"made_before": before}
     if not dry_run:
         _finish(target, images, done, preview, overwrite, document)
@@ -107,9 +125,10 @@ def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None
 
     usable: dict[str, int] = {}
     for spec in data:
-        if spec.kind == "singles":
+        groups: list[tuple[Part, ...]]
+        if spec.kind == "singles" and spec.folder is not None:
             groups = [(part,) for part in images.listed(spec.folder)]
-        elif spec.kind == "pairs":
+        elif spec.kind == "pairs" and spec.folder is not None:
             groups = [files for kind in find_pairs(spec.folder).values() for files in kind]
         else:
             continue
@@ -197,7 +216,7 @@ def _document(
         "size": plan.size,
         "seed": plan.seed,
         "device": device,
-        "data": [dataclasses.asdict(spec) | {"names": list(spec.names)} for spec in settings.data],
+        "data": [spec.as_dict() for spec in settings.data],
         "usable": usable,
         "quarantined": len(images.rejected),
     }

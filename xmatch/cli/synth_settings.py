@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from xmatch.synth.learned.base import LearnedSpec
     from xmatch.synth.recipe import SourceSpec, SynthRecipe
     from xmatch.synth.shards import Plan
 
@@ -33,16 +34,22 @@ def settings_of(
         UsageError: the recipe or a name is wrong, or there is nothing to draw from.
     """
     from xmatch.recipe import load_recipe, resolve
-    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_worlds, kind_of
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_modalities, check_worlds, kind_of, located
 
-    base = load_recipe(recipe, SynthRecipe) if recipe else SynthRecipe()
-    data = [s if s.folder is None else dataclasses.replace(s, folder=resolve(recipe, s.folder)) for s in base.data]
+    base, data = SynthRecipe(), []
+    if recipe is not None:
+        base = load_recipe(recipe, SynthRecipe)
+        data = [s if s.folder is None else dataclasses.replace(s, folder=resolve(recipe, s.folder)) for s in base.data]
+        data = [dataclasses.replace(s, names=located(s.names, recipe.parent)) for s in data]
+        base = dataclasses.replace(base, modalities=located(base.modalities, recipe.parent))
     data += [SourceSpec(kind_of(folder), str(Path(folder).absolute())) for folder in folders]
     if worlds is not None:
         data.append(SourceSpec("worlds", names=_words(worlds, "world")))
         check_worlds(data[-1].names)
-    names = base.modalities if modalities is None else _words(modalities, "modality")
-    _check_modalities(names)
+    names = base.modalities if modalities is None else located(_modalities(modalities), Path())
+    if not names:
+        raise UsageError("no modality is named", hint="--modalities sar,infrared")
+    check_modalities(names)
     data = [_with_names(spec, names, modalities is not None, across) for spec in data]
     if not data:
         raise UsageError("nothing to make pairs from", hint="name a folder of images, or --worlds")
@@ -53,11 +60,16 @@ def settings_of(
         raise UsageError(str(error)) from None
 
 
-def plan_of(settings: SynthRecipe, device: str) -> Plan:
-    """What is to be written."""
+def plan_of(settings: SynthRecipe, device: str, licences: dict[str, str]) -> Plan:
+    """What is to be written.
+
+    Args:
+        licences: of the weights of learned modalities, by sensor; they are written down with the shards.
+    """
     from xmatch.synth.shards import Plan
 
-    data = [dataclasses.asdict(spec) | {"names": list(spec.names)} for spec in settings.data]
+    data = [spec.as_dict() for spec in settings.data]
+    learned = (("licences", licences),) if licences else ()
     return Plan(
         settings.count,
         settings.size,
@@ -65,11 +77,11 @@ def plan_of(settings: SynthRecipe, device: str) -> Plan:
         settings.channels,
         settings.seed,
         settings.difficulty,
-        (("data", data), ("device", device.partition(":")[0])),
+        (("data", data), ("device", device.partition(":")[0]), *learned),
     )
 
 
-def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: bool) -> SourceSpec:
+def _with_names(spec: SourceSpec, names: tuple[str | LearnedSpec, ...], forced: bool, across: bool) -> SourceSpec:
     """The command line's sensors, or the recipe's for a source that names none."""
     if spec.kind in ("worlds", "pairs", "shards"):
         return spec
@@ -77,13 +89,14 @@ def _with_names(spec: SourceSpec, names: tuple[str, ...], forced: bool, across: 
     return dataclasses.replace(spec, names=names, across=across or spec.across)
 
 
-def _check_modalities(names: Sequence[str]) -> None:
-    from xmatch.synth.modalities import load_modality
+def _modalities(text: str) -> tuple[str | LearnedSpec, ...]:
+    """Names by commas; "learned:depth" and "learned:depth=WEIGHTS" are learned ones."""
+    from xmatch.synth.learned.base import PREFIX, LearnedSpec
 
-    if not names:
-        raise UsageError("no modality is named", hint="--modalities sar,infrared")
-    for name in names:
-        load_modality(name)
+    try:
+        return tuple(LearnedSpec.parsed(word) if word.startswith(PREFIX) else word for word in _words(text, "modality"))
+    except ValueError as error:
+        raise UsageError(str(error), hint="--modalities learned:depth, or learned:depth=WEIGHTS") from None
 
 
 def _words(text: str, what: str) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ The files in between let a long run be resumed, and let metrics change without r
 """
 
 from xmatch.evaluation.methods import Method, methods
-from xmatch.evaluation.plan import Task, plan
+from xmatch.evaluation.plan import plan
 from xmatch.evaluation.predict import predict, read_predictions
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, MatcherSpec, SetSpec
 from xmatch.evaluation.results import results_document
 from xmatch.evaluation.summary import summarise
+from xmatch.evaluation.task import Task
 
 __all__ = [
     "DatasetSpec",

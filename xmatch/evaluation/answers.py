@@ -18,13 +18,15 @@ from xmatch.errors import ResourceError, XmatchError
 from xmatch.evaluation.dense import dense_matches
 from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
-from xmatch.evaluation.peers import load_peer
-from xmatch.evaluation.peers.isolation import Run, isolated
-from xmatch.evaluation.plan import Task
-from xmatch.evaluation.prepare import Prepared, prepare
+from xmatch.evaluation.peers.isolation import PeerRun, isolated
+from xmatch.evaluation.peers.registry import load_peer
+from xmatch.evaluation.prepare import PreparedPair, prepare
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import Answer, Changed, Prediction, Problem, Sizes
+from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.io import open_source
+from xmatch.io.rasters.source import Source
 from xmatch.result import Registration
 
 Register = Callable[..., Registration]
@@ -32,7 +34,7 @@ Register = Callable[..., Registration]
 
 
 @dataclass(frozen=True)
-class Work:
+class PredictionJob:
     """One pair for one method; picklable."""
 
     task: Task
@@ -45,7 +47,7 @@ class Work:
     """Folder for what dense matchers say of every cell, when that is judged."""
 
 
-def answer(work: Work) -> dict[str, Any]:
+def answer(work: PredictionJob) -> Prediction:
     """The row; whatever happens is told in it."""
     row = identity(work.task)
     _reset_peak_memory()
@@ -57,7 +59,8 @@ def answer(work: Work) -> dict[str, Any]:
             pair = prepare(work.task, work.recipe, Path(folder))
             row["truth"] = pair.truth
             start = time.perf_counter()
-            row |= (_registered if work.method.kind == "matcher" else _found)(pair, work)
+            found = (_registered if work.method.kind == "matcher" else _of_peer)(pair, work)
+            row = {**row, **found}
     except Exception as error:
         row["error"] = _reason(error, work.task)
     row.setdefault("seconds", round(time.perf_counter() - start, 4))
@@ -65,29 +68,36 @@ def answer(work: Work) -> dict[str, Any]:
     return row
 
 
-def identity(task: Task) -> dict[str, Any]:
+def identity(task: Task) -> Prediction:
     """What a row says of its pair. No paths: a file of predictions may be published."""
-    known = {"id": task.id, "set": task.set, "kind": task.kind, "related": task.related, "truth": task.truth}
-    if task.change is not None:
-        known |= {"factor": task.change.factor, "value": task.change.value}
-    return {**known, "error": None}
+    change = task.change
+    changed: Changed = {} if change is None else {"factor": change.factor, "value": change.value}
+    return {
+        "id": task.id,
+        "set": task.set,
+        "kind": task.kind,
+        "related": task.related,
+        "truth": task.truth,
+        **changed,
+        "error": None,
+    }
 
 
-def _registered(pair: Prepared, work: Work) -> dict[str, Any]:
-    with contextlib.ExitStack() as stack:
-        sources = [stack.enter_context(open_source(path)) for path in (pair.fixed, pair.moving)]
-        sizes = _sizes(sources)
+def _registered(pair: PreparedPair, work: PredictionJob) -> Answer:
+    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
+        sizes = _sizes(fixed, moving)
         options, start = work.method.options(work.recipe), time.perf_counter()
-        result = work.register(*sources, options)
-        cost = {"seconds": round(time.perf_counter() - start, 4), "peak_memory_mib": round(_peak_memory_mib(), 1)}
-        cells = dense_matches(*sources, options) if work.dense else None
-    if cells is not None:
+        result = work.register(fixed, moving, options)
+        seconds, peak_mib = time.perf_counter() - start, _peak_memory_mib()
+        cells = dense_matches(fixed, moving, options) if work.dense else None
+    if cells is not None and work.dense is not None:
         save_matches(work.dense, work.task.id, cells)
     if work.matches:
         save_matches(work.matches, work.task.id, result.correspondences)
     return {
         **sizes,
-        **cost,
+        "seconds": round(seconds, 4),
+        "peak_memory_mib": round(peak_mib, 1),
         "transform": None if result.transform is None else result.transform.as_dict(),
         "verdict": _json_ready(dataclasses.asdict(result.verdict)),
         "correspondences": {"count": len(result.correspondences), "inliers": int(result.inliers.sum())},
@@ -95,52 +105,58 @@ def _registered(pair: Prepared, work: Work) -> dict[str, Any]:
     }
 
 
-def _found(pair: Prepared, work: Work) -> dict[str, Any]:
+def _of_peer(pair: PreparedPair, work: PredictionJob) -> Answer:
     with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
-        sizes = _sizes([fixed, moving])
+        sizes = _sizes(fixed, moving)
     settings = work.method.settings(work.recipe, as_map(pair.truth))
     peer = load_peer(work.method.uses)
     fixed_path, moving_path = Path(pair.fixed), Path(pair.moving)
     if work.method.kind == "control":
         # They are ours and look at next to nothing: a process each would cost more than all the rest.
         start = time.perf_counter()
-        found = peer(fixed_path, moving_path, settings)
-        run = Run(found, time.perf_counter() - start, None)
+        run = PeerRun(peer(fixed_path, moving_path, settings), time.perf_counter() - start, None)
     else:
         run = isolated(peer, fixed_path, moving_path, settings, timeout_s=work.recipe.peer_timeout_s)
     found = run.found
-    return sizes | {
+    return {
+        **sizes,
         "transform": None if found.transform is None else found.transform.as_dict(),
         # A peer that gives a transform stands by it; how sure it is, it does not say.
         "verdict": {"accepted": found.transform is not None, "probability": None, "reason": found.reason},
         "correspondences": {"count": found.correspondences, "inliers": found.inliers},
-        "error": {"code": "peer", "message": _without(found.reason, pair)} if found.failed else None,
+        "error": {"code": "peer", "message": _without(found.reason or "", pair)} if found.failed else None,
         "seconds": round(run.seconds, 4),
         "peak_memory_mib": None if run.peak_memory_mib is None else round(run.peak_memory_mib, 1),
     }
 
 
-def _without(reason: str, pair: Prepared) -> str:
+def _without(reason: str, pair: PreparedPair) -> str:
     """The reason with the names of files instead of their paths."""
     for path in (pair.fixed, pair.moving):
         reason = reason.replace(path, os.path.basename(path))
     return reason
 
 
-def _sizes(sources: list) -> dict[str, list[int]]:
-    names = ("fixed_size", "moving_size")
-    return {name: [s.header.width, s.header.height] for name, s in zip(names, sources, strict=True)}
+def _sizes(fixed: Source, moving: Source) -> Sizes:
+    return {
+        "fixed_size": [fixed.header.width, fixed.header.height],
+        "moving_size": [moving.header.width, moving.header.height],
+    }
 
 
-def _reason(error: Exception, task: Task) -> dict[str, Any]:
+def _reason(error: Exception, task: Task) -> Problem:
     """Why a pair failed. A fault of our own keeps its trace, so that it can be mended; the rest goes on."""
     if isinstance(error, XmatchError):
         code = "manifest" if task.problem else error.code
         file = error.path and os.path.basename(error.path)
         return {"code": code, "message": f"{file}: {error.message}" if file else error.message, "hint": error.hint}
     if isinstance(error, MemoryError):
-        return ResourceError("out of memory").as_dict()
+        return problem_of(ResourceError("out of memory"))
     return {"code": "internal", "message": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+
+
+def problem_of(error: XmatchError) -> Problem:
+    return {"code": error.code, "message": error.message, "hint": error.hint, "path": error.path}
 
 
 def _json_ready(value: Any) -> Any:

@@ -41,6 +41,8 @@ def write_filled(path: Path, moving: str, fill: str, filler: str | None, seed: i
         rng = np.random.default_rng(seed)
         pixels[:, border] = rng.choice(pixels[:, ~border], border.sum(), axis=1)
     elif fill == "other":
+        if filler is None:
+            raise ValueError("fill: other wants an image to fill with")
         pixels[:, border] = _like(filler, pixels)[:, border]
     return write_masked(path, pixels, raster.valid & ~border)
 
@@ -60,7 +62,7 @@ def write_masked(path: Path, pixels: np.ndarray, valid: np.ndarray) -> Path:
     return path
 
 
-def _like(path: str | None, pixels: np.ndarray) -> np.ndarray:
+def _like(path: str, pixels: np.ndarray) -> np.ndarray:
     """The image at `path` in the size, band count and dtype of `pixels`."""
     with open_source(path) as source:
         other = source.read(size=(pixels.shape[2], pixels.shape[1])).pixels

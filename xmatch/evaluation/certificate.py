@@ -7,15 +7,15 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from xmatch.evaluation.rows import Hardware, RunCertificate
 from xmatch.provenance import commit, linked_versions, versions
 
 DECISIVE = (".py", ".json", ".safetensors")
 """Suffixes of the package's files that can change a result."""
 
 
-def certificate(command: list[str], *, jobs: int, threads: int) -> dict[str, Any]:
+def certificate(command: list[str], *, jobs: int, threads: int) -> RunCertificate:
     """Command, time, code, versions and hardware of this session; JSON-ready."""
     return {
         "command": " ".join(command),
@@ -42,7 +42,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def _hardware() -> dict[str, Any]:
+def _hardware() -> Hardware:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # Of a machine with more to do than it has cores, seconds say little.
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
-from xmatch.geometry import DisplacementGrid, Transform, similarity, translation
+from xmatch.geometry import DisplacementGrid, Linear, Transform, similarity, translation
 
 TURN_DEG, STRETCH, SHIFT = 15.0, 1.1, 0.05
 """A pair that stands still would make "nothing moves" the right answer: whatever is swept, moving is also turned by up
@@ -118,12 +118,12 @@ def _bend(aligned: Aligned, value: float, rng: np.random.Generator) -> Changed:
         for band in aligned.moving
     ]
     changed = moved(Aligned(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
-    size = changed.moving_valid.shape[::-1]
+    rows, columns = changed.moving_valid.shape
 
     def truth(xy: np.ndarray) -> np.ndarray:
         return straight(changed.truth(xy))
 
-    return replace(changed, truth=DisplacementGrid.sampled(truth, *size, BEND_STEP_PX))
+    return replace(changed, truth=DisplacementGrid.sampled(truth, columns, rows, BEND_STEP_PX))
 
 
 def _seen(look: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
@@ -176,6 +176,7 @@ def _overlap(aligned: Aligned, value: float, rng: np.random.Generator) -> Change
         for image, start in zip((aligned.fixed, aligned.moving), starts, strict=True)
     )
     changed = moved(Aligned(fixed, moving), rng)
+    assert isinstance(changed.truth, Linear)  # what was moved alone has not been bent
     apart = np.zeros(2)
     apart[2 - axis] = starts[1] - starts[0]
     return Changed(fixed, changed.moving, changed.moving_valid, translation(*apart).after(changed.truth))

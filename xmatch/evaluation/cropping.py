@@ -27,7 +27,8 @@ def largest_rectangle(mask: np.ndarray) -> Window:
     if step > 1:
         height, width = (n // step * step for n in mask.shape)
         blocks = mask[:height, :width].reshape(height // step, step, width // step, step)
-        return tuple(step * value for value in largest_rectangle(blocks.all(axis=(1, 3))))
+        x, y, w, h = largest_rectangle(np.asarray(blocks.all(axis=(1, 3))))
+        return step * x, step * y, step * w, step * h
     best, most = (0, 0, 0, 0), 0
     heights = np.zeros(mask.shape[1], dtype=int)
     for y, row in enumerate(mask):

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from xmatch.evaluation.chart import Axis, Chart, Line, chart
+from xmatch.evaluation.rows import MethodResults, ResultsDocument
 from xmatch.evaluation.scores import KINDS
+from xmatch.report.charts import COLOURS, Axis, Chart, Line, chart
 
 MOST_POINTS = 400
 """More would not be seen."""
 
 
-def charts(document: dict[str, Any]) -> list[Chart]:
+def charts(document: ResultsDocument) -> list[Chart]:
     """Those for which the document has numbers."""
     drawn = [_cumulative(document), _against_time(document), *_sweeps(document)]
-    drawn += [_verdicts(document, *which) for which in (RISK, RELIABILITY)]
+    drawn += [_risk(document), _reliability(document)]
     return [each for each in drawn if each is not None and each.lines]
 
 
-def _cumulative(document: dict[str, Any]) -> Chart:
+def _cumulative(document: ResultsDocument) -> Chart:
     kind = KINDS[document["kind"]]
-    top = max(float(t) for part in document["matchers"].values() for t in (part["mean"] or {"auc": {"20": 0}})["auc"])
+    means = [part["mean"] for part in document["matchers"].values()]
+    top = max(float(t) for mean in means for t in (mean["auc"] if mean else ("20",)))
 
-    def points(part: dict[str, Any]) -> list[tuple[float, float]]:
+    def points(part: MethodResults) -> list[tuple[float, float]]:
         related = [pair for pair in part["pairs"] if pair["related"]]
-        errors = sorted(pair[kind.error] for pair in related if pair.get(kind.error) is not None)
+        errors = sorted(error for pair in related if (error := pair.get(kind.error)) is not None)
         shown = [error for error in errors if error <= top]
         steps = [(error, 100.0 * (i + 1) / len(related)) for i, error in enumerate(shown)]
         return _thinned([(0.0, 0.0), *steps, (top, 100.0 * len(shown) / max(len(related), 1))])
@@ -42,18 +43,19 @@ def _cumulative(document: dict[str, Any]) -> Chart:
     )
 
 
-def _against_time(document: dict[str, Any]) -> Chart | None:
-    taken = {name: (part["mean"] or {}).get("seconds_per_pair") for name, part in document["matchers"].items()}
-    known = [seconds for seconds in taken.values() if seconds]
+def _against_time(document: ResultsDocument) -> Chart | None:
+    means = [part["mean"] for part in document["matchers"].values() if part["mean"]]
+    known = [seconds for mean in means if (seconds := mean["seconds_per_pair"])]
     if not known:
         return None
-    first = next(part["mean"] for part in document["matchers"].values() if part["mean"])
-    threshold = list(first["success"])[min(2, len(first["success"]) - 1)]
+    threshold = list(means[0]["success"])[min(2, len(means[0]["success"]) - 1)]
     unit = KINDS[document["kind"]].unit
 
-    def point(part: dict[str, Any]) -> list[tuple[float, float]]:
-        mean = part["mean"] or {}
-        return [(mean["seconds_per_pair"], mean["success"][threshold]["value"])] if mean.get("seconds_per_pair") else []
+    def point(part: MethodResults) -> list[tuple[float, float]]:
+        mean = part["mean"]
+        if mean is None or not mean["seconds_per_pair"]:
+            return []
+        return [(mean["seconds_per_pair"], mean["success"][threshold]["value"])]
 
     low, high = 10.0 ** math.floor(math.log10(min(known))), 10.0 ** math.ceil(math.log10(max(known) * 1.01))
     return chart(
@@ -67,60 +69,71 @@ def _against_time(document: dict[str, Any]) -> Chart | None:
     )
 
 
-RISK = (
-    "risk_coverage",
-    ("coverage", "risk", 1.0),
-    "Risk against coverage",
-    "When only the surest alignments are accepted: share accepted, and share of these that are wrong. Low is good.",
-    ("accepted, %", "wrong among them, %"),
-)
-RELIABILITY = (
-    "reliability",
-    ("predicted", "observed", 100.0),
-    "Reliability",
-    "What the verdict's probability says, and what happened. On the thin line it means what it says.",
-    ("predicted, %", "right, %"),
-)
+def _risk(document: ResultsDocument) -> Chart:
+    def points(part: MethodResults) -> list[tuple[float, float]]:
+        curve = part["verdict"]["risk_coverage"]
+        return _thinned(list(zip(curve["coverage"], curve["risk"], strict=True))) if curve else []
+
+    return chart(
+        "Risk against coverage",
+        "When only the surest alignments are accepted: share accepted, and share of these that are wrong. Low is good.",
+        Axis("accepted, %", 0.0, 100.0),
+        Axis("wrong among them, %", 0.0, 100.0),
+        _lines(document, points),
+    )
 
 
-def _verdicts(
-    document: dict[str, Any], name: str, keys: tuple[str, str, float], title: str, note: str, labels: tuple[str, str]
-) -> Chart:
-    x_key, y_key, unit = keys
+def _reliability(document: ResultsDocument) -> Chart:
+    def points(part: MethodResults) -> list[tuple[float, float]]:
+        curve = part["verdict"]["reliability"]
+        if curve is None:
+            return []
+        return [(100.0 * x, 100.0 * y) for x, y in zip(curve["predicted"], curve["observed"], strict=True)]
 
-    def points(part: dict[str, Any]) -> list[tuple[float, float]]:
-        curve = part["verdict"][name] or {x_key: [], y_key: []}
-        return _thinned([(unit * x, unit * y) for x, y in zip(curve[x_key], curve[y_key], strict=True)])
+    return chart(
+        "Reliability",
+        "What the verdict's probability says, and what happened. On the thin line it means what it says.",
+        Axis("predicted, %", 0.0, 100.0),
+        Axis("right, %", 0.0, 100.0),
+        _lines(document, points),
+        dots=True,
+        diagonal=True,
+    )
 
-    axes = (Axis(label, 0.0, 100.0) for label in labels)
-    calibration = name == "reliability"
-    return chart(title, note, *axes, _lines(document, points), diagonal=calibration, dots=calibration)
 
-
-def _sweeps(document: dict[str, Any]) -> list[Chart]:
+def _sweeps(document: ResultsDocument) -> list[Chart]:
     found = []
     for factor, sweep in document.get("sweeps", {}).items():
-        values = sweep["values"]
+        values, shown = sweep["values"], sweep["matchers"]
         # Scales and the like go by factors of two, and are as far apart as they are.
         log = min(values) > 0 and max(values) / min(values) >= 4
-        shown = sweep["matchers"]
-        lines = [
-            Line(name, list(zip(values, shown[name], strict=True)), _is_control(part))
-            for name, part in document["matchers"].items()
-        ]
+        points = {
+            name: [(x, y) for x, y in zip(values, shown[name], strict=True) if y is not None]
+            for name in document["matchers"]
+        }
         low, high = (min(values), max(values)) if len(values) > 1 else (0.5 * values[0], 2 * values[0] + 1)
         note = f"Share of pairs with an error below {sweep['threshold']:g} {KINDS[document['kind']].unit}."
-        x = Axis(sweep["label"], low, high, log)
-        found.append(chart(f"Robustness: {factor}", note, x, Axis("success, %", 0, 100), lines, dots=True))
+        x, y = Axis(sweep["label"], low, high, log), Axis("success, %", 0, 100)
+        found.append(chart(f"Robustness: {factor}", note, x, y, _named(document, points), dots=True))
     return found
 
 
-def _lines(document: dict[str, Any], points: Callable[[dict[str, Any]], list[tuple[float, float]]]) -> list[Line]:
-    return [Line(name, points(part), _is_control(part)) for name, part in document["matchers"].items()]
+def _lines(document: ResultsDocument, points: Callable[[MethodResults], list[tuple[float, float]]]) -> list[Line]:
+    return _named(document, {name: points(part) for name, part in document["matchers"].items()})
 
 
-def _is_control(part: dict[str, Any]) -> bool:
-    return part["kind_of_method"] == "control"
+def _named(document: ResultsDocument, points: dict[str, list[tuple[float, float]]]) -> list[Line]:
+    """A line a method; a control is dashed."""
+    colours = line_colours(document)
+    return [
+        Line(name, points[name], part["kind_of_method"] == "control", colours[name])
+        for name, part in document["matchers"].items()
+    ]
+
+
+def line_colours(document: ResultsDocument) -> dict[str, int]:
+    """Method -> its colour in all charts of the page."""
+    return {name: place % COLOURS for place, name in enumerate(document["matchers"])}
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
+from xmatch.evaluation.rows import CellNumbers, KindNumbers, PairResult, Prediction
 from xmatch.evaluation.truths import as_transform
 from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions
@@ -19,8 +19,6 @@ RIGHT_PX = 3.0
 """End-point error below which a cell counts as right, for the calibration of its certainty."""
 LEAST_CELLS, LEAST_FILLED = 64, 0.1
 """Of a lattice: fewer cells, or less of it filled, are sparse points that share rows by chance."""
-PRIVATE = ("cell_certainty", "cell_right")
-"""What pairs carry for the pooled calibration alone."""
 
 
 def dense_folder(predictions: Path) -> Path:
@@ -53,7 +51,7 @@ def is_lattice(xy: np.ndarray) -> bool:
     return len(xy) >= LEAST_CELLS and len(xy) >= LEAST_FILLED * columns * rows
 
 
-def dense_numbers(row: dict[str, Any], cells: Correspondences | None) -> dict[str, Any]:
+def dense_numbers(row: Prediction, cells: Correspondences | None) -> CellNumbers:
     """End-point errors (moving px) of a pair's covisible cells, and how sure each was; empty when there are none.
 
     A cell is covisible when the truth leads it into moving. Cells that the matcher itself leaves out do not count.
@@ -62,7 +60,7 @@ def dense_numbers(row: dict[str, Any], cells: Correspondences | None) -> dict[st
     if cells is None or truth is None or not row["related"] or "moving_size" not in row:
         return {}
     true_xy = truth.inverse(cells.fixed_xy)
-    covisible = ((true_xy >= 0) & (true_xy <= np.array(row["moving_size"]))).all(axis=1)
+    covisible = np.asarray(((true_xy >= 0) & (true_xy <= np.array(row["moving_size"]))).all(axis=1))
     errors = metrics.end_point_errors_px(cells.moving_xy, true_xy, covisible)
     found = metrics.dense_errors(errors, THRESHOLDS_PX)
     calibration = metrics.certainty_reliability(cells.certainty, cells.moving_xy, true_xy, covisible, RIGHT_PX)
@@ -79,7 +77,7 @@ def dense_numbers(row: dict[str, Any], cells: Correspondences | None) -> dict[st
     }
 
 
-def dense_summary(sets: Sequence[list[dict]]) -> dict[str, Any]:
+def dense_summary(sets: Sequence[list[PairResult]]) -> KindNumbers:
     """Means over the pairs of each set that have covisible cells, and over sets; calibration pools all cells.
 
     `certainty_right` is the reliability curve: mean certainty of a bin -> share of its cells that are right.
@@ -89,18 +87,19 @@ def dense_summary(sets: Sequence[list[dict]]) -> dict[str, Any]:
     if not known:
         return {}
 
-    def mean(get: Any) -> float:
+    def mean(get: Callable[[PairResult], float]) -> float:
         return float(np.mean([np.mean([get(pair) for pair in pairs]) for pairs in known]))
 
+    def below(key: str) -> float:
+        return mean(lambda pair: pair["cells_below_percent"][key])
+
     everything = [pair for pairs in known for pair in pairs]
-    pooled = (np.concatenate([pair[name] for pair in everything]) for name in PRIVATE)
-    curve = metrics.reliability(*pooled)
+    certainty = np.concatenate([pair["cell_certainty"] for pair in everything])
+    curve = metrics.reliability(certainty, np.concatenate([pair["cell_right"] for pair in everything]))
     return {
         "end_point_error_px": mean(lambda pair: pair["end_point_error_px"]),
         "median_end_point_error_px": mean(lambda pair: pair["median_end_point_error_px"]),
-        "cells_below_percent": {
-            f"{t:g}": mean(lambda pair, t=t: pair["cells_below_percent"][f"{t:g}"]) for t in THRESHOLDS_PX
-        },
+        "cells_below_percent": {key: below(key) for key in (f"{t:g}" for t in THRESHOLDS_PX)},
         "certainty_calibration_error": curve.expected_calibration_error,
         "certainty_right": {f"{p:.3f}": share for p, share in zip(curve.predicted, curve.observed, strict=True)},
     }

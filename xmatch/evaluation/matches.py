@@ -20,14 +20,20 @@ def matches_folder(predictions: Path) -> Path:
 def save_matches(folder: Path, pair_id: str, matches: Correspondences) -> None:
     """Write (N, 2), (N, 2) and (N,) as float32, px of the files."""
     folder.mkdir(exist_ok=True)
-    np.savez_compressed(_file(folder, pair_id), **{name: np.float32(getattr(matches, name)) for name in FIELDS})
+    np.savez_compressed(
+        _file(folder, pair_id),
+        fixed_xy=matches.fixed_xy.astype(np.float32),
+        moving_xy=matches.moving_xy.astype(np.float32),
+        certainty=matches.certainty.astype(np.float32),
+    )
 
 
 def load_matches(folder: Path, pair_id: str) -> Correspondences | None:
     """What was saved; None when nothing was, or the file was cut short."""
     try:
         with np.load(_file(folder, pair_id)) as arrays:
-            return Correspondences(*(np.float64(arrays[name]) for name in FIELDS))
+            fixed_xy, moving_xy, certainty = (arrays[name].astype(np.float64) for name in FIELDS)
+            return Correspondences(fixed_xy, moving_xy, certainty)
     except (OSError, ValueError, KeyError, EOFError):
         return None
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import PEERS, PeerSettings, load_peer
+from xmatch.evaluation.peers.base import PeerSettings
+from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions
@@ -40,9 +41,10 @@ class Method:
 
     def options(self, recipe: EvalRecipe) -> RegisterOptions:
         """Of a matcher: what `xmatch register` is told."""
-        own = {"weights": self.spec.weights, "transform": self.spec.transform}
-        given = {key: value for key, value in own.items() if value is not None}
-        return dataclasses.replace(recipe.register, matcher=self.uses, **given)
+        base = recipe.register
+        weights = base.weights if self.spec.weights is None else self.spec.weights
+        transform = base.transform if self.spec.transform is None else self.spec.transform
+        return dataclasses.replace(base, matcher=self.uses, weights=weights, transform=transform)
 
     def settings(self, recipe: EvalRecipe, truth: Transform | None = None) -> PeerSettings:
         """Of a peer. It is asked for a homography where `register` is, and for a similarity otherwise."""

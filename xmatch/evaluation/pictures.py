@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import XmatchError
 from xmatch.evaluation.methods import Method
-from xmatch.evaluation.plan import Task
 from xmatch.evaluation.predict import read_predictions
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import ErrorName, PairResult, Prediction, ResultsDocument
 from xmatch.evaluation.scores import KINDS
+from xmatch.evaluation.task import Task
 from xmatch.geometry import transform_from_dict
 from xmatch.io import open_source
 from xmatch.report.drawing import jpeg
@@ -32,7 +33,7 @@ SQUARES = 8
 
 
 @dataclass(frozen=True)
-class Picture:
+class PairPicture:
     matcher: str
     what: str
     """"median" or "worst"."""
@@ -42,28 +43,32 @@ class Picture:
 
 
 def pictures(
-    document: dict[str, Any], tasks: list[Task], predictions: dict[Method, str | os.PathLike], recipe: EvalRecipe
-) -> list[Picture]:
+    document: ResultsDocument,
+    tasks: list[Task],
+    predictions: Mapping[Method, str | os.PathLike[str]],
+    recipe: EvalRecipe,
+) -> list[PairPicture]:
     """Fixed and warped moving as a checkerboard; matchers and peers only. A pair that cannot be read has none.
 
     They show the user's data: a page with them is the user's too.
     """
-    by_id, found = {task.id: task for task in tasks}, []
+    by_id, error = {task.id: task for task in tasks}, KINDS[document["kind"]].error
+    found = []
     for method, path in predictions.items():
         if method.kind == "control":
             continue
         rows = {row["id"]: row for row in read_predictions(path)[2]}
-        for what, pair in _chosen(document["matchers"][method.name]["pairs"], KINDS[document["kind"]].error):
+        for what, pair in _chosen(document["matchers"][method.name]["pairs"], error):
             uri = _drawn(by_id[pair["id"]], rows[pair["id"]], recipe) if pair["id"] in by_id else None
             if uri is not None:
-                found.append(Picture(method.name, what, pair["id"], pair[KINDS[document["kind"]].error], uri))
+                found.append(PairPicture(method.name, what, pair["id"], pair[error], uri))
     return found
 
 
-def _chosen(pairs: list[dict[str, Any]], key: str) -> list[tuple[str, dict[str, Any]]]:
+def _chosen(pairs: list[PairResult], key: ErrorName) -> list[tuple[str, PairResult]]:
     """The median and the worst of the related pairs; of those that failed, one that has a transform if any does."""
     related = [pair for pair in pairs if pair["related"]]
-    related.sort(key=lambda pair: math.inf if pair.get(key) is None else pair[key])
+    related.sort(key=lambda pair: math.inf if (error := pair.get(key)) is None else error)
     if not related:
         return []
     finite = [pair for pair in related if pair.get(key) is not None]
@@ -71,8 +76,9 @@ def _chosen(pairs: list[dict[str, Any]], key: str) -> list[tuple[str, dict[str, 
     return chosen + [("worst", (finite or related)[-1])] if len(related) > 1 else chosen
 
 
-def _drawn(task: Task, row: dict[str, Any], recipe: EvalRecipe) -> str | None:
-    transform = None if row.get("transform") is None else transform_from_dict(row["transform"])
+def _drawn(task: Task, row: Prediction, recipe: EvalRecipe) -> str | None:
+    estimate = row.get("transform")
+    transform = None if estimate is None else transform_from_dict(estimate)
     nothing = np.zeros(0)
     said = Registration(
         {}, {}, transform, Correspondences.empty(), nothing.astype(bool), nothing, Verdict(False, 0.0, "not asked")
@@ -87,7 +93,7 @@ def _drawn(task: Task, row: dict[str, Any], recipe: EvalRecipe) -> str | None:
 
 
 def _checkerboard(seen: Previews) -> str:
-    if seen.moving_warped is None:
+    if seen.moving_warped is None or seen.warped_valid is None:
         return jpeg(seen.fixed, seen.fixed_valid)
     fixed, warped = (_rgb(image) for image in (seen.fixed, seen.moving_warped))
     side = max(1, -(-max(fixed.shape[:2]) // SQUARES))

@@ -8,47 +8,19 @@ import glob
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import Warp, load_dataset
+from xmatch.evaluation.datasets import load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
-from xmatch.evaluation.recipe import Change, DatasetSpec, EvalRecipe, SetSpec
+from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
+from xmatch.evaluation.rows import KindName
 from xmatch.evaluation.sweeps import posed, swept
+from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved
 
 
-@dataclass(frozen=True)
-class Task:
-    """One registration to run, or the reason why its row of the manifest cannot be."""
-
-    id: str
-    """Set and row, "Optical-SAR/0007"; unrelated pairs name both, "Optical-SAR/0007 x Nighttime/0027"."""
-    set: str
-    fixed: str
-    moving: str
-    truth: Any
-    """As `truths` saves it: (3, 3) moving -> fixed, corner-counted px, or points, poses, tracks; None for unrelated
-    images."""
-    related: bool = True
-    kind: str = "registration"
-    """Which numbers tell how good it is: a key of `xmatch.evaluation.scores.KINDS`."""
-    frames: tuple[str, int, int] | None = None
-    """Video, and its frames that are fixed and moving, where the file holds videos."""
-    warp: Warp | None = None
-    """How moving is made of its file, where a data set says so."""
-    change: Change | None = None
-    """What is done to the pair first: of a robustness sweep, or of `posed`."""
-    keeps_matches: bool = False
-    """Its correspondences are wanted too: for matching accuracy, or because a pose is estimated from them."""
-    filler: str | None = None
-    """The image whose content fills the border of moving when the recipe says `fill: other`."""
-    problem: str | None = None
-
-
-def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
+def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
     """The registrations that a recipe asks for, manifests being relative to `folder`.
 
     Raises:
@@ -76,7 +48,7 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike) -> list[Task]:
     return swept(tasks, recipe) if recipe.sweep else tasks
 
 
-def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, str, bool]]:
+def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[str, str, bool]]:
     """(name, path, repeats) of every set, in the recipe's order, globs sorted."""
     found: list[tuple[SetSpec, str]] = []
     for entry in recipe.manifest:
@@ -91,7 +63,7 @@ def manifests(recipe: EvalRecipe, folder: str | os.PathLike) -> list[tuple[str, 
     return [(name, path, spec.repeats) for name, (spec, path) in zip(names, found, strict=True)]
 
 
-def data_digest(recipe: EvalRecipe, folder: str | os.PathLike, tasks: list[Task]) -> str:
+def data_digest(recipe: EvalRecipe, folder: str | os.PathLike[str], tasks: list[Task]) -> str:
     """SHA-256 over the manifests and all images, for the certificate; an image that is missing counts as such."""
     from xmatch.io import file_digest
 
@@ -134,16 +106,18 @@ def _pairs(path: str, name: str) -> list[Task]:
     ]
 
 
-def _groups(spec: DatasetSpec, folder: str | os.PathLike, several: bool) -> list[tuple[str, list[Task], bool]]:
+def _groups(spec: DatasetSpec, folder: str | os.PathLike[str], several: bool) -> list[tuple[str, list[Task], bool]]:
     """(name, pairs, repeats) of every group of a data set."""
     dataset = load_dataset(spec.name)
-    kind = "registration" if dataset.task == "homography" else dataset.task
+    kind: KindName = "registration" if dataset.task == "homography" else dataset.task
     groups: dict[str, list[Task]] = {}
     for sample in dataset.read(Path(folder, os.path.expanduser(spec.folder))):
         if any(fnmatch.fnmatchcase(sample.id, pattern) for pattern in spec.without):
             continue
         name = f"{spec.name}/{sample.group}" if several else sample.group
-        frames = None if sample.fixed_frame is None else (sample.group, sample.fixed_frame, sample.moving_frame)
+        frames = None
+        if sample.fixed_frame is not None and sample.moving_frame is not None:
+            frames = (sample.group, sample.fixed_frame, sample.moving_frame)
         groups.setdefault(name, []).append(
             Task(
                 id=f"{spec.name}/{sample.id}",

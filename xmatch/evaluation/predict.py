@@ -9,17 +9,18 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from xmatch.errors import OutputError, ResourceError, UsageError
-from xmatch.evaluation.answers import Register, Work, answer, identity
+from xmatch.evaluation.answers import PredictionJob, Register, answer, identity, problem_of
 from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
-from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
+from xmatch.evaluation.rows import Prediction, PredictionsHead, RunCertificate
+from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.evaluation.workers import run_in_workers
 from xmatch.io import file_digest
@@ -31,14 +32,14 @@ SCHEMA = "xmatch.predictions/2"
 def predict(
     tasks: list[Task],
     recipe: EvalRecipe,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
-    certificate: dict[str, Any],
+    certificate: RunCertificate,
     data_sha256: str,
     method: Method | None = None,
     jobs: int = 1,
     register: Register | None = None,
-    progress: Callable[[dict], None] | None = None,
+    progress: Callable[[Prediction], None] | None = None,
 ) -> None:
     """Append a row to `path` for every task that has none yet. A failed pair is a row with its reason.
 
@@ -53,7 +54,7 @@ def predict(
         OutputError: the file holds predictions of another recipe, other data or weights, or cannot be written.
     """
     path, method = Path(path), method or methods(recipe)[0]
-    head = {
+    head: PredictionsHead = {
         "schema": SCHEMA,
         "recipe_sha256": recipe_digest(recipe, method),
         "data_sha256": data_sha256,
@@ -62,7 +63,7 @@ def predict(
     done = {row["id"] for row in _rows_to_keep(path, head)}
     kept = matches_folder(path) if recipe.keep_matches or any(task.keeps_matches for task in tasks) else None
     work = [
-        Work(
+        PredictionJob(
             task, recipe, method, register or registration.register, kept, dense_folder(path) if recipe.dense else None
         )
         for task in for_method(tasks, method)
@@ -81,20 +82,23 @@ def predict(
         raise OutputError(f"predictions cannot be written: {error.strerror}", path=path) from error
 
 
-def read_predictions(path: str | os.PathLike) -> tuple[dict, list[dict], list[dict]]:
+def read_predictions(
+    path: str | os.PathLike[str],
+) -> tuple[PredictionsHead, list[RunCertificate], list[Prediction]]:
     """(head, runs, rows) of a file that `predict` wrote; a last line cut short by a crash is left out.
 
     Raises:
         OutputError: not such a file.
     """
-    lines = []
+    lines: list[Any] = []
     for line in Path(path).read_text(encoding="utf-8").splitlines(keepends=True):
         with contextlib.suppress(json.JSONDecodeError):
             if line.endswith("\n"):
                 lines.append(json.loads(line))
     if not lines or not isinstance(lines[0], dict) or lines[0].get("schema") != SCHEMA:
         raise OutputError(f"not a file of predictions ({SCHEMA})", path=path, hint="--overwrite replaces it")
-    return lines[0], [line["run"] for line in lines if "run" in line], [line for line in lines if "id" in line]
+    head = cast(PredictionsHead, lines[0])  # its schema has been looked at
+    return head, [line["run"] for line in lines if "run" in line], [line for line in lines if "id" in line]
 
 
 def for_method(tasks: list[Task], method: Method) -> list[Task]:
@@ -144,13 +148,13 @@ def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
     return hashlib.sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
 
 
-def _rows_to_keep(path: Path, head: dict) -> list[dict]:
+def _rows_to_keep(path: Path, head: PredictionsHead) -> list[Prediction]:
     if not path.exists() or path.stat().st_size == 0:
         return []
     found, _, rows = read_predictions(path)
-    if any(found.get(key) != head[key] for key in head):
+    if any(found.get(key) != value for key, value in head.items()):
         named = {"recipe_sha256": "another recipe", "data_sha256": "other data", "weights_sha256": "other weights"}
-        what = next(said for key, said in named.items() if found.get(key) != head[key])
+        what = next(said for key, said in named.items() if found.get(key) != head.get(key))
         raise OutputError(f"holds predictions for {what}", path=path, hint="--overwrite starts anew, -o names another")
     with path.open("rb+") as file:
         # A line that a crash cut short must not swallow the next one.
@@ -159,15 +163,15 @@ def _rows_to_keep(path: Path, head: dict) -> list[dict]:
     return rows
 
 
-def _append(file: Any, line: dict) -> None:
+def _append(file: TextIO, line: Mapping[str, Any]) -> None:
     file.write(json.dumps(line, allow_nan=False) + "\n")
     file.flush()
 
 
-def _run(work: list[Work], jobs: int) -> Iterator[dict]:
+def _run(work: list[PredictionJob], jobs: int) -> Iterator[Prediction]:
     if jobs == 1:
         yield from map(answer, work)
         return
     for item, row in run_in_workers(answer, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
-        yield row or {**identity(item.task), "error": lost.as_dict()}
+        yield row or {**identity(item.task), "error": problem_of(lost)}

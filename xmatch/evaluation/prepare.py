@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from xmatch.errors import InputError
 from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
 from xmatch.evaluation.datasets.tapvid import frame
-from xmatch.evaluation.plan import Task
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import SavedTruth
 from xmatch.evaluation.sweeps import write_changed
+from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import cut
 from xmatch.evaluation.warping import write_warped
 
@@ -24,16 +24,16 @@ CONVERTED = (".ppm", ".pgm", ".bmp")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedPair:
     """What a matcher is given, and what is true of it."""
 
     fixed: str
     moving: str
-    truth: Any
+    truth: SavedTruth | None
     """As `truths` saves it."""
 
 
-def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
+def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> PreparedPair:
     """The pair in the recipe's form; what has to be written goes into `folder`.
 
     Raises:
@@ -51,13 +51,13 @@ def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> Prepared:
         fixed, moving = write_warped(fixed, moving, task.warp, folder)
     truth = task.truth
     if task.change is not None:
-        return Prepared(*write_changed(fixed, moving, truth, task.change, folder))
+        return PreparedPair(*write_changed(fixed, moving, truth, task.change, folder))
     if recipe.fill == "crop":
         path, (x0, y0, _, _) = write_cropped(folder / "cropped.tif", moving)
         moving, truth = os.fspath(path), cut(truth, x0, y0)
     elif recipe.fill != "none":
         moving = os.fspath(write_filled(folder / "filled.tif", moving, recipe.fill, task.filler, recipe.seed))
-    return Prepared(fixed, moving, truth)
+    return PreparedPair(fixed, moving, truth)
 
 
 def _readable(path: str, stem: Path) -> str:

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
 
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import Certificate, Failure, MethodResults, ResultsDocument
 from xmatch.evaluation.summary import json_ready, summarise
 from xmatch.evaluation.sweeps import sweep_results
 
 SCHEMA = "xmatch.evaluation/2"
 
 
-def results_document(predictions: dict[Method, str | os.PathLike], recipe: EvalRecipe) -> dict[str, Any]:
+def results_document(predictions: Mapping[Method, str | os.PathLike[str]], recipe: EvalRecipe) -> ResultsDocument:
     """What `xmatch eval` writes, JSON-ready, from the predictions of each method.
 
     `ok` is whether no pair failed, controls included; `failures` are those of all methods, each with its `matcher`.
     """
-    found = {method.name: summarise(path, recipe) for method, path in predictions.items()}
-    for method in predictions:
-        found[method.name] = {"kind_of_method": method.kind, **found[method.name]}
-    failures = [{"matcher": name, **each} for name, part in found.items() for each in part.pop("failures")]
+    found: dict[str, MethodResults] = {}
+    failures: list[Failure] = []
+    for method, path in predictions.items():
+        summary = summarise(path, recipe, method.kind)
+        failures += [{"matcher": method.name, **each} for each in summary.pop("failures")]
+        found[method.name] = summary
     first = next(iter(found.values()))
-    return {
+    document: ResultsDocument = {
         "schema": SCHEMA,
         "ok": not failures,
         "kind": first["kind"],
         "recipe": json_ready(recipe.as_dict()),
         "matchers": found,
-        **({"sweeps": json_ready(sweep_results(found, recipe))} if recipe.sweep else {}),
         "failures": failures,
         "certificate": _certificate(found),
     }
+    if recipe.sweep:
+        document["sweeps"] = json_ready(sweep_results(found, recipe))
+    return document
 
 
-def _certificate(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _certificate(found: dict[str, MethodResults]) -> Certificate:
     """What is the same for all methods, taken out of theirs."""
     parts = [part["certificate"] for part in found.values()]
     runs = [run for part in parts for run in part["runs"]]

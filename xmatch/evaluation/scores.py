@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,11 @@ from xmatch import metrics
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation.lenses import undistorted_xy
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import Changed, ErrorName, KindName, PairNumbers, PairResult, Prediction, Sizes
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
-from xmatch.geometry import transform_from_dict
+from xmatch.geometry import Transform, transform_from_dict
 
-UNREAD = {"fixed_size": (1, 1), "moving_size": (1, 1)}
+UNREAD: Sizes = {"fixed_size": [1, 1], "moving_size": [1, 1]}
 """Sizes of images that could not be read; their errors are infinite whatever the size."""
 
 MMA_PX = tuple(range(1, 11))
@@ -27,10 +27,10 @@ POSE_DEG = metrics.pose.POSE_THRESHOLDS_DEG
 class Kind:
     """How one kind of truth is judged."""
 
-    error: str
+    error: ErrorName
     """The key of a pair's error: what success and AUC are counted by."""
     unit: str
-    score: Callable[[dict, Correspondences | None, EvalRecipe], dict[str, Any]]
+    score: Callable[[Prediction, Correspondences | None, EvalRecipe], PairNumbers]
     """(row, its saved correspondences, recipe) -> numbers; called for related pairs with a truth."""
     title: str
     pools: bool = True
@@ -40,32 +40,41 @@ class Kind:
         return POSE_DEG if self.unit == "deg" else recipe.thresholds_px
 
 
-def score(row: dict[str, Any], matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def score(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairResult:
     """A pair of the results: identity, cost, verdict, and its errors (infinity where it failed)."""
     kind = KINDS[row["kind"]]
     verdict = row.get("verdict") or {"accepted": False, "probability": 0.0}
-    pair = {name: row[name] for name in ("id", "set", "related")}
-    pair |= {name: row[name] for name in ("factor", "value") if name in row}
     judged = row["related"] and row["truth"] is not None
-    numbers = kind.score({**UNREAD, **row}, matches, recipe) if judged else {kind.error: math.inf}
+    numbers = kind.score({**UNREAD, **row}, matches, recipe) if judged else _infinite(kind.error)
+    changed: Changed = {"factor": row["factor"], "value": row["value"]} if "factor" in row else {}
     return {
-        **pair,
+        "id": row["id"],
+        "set": row["set"],
+        "related": row["related"],
+        **changed,
         **numbers,
         "accepted": verdict["accepted"],
         "probability": verdict["probability"],
         "seconds": row.get("seconds"),
         "peak_memory_mib": row.get("peak_memory_mib"),
-        "failure": row["error"] and row["error"]["code"],
+        "failure": row["error"]["code"] if row["error"] else None,
     }
 
 
-def _registration(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def _infinite(name: ErrorName) -> PairNumbers:
+    numbers: PairNumbers = {}
+    numbers[name] = math.inf
+    return numbers
+
+
+def _registration(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth, estimate = as_transform(row["truth"]), _estimate(row)
-    if estimate is None and matches is None:
+    if truth is None or (estimate is None and matches is None):
         return {"corner_error_px": math.inf, "grid_error_px": math.inf}
-    numbers: dict[str, Any] = {
-        "corner_error_px": metrics.quirky_corner_error_px(estimate, truth, *row["moving_size"], recipe.quirks),
-        "grid_error_px": metrics.grid_error_px(estimate, truth, row["moving_size"], row["fixed_size"]),
+    width, height = row["moving_size"]
+    numbers: PairNumbers = {
+        "corner_error_px": metrics.quirky_corner_error_px(estimate, truth, width, height, recipe.quirks),
+        "grid_error_px": metrics.grid_error_px(estimate, truth, (width, height), _size(row["fixed_size"])),
     }
     if matches is not None:
         errors = metrics.matching_errors_px(matches.fixed_xy, matches.moving_xy, truth)
@@ -73,11 +82,11 @@ def _registration(row: dict, matches: Correspondences | None, recipe: EvalRecipe
     return numbers
 
 
-def _landmarks(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def _landmarks(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
     errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
     before = metrics.distances_px(truth.moving_xy, truth.fixed_xy)
-    target = metrics.target_errors(errors, tuple(row["fixed_size"]))
+    target = metrics.target_errors(errors, _size(row["fixed_size"]))
     return {
         "mean_tre_px": target.mean_px,
         "median_rtre": target.median_relative,
@@ -89,18 +98,18 @@ def _landmarks(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -
     }
 
 
-def _semantic(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def _semantic(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
     errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
     return {
         "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
         "keypoint_errors_px": errors,
-        "box_px": truth.fixed_box and metrics.box_scale_px(truth.fixed_box),
+        "box_px": metrics.box_scale_px(truth.fixed_box) if truth.fixed_box else None,
         "image_px": metrics.image_scale_px(*row["fixed_size"]),
     }
 
 
-def _pose(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def _pose(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_pose(row["truth"])
     cameras = truth.fixed_intrinsics, truth.moving_intrinsics
     if matches is None or row["error"]:
@@ -122,7 +131,7 @@ def _pose(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dic
     }
 
 
-def _tracking(row: dict, matches: Correspondences | None, recipe: EvalRecipe) -> dict[str, Any]:
+def _tracking(row: Prediction, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     """Positions in TAP-Vid's frames of 256 px; a point is called visible where it lands inside the later frame."""
     truth, estimate = as_tracks(row["truth"]), _estimate(row)
     size = np.array(row["moving_size"])
@@ -132,17 +141,23 @@ def _tracking(row: dict, matches: Correspondences | None, recipe: EvalRecipe) ->
     return {
         "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
         "predicted_xy": predicted,
-        "predicted_visible": ((found >= 0) & (found <= size)).all(axis=1),
+        "predicted_visible": np.asarray(((found >= 0) & (found <= size)).all(axis=1)),
         "true_xy": true,
         "true_visible": truth.visible,
     }
 
 
-def _estimate(row: dict) -> Any:
-    return None if row.get("transform") is None else transform_from_dict(row["transform"])
+def _estimate(row: Prediction) -> Transform | None:
+    found = row.get("transform")
+    return None if found is None else transform_from_dict(found)
 
 
-KINDS: dict[str, Kind] = {
+def _size(sides: list[int]) -> tuple[int, int]:
+    width, height = sides
+    return width, height
+
+
+KINDS: dict[KindName, Kind] = {
     "registration": Kind("corner_error_px", "px", _registration, "corner error of moving mapped onto fixed"),
     "landmarks": Kind("mean_tre_px", "px", _landmarks, "mean target registration error of a pair's landmarks"),
     "semantic": Kind("mean_error_px", "px", _semantic, "mean error of a pair's keypoints"),

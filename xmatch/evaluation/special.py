@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
 from xmatch import metrics
 from xmatch.evaluation.dense import dense_summary
 from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.rows import KindName, KindNumbers, PairResult
 from xmatch.evaluation.scores import MMA_PX
 
 ALPHAS = (0.01, 0.05, 0.1, 0.15)
 
-Sets = Sequence[list[dict]]
+Sets = Sequence[list[PairResult]]
 """Pairs of each set, as `scores.score` gave them."""
 
 
-def special(kind: str, sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def special(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     """Name -> numbers; sets weigh equally."""
     return SPECIAL[kind](sets, recipe)
 
 
-def _registration(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def _registration(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     grid = [np.array([pair.get("grid_error_px", np.inf) for pair in pairs]) for pairs in sets]
     # Pairs without overlap have no grid error.
     areas = np.mean([metrics.auc(errors[~np.isnan(errors)], recipe.thresholds_px) for errors in grid], axis=0)
-    found: dict[str, Any] = {"grid_auc": {f"{t:g}": a for t, a in zip(recipe.thresholds_px, areas, strict=True)}}
+    found: KindNumbers = {"grid_auc": {f"{t:g}": a for t, a in zip(recipe.thresholds_px, areas, strict=True)}}
     if any("mma" in pair for pairs in sets for pair in pairs):
         # A pair without correspondences counts as 0, as in the protocol.
         nothing = np.zeros(len(MMA_PX))
@@ -36,49 +37,72 @@ def _registration(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
     return {**found, **dense_summary(sets)}
 
 
-def _landmarks(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def _landmarks(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     """ANHIR's: average and median, over pairs, of the median and the largest relative error of each; and PCK."""
-    found = {}
-    for name in ("median_rtre", "max_rtre"):
-        values = [np.array([pair.get(name, np.inf) for pair in pairs]) for pairs in sets]
-        found |= {f"mean_{name}": np.mean([v.mean() for v in values])}
-        found |= {f"median_{name}": np.mean([np.median(v) for v in values])}
+    medians = [np.array([pair.get("median_rtre", np.inf) for pair in pairs]) for pairs in sets]
+    greatest = [np.array([pair.get("max_rtre", np.inf) for pair in pairs]) for pairs in sets]
     shares = [np.mean([pair.get("robustness", 0.0) for pair in pairs]) for pairs in sets]
-    return {**found, "robustness": np.mean(shares), **_pck(sets, ("image",))}
+    return {
+        "mean_median_rtre": float(np.mean([values.mean() for values in medians])),
+        "median_median_rtre": float(np.mean([np.median(values) for values in medians])),
+        "mean_max_rtre": float(np.mean([values.mean() for values in greatest])),
+        "median_max_rtre": float(np.mean([np.median(values) for values in greatest])),
+        "robustness": float(np.mean(shares)),
+        **_pck(sets, ("image",)),
+    }
 
 
-def _semantic(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def _semantic(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     return _pck(sets, ("box", "image"))
 
 
-def _pck(sets: Sets, scales: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
-    for name in scales:
-        each = [[p for p in pairs if p.get(f"{name}_px") and len(p["keypoint_errors_px"])] for pairs in sets]
+Scale = Literal["box", "image"]
+"""What the errors of keypoints are divided by: the larger side of the object's box, or of the image."""
+
+
+def _pck(sets: Sets, scales: tuple[Scale, ...]) -> KindNumbers:
+    found: KindNumbers = {}
+    for scale in scales:
+        each = [[errors for pair in pairs if (errors := _relative(pair, scale)) is not None] for pairs in sets]
         if not all(each):
             continue
-        results = [metrics.pck([p["keypoint_errors_px"] / p[f"{name}_px"] for p in pairs], ALPHAS) for pairs in each]
-        for way in ("per_image", "per_point"):
-            mean = np.mean([getattr(result, way) for result in results], axis=0)
-            found[f"pck_{name}_{way}"] = {f"{a:g}": value for a, value in zip(ALPHAS, mean, strict=True)}
+        results = [metrics.pck(errors, ALPHAS) for errors in each]
+        per_image, per_point = (_by_alpha([getattr(r, way) for r in results]) for way in ("per_image", "per_point"))
+        if scale == "box":
+            found |= {"pck_box_per_image": per_image, "pck_box_per_point": per_point}
+        else:
+            found |= {"pck_image_per_image": per_image, "pck_image_per_point": per_point}
     return found
 
 
-def _pose(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def _relative(pair: PairResult, scale: Scale) -> np.ndarray | None:
+    """(N,) errors of a pair's keypoints in sides of the box or the image; None where there is nothing to divide."""
+    side_px = pair.get("box_px") if scale == "box" else pair.get("image_px")
+    return pair["keypoint_errors_px"] / side_px if side_px and len(pair["keypoint_errors_px"]) else None
+
+
+def _by_alpha(shares: list[np.ndarray]) -> dict[str, float]:
+    return {f"{a:g}": value for a, value in zip(ALPHAS, np.mean(shares, axis=0), strict=True)}
+
+
+def _pose(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     shares = [np.mean([pair.get("epipolar_precision", 0.0) for pair in pairs]) for pairs in sets]
-    return {"epipolar_precision": np.mean(shares)}
+    return {"epipolar_precision": float(np.mean(shares))}
 
 
-def _tracking(sets: Sets, recipe: EvalRecipe) -> dict[str, Any]:
+def _tracking(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
     """TAP-Vid's numbers of each set, which is a video."""
     results = [result for pairs in sets if (result := _video(pairs)) is not None]
     if not results:
         return {}
-    names = ("average_jaccard", "average_position_accuracy", "occlusion_accuracy")
-    return {name: np.mean([getattr(result, name) for result in results]) for name in names}
+    return {
+        "average_jaccard": float(np.mean([result.average_jaccard for result in results])),
+        "average_position_accuracy": float(np.mean([result.average_position_accuracy for result in results])),
+        "occlusion_accuracy": float(np.mean([result.occlusion_accuracy for result in results])),
+    }
 
 
-def _video(pairs: list[dict]) -> metrics.TapVid | None:
+def _video(pairs: list[PairResult]) -> metrics.TapVid | None:
     """Frames one after the other; in one that failed nothing is found and nothing called visible."""
     points = next((pair["true_xy"] for pair in pairs if "true_xy" in pair), None)
     if points is None:
@@ -86,23 +110,18 @@ def _video(pairs: list[dict]) -> metrics.TapVid | None:
     judged = [pair for pair in pairs if "true_xy" in pair]
     # The first frame is where the points are given: nothing is judged there.
     first = np.zeros((len(points), 1, 2))
-    xy, true = (
-        np.concatenate([first, np.stack([pair[name] for pair in judged], axis=1)], axis=1)
-        for name in ("predicted_xy", "true_xy")
-    )
-    seen, truly = (
-        np.column_stack([np.ones(len(points), bool), *(pair[name] for pair in judged)])
-        for name in ("predicted_visible", "true_visible")
-    )
+    at_first = np.ones(len(points), bool)
+    xy = np.concatenate([first, np.stack([pair["predicted_xy"] for pair in judged], axis=1)], axis=1)
+    true = np.concatenate([first, np.stack([pair["true_xy"] for pair in judged], axis=1)], axis=1)
+    seen = np.column_stack([at_first, *(pair["predicted_visible"] for pair in judged)])
+    truly = np.column_stack([at_first, *(pair["true_visible"] for pair in judged)])
     return metrics.tap_vid(xy, seen, true, truly)
 
 
-SPECIAL = {
+SPECIAL: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
     "registration": _registration,
     "landmarks": _landmarks,
     "semantic": _semantic,
     "pose": _pose,
     "tracking": _tracking,
 }
-PRIVATE = ("predicted_xy", "predicted_visible", "true_xy", "true_visible")
-"""What pairs carry for these numbers alone."""

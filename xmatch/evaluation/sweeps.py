@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,14 @@ from xmatch.evaluation.border import black_border, write_masked
 from xmatch.evaluation.changes import FACTORS, Aligned
 from xmatch.evaluation.cropping import LEAST_PX, largest_rectangle
 from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec
+from xmatch.evaluation.rows import MethodResults, PairResult, SavedTruth, SweepResults
 from xmatch.evaluation.scores import KINDS
+from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved_map
 from xmatch.io import open_source
 
 
-def swept(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
+def swept(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
     """Every task once for each factor, value and seed of the recipe.
 
     Raises:
@@ -43,7 +44,7 @@ def swept(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
     ]
 
 
-def posed(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
+def posed(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
     """Every task with moving turned, scaled and shifted by chance; an image is moved alike wherever it is shown.
 
     Raises:
@@ -61,7 +62,7 @@ def posed(tasks: list[Any], recipe: EvalRecipe) -> list[Any]:
     ]
 
 
-def _only_maps(tasks: list[Any], key: str) -> None:
+def _only_maps(tasks: list[Task], key: str) -> None:
     if any(task.kind != "registration" for task in tasks):
         raise UsageError(f"{key} wants pairs whose truth is one map of the whole image", hint=f"leave out `{key}`")
 
@@ -73,7 +74,9 @@ def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
             yield spec.factor, float(value)
 
 
-def write_changed(fixed: str, moving: str, truth: list | None, change: Change, folder: Path) -> tuple[str, str, Any]:
+def write_changed(
+    fixed: str, moving: str, truth: SavedTruth | None, change: Change, folder: Path
+) -> tuple[str, str, SavedTruth | None]:
     """The changed pair as two files in `folder`, and its truth, moving px -> fixed px, as `truths` saves it; None for
     unrelated ones, of which moving is changed alone.
 
@@ -124,14 +127,12 @@ def _drawable(band: np.ndarray) -> np.ndarray:
     return band if band.dtype in (np.uint8, np.uint16, np.int16, np.float32) else band.astype(np.float32)
 
 
-def sweep_results(parts: dict[str, dict[str, Any]], recipe: EvalRecipe) -> dict[str, Any]:
+def sweep_results(parts: Mapping[str, MethodResults], recipe: EvalRecipe) -> dict[str, SweepResults]:
     """factor -> label, values, threshold, n, and per matcher the share of pairs below it with intervals, percent."""
-    error, found = KINDS["registration"].error, {}
+    found: dict[str, SweepResults] = {}
     for factor in dict.fromkeys(factor for factor, _ in _settings(recipe)):
         values = sorted({value for name, value in _settings(recipe) if name == factor})
-        shares = {
-            name: [_share(part["pairs"], factor, v, error, recipe) for v in values] for name, part in parts.items()
-        }
+        shares = {name: [_share(part["pairs"], factor, v, recipe) for v in values] for name, part in parts.items()}
         found[factor] = {
             "label": FACTORS[factor].label,
             "values": values,
@@ -143,8 +144,9 @@ def sweep_results(parts: dict[str, dict[str, Any]], recipe: EvalRecipe) -> dict[
     return found
 
 
-def _share(pairs: list[dict], factor: str, value: float, error: str, recipe: EvalRecipe) -> metrics.Share:
+def _share(pairs: list[PairResult], factor: str, value: float, recipe: EvalRecipe) -> metrics.Share:
     """Pairs without an error (null) have failed."""
+    error = KINDS["registration"].error
     chosen = [pair[error] for pair in pairs if pair.get("factor") == factor and pair.get("value") == value]
     right = np.array([each is not None and each < recipe.right_px for each in chosen], dtype=bool)
     return metrics.share(right, np.ones(len(right), dtype=bool))

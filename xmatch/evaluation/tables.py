@@ -4,132 +4,132 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
+from xmatch.evaluation.rows import KindName, ResultsDocument, SetNumbers, SweepResults, WithInterval, number_at
 from xmatch.evaluation.scores import KINDS
-
-Getter = Callable[[dict[str, Any]], Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TextTable:
+    """A table as it is printed."""
+
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers, and where they stand in the numbers of a set."""
+
+    head: str
+    path: tuple[str, ...]
+    factor: float = 1.0
+    """100 for shares that are shown in percent."""
+
+    def of(self, numbers: SetNumbers) -> object:
+        """The number, or None where it was not measured."""
+        found = number_at(numbers, *self.path)
+        return self.factor * found if self.factor != 1.0 and isinstance(found, float) else found
 
 
 MOST_SETS = 20
 """Of more sets, as of a hundred scenes, only the mean and the whole are shown; JSON and CSV have each."""
 
 
-def tables(document: dict[str, Any], intervals: bool = True) -> list[Rows]:
+def tables(document: ResultsDocument, intervals: bool = True) -> list[TextTable]:
     """One table a set, a row a matcher, and last the mean over sets and all pairs together when there are several; of a
     robustness sweep, one table a factor, whose columns are its values."""
     if "sweeps" in document:
         return [_sweep(factor, sweep, intervals) for factor, sweep in document["sweeps"].items()]
     parts, kind = document["matchers"], document["kind"]
     names = list(dict.fromkeys(name for part in parts.values() for name in part["sets"]))
-    shown = {name: lambda part, name=name: part["sets"].get(name) for name in names if len(names) <= MOST_SETS}
+    shown: dict[str, dict[str, SetNumbers | None]] = {}
+    for name in names if len(names) <= MOST_SETS else []:
+        shown[name] = {matcher: part["sets"].get(name) for matcher, part in parts.items()}
     if len(names) > 1:
-        shown[f"mean over {len(names)} sets"] = lambda part: part["mean"]
-        shown["all pairs together"] = lambda part: part["all"]
-    found = (
-        _table(title, {m: get(part) for m, part in parts.items()}, kind, intervals) for title, get in shown.items()
-    )
+        shown[f"mean over {len(names)} sets"] = {matcher: part["mean"] for matcher, part in parts.items()}
+        shown["all pairs together"] = {matcher: part["all"] for matcher, part in parts.items()}
+    found = (_table(title, measured, kind, intervals) for title, measured in shown.items())
     return [table for table in found if table.rows]
 
 
-def _sweep(factor: str, sweep: dict[str, Any], intervals: bool) -> Rows:
+def _sweep(factor: str, sweep: SweepResults, intervals: bool) -> TextTable:
     rows = []
     for name, shares in sweep["matchers"].items():
         both = zip(shares, sweep["intervals"][name], strict=True)
         cells = [{"value": share, "interval": bounds} for share, bounds in both]
         rows.append((name, *(cell(each, intervals) for each in cells)))
     title = f"{factor}: pairs with an error below {sweep['threshold']:g} px, %, by {sweep['label']}"
-    return Rows(title, ("matcher", *(f"{value:g}" for value in sweep["values"])), tuple(rows))
+    return TextTable(title, ("matcher", *(f"{value:g}" for value in sweep["values"])), tuple(rows))
 
 
-def _table(title: str, measured: dict[str, dict[str, Any] | None], kind: str, intervals: bool) -> Rows:
-    measured = {name: values for name, values in measured.items() if values}
-    # A column that any of them has; the first one's numbers stand for the kind.
-    sample = {key: value for values in reversed(measured.values()) for key, value in values.items()}
-    columns = _columns(sample, kind) if measured else {}
-    rows = tuple(
-        (name, *(cell(_got(get, values), intervals) for get in columns.values())) for name, values in measured.items()
-    )
-    return Rows(title, ("matcher", *columns), rows)
+def _table(title: str, measured: Mapping[str, SetNumbers | None], kind: KindName, intervals: bool) -> TextTable:
+    known = {name: values for name, values in measured.items() if values}
+    # A column that any of them has.
+    columns = _columns(list(known.values()), kind) if known else []
+    rows = tuple((name, *(cell(column.of(values), intervals) for column in columns)) for name, values in known.items())
+    return TextTable(title, ("matcher", *(column.head for column in columns)), rows)
 
 
-def _columns(sample: dict[str, Any], kind: str) -> dict[str, Getter]:
-    """Head -> what stands below it."""
-    unit = KINDS[kind].unit
-    columns: dict[str, Getter] = {"n": lambda v: v["n"], "failed": lambda v: v["failed"]}
+def _columns(known: list[SetNumbers], kind: KindName) -> list[Column]:
+    """Those that any of the rows has; thresholds are the first one's."""
+    unit, first = KINDS[kind].unit, known[0]
+    columns = [Column("n", ("n",)), Column("failed", ("failed",))]
     if kind not in ("semantic", "tracking"):
-        columns |= {f"AUC@{t}": lambda v, t=t: v["auc"][t] for t in sample["auc"]}
-        columns |= {f"<{t} {unit} %": lambda v, t=t: v["success"][t] for t in sample["success"]}
-        columns[f"median {unit}"] = lambda v: v[f"median_error_{unit}"]
-    columns |= {head: get for head, get in _SPECIAL[kind].items() if _got(get, sample) is not None}
-    columns["s/pair"] = lambda v: v["seconds_per_pair"]
-    columns["MiB"] = lambda v: v["peak_memory_mib"]
-    return columns
+        columns += [Column(f"AUC@{t}", ("auc", t)) for t in first["auc"]]
+        columns += [Column(f"<{t} {unit} %", ("success", t)) for t in first["success"]]
+        columns += [Column(f"median {unit}", (f"median_error_{unit}",))]
+    columns += [column for column in _SPECIAL[kind] if any(column.of(values) is not None for values in known)]
+    return [*columns, Column("s/pair", ("seconds_per_pair",)), Column("MiB", ("peak_memory_mib",))]
 
 
-_SPECIAL: dict[str, dict[str, Getter]] = {
-    "registration": {
-        **{f"MMA@{t}": lambda v, t=t: v["mma"][t] for t in ("1", "3", "5", "10")},
-        "cells off px": lambda v: v["end_point_error_px"],
-        **{f"cells <{t} px %": lambda v, t=t: v["cells_below_percent"][t] for t in ("1", "3", "5")},
-        "certainty ECE": lambda v: v["certainty_calibration_error"],
-    },
-    "landmarks": {
-        "mean median rTRE %": lambda v: _percent(v["mean_median_rtre"]),
-        "median median rTRE %": lambda v: _percent(v["median_median_rtre"]),
-        "mean max rTRE %": lambda v: _percent(v["mean_max_rtre"]),
-        "robustness %": lambda v: v["robustness"],
-        **{f"PCK@{a} image, per point": lambda v, a=a: v["pck_image_per_point"][a] for a in ("0.01", "0.05")},
-    },
-    "semantic": {
-        f"PCK@{a} {size}, {way.replace('_', ' ')}": lambda v, key=f"pck_{size}_{way}", a=a: v[key][a]
+_SPECIAL: dict[KindName, list[Column]] = {
+    "registration": [
+        *(Column(f"MMA@{t}", ("mma", t)) for t in ("1", "3", "5", "10")),
+        Column("cells off px", ("end_point_error_px",)),
+        *(Column(f"cells <{t} px %", ("cells_below_percent", t)) for t in ("1", "3", "5")),
+        Column("certainty ECE", ("certainty_calibration_error",)),
+    ],
+    "landmarks": [
+        Column("mean median rTRE %", ("mean_median_rtre",), 100.0),
+        Column("median median rTRE %", ("median_median_rtre",), 100.0),
+        Column("mean max rTRE %", ("mean_max_rtre",), 100.0),
+        Column("robustness %", ("robustness",)),
+        *(Column(f"PCK@{a} image, per point", ("pck_image_per_point", a)) for a in ("0.01", "0.05")),
+    ],
+    "semantic": [
+        Column(f"PCK@{a} {size}, {way.replace('_', ' ')}", (f"pck_{size}_{way}", a))
         for size in ("box", "image")
         for way in ("per_image", "per_point")
         for a in ("0.05", "0.1")
-    },
-    "pose": {"precision %": lambda v: v["epipolar_precision"]},
-    "tracking": {
-        "AJ": lambda v: v["average_jaccard"],
-        "delta avg": lambda v: v["average_position_accuracy"],
-        "OA": lambda v: v["occlusion_accuracy"],
-    },
+    ],
+    "pose": [Column("precision %", ("epipolar_precision",))],
+    "tracking": [
+        Column("AJ", ("average_jaccard",)),
+        Column("delta avg", ("average_position_accuracy",)),
+        Column("OA", ("occlusion_accuracy",)),
+    ],
 }
 """Kind of truth -> columns that only it has; those that were not measured are left out."""
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100.0 * share
-
-
-def _got(get: Getter, values: dict[str, Any]) -> Any:
-    try:
-        return get(values)
-    except KeyError:
-        return None
-
-
-def cell(value: Any, intervals: bool = True) -> str:
+def cell(value: object, intervals: bool = True) -> str:
     """A number with few digits, "-" for none, and the interval behind a value that has one."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         low, high = value["interval"]
         return f"{cell(value['value'])} ({cell(low)} to {cell(high)})" if intervals else cell(value["value"])
-    if value is None:
+    if not isinstance(value, (int, float)):
         return "-"
     if isinstance(value, int):
         return str(value)
     return f"{value:.0f}" if value == round(value) else f"{value:.3g}" if value < 10 else f"{value:.1f}"
 
 
-def markdown(document: dict[str, Any]) -> str:
+def markdown(document: ResultsDocument) -> str:
     """All tables, each under its set's name."""
     lines = [f"{KINDS[document['kind']].title}; 95 % intervals in brackets".capitalize() + ".", ""]
     # Results of before there were any are still read.
@@ -141,7 +141,7 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(_safe(cell) for cell in cells)} |"
 
 
@@ -153,16 +153,23 @@ def _safe(text: str) -> str:
 CSV_COLUMNS = ("set", "matcher", "metric", "threshold", "value", "low", "high")
 
 
-def csv_text(document: dict[str, Any]) -> str:
+def csv_text(document: ResultsDocument) -> str:
     """One number a line: set ("mean" over sets, "all" pairs), matcher, metric, threshold, value, interval."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for name, part in document["matchers"].items():
-        for set_name, values in [*part["sets"].items(), ("mean", part["mean"] or {}), ("all", part["all"] or {})]:
-            for metric, value in values.items():
+        for set_name, numbers in [*part["sets"].items(), ("mean", part["mean"]), ("all", part["all"])]:
+            for metric, value in (numbers or {}).items():
                 for threshold, number in value.items() if isinstance(value, dict) else [("", value)]:
-                    bounds = number["interval"] if isinstance(number, dict) else ("", "")
-                    number = number["value"] if isinstance(number, dict) else number
-                    writer.writerow([set_name, name, metric, threshold, "" if number is None else number, *bounds])
+                    writer.writerow([set_name, name, metric, threshold, *_value_low_high(number)])
     return text.getvalue()
+
+
+def _value_low_high(number: object) -> tuple[object, object, object]:
+    """Empty texts for what is not known."""
+    if isinstance(number, dict):
+        with_interval = cast(WithInterval, number)
+        low, high = with_interval["interval"]
+        return with_interval["value"], low, high
+    return "" if number is None else number, "", ""

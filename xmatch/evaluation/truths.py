@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
+from xmatch.evaluation.rows import SavedTruth
 from xmatch.geometry import ThinPlateSpline, Transform, homography, transform_from_dict, translation
 
 
-def saved(truth: Truth | None) -> Any:
+def saved(truth: Truth | None) -> SavedTruth | None:
     """JSON-ready; None for unrelated images."""
     if truth is None:
         return None
@@ -25,19 +26,19 @@ def saved(truth: Truth | None) -> Any:
     return {name: None if value is None else np.asarray(value).tolist() for name, value in values.items()}
 
 
-def saved_map(transform: Transform) -> Any:
+def saved_map(transform: Transform) -> SavedTruth:
     """JSON-ready."""
     return transform.as_dict() if transform.matrix is None else transform.matrix.tolist()
 
 
-def as_transform(truth: Any) -> Transform | None:
+def as_transform(truth: SavedTruth | None) -> Transform | None:
     """The saved map; None when the truth is none."""
     if isinstance(truth, dict) and "kind" in truth:
         return transform_from_dict(truth)
     return homography(np.array(truth)) if isinstance(truth, list) else None
 
 
-def as_map(truth: Any) -> Transform | None:
+def as_map(truth: SavedTruth | None) -> Transform | None:
     """What lays moving onto fixed as the truth says: the saved map, or the spline through the saved points.
 
     None where the truth says no such thing: poses, tracks, and points that are fewer than three or on one line. Of
@@ -54,23 +55,26 @@ def as_map(truth: Any) -> Transform | None:
         return None
 
 
-def as_landmarks(truth: dict[str, Any]) -> LandmarkTruth:
-    boxes = {name: truth[name] and tuple(truth[name]) for name in ("fixed_box", "moving_box")}
-    return LandmarkTruth(*(_points(truth[name]) for name in ("fixed_xy", "moving_xy")), **boxes)
+def as_landmarks(truth: SavedTruth | None) -> LandmarkTruth:
+    fields_of = _fields(truth)
+    fixed_box, moving_box = (_box(fields_of[name]) for name in ("fixed_box", "moving_box"))
+    return LandmarkTruth(_points(fields_of["fixed_xy"]), _points(fields_of["moving_xy"]), fixed_box, moving_box)
 
 
-def as_pose(truth: dict[str, Any]) -> PoseTruth:
+def as_pose(truth: SavedTruth | None) -> PoseTruth:
     # Pinhole cameras have no distortion; those saved by earlier versions do not even name it.
-    known = {field.name: truth.get(field.name) for field in fields(PoseTruth)}
-    return PoseTruth(**{name: value and np.array(value, dtype=np.float64) for name, value in known.items()})
+    known = _fields(truth)
+    found = {field.name: _array(known.get(field.name)) for field in fields(PoseTruth)}
+    return PoseTruth(**found)
 
 
-def as_tracks(truth: dict[str, Any]) -> TrackTruth:
-    positions = (_points(truth[name]) for name in ("fixed_xy", "moving_xy"))
-    return TrackTruth(*positions, np.array(truth["visible"], dtype=bool))
+def as_tracks(truth: SavedTruth | None) -> TrackTruth:
+    known = _fields(truth)
+    visible = np.array(known["visible"], dtype=bool)
+    return TrackTruth(_points(known["fixed_xy"]), _points(known["moving_xy"]), visible)
 
 
-def cut(truth: Any, x0: int, y0: int) -> Any:
+def cut(truth: SavedTruth | None, x0: int, y0: int) -> SavedTruth | None:
     """The truth after the first `x0` columns and `y0` rows of moving have been cut away."""
     if truth is None:
         return None
@@ -90,3 +94,24 @@ def cut(truth: Any, x0: int, y0: int) -> Any:
 
 def _points(values: Any) -> np.ndarray:
     return np.array(values, dtype=np.float64).reshape(-1, 2)
+
+
+def _fields(truth: SavedTruth | None) -> dict[str, Any]:
+    """
+    Raises:
+        ValueError: it is a map, or none.
+    """
+    if not isinstance(truth, dict):
+        raise ValueError("this truth is no points, poses or tracks")
+    return truth
+
+
+def _box(corners: list[float] | None) -> tuple[float, float, float, float] | None:
+    if corners is None:
+        return None
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1, y1
+
+
+def _array(values: list[Any] | None) -> Any:
+    return None if values is None else np.array(values, dtype=np.float64)

@@ -41,7 +41,7 @@ class Transform(Protocol):
         """JSON-ready form that `transform_from_dict` takes back without loss."""
 
 
-TRANSFORMS: dict[str, Callable[[dict], Transform]] = {
+TRANSFORMS: dict[str, Callable[[dict[str, Any]], Transform]] = {
     "translation": Linear.from_dict,
     "similarity": Linear.from_dict,
     "affine": Linear.from_dict,

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher, Plan, PlanStage
+from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
 
 Builder: TypeAlias = Callable[[str | None, str], Matcher | Plan]
@@ -24,7 +25,7 @@ def _auto(weights: str | None, device: str) -> Matcher | Plan:
     if weights is not None:
         return MATCHERS[matcher_of(weights)](weights, device)
     # The network is loaded only where it is asked.
-    return PlanStage.ready(Structural()), PlanStage("xmatch-fields", lambda: _fields(None, device))
+    return PlanStage.ready(Structural()), PlanStage("xmatch-fields", lambda: _network("xmatch-fields")(None, device))
 
 
 def _structural(weights: str | None, device: str) -> Matcher:
@@ -34,18 +35,15 @@ def _structural(weights: str | None, device: str) -> Matcher:
     return Structural()
 
 
-def _fields(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.structural import Structural
-    from xmatch.matchers.weights import open_fields
+def _network(name: str) -> Callable[[str | None, str], Matcher]:
+    """Builder of the matcher `name` that runs a network of the registry."""
 
-    return Structural("xmatch-fields", open_fields("xmatch-fields", weights, device))
+    def build(weights: str | None, device: str) -> Matcher:
+        from xmatch.matchers.weights import open_matcher
 
+        return open_matcher(name, weights, device)
 
-def _dense(weights: str | None, device: str) -> Matcher:
-    from xmatch.matchers.dense import DenseMatcher
-    from xmatch.matchers.weights import open_network
-
-    return DenseMatcher("xmatch-small", open_network("xmatch-small", weights, device))
+    return build
 
 
 def _sift(weights: str | None, device: str) -> Matcher:
@@ -70,8 +68,7 @@ def _no_weights(name: str, weights: str | None) -> None:
 MATCHERS: dict[str, Builder] = {
     "auto": _auto,
     "structural": _structural,
-    "xmatch-fields": _fields,
-    "xmatch-small": _dense,
+    **{entry.matcher: _network(entry.matcher) for entry in ARCHITECTURES.values() if entry.matcher},
     "sift": _sift,
     "mi": _mi,
 }

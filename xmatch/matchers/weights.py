@@ -1,13 +1,17 @@
-"""From a name or a path to a network that is ready to match."""
+"""From weights to the matcher that runs them, as the registry of networks has it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from xmatch.errors import ModelError
+from xmatch.errors import ModelError, UsageError
+from xmatch.matchers.base import Matcher
+from xmatch.networks.architecture import NOT_RUN, Architecture
+from xmatch.networks.fieldnet.entry import FIELDNET
+from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.xmatch.entry import XMATCH
 from xmatch.ops.devices import resolved
 
 if TYPE_CHECKING:
@@ -15,11 +19,6 @@ if TYPE_CHECKING:
 
     from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
     from xmatch.networks.xmatch.runner import Network
-
-Ready = TypeVar("Ready")
-
-RUNS = {"xmatch": "xmatch-small", "xmatch-fields": "xmatch-fields"}
-"""Architecture of weights -> the matcher that runs them."""
 
 
 def open_network(name: str, weights: str | None, device: str) -> Network:
@@ -32,24 +31,21 @@ def open_network(name: str, weights: str | None, device: str) -> Network:
         ModelError: no such weights, damaged ones, or ones of another architecture.
         UsageError: no such device.
     """
-    from xmatch.networks.xmatch.config import XMatchConfig
-    from xmatch.networks.xmatch.network import XMatch
-    from xmatch.networks.xmatch.runner import Network
-
-    return _opened(name, weights, device, "xmatch", lambda config: XMatch(XMatchConfig(**config)), Network)
+    return _dense_runner(_opened(name, weights, XMATCH), resolved(device))
 
 
 def open_fields(name: str, weights: str | None, device: str) -> LearnedDescriptor:
     """The network of `name` that draws fields; arguments and errors as `open_network`."""
-    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
-    from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
-
-    return _opened(
-        name, weights, device, "xmatch-fields", lambda config: FieldNet(FieldNetConfig(**config)), LearnedDescriptor
-    )
+    return _fields_runner(_opened(name, weights, FIELDNET), resolved(device))
 
 
-def matcher_of(weights: str | os.PathLike) -> str:
+def open_matcher(name: str, weights: str | None, device: str) -> Matcher:
+    """The matcher of that name that runs a network; arguments and errors as `open_network`."""
+    entry = next(entry for entry in ARCHITECTURES.values() if entry.matcher == name)
+    return matcher_around(entry, _opened(name, weights, entry), resolved(device))
+
+
+def matcher_of(weights: str | os.PathLike[str]) -> str:
     """Name of the matcher that a file of weights is for.
 
     Raises:
@@ -57,44 +53,71 @@ def matcher_of(weights: str | os.PathLike) -> str:
     """
     from xmatch.io.weights.files import read_metadata
 
-    architecture = read_metadata(weights).architecture
-    if architecture not in RUNS:
-        found = architecture or "an unknown architecture"
-        raise ModelError(f"holds weights of {found}, which no matcher runs", hint="xmatch models info", path=weights)
-    return RUNS[architecture]
+    name = read_metadata(weights).architecture
+    entry = ARCHITECTURES.get(name)
+    if entry is None or entry.matcher is None:
+        found = name or "an unknown architecture"
+        raise ModelError(f"holds weights of {found}; {NOT_RUN}", hint="xmatch models info", path=weights)
+    return entry.matcher
 
 
-def _opened(
-    name: str,
-    weights: str | None,
-    device: str,
-    architecture: str,
-    build: Callable[[Mapping[str, Any]], nn.Module],
-    ready: Callable[[Any, str], Ready],
-) -> Ready:
+def matcher_around(entry: Architecture[Any], network: nn.Module, device: str) -> Matcher:
+    """The matcher that runs a network which is built already.
+
+    Raises:
+        UsageError: nothing here runs such a network yet.
+    """
+    if entry.matcher is None:
+        raise UsageError(f"{entry.title}: {NOT_RUN}")
+    if entry.predicts_warp:
+        from xmatch.matchers.dense import DenseMatcher
+
+        return DenseMatcher(entry.matcher, _dense_runner(network, device))
+    from xmatch.matchers.structural import Structural
+
+    return Structural(entry.matcher, _fields_runner(network, device))
+
+
+def _dense_runner(network: nn.Module, device: str) -> Network:
+    from xmatch.networks.xmatch.network import XMatch
+    from xmatch.networks.xmatch.runner import Network
+
+    assert isinstance(network, XMatch)
+    return Network(network, device)
+
+
+def _fields_runner(network: nn.Module, device: str) -> LearnedDescriptor:
+    from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
+    from xmatch.networks.fieldnet.network import FieldNet
+
+    assert isinstance(network, FieldNet)
+    return LearnedDescriptor(network, device)
+
+
+def _opened(name: str, weights: str | None, entry: Architecture[Any]) -> nn.Module:
     if weights is not None:
-        return ready(_loaded(weights, architecture, build), resolved(device))
+        return _loaded(weights, entry)
     shipped = files("xmatch") / "weights" / f"{name}.safetensors"
     if not shipped.is_file():
         raise ModelError(f"no weights for {name} come with the package", hint="--weights PATH, or xmatch pretrain")
     with as_file(shipped) as path:
-        return ready(_loaded(path, architecture, build), resolved(device))
+        return _loaded(path, entry)
 
 
-def _loaded(path: str | os.PathLike, architecture: str, build: Callable[[Mapping[str, Any]], nn.Module]) -> nn.Module:
+def _loaded(path: str | os.PathLike[str], entry: Architecture[Any]) -> nn.Module:
     import torch
 
     from xmatch.io.weights.files import load_state, load_weights
 
     state, metadata = load_weights(path)
-    if metadata.architecture != architecture:
+    if metadata.architecture != entry.name:
         found = metadata.architecture or "an unknown architecture"
-        raise ModelError(f"holds weights of {found}, not of {architecture}", hint="xmatch models info", path=path)
+        raise ModelError(f"holds weights of {found}, not of {entry.name}", hint="xmatch models info", path=path)
     try:
         with torch.device("meta"):
-            model = build({k: tuple(v) if isinstance(v, list) else v for k, v in metadata.config.items()})
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"its configuration cannot be used: {error}", path=path) from error
+            model = entry.build(metadata.config)
+    except UsageError as error:
+        raise ModelError(f"its configuration cannot be used: {error.message}", path=path) from error
     model.to_empty(device="cpu")
     load_state(
         model, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path

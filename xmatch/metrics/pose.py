@@ -114,12 +114,11 @@ def estimate_relative_pose(
         raise UsageError(f"no pose estimator is called {estimator}", hint="there are opencv and poselib")
     if len(fixed_xy) < MINIMUM:
         return None
-    intrinsics = [np.asarray(k, dtype=np.float64) for k in (fixed_intrinsics, moving_intrinsics)]
+    fixed_k, moving_k = (np.asarray(k, dtype=np.float64) for k in (fixed_intrinsics, moving_intrinsics))
     if estimator == "poselib":
-        return _by_poselib(fixed_xy, moving_xy, *intrinsics, threshold_px, confidence)
-    threshold = threshold_px / (focal_px or mean_focal_px(*intrinsics))
-    rays = [on_rays(xy, k)[:, :2] for xy, k in zip((fixed_xy, moving_xy), intrinsics, strict=True)]
-    return _by_opencv(*rays, threshold, confidence)
+        return _by_poselib(fixed_xy, moving_xy, fixed_k, moving_k, threshold_px, confidence)
+    threshold = threshold_px / (focal_px or mean_focal_px(fixed_k, moving_k))
+    return _by_opencv(on_rays(fixed_xy, fixed_k)[:, :2], on_rays(moving_xy, moving_k)[:, :2], threshold, confidence)
 
 
 def _by_opencv(fixed: np.ndarray, moving: np.ndarray, threshold: float, confidence: float) -> RelativePose | None:

@@ -82,9 +82,10 @@ def target_errors(errors_px: np.ndarray, fixed_size: tuple[int, int]) -> TargetE
         fixed_size: (width, height) px.
     """
     errors = np.asarray(errors_px, dtype=np.float64)
-    px = [float(of(errors)) for of in (np.mean, np.median, np.max)] if len(errors) else [float("nan")] * 3
+    nan = float("nan")
+    mean, median, most = (float(of(errors)) if len(errors) else nan for of in (np.mean, np.median, np.max))
     diagonal = float(np.hypot(*fixed_size))
-    return TargetErrors(*px, *(value / diagonal for value in px), len(errors))
+    return TargetErrors(mean, median, most, mean / diagonal, median / diagonal, most / diagonal, len(errors))
 
 
 def landmark_robustness(errors_px: np.ndarray, before_px: np.ndarray) -> float:

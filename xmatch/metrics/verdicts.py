@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xmatch.metrics.intervals import wilson_interval
 
@@ -30,14 +31,14 @@ class Roc(NamedTuple):
         return float(self.right_accepted[self.wrong_accepted <= wrong_accepted].max())
 
 
-def roc(scores_right: Sequence[float], scores_wrong: Sequence[float]) -> Roc | None:
+def roc(scores_right: ArrayLike, scores_wrong: ArrayLike) -> Roc | None:
     """The ROC of a score that should be high for right alignments; None when either side is empty (Fawcett 2006)."""
     right, wrong = np.sort(np.asarray(scores_right, float)), np.sort(np.asarray(scores_wrong, float))
     if not len(right) or not len(wrong):
         return None
     threshold = np.concatenate([[np.inf], np.unique(np.concatenate([right, wrong]))[::-1]])
-    accepted = [100.0 * (1.0 - np.searchsorted(s, threshold) / len(s)) for s in (wrong, right)]
-    return Roc(threshold, *accepted)
+    wrong_accepted, right_accepted = (100.0 * (1.0 - np.searchsorted(s, threshold) / len(s)) for s in (wrong, right))
+    return Roc(threshold, wrong_accepted, right_accepted)
 
 
 class RiskCoverage(NamedTuple):
@@ -58,7 +59,7 @@ class RiskCoverage(NamedTuple):
         return float(self.risk.mean() / 100.0) if len(self.risk) else float("nan")
 
 
-def risk_coverage(scores: Sequence[float], wrong: Sequence[bool]) -> RiskCoverage:
+def risk_coverage(scores: ArrayLike, wrong: ArrayLike) -> RiskCoverage:
     """The risk-coverage curve of scores that should be high for right ones (Geifman and El-Yaniv 2017).
 
     Equal scores are accepted in random order; the curve is the expectation over it, so that the order of rows does
@@ -68,17 +69,18 @@ def risk_coverage(scores: Sequence[float], wrong: Sequence[bool]) -> RiskCoverag
         scores: (n,).
         wrong: (n,) bool.
     """
-    scores, wrong = np.asarray(scores, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
-    n = len(scores)
-    _, group, size = np.unique(-scores, return_inverse=True, return_counts=True)
+    surest_first, faults = -np.asarray(scores, dtype=np.float64), np.asarray(wrong, dtype=np.float64)
+    n = len(surest_first)
+    _, group, size = np.unique(surest_first, return_inverse=True, return_counts=True)
     # Within a group of ties wrong ones come evenly: straight lines between the groups' ends.
     ends = np.concatenate([[0], np.cumsum(size)])
-    errors = np.concatenate([[0.0], np.cumsum(np.bincount(group, weights=wrong, minlength=len(size)))])
+    errors = np.concatenate([[0.0], np.cumsum(np.bincount(group, weights=faults, minlength=len(size)))])
     accepted = np.arange(1, n + 1)
     return RiskCoverage(100.0 * accepted / max(n, 1), 100.0 * np.interp(accepted, ends, errors) / accepted)
 
 
-class Reliability(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Reliability:
     """Predicted probability against what happened, in bins of equal width; empty bins are left out."""
 
     predicted: np.ndarray
@@ -95,17 +97,18 @@ class Reliability(NamedTuple):
         return float((self.count * np.abs(self.predicted - self.observed)).sum() / n) if n else float("nan")
 
 
-def reliability(probability: Sequence[float], right: Sequence[bool], bins: int = 10) -> Reliability:
+def reliability(probability: ArrayLike, right: ArrayLike, bins: int = 10) -> Reliability:
     """The reliability curve of probabilities in [0, 1] (DeGroot and Fienberg 1983)."""
-    probability, right = np.asarray(probability, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    index = np.minimum((probability * bins).astype(int), bins - 1)
+    said, happened = np.asarray(probability, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    index = np.minimum((said * bins).astype(int), bins - 1)
     count = np.bincount(index, minlength=bins)
     full = count > 0
-    means = [np.bincount(index, weights=w, minlength=bins)[full] / count[full] for w in (probability, right)]
-    return Reliability(*means, count[full])
+    predicted, observed = (np.bincount(index, weights=w, minlength=bins)[full] / count[full] for w in (said, happened))
+    return Reliability(predicted, observed, count[full])
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """A share with what it was counted from and its 95 % interval; percent, NaN of nothing."""
 
     value: float
@@ -131,7 +134,7 @@ class AcceptRates(NamedTuple):
     """Of the accepted ones that are clearly right or wrong, those wrong: what a user who trusts verdicts suffers."""
 
 
-def accept_rates(accepted: Sequence[bool], right: Sequence[bool], wrong: Sequence[bool]) -> AcceptRates:
+def accept_rates(accepted: ArrayLike, right: ArrayLike, wrong: ArrayLike) -> AcceptRates:
     """Rates over (N,) verdicts; an item may be neither right nor wrong (a middling error), never both."""
-    accepted, right, wrong = (np.asarray(a, dtype=bool) for a in (accepted, right, wrong))
-    return AcceptRates(share(accepted, right), share(accepted, wrong), share(wrong, accepted & (right | wrong)))
+    yes, good, bad = (np.asarray(marks, dtype=bool) for marks in (accepted, right, wrong))
+    return AcceptRates(share(yes, good), share(yes, bad), share(bad, yes & (good | bad)))

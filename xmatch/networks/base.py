@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xmatch.networks.architecture import Architecture
     from xmatch.synth.pairs import TrainingPairs
 
 
@@ -41,22 +42,14 @@ class Prediction:
 
 
 class Objective(Protocol):
-    architecture: str
-    """What the weights' file names as what builds the network."""
+    """What a run trains, and by what."""
 
-    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The network's config as JSON.
-
-        Args:
-            size: name of a shape; None: the first.
-            changes: fields to be changed.
-
-        Raises:
-            UsageError: an unknown size or field, or a value that does not fit.
-        """
+    @property
+    def architecture(self) -> str:
+        """What the weights' file names as what builds the network."""
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
-        """The network with fresh weights, on the CPU."""
+        """The network of a config from JSON, with fresh weights, on the CPU."""
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         """Scalars, the same names every time; "total" is what is minimised.
@@ -69,3 +62,29 @@ class Objective(Protocol):
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """For each pair the distances in px of moving between predicted and true positions, (N,), N = 0 allowed."""
+
+
+class NetworkObjective:
+    """What all objectives of pretraining share: the network is that of their entry in the registry."""
+
+    def __init__(self, entry: Architecture[Any]) -> None:
+        self.entry = entry
+
+    @property
+    def architecture(self) -> str:
+        return self.entry.name
+
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Architecture.config`."""
+        return self.entry.config(size, changes)
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        return self.entry.build(config)
+
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        """See `Objective.step`."""
+        raise NotImplementedError
+
+    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
+        """See `Objective.errors`."""
+        raise NotImplementedError

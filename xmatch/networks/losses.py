@@ -7,7 +7,9 @@ in both images.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +17,13 @@ from torch.nn import functional as F
 
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import numbers
+from xmatch.synth.pairs import TrainingPairs
+
+REACH_CELLS = 3.0
+"""Starting points further off than this many cells are beyond every refiner's window (`XMatchConfig.radius`)."""
+
+TermKind = Literal["coarse", "local", "regression", "certainty"]
+"""A field of `LossWeights`."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,58 @@ class LossWeights:
     certainty: float = 0.1
     local: float = 0.5
     """Of classification by each cell's own looks: attention alone learns where cells are, not what they show."""
+
+
+@dataclass(frozen=True, eq=False)
+class LossTerm:
+    """One part of a loss, without its weight."""
+
+    kind: TermKind
+    stride: int | None
+    """Of the refinement, px; None: of global matching."""
+    value: Tensor
+
+    @property
+    def name(self) -> str:
+        """Column of a run's history: "coarse", "local", "certainty_coarse", "regression_8", ..."""
+        return self.kind if self.kind in ("coarse", "local") else f"{self.kind}_{_scale_name(self.stride)}"
+
+
+@dataclass(frozen=True, eq=False)
+class DenseLoss:
+    """The parts of a loss over several scales."""
+
+    terms: tuple[LossTerm, ...]
+    weights: LossWeights
+    end_point_px: tuple[tuple[int | None, Tensor], ...] = ()
+    """Stride (None: global matching) and mean end-point error of the coarsest and the finest scale."""
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        return weighted_sum([(getattr(self.weights, term.kind), term.value) for term in self.terms])
+
+    @property
+    def finest_error_px(self) -> Tensor:
+        """Mean end-point error of the finest scale."""
+        return self.end_point_px[-1][1]
+
+    def named(self) -> dict[str, Tensor]:
+        """ "total" and all parts, as columns of a run's history."""
+        errors = {f"epe_{_scale_name(stride)}": error for stride, error in self.end_point_px}
+        return {"total": self.total, **{term.name: term.value for term in self.terms}, **errors}
+
+
+def weighted_sum(parts: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """The sum of weight times value, in order."""
+    first, *others = (weight * value for weight, value in parts)
+    for value in others:
+        first = first + value
+    return first
+
+
+def _scale_name(stride: int | None) -> str:
+    return "coarse" if stride is None else str(stride)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +114,8 @@ def truth_at(warp: Tensor, covisible: Tensor, moving_shape: tuple[int, int], str
 
 def distance_px(warp: Tensor, truth: Truth) -> Tensor:
     """(B, h, w) distance between a warp and the truth, px of moving."""
-    return torch.linalg.vector_norm((warp - truth.warp) * truth.side_px / 2, dim=-1)
+    distance: Tensor = torch.linalg.vector_norm((warp - truth.warp) * truth.side_px / 2, dim=-1)
+    return distance
 
 
 def coarse_loss(scores: Tensor, truth: Truth, shape: tuple[int, int]) -> Tensor:
@@ -81,7 +143,8 @@ def coarse_loss(scores: Tensor, truth: Truth, shape: tuple[int, int]) -> Tensor:
 
 def charbonnier(distance: Tensor, knee: float = 0.03, power: float = 0.5) -> Tensor:
     """Generalised Charbonnier of RoMa: knee^a ((d / knee)^2 + 1)^(a / 2), about d^a once d is well above the knee."""
-    return knee**power * ((distance / knee).square() + 1) ** (power / 2)
+    scale: float = knee**power
+    return scale * ((distance / knee).square() + 1) ** (power / 2)
 
 
 def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
@@ -102,33 +165,27 @@ def scale_losses(found: DenseWarp, truth: Truth, reachable: Tensor) -> tuple[Ten
     return regression, F.binary_cross_entropy_with_logits(found.certainty, right)
 
 
-def dense_loss(prediction: Prediction, batch, weights: LossWeights = LossWeights()) -> dict[str, Tensor]:
-    """Losses of an `XMatch` prediction against a `TrainingPairs` batch; "total" is what is minimised.
-
-    The mean end-point error of each scale over covisible cells is there too, as "epe_<stride>" in px.
-    """
-    shape = tuple(batch.moving.shape[2:])
+def dense_loss(prediction: Prediction, batch: TrainingPairs, weights: LossWeights = LossWeights()) -> DenseLoss:
+    """Losses of a prediction at several scales against exact truth, with mean end-point errors over covisible cells."""
+    shape = batch.moving.shape[2], batch.moving.shape[3]
     truths = {s: truth_at(batch.warp, batch.covisible, shape, s) for s in {w.stride for w in prediction.scales}}
     first, *refined = prediction.scales
     cells = (shape[0] // first.stride, shape[1] // first.stride)
-    losses = {"coarse": coarse_loss(prediction.scores, truths[first.stride], cells)}
+    terms = [LossTerm("coarse", None, coarse_loss(prediction.scores, truths[first.stride], cells))]
     if prediction.local_scores is not None:
-        losses["local"] = coarse_loss(prediction.local_scores, truths[first.stride], cells)
-    _, losses["certainty_coarse"] = scale_losses(first, truths[first.stride], truths[first.stride].whole)
+        terms.append(LossTerm("local", None, coarse_loss(prediction.local_scores, truths[first.stride], cells)))
+    _, certainty = scale_losses(first, truths[first.stride], truths[first.stride].whole)
+    terms.append(LossTerm("certainty", None, certainty))
     for found, guess in zip(refined, prediction.guesses, strict=True):
         truth = truths[found.stride]
         reachable = distance_px(guess, truth) < REACH_CELLS * found.stride
-        losses[f"regression_{found.stride}"], losses[f"certainty_{found.stride}"] = scale_losses(
-            found, truth, reachable
-        )
-    total = sum(getattr(weights, name.split("_")[0]) * value for name, value in losses.items())
+        regression, certainty = scale_losses(found, truth, reachable)
+        terms += [LossTerm("regression", found.stride, regression), LossTerm("certainty", found.stride, certainty)]
     with torch.no_grad():
-        for found in prediction.scales if len(refined) == 0 else (first, refined[-1]):
-            name = "coarse" if found is first else str(found.stride)
-            truth = truths[found.stride]
-            losses[f"epe_{name}"] = mean_where(distance_px(found.warp, truth), truth.whole)
-    return {"total": total, **losses}
-
-
-REACH_CELLS = 3.0
-"""Starting points further off than this many cells are beyond every refiner's window."""
+        ends: list[tuple[int | None, DenseWarp]] = [(None, first)]
+        ends += [(refined[-1].stride, refined[-1])] if refined else []
+        errors = tuple(
+            (stride, mean_where(distance_px(found.warp, truths[found.stride]), truths[found.stride].whole))
+            for stride, found in ends
+        )
+    return DenseLoss(tuple(terms), weights, errors)

@@ -1,51 +1,86 @@
-"""Which networks there are, and what each is trained by."""
+"""Every network that xmatch knows, and what is known of it. Imports no torch: networks are built where they are needed.
+
+From here come the recognition of weights, the matcher that runs them, training objectives, the recipe of an
+adaptation, `xmatch models list` and help texts. A new network is a folder with an entry, and a line here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
 from xmatch.errors import UsageError
-from xmatch.networks.base import Objective
+from xmatch.networks.architecture import Architecture
+from xmatch.networks.base import NetworkObjective
+from xmatch.networks.fieldnet.entry import FIELDNET
+from xmatch.networks.lightglue.entry import LIGHTGLUE, XMATCH_SPARSE
+from xmatch.networks.loftr.entry import LOFTR
+from xmatch.networks.not_run_yet import (
+    DINO_V2,
+    DINO_V2_HF,
+    DISK,
+    ELOFTR,
+    ELOFTR_HF,
+    ROMA,
+    ROMA_V2,
+    SUPERPOINT,
+    TINY_ROMA,
+    XOFTR,
+)
+from xmatch.networks.xmatch.entry import XMATCH
 
-
-def _dense() -> Objective:
-    from xmatch.networks.xmatch.objective import Dense
-
-    return Dense()
-
-
-def _semidense() -> Objective:
-    from xmatch.networks.loftr.objective import SemiDense
-
-    return SemiDense()
-
-
-def _sparse() -> Objective:
-    from xmatch.networks.lightglue.objective import Sparse
-
-    return Sparse()
-
-
-def _fields() -> Objective:
-    from xmatch.networks.fieldnet.objective import Fields
-
-    return Fields()
-
-
-OBJECTIVES: dict[str, Callable[[], Objective]] = {
-    "dense": _dense,
-    "fields": _fields,
-    "semidense": _semidense,
-    "sparse": _sparse,
+ARCHITECTURES: dict[str, Architecture[Any]] = {
+    entry.name: entry
+    for entry in (
+        XMATCH,
+        FIELDNET,
+        XMATCH_SPARSE,
+        ROMA,
+        ROMA_V2,
+        TINY_ROMA,
+        ELOFTR,  # before LoFTR, whose names it shares but for the aggregation
+        ELOFTR_HF,
+        XOFTR,
+        LOFTR,
+        LIGHTGLUE,
+        DISK,
+        SUPERPOINT,
+        DINO_V2,
+        DINO_V2_HF,
+    )
 }
-"""name -> builder."""
+"""Name, as files of weights have it -> entry; in the order in which names of tensors are compared with marks."""
 
 
-def load_objective(name: str) -> Objective:
-    """
+def recognise(names: Iterable[str]) -> Architecture[Any] | None:
+    """The architecture whose marks are all among the names of tensors, prefixes of wrappers stripped before."""
+    known = set(names)
+    return next((entry for entry in ARCHITECTURES.values() if entry.holds_marks(known)), None)
+
+
+def objective_names() -> list[str]:
+    """What recipes of training may name."""
+    return [entry.objective_name for entry in ARCHITECTURES.values() if entry.objective_name]
+
+
+def trained_architecture(objective: str) -> Architecture[Any]:
+    """The network that an objective trains.
+
     Raises:
         UsageError: no such objective.
     """
-    if name not in OBJECTIVES:
-        raise UsageError(f"there is no objective {name!r}", hint=f"known: {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]()
+    for entry in ARCHITECTURES.values():
+        if entry.objective_name == objective:
+            return entry
+    raise UsageError(f"there is no objective {objective!r}", hint=f"known: {', '.join(objective_names())}")
+
+
+def load_objective(name: str) -> NetworkObjective:
+    """The objective that recipes call `name`.
+
+    Raises:
+        UsageError: no such objective.
+    """
+    entry = trained_architecture(name)
+    assert entry.objective is not None  # it has a name
+    return entry.objective(entry)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from xmatch.errors import UsageError
 
-Config = TypeVar("Config")
+
+class DataclassConfig(Protocol):
+    """A frozen dataclass of plain numbers, so that a file of weights can carry it as JSON."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Config = TypeVar("Config", bound=DataclassConfig)
 
 
 def chosen(sizes: Mapping[str, Config], size: str | None, changes: Mapping[str, Any]) -> Config:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from xmatch.report.adaptation_curves import Chart, chart
+from xmatch.report.charts import COLOURS, Axis, Chart, Line, axis_of, chart
 from xmatch.report.drawing import jpeg
 from xmatch.report.numbers import number
 from xmatch.report.templating import templates
@@ -31,8 +32,23 @@ KNOWN = "held out, truth known"
 """Rows of the validation that the guard was not asked about."""
 
 
+class Overlay(Protocol):
+    """One held-out pair, (S, S) uint8 each."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fixed(self) -> np.ndarray: ...
+    @property
+    def moving(self) -> np.ndarray: ...
+    @property
+    def before(self) -> np.ndarray: ...
+    @property
+    def after(self) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
-class Picture:
+class OverlayPictures:
     """One held-out pair as data URIs."""
 
     name: str
@@ -46,7 +62,7 @@ def render_adaptation(
     document: dict[str, Any],
     history: Sequence[Mapping[str, Any]] = (),
     validation: Sequence[Mapping[str, Any]] = (),
-    overlays: Iterable[Any] = (),
+    overlays: Iterable[Overlay] = (),
 ) -> str:
     """The page.
 
@@ -54,7 +70,7 @@ def render_adaptation(
         document: of the schema `xmatch.adapt/1`.
         history, validation: rows of the CSV files of the run, texts as they stand there; in front of those of the
             validation, with step 0, what the untouched network scores.
-        overlays: with `name`, `fixed`, `moving`, `before` and `after`, (S, S) uint8.
+        overlays: held-out pairs before and after.
 
     Everything is inlined and the page forbids itself any request; every text is escaped.
     """
@@ -75,11 +91,44 @@ def charts(history: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[st
         "validation": [row for row in validation if row.get("modalities") != KNOWN],
         "known": [row for row in validation if row.get("modalities") == KNOWN],
     }
-    found = [chart(title, rows[source], names) for title, source, names in CHARTS]
+    found = [curves(title, rows[source], names) for title, source, names in CHARTS]
     return [drawn for drawn in found if drawn is not None]
 
 
-def _picture(overlay: Any) -> Picture:
+def curves(title: str, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Chart | None:
+    """Curves over the steps, each named with its last value; None when no column has a number.
+
+    Args:
+        rows: with "step"; texts or numbers, empty where there is none.
+        names: column -> name of its curve.
+    """
+    found = [(name, points) for column, name in names.items() if (points := _points(rows, column))]
+    if not found:
+        return None
+    every = [point for _, points in found for point in points]
+    lines = [
+        Line(f"{name}: {number(points[-1][1])}", points, colour=place % COLOURS)
+        for place, (name, points) in enumerate(found)
+    ]
+    x = Axis("step", 0.0, max(step for step, _ in every) or 1.0)
+    return chart(title, "", x, axis_of("", (value for _, value in every)), lines)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], column: str) -> list[tuple[float, float]]:
+    found = []
+    for row in rows:
+        try:
+            step, value = float(row["step"]), float(row[column])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if math.isfinite(value):
+            found.append((step, value))
+    return found
+
+
+def _picture(overlay: Overlay) -> OverlayPictures:
     whole = np.ones(overlay.fixed.shape, bool)
-    images = (jpeg(getattr(overlay, name), whole) for name in ("fixed", "moving", "before", "after"))
-    return Picture(overlay.name, *images)
+    fixed, moving, before, after = (
+        jpeg(image, whole) for image in (overlay.fixed, overlay.moving, overlay.before, overlay.after)
+    )
+    return OverlayPictures(overlay.name, fixed, moving, before, after)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from xmatch.report.document_types import RegistrationDocument
 from xmatch.report.evidence import rows
 
 LOOK = "Check by eye that both images show the same place and share enough of it."
@@ -14,13 +13,13 @@ GEOREF = (
 MIRROR = "Where one image may be turned over, as film and slides are, allow for it: --mirror."
 
 
-def advice(document: dict[str, Any]) -> list[str]:
+def advice(document: RegistrationDocument) -> list[str]:
     """Of a registration document: the advice of its weak measures first, then what widens the search."""
-    weak = [row["advice"] for row in rows(document["verdict"]["evidence"]) if row["weak"] and row["advice"]]
+    weak = [row.advice for row in rows(document["verdict"]["evidence"]) if row.weak and row.advice]
     return list(dict.fromkeys([*weak, LOOK, *wider(document)]))
 
 
-def wider(document: dict[str, Any]) -> list[str]:
+def wider(document: RegistrationDocument) -> list[str]:
     """What the search has not tried, with the option that makes it."""
     options = document["provenance"].get("options") or {}
     if document["fixed"].get("crs") and document["moving"].get("crs"):  # --ignore-georef leaves moving without

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from xmatch.geometry import Transform
+from xmatch.report.document_types import AffinePart
 
 LATTICE = 9
 """Points along each side of the moving image at which the transform is looked at."""
 
 
-def affine_part(transform: Transform, width: float, height: float) -> dict[str, Any] | None:
+def affine_part(transform: Transform, width: float, height: float) -> AffinePart | None:
     """The affine map nearest to `transform` over a moving image of `width` x `height` px, taken apart.
 
     The linear part is rotation @ [[sx, sy tan(shear)], [0, sy]] (a QR factorisation with sx > 0), after a flip of y
     when the map mirrors.
 
     Returns:
-        shift_px: where moving's first corner lands, fixed px.
-        centre_xy: where moving's centre lands, fixed px.
-        rotation_deg: moving's x axis in the fixed image, positive clockwise as displayed.
-        scale_xy: fixed px per moving px along moving's axes.
-        shear_deg: how far moving's y axis leans from the right angle.
-        mirrored: whether the map turns the image over.
-        departure_px: largest distance between `transform` and this affine map, fixed px: perspective or bending.
         None when the transform is undefined over most of the image.
     """
     xs, ys = np.meshgrid(np.linspace(0, width, LATTICE), np.linspace(0, height, LATTICE))
@@ -47,11 +39,11 @@ def affine_part(transform: Transform, width: float, height: float) -> dict[str, 
     cos, sin = np.cos(angle), np.sin(angle)
     (scale_x, lean), (_, scale_y) = np.array([[cos, sin], [-sin, cos]]) @ linear
     return {
-        "shift_px": shift,
-        "centre_xy": linear @ (width / 2, height / 2) + shift,
-        "rotation_deg": np.degrees(angle),
-        "scale_xy": (scale_x, abs(scale_y)),
-        "shear_deg": np.degrees(np.arctan2(lean, abs(scale_y))),
-        "mirrored": scale_y < 0,
-        "departure_px": departure_px,
+        "shift_px": shift.tolist(),
+        "centre_xy": (linear @ (width / 2, height / 2) + shift).tolist(),
+        "rotation_deg": float(np.degrees(angle)),
+        "scale_xy": [float(scale_x), float(abs(scale_y))],
+        "shear_deg": float(np.degrees(np.arctan2(lean, abs(scale_y)))),
+        "mirrored": bool(scale_y < 0),
+        "departure_px": float(departure_px),
     }

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from xmatch.geometry import Transform
 from xmatch.io.crs import LONGITUDE_LATITUDE, full_turn, is_reachable, projected
 from xmatch.raster import Georef
+from xmatch.report.document_types import Correction, ImageFacts
 from xmatch.result import Registration
 
 LATTICE = 17
 """Points along each side of either image; those that lie in the other one too are looked at."""
 
 
-def correction(registration: Registration) -> dict[str, Any] | None:
+def correction(registration: Registration) -> Correction | None:
     """How far from its given place the moving image was found, over the part of it that lies in the fixed image.
 
     Returns:
-        east_m, north_m: the way from the given place to the one found, at the middle of the overlap.
-        distance_m: its length.
-        rotation_deg: the turn on top of the given one, positive clockwise on a map with north up.
-        scale: of the place found, by the given one.
-        greatest_m: the longest way of any place in the overlap.
-        crs_shift: the same way in the fixed image's CRS, x and y in its own units: what to add to a geotransform.
-        ignored: whether the georeferencing of moving had been left out of account (`--ignore-georef`).
         None where a file has no place on the ground, or the two do not meet there.
     """
     fixed, given = _georef(registration.fixed, "georef"), _georef(registration.moving, "georef")
@@ -32,41 +25,42 @@ def correction(registration: Registration) -> dict[str, Any] | None:
     given = given or _georef(registration.moving, "georef_ignored")
     if registration.transform is None or fixed is None or given is None:
         return None
-    ways = _ways(registration, fixed, given)
-    return None if ways is None else {**ways, "ignored": ignored}
+    return _measured(registration, registration.transform, fixed, given, ignored)
 
 
-def in_words(told: dict[str, Any]) -> str:
+def in_words(found: Correction) -> str:
     """ "18.2 m east and 17.5 m south of where its georeferencing puts it, turn 3.60 degrees clockwise, scale 1.002"."""
-    east = f"{_metre(told['east_m'])} m {'east' if told['east_m'] >= 0 else 'west'}"
-    north = f"{_metre(told['north_m'])} m {'north' if told['north_m'] >= 0 else 'south'}"
-    place = f"where its georeferencing{', which was ignored,' if told['ignored'] else ''} puts it"
-    turn = f"{abs(told['rotation_deg']):.2f} degrees {'clockwise' if told['rotation_deg'] >= 0 else 'anticlockwise'}"
-    return f"{east} and {north} of {place}, turn {turn}, scale {told['scale']:.4f}"
+    east = f"{_metre(found['east_m'])} m {'east' if found['east_m'] >= 0 else 'west'}"
+    north = f"{_metre(found['north_m'])} m {'north' if found['north_m'] >= 0 else 'south'}"
+    place = f"where its georeferencing{', which was ignored,' if found['ignored'] else ''} puts it"
+    turn = f"{abs(found['rotation_deg']):.2f} degrees {'clockwise' if found['rotation_deg'] >= 0 else 'anticlockwise'}"
+    return f"{east} and {north} of {place}, turn {turn}, scale {found['scale']:.4f}"
 
 
 def _metre(value: float) -> str:
     return f"{abs(value):,.0f}" if abs(value) >= 1000 else f"{abs(value):.3g}" if abs(value) >= 0.005 else "0"
 
 
-def _georef(facts: dict[str, Any], name: str) -> Georef | None:
-    found = facts.get(name) and Georef.from_dict(facts[name])
+def _georef(facts: ImageFacts, name: str) -> Georef | None:
+    found = Georef.from_dict(facts[name]) if facts.get(name) else None
     return found if found and found.crs_wkt else None
 
 
-def _ways(registration: Registration, fixed: Georef, given: Georef) -> dict[str, Any] | None:
-    """`correction`, but for `ignored`."""
-    moving_xy, fixed_xy = _overlap(registration)
-    if not len(moving_xy):
+def _measured(
+    registration: Registration, transform: Transform, fixed: Georef, given: Georef, ignored: bool
+) -> Correction | None:
+    moving_xy, fixed_xy = _overlap(registration, transform)
+    fixed_crs, given_crs = fixed.crs_wkt, given.crs_wkt
+    if not len(moving_xy) or fixed_crs is None or given_crs is None:
         return None
-    if not (is_reachable(given.crs_wkt) and is_reachable(fixed.crs_wkt)):
+    if not (is_reachable(given_crs) and is_reachable(fixed_crs)):
         return None
-    was = projected(_ground(moving_xy, given), given.crs_wkt, fixed.crs_wkt)
+    was = projected(_ground(moving_xy, given), given_crs, fixed_crs)
     found = _ground(fixed_xy, fixed)
-    plane = _plane(fixed.crs_wkt, found.mean(axis=0))
+    plane = _plane(fixed_crs, found.mean(axis=0))
     if plane is None:
         return None
-    was_m, found_m = projected(was, fixed.crs_wkt, plane), projected(found, fixed.crs_wkt, plane)
+    was_m, found_m = projected(was, fixed_crs, plane), projected(found, fixed_crs, plane)
     seen = np.isfinite(was_m).all(axis=1) & np.isfinite(found_m).all(axis=1)
     if seen.sum() < 3:
         return None
@@ -80,14 +74,14 @@ def _ways(registration: Registration, fixed: Georef, given: Georef) -> dict[str,
         "rotation_deg": turn,
         "scale": scale,
         "greatest_m": float(np.linalg.norm(ways, axis=1).max()),
-        "crs_shift": _short_way(found[seen][middle] - was[seen][middle], fixed.crs_wkt).tolist(),
+        "crs_shift": _short_way(found[seen][middle] - was[seen][middle], fixed_crs).tolist(),
+        "ignored": ignored,
     }
 
 
-def _overlap(registration: Registration) -> tuple[np.ndarray, np.ndarray]:
+def _overlap(registration: Registration, transform: Transform) -> tuple[np.ndarray, np.ndarray]:
     """(N, 2) moving px and fixed px of places that both images hold, from a lattice over each: of a small image within
     a large one the large one's lattice may miss all."""
-    transform = registration.transform
     sizes = [(facts["width"], facts["height"]) for facts in (registration.fixed, registration.moving)]
     fixed_nodes, moving_nodes = (
         np.stack(np.meshgrid(np.linspace(0, w, LATTICE), np.linspace(0, h, LATTICE)), -1).reshape(-1, 2)

@@ -53,7 +53,8 @@ def jpeg(picture: np.ndarray, valid: np.ndarray) -> str:
     """Data URI of an RGB or grey picture, its invalid part hatched so that nobody takes it for dark ground."""
     import cv2
 
-    rows, columns = np.indices(valid.shape, sparse=True)
+    height, width = valid.shape
+    rows, columns = np.ogrid[:height, :width]
     hatch = np.where((rows + columns) % 12 < 2, 140, 168).astype(np.uint8)
     shown = picture.copy() if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     shown[~valid] = hatch[~valid] if picture.ndim == 2 else hatch[~valid, None]

@@ -52,7 +52,7 @@ def counted(entries: Sequence[Entry]) -> dict[str, int]:
 
 def thumbnails(previews: Previews) -> tuple[str, str]:
     """Fixed, and moving laid onto it (as it is in its file, without a transform), as data URIs."""
-    if previews.moving_warped is None:
+    if previews.moving_warped is None or previews.warped_valid is None:
         return _small(previews.fixed, previews.fixed_valid), _small(previews.moving, previews.moving_valid)
     return _small(previews.fixed, previews.fixed_valid), _small(previews.moving_warped, previews.warped_valid)
 

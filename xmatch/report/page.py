@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xmatch.report import evidence
 from xmatch.report.advice import advice
+from xmatch.report.charts import Axis, Bar, Chart, chart
 from xmatch.report.correction import in_words
+from xmatch.report.document_types import HistogramPart, ImageFacts, RegistrationDocument
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
-from xmatch.report.histogram import histogram_bars
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.previews import Previews
 from xmatch.report.templating import templates
@@ -39,7 +41,7 @@ REPLAY_OPTIONS = ("matcher", "weights", "transform", "device", "seed")
 """Options that a command is put together from when the provenance does not carry the command itself."""
 
 
-def render_html(document: dict[str, Any], previews: Previews | None = None) -> str:
+def render_html(document: RegistrationDocument, previews: Previews | None = None) -> str:
     """The page for a registration document.
 
     Args:
@@ -55,15 +57,15 @@ def render_html(document: dict[str, Any], previews: Previews | None = None) -> s
     page = environment.get_template("page.html").render(
         doc=document,
         verdict=verdict,
-        correction=document.get("correction") and in_words(document["correction"]),
+        correction=in_words(document["correction"]) if document["correction"] else None,
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
         # The verdict counts inliers of the first look; a page has one count of them, that of the final map.
-        evidence=[row for row in evidence.rows(verdict["evidence"]) if row["name"] != "inliers"],
+        evidence=[row for row in evidence.rows(verdict["evidence"]) if row.name != "inliers"],
         advice=advice(document),
         pictures=previews and _pictures(previews),
         lines=previews and match_lines(previews),
         arrows=previews and residual_arrows(previews),
-        bars=document["residuals"] and histogram_bars(document["residuals"]["histogram"]),
+        histogram=residual_histogram(document["residuals"]["histogram"]) if document["residuals"] else None,
         facts=_facts(document["fixed"], document["moving"]),
         timings=_timings(document["seconds"]),
         provenance=_flat({key: item for key, item in document["provenance"].items() if key != "command"}),
@@ -86,7 +88,15 @@ def odds_sentence(probability: float | None, accepted: bool) -> str:
     return f"{'About' if accepted else 'Only about'} {of_hundred} of 100 registrations with this evidence {verb} right."
 
 
-def replay_command(document: dict[str, Any]) -> str:
+def residual_histogram(histogram: HistogramPart) -> Chart:
+    """Bars from 0 to the fullest bin."""
+    edges, counts = histogram["edges_px"], histogram["counts"]
+    bars = [Bar(low, high, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]
+    x = Axis("residual, fixed px", edges[0], edges[-1])
+    return chart("Residuals", "", x, Axis("matches", 0, max(counts), whole=True), bars=bars)
+
+
+def replay_command(document: RegistrationDocument) -> str:
     """The command that gives this registration again, ready for a shell."""
     provenance = document["provenance"]
     command = provenance.get("command")
@@ -106,7 +116,7 @@ def replay_command(document: dict[str, Any]) -> str:
     return shlex.join([program, *words])
 
 
-def file_name(facts: dict[str, Any]) -> str:
+def file_name(facts: ImageFacts) -> str:
     """The last part of a file's path."""
     return re.split(r"[/\\]", str(facts.get("path") or "unnamed"))[-1]
 
@@ -138,23 +148,37 @@ def fact_text(value: Any) -> str:
             return str(value)
 
 
-def _pictures(previews: Previews) -> dict[str, Any]:
-    warped = previews.moving_warped
-    return {
-        "fixed": jpeg(previews.fixed, previews.fixed_valid),
-        "fixed_size": previews.fixed_frame.size,
-        "moving": jpeg(previews.moving, previews.moving_valid),
-        "moving_size": previews.moving_frame.size,
-        "warped": None if warped is None else jpeg(warped, previews.warped_valid),
-        "edges": None if warped is None else edges_png(warped, previews.warped_valid & previews.fixed_valid),
-    }
+@dataclass(frozen=True)
+class PagePictures:
+    """Data URIs, and the size (width, height) of what they show."""
+
+    fixed: str
+    fixed_size: tuple[int, int]
+    moving: str
+    moving_size: tuple[int, int]
+    warped: str | None
+    """None without a transform, as the next."""
+    edges: str | None
 
 
-def _facts(fixed: dict[str, Any], moving: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def _pictures(previews: Previews) -> PagePictures:
+    warped, valid = previews.moving_warped, previews.warped_valid
+    both = None if warped is None or valid is None else (warped, valid)
+    return PagePictures(
+        fixed=jpeg(previews.fixed, previews.fixed_valid),
+        fixed_size=previews.fixed_frame.size,
+        moving=jpeg(previews.moving, previews.moving_valid),
+        moving_size=previews.moving_frame.size,
+        warped=jpeg(*both) if both else None,
+        edges=edges_png(both[0], both[1] & previews.fixed_valid) if both else None,
+    )
+
+
+def _facts(fixed: ImageFacts, moving: ImageFacts) -> list[tuple[str, str, str, str]]:
     """(label, key, fixed, moving) of each fact that either file has."""
-    both = []
-    for facts in (fixed, moving):
-        facts = dict(facts)
+    both: list[ImageFacts] = []
+    for given in (fixed, moving):
+        facts = dict(given)
         if facts.get("width") and facts.get("height"):
             facts["size"] = f"{number(facts.pop('width'))} \u00d7 {number(facts.pop('height'))} px"
         if facts.get("crs"):
@@ -164,8 +188,14 @@ def _facts(fixed: dict[str, Any], moving: dict[str, Any]) -> list[tuple[str, str
             facts["gsd"] = f"{number(gsd['x'], 5)} \u00d7 {number(gsd['y'], 5)} {gsd.get('unit') or 'CRS units'}"
         both.append(facts)
     keys = dict.fromkeys([*FACTS, *both[0], *both[1]])
+    first, second = both
     return [
-        (FACTS.get(key, key.replace("_", " ").capitalize()), key, *(fact_text(facts.get(key)) for facts in both))
+        (
+            FACTS.get(key, key.replace("_", " ").capitalize()),
+            key,
+            fact_text(first.get(key)),
+            fact_text(second.get(key)),
+        )
         for key in keys
         if key not in NOT_FOR_READING and any(facts.get(key) not in (None, [], {}, "") for facts in both)
     ]
@@ -182,8 +212,8 @@ def _timings(seconds: dict[str, float | None]) -> list[tuple[str, float, float]]
     stages = {name: value or 0.0 for name, value in seconds.items() if name != "total"}
     longest = max(stages.values(), default=0.0) or 1.0
     timings = [(name.replace("_", " "), value, value / longest) for name, value in stages.items()]
-    if seconds.get("total") is not None:
-        timings.append(("total", seconds["total"], 0.0))
+    if (total := seconds.get("total")) is not None:
+        timings.append(("total", total, 0.0))
     return timings
 
 

@@ -219,4 +219,4 @@ def _matches(registration: Registration, fixed_frame: Frame, moving_frame: Frame
 
 def _within(xy: np.ndarray, frame: Frame) -> np.ndarray:
     preview_xy = frame.to_preview(xy)
-    return ((preview_xy >= 0) & (preview_xy <= frame.size)).all(axis=-1)
+    return np.asarray(((preview_xy >= 0) & (preview_xy <= frame.size)).all(axis=-1))

@@ -6,7 +6,7 @@ import json
 import os
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,11 +15,12 @@ from xmatch.geometry import transform_from_dict
 from xmatch.io.text_files import read_json
 from xmatch.raster import Georef
 from xmatch.report.document import SCHEMA
+from xmatch.report.document_types import ImageFacts, RegistrationDocument
 
 _HINT = "a .report.json that xmatch register wrote is expected"
 
 
-def read_report(path: str | os.PathLike) -> dict[str, Any]:
+def read_report(path: str | os.PathLike[str]) -> RegistrationDocument:
     """The JSON document of an earlier registration, whose transform and georeferencing can be used as they are.
 
     Raises:
@@ -33,12 +34,12 @@ def read_report(path: str | os.PathLike) -> dict[str, Any]:
         raise InputError(reason, hint=_HINT, path=path)
     if problem := _problem(document):
         raise InputError(f"not the JSON of a registration: {problem}", hint=_HINT, path=path)
-    return document
+    return cast(RegistrationDocument, document)  # the schema holds it to the type; a test holds both together
 
 
-def georef_of(image: dict[str, Any]) -> Georef | None:
+def georef_of(image: ImageFacts) -> Georef | None:
     """The georeferencing in a document's `fixed` or `moving`."""
-    return image.get("georef") and Georef.from_dict(image["georef"])
+    return Georef.from_dict(image["georef"]) if image.get("georef") else None
 
 
 def _problem(document: dict[str, Any]) -> str | None:

@@ -7,14 +7,14 @@ import io
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from xmatch.io.writing.atomic import atomic_write
 from xmatch.report.document import to_json
+from xmatch.report.document_types import RegistrationDocument
 from xmatch.report.page import render_html
 from xmatch.report.previews import Previews
 
-Writer = Callable[[dict[str, Any], Previews | None], str]
+Writer = Callable[[RegistrationDocument, Previews | None], str]
 """The document (and pictures, where the form shows any) as the text of one file."""
 
 CSV_COLUMNS = (
@@ -24,21 +24,21 @@ CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def csv_row(document: dict[str, Any], *, header: bool = True) -> str:
+def csv_row(document: RegistrationDocument, *, header: bool = True) -> str:
     """One line of `CSV_COLUMNS`, under their names unless `header` is off; what is unknown stays empty."""
-    verdict, transform = document["verdict"], document["transform"] or {}
-    matrix = transform.get("matrix") or [[None] * 3] * 3
+    verdict, transform, residuals = document["verdict"], document["transform"], document["residuals"]
+    matrix = transform["matrix"] if transform and transform["matrix"] else [[None] * 3] * 3
     row = [
         document["fixed"].get("path"),
         document["moving"].get("path"),
         document["output"],
         str(verdict["accepted"]).lower(),
-        *(verdict[name] for name in ("probability", "ce90_px", "ce90_ground", "ground_unit")),
-        transform.get("kind"),
+        *(verdict["probability"], verdict["ce90_px"], verdict["ce90_ground"], verdict["ground_unit"]),
+        transform["kind"] if transform else None,
         *(cell for line in matrix for cell in line),
         document["correspondences"]["count"],
         document["correspondences"]["inliers"],
-        (document["residuals"] or {}).get("median_px"),
+        residuals["median_px"] if residuals else None,
         document["seconds"].get("total"),
         verdict["reason"],
     ]
@@ -59,7 +59,7 @@ REPORT_WRITERS: dict[str, Writer] = {
 
 
 def write_reports(
-    document: dict[str, Any],
+    document: RegistrationDocument,
     previews: Previews | None,
     json_path: str | PathLike | None,
     html_path: str | PathLike | None,

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from xmatch.errors import ResourceError
-from xmatch.synth.sources.scenes import SceneJob, StoredScene, make_scene
+from xmatch.synth.sources.scenes import Job, StoredScene, make_scene
 
 AHEAD = 4
 """Scenes asked for before they are needed, for each process."""
@@ -47,15 +47,15 @@ class Makers:
         self._processes = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin)
         self._reader = ThreadPoolExecutor(1)
         self._folder, self._pinned = folder, pinned
-        self._asked: dict[SceneJob, Future[StoredScene]] = {}
+        self._asked: dict[Job, Future[StoredScene]] = {}
         self._done_at: list[float] = []
 
-    def ask(self, job: SceneJob) -> None:
+    def ask(self, job: Job) -> None:
         if job not in self._asked:
             path = self._folder / "-".join(map(str, (job.side, *job.seed)))
             self._asked[job] = self._reader.submit(self._read, self._processes.submit(_write, job, path))
 
-    def take(self, job: SceneJob) -> StoredScene:
+    def take(self, job: Job) -> StoredScene:
         """
         Raises:
             ResourceError: a process is gone.
@@ -117,11 +117,13 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 
-def _write(job: SceneJob, path: Path) -> _Written:
+def _write(job: Job, path: Path) -> _Written:
     from xmatch.synth.worlds import make_world
 
     scene = make_scene(job, make_world)

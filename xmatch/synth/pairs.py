@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,8 +51,15 @@ class TrainingPairs:
 
     def to(self, device: torch.device | str) -> TrainingPairs:
         """The same pairs on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return TrainingPairs(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()})
+        return replace(
+            self,
+            fixed=self.fixed.to(device),
+            fixed_valid=self.fixed_valid.to(device),
+            moving=self.moving.to(device),
+            moving_valid=self.moving_valid.to(device),
+            warp=self.warp.to(device),
+            covisible=self.covisible.to(device),
+        )
 
 
 def draw_pairs(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xmatch.errors import UsageError
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.learned.base import LearnedSpec
+from xmatch.synth.learned.registry import LearnedModalities, check_learned
 from xmatch.synth.mixture import Mixture
-from xmatch.synth.modalities import modality_names
+from xmatch.synth.modalities import load_modality, modality_names
 from xmatch.synth.sources import (
     AlignedPairs,
     Images,
     MultiView,
+    Pictures,
     Sensors,
     Shapes,
     Shards,
@@ -29,9 +33,11 @@ from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
-SourceKind = Literal["shapes", "singles", "worlds", "pairs", "multiview", "video", "shards"]
+SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards"]
 
 WITHOUT_FOLDER = ("shapes", "worlds")
+STORED = ("worlds", "pictures")
+"""Kinds whose scenes are made beside the training."""
 
 MODALITIES = ("infrared", "depth", "event", "normal", "paint", "sketch", "sar", "map", "nir", "night")
 """What `xmatch synth` makes unless told otherwise: the six of MINIMA, and four that users of registration ask for."""
@@ -49,16 +55,17 @@ class SourceSpec:
     folder: str | None = None
     """`shapes` and `worlds` need none."""
     weight: float = 1.0
-    names: tuple[str, ...] = ()
-    """Modalities of shapes, singles, multiview and video; worlds of worlds; empty: all of them."""
+    names: tuple[str | LearnedSpec, ...] = ()
+    """Modalities of shapes, singles, pictures, multiview and video, learned ones as `{learned: depth, weights: PATH}`;
+    worlds of worlds; empty: all of them."""
     across: bool = False
     """Any two modalities make a pair; otherwise each is paired with `visible`."""
     pool: int = 24
-    """Of worlds: scenes held at a time."""
+    """Of worlds and pictures: scenes held at a time."""
     fresh: float = 1 / 3
-    """Of worlds: new scenes a batch."""
+    """Of worlds and pictures: new scenes a batch."""
     side: int | None = None
-    """Of worlds: side of the scenes, px; by default it follows the size of the pairs, and a new size begins anew."""
+    """Of worlds and pictures: side of the scenes, px; default: as the pairs ask, and a new size begins anew."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
@@ -68,6 +75,18 @@ class SourceSpec:
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
+        if self.kind == "worlds" and any(isinstance(name, LearnedSpec) for name in self.names):
+            raise ValueError("worlds have sensors of their own; a learned modality is for shapes and images")
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self) | {"names": [_name_as_json(name) for name in self.names]}
+
+
+def _name_as_json(name: str | LearnedSpec) -> str | dict[str, str]:
+    if isinstance(name, str):
+        return name
+    return {key: value for key, value in dataclasses.asdict(name).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,7 @@ class SynthRecipe:
 
     data: tuple[SourceSpec, ...] = ()
     """Folders named on the command line join them. Relative folders start at the recipe's own."""
-    modalities: tuple[str, ...] = MODALITIES
+    modalities: tuple[str | LearnedSpec, ...] = MODALITIES
     """Of sources that name none."""
     count: int = 1000
     """Pairs."""
@@ -98,27 +117,46 @@ class SynthRecipe:
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} to {high}")
 
+    @property
+    def learned(self) -> tuple[LearnedSpec, ...]:
+        """Learned modalities of all sources, each once."""
+        names = (name for spec in self.data for name in spec.names)
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, LearnedSpec)))
+
+
+@dataclass(frozen=True)
+class Loaders:
+    """What sources of one run share, so that nothing is read or loaded twice."""
+
+    images: Images
+    learned: LearnedModalities
+
 
 def build_mixture(
-    specs: Sequence[SourceSpec], folder: str | os.PathLike = ".", images: Images | None = None
+    specs: Sequence[SourceSpec],
+    folder: str | os.PathLike[str] = ".",
+    images: Images | None = None,
+    learned: LearnedModalities | None = None,
 ) -> Mixture:
     """The sources of a recipe with their weights.
 
     Args:
         folder: where relative folders start.
         images: reads and holds image files; give the same one to several mixtures and they read every file once.
+        learned: loads and holds networks, likewise; by default on the CPU, from files of this machine.
 
     Raises:
         UsageError: an unknown modality or world, or nothing to draw from.
         InputError: a folder is missing, empty or holds nothing usable.
+        ModelError: a learned modality cannot be loaded.
     """
     if not specs:
         raise UsageError("nothing to make pairs from", hint="name a folder of images, or worlds")
-    images = images or Images()
-    return Mixture([(SOURCES[spec.kind](spec, Path(folder), images), spec.weight) for spec in specs])
+    loaders = Loaders(images or Images(), learned or LearnedModalities())
+    return Mixture([(SOURCES[spec.kind](spec, Path(folder), loaders), spec.weight) for spec in specs])
 
 
-def kind_of(folder: str | os.PathLike) -> SourceKind:
+def kind_of(folder: str | os.PathLike[str]) -> SourceKind:
     """What a folder (or a file) holds, by its layout; single images in case of doubt, so also frames of a video."""
     root = Path(folder)
     if (root / "manifest.jsonl").is_file():
@@ -136,9 +174,27 @@ def kind_of(folder: str | os.PathLike) -> SourceKind:
     return "video" if videos and not images else "singles"
 
 
-def check_worlds(names: Sequence[str]) -> None:
-    """Raises:
-    UsageError: an unknown world.
+def check_modalities(names: Sequence[str | LearnedSpec]) -> None:
+    """
+    Raises:
+        UsageError: an unknown modality, or two learned ones that pairs could not tell apart.
+    """
+    learned = [name for name in names if isinstance(name, LearnedSpec)]
+    for name in names:
+        if isinstance(name, LearnedSpec):
+            check_learned(name)
+        else:
+            load_modality(name)
+    sensors = [spec.sensor for spec in learned] + [name for name in names if isinstance(name, str)]
+    twice = sorted({spec.sensor for spec in learned if sensors.count(spec.sensor) > 1})
+    if twice:
+        raise UsageError(f"several modalities are called {', '.join(twice)}", hint="give each its own `name`")
+
+
+def check_worlds(names: Sequence[str | LearnedSpec]) -> None:
+    """
+    Raises:
+        UsageError: an unknown world.
     """
     from xmatch.synth.worlds import WORLDS
 
@@ -147,46 +203,65 @@ def check_worlds(names: Sequence[str]) -> None:
             raise UsageError(f"there is no world {name!r}", hint=f"known: {', '.join(WORLDS)}")
 
 
-def _sensors(spec: SourceSpec) -> Sensors:
-    return Sensors(spec.names or modality_names(), across=spec.across)
+def located(names: Sequence[str | LearnedSpec], folder: Path) -> tuple[str | LearnedSpec, ...]:
+    """The names with weights that are a folder below `folder` found there; others are names on the hub."""
+    return tuple(name if isinstance(name, str) else _located(name, folder) for name in names)
+
+
+def _located(spec: LearnedSpec, folder: Path) -> LearnedSpec:
+    found = spec.weights and folder.absolute() / Path(spec.weights).expanduser()
+    return dataclasses.replace(spec, weights=os.fspath(found)) if found and Path(found).is_dir() else spec
+
+
+def _sensors(spec: SourceSpec, folder: Path, loaders: Loaders) -> Sensors:
+    check_modalities(spec.names)
+    named = located(spec.names, folder)
+    loaded = {name.sensor: loaders.learned[name] for name in named if isinstance(name, LearnedSpec)}
+    names = [name.sensor if isinstance(name, LearnedSpec) else name for name in named]
+    return Sensors(names or modality_names(), spec.across, loaded)
 
 
 def _below(spec: SourceSpec, folder: Path) -> Path:
     return folder / Path(spec.folder or "").expanduser()
 
 
-def _shapes(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return Shapes(_sensors(spec))
+def _shapes(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+    return Shapes(_sensors(spec, folder, loaders))
 
 
-def _singles(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return Singles.below(_below(spec, folder), _sensors(spec), images)
+def _singles(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+    return Singles.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _pairs(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return AlignedPairs.below(_below(spec, folder), images)
+def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+    return AlignedPairs.below(_below(spec, folder), loaders.images)
 
 
-def _multiview(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return MultiView.below(_below(spec, folder), _sensors(spec), images)
+def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+    return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
 
 
-def _video(spec: SourceSpec, folder: Path, images: Images) -> Source:
-    return Videos.below(_below(spec, folder), _sensors(spec))
+def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
+    return Videos.below(_below(spec, folder), _sensors(spec, folder, loaders))
 
 
-def _shards(spec: SourceSpec, folder: Path, images: Images) -> Source:
+def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
     return Shards(_below(spec, folder))
 
 
-def _worlds(spec: SourceSpec, folder: Path, images: Images) -> Source:
+def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> Source:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
-    return Worlds(spec.names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
+    names = tuple(name for name in spec.names if isinstance(name, str))
+    return Worlds(names or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
 
 
-SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
+def _pictures(spec: SourceSpec, folder: Path, images: Images) -> Source:
+    return Pictures.below(_below(spec, folder), spec.names, pool=spec.pool, fresh=spec.fresh, side=spec.side)
+
+
+SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], Source]] = {
     "shapes": _shapes,
     "singles": _singles,
     "pairs": _pairs,
@@ -194,5 +269,6 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Images], Source]] = {
     "video": _video,
     "shards": _shards,
     "worlds": _worlds,
+    "pictures": _pictures,
 }
-"""Kind of source in a recipe -> builder(spec, folder that relative ones start at, reader of image files)."""
+"""Kind of source in a recipe -> builder(spec, folder that relative ones start at, what reads and loads)."""

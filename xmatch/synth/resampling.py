@@ -19,7 +19,7 @@ def resampled(image: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
     level = np.log2(np.maximum(step_px, 1.0)).clip(0, 3)
     # Levels that matter by less than a twentieth are not worth their time.
     level = np.where(np.abs(level - level.round()) < 0.05, level.round(), level)
-    out = None
+    out: Tensor | None = None
     for number in range(int(np.ceil(level.max(initial=0))) + 1):
         weight = (1 - np.abs(level - number)).clip(0)
         if number:
@@ -34,6 +34,8 @@ def resampled(image: Tensor, places: Tensor, step_px: np.ndarray) -> Tensor:
         part = bilinear(image.index_select(0, where), places.index_select(0, where)) * share
         out = image.new_zeros((len(image), image.shape[1], *places.shape[-2:])) if out is None else out
         out.index_add_(0, where, part)
+    if out is None:
+        raise ValueError("no image to resample")
     return out
 
 

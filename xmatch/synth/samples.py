@@ -49,9 +49,9 @@ class Sample:
 def encode(pairs: TrainingPairs, number: int, facts: dict[str, Any]) -> Files:
     """The files of pair `number` of a batch; `facts` join its JSON."""
     size = pairs.fixed.shape[-1]
-    matrix = pairs.matrices[number]
-    parametric = bool(np.isfinite(matrix).all())
-    truth = np.linalg.inv(_in_px(matrix, size)) if parametric else None
+    matrix = None if pairs.matrices is None else pairs.matrices[number]
+    parametric = matrix is not None and bool(np.isfinite(matrix).all())
+    truth = np.linalg.inv(_in_px(matrix, size)) if matrix is not None and parametric else None
     document = {
         "moving_to_fixed": None if truth is None else (truth / truth[2, 2]).tolist(),
         "pixel_origin": "corner",
@@ -82,7 +82,9 @@ def decode(files: Files, name: str) -> Sample:
     try:
         facts = json.loads(files["json"])
         fixed, moving = (_image(files[f"{side}.png"]) for side in ("fixed", "moving"))
-        masks = [_image(files[f"{kind}.png"]) > 127 for kind in ("fixed_valid", "moving_valid", "covisible")]
+        fixed_valid, moving_valid, covisible = (
+            _image(files[f"{kind}.png"]) > 127 for kind in ("fixed_valid", "moving_valid", "covisible")
+        )
         if facts["moving_to_fixed"] is None:
             with np.load(io.BytesIO(files["warp.npz"]), allow_pickle=False) as stored:
                 moving_xy = stored["moving_xy"].astype(np.float32) / float(stored["per_px"])
@@ -95,7 +97,7 @@ def decode(files: Files, name: str) -> Sample:
             moving_xy = (gone[..., :2] / gone[..., 2:]).astype(np.float32)
     except (KeyError, ValueError, TypeError, OSError, cv2.error, np.linalg.LinAlgError) as error:
         raise InputError(f"a damaged pair: {error}", hint="make this shard again", path=name) from None
-    return Sample(fixed, moving, *masks, moving_xy, facts)
+    return Sample(fixed, moving, fixed_valid, moving_valid, covisible, moving_xy, facts)
 
 
 def _in_px(matrix: np.ndarray, size: int) -> np.ndarray:

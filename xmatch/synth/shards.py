@@ -6,7 +6,6 @@ therefore goes on after its last complete shard and ends with the same bytes as 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import InputError, OutputError
+from xmatch.io.checksum import sha256
 from xmatch.io.writing.atomic import atomic_write, step
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.manifest import NAME, QUARANTINE, Manifest, Shard, read_manifest, write_manifest
@@ -131,7 +131,7 @@ def write_shards(
                         member = tarfile.TarInfo(f"{key}.{ending}")  # of time 0: equal pairs are equal bytes
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
-            shard = Shard(name, first, count, temporary.stat().st_size, _digest(temporary))
+            shard = Shard(name, first, count, temporary.stat().st_size, sha256(temporary))
         done = replace(done, shards=(*done.shards, shard))
         write_manifest(folder, done)
     return done
@@ -163,11 +163,3 @@ def _complete(folder: Path, found: Manifest) -> Iterator[Shard]:
         if not path.is_file() or path.stat().st_size != shard.bytes:
             return
         yield shard
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()

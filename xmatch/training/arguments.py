@@ -1,4 +1,4 @@
-"""The command line of `python -m xmatch.training.pretrain`: argparse, since training machines may lack Typer."""
+"""The command line of `python -m xmatch.training`: argparse, since training machines may lack Typer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import XmatchError
-from xmatch.training.loop import Outcome, Talk
+from xmatch.training.loop import Talk, TrainingOutcome
+from xmatch.training.pretrain import Options, plan, pretrain
 
 SCHEMA = "xmatch.pretrain/1"
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser("xmatch.training.pretrain", description="Train a matcher as RECIPE says.")
+    found = argparse.ArgumentParser("xmatch.training", description="Train a matcher as RECIPE says.")
     add = found.add_argument
     add("recipe", type=Path, help="YAML file of the run")
     add("-o", "--output", type=Path, help="folder of the run; default runs/<name of the recipe>")
@@ -35,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Parse, train, tell; the exit code."""
-    from xmatch.training.pretrain import Options, plan, pretrain
-
+    """Parse, train, print; the exit code."""
     given = vars(parser().parse_args(arguments))
     as_json, dry_run, quiet = (given.pop(name) for name in ("json", "dry_run", "quiet"))
     as_json = as_json and os.environ.get("RANK", "0") == "0"  # under torchrun one process answers
@@ -59,7 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
     return int(outcome.exit_code)
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: TrainingOutcome) -> dict[str, Any]:
     """The result of a session as JSON."""
     found = {name: None if _is_nan(value) else value for name, value in asdict(outcome).items()}
     found["validation"] = {name: None if _is_nan(value) else value for name, value in outcome.validation.items()}
@@ -74,6 +73,7 @@ def plan_lines(planned: dict[str, Any]) -> list[str]:
         f"{planned['steps']:,} steps, {planned['pairs']:,} pairs, the first batch {batch}",
         *(f"data: {line}" for line in planned["data"]),
         f"into {planned['output']}" + (f", going on from step {planned['step']}" if planned["step"] else ""),
+        *(f"note: {note}" for note in planned["notes"]),
     ]
     return lines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,6 +36,14 @@ class Processes:
             torch.distributed.all_reduce(values)
             values /= self.count
         return values
+
+    def any_of(self, flags: Sequence[bool], device: torch.device) -> list[bool]:
+        """Each flag, true if it is so in any process: all processes hear the same."""
+        if self.count == 1:
+            return list(flags)
+        raised = torch.tensor(flags, dtype=torch.uint8, device=device)
+        torch.distributed.all_reduce(raised, torch.distributed.ReduceOp.MAX)
+        return [bool(flag) for flag in raised.tolist()]
 
     def wrapped(self, model: nn.Module, device: torch.device, *, partly: bool = False) -> nn.Module:
         """A model whose backward pass averages gradients over the processes; `partly`: some steps train parts."""

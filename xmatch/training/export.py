@@ -12,6 +12,7 @@ from torch import Tensor
 from xmatch.io.weights.files import WeightsMetadata, save_weights
 from xmatch.provenance import commit
 from xmatch.synth.recipe import SourceSpec
+from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 
 WEIGHTS = "weights.safetensors"
@@ -19,32 +20,32 @@ WEIGHTS = "weights.safetensors"
 _LARGEST_HALF = torch.finfo(torch.float16).max
 
 
-def export_weights(folder: Path, run: Run, warn: Callable[[str], object]) -> Path:
+def export_weights(folder: Path, recipe: PretrainRecipe, run: Run, warn: Callable[[str], object]) -> Path:
     """Write the averaged weights of a run as float16; as they are where float16 cannot hold them.
 
     Args:
         folder: of the run.
+        recipe: of the run.
         run: with at least the steps it has now.
-        warn: told when float16 cannot hold them.
+        warn: called when float16 cannot hold them.
 
     Raises:
         ModelError: there is NaN in them.
         OutputError: the file cannot be written.
     """
-    recipe = run.recipe
     metadata = WeightsMetadata(
         name=recipe.model.size or f"{run.objective.architecture}-{recipe.model.objective}",
         architecture=run.objective.architecture,
         licence=recipe.licence or "",
         config=run.config,
-        data=[told(spec) for spec in recipe.data],
+        data=[source_line(spec) for spec in recipe.data],
         recipe={**recipe.as_dict(), "sha256": recipe.digest()},
         commit=commit() or "",
         step=run.step,
         minutes=round(run.seconds / 60, 2),
         hardware=hardware(run.device, run.processes.count),
     )
-    path, values = folder / WEIGHTS, run.average.values()
+    path, values = folder / WEIGHTS, run.averaged_model().state_dict()
     small = fits_half(values)
     if not small:
         warn(f"{path}: numbers beyond the range of float16; written as float32")
@@ -57,7 +58,7 @@ def fits_half(tensors: Mapping[str, Tensor]) -> bool:
     return all(bool((v.abs() <= _LARGEST_HALF).all()) for v in tensors.values() if v.is_floating_point())
 
 
-def told(spec: SourceSpec) -> str:
+def source_line(spec: SourceSpec) -> str:
     """A source of data in one line."""
     where = f" {spec.folder}" if spec.folder else ""
     return f"{spec.kind}{where}{': ' + ', '.join(spec.names) if spec.names else ''}, weight {spec.weight:g}"

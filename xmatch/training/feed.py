@@ -11,6 +11,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 from xmatch.errors import ResourceError, XmatchError
 from xmatch.synth.makers import open_makers, spare_cores
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
-from xmatch.synth.recipe import build_mixture
+from xmatch.synth.recipe import STORED, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
@@ -72,8 +73,9 @@ class Feed(Protocol):
 
 
 class Inline:
-    """Draws in this process. On a GPU in a stream of its own, beside the training's.
+    """Draws in this process. On a GPU in a thread and a stream of its own, beside the training's.
 
+    Launches are what drawing costs: the thread makes them while the training's thread waits in its backward pass.
     Whoever draws waits now and then for a number from the device; in a stream of its own that wait does not include
     the training step that is under way.
     """
@@ -81,22 +83,27 @@ class Inline:
     def __init__(self, draw: Draw, device: torch.device) -> None:
         self._draw = draw
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._ready: tuple[int, TrainingPairs] | None = None
+        self._beside = ThreadPoolExecutor(1, "drawing") if self._stream is not None else None
+        self._ready: tuple[int, Future[TrainingPairs]] | None = None
+
+    def _drawn(self, number: int) -> TrainingPairs:
+        with torch.cuda.stream(self._stream):
+            return self._draw(number)
 
     def is_ready(self, number: int, seconds: float) -> bool:
         return True
 
     def prepare(self, number: int) -> None:
-        if self._stream is not None:
-            with torch.cuda.stream(self._stream):
-                self._ready = number, self._draw(number)
+        if self._beside is not None:
+            self._ready = number, self._beside.submit(self._drawn, number)
 
     def take(self, number: int) -> TrainingPairs:
         if self._stream is None:
             return self._draw(number)
         if self._ready is None or self._ready[0] != number:
             self.prepare(number)
-        pairs = self._ready[1]
+        assert self._ready is not None
+        pairs = self._ready[1].result()
         self._ready = None
         training = torch.cuda.current_stream()
         training.wait_stream(self._stream)
@@ -166,7 +173,7 @@ def open_maker(recipe: PretrainRecipe, device: torch.device, processes: int = 1)
         processes: that train on this machine and share its cores.
     """
     count = 0
-    if _draws_inline(recipe, device) and any(spec.kind == "worlds" for spec in recipe.data):
+    if _draws_inline(recipe, device) and any(spec.kind in STORED for spec in recipe.data):
         on_gpu = max(1, spare_cores() // processes) if device.type == "cuda" else 0
         count = on_gpu if recipe.makers is None else recipe.makers
     if not count:

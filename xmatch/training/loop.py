@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from xmatch.errors import ExitCode
+from xmatch.errors import ExitCode, XmatchError
 from xmatch.training.export import WEIGHTS
 from xmatch.training.feed import Feed
 from xmatch.training.history import History, Row
@@ -59,7 +59,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a session ended."""
 
     stopped: Stopped
@@ -90,7 +90,7 @@ def train(
     deadline: float | None = None,
     talk: Talk = Talk(),
     clock: Clock = time.monotonic,
-) -> Outcome:
+) -> TrainingOutcome:
     """Take the steps that are left of a run.
 
     Args:
@@ -131,7 +131,7 @@ class _Session:
         self.begun = self.ticked = self.saved_at = clock()
         self.reported_at, self.pairs_reported = self.begun, 0
 
-    def take_steps(self, feed: Feed, stop: StopRequest, deadline: float | None) -> Outcome:
+    def take_steps(self, feed: Feed, stop: StopRequest, deadline: float | None) -> TrainingOutcome:
         run, recipe = self.run, self.recipe
         phases = Phases(run.device)
         stopped: Stopped = "done"
@@ -158,7 +158,8 @@ class _Session:
                 # Not ahead of a step that is timed: its drawing would go unseen.
                 ahead = not reported and number + 1 < recipe.steps and not self._is_reported(number + 1)
                 prepare = partial(feed.prepare, number + 1) if ahead else lambda: None
-                asked, late, due = run.advance(batch, phases, prepare, reasons)
+                run.advance(batch, phases, prepare)
+                asked, late, due = run.processes.any_of(reasons(), run.device)
                 self.step_seconds.append(self.clock() - started)
                 self.pairs += len(batch) * run.processes.count
                 self._tick()
@@ -173,8 +174,8 @@ class _Session:
                     break
                 if due:
                     self._save()
-        except Exception as error:
-            if getattr(error, "path", "") is None and self.saved is not None:
+        except XmatchError as error:
+            if error.path is None and self.saved is not None:
                 error.path = str(self.saved)  # the last good checkpoint
             raise
         finally:
@@ -219,7 +220,7 @@ class _Session:
         self.losses = {name: round(value, 6) for name, value in run.means().items()}
         rate = (self.pairs - self.pairs_reported) / max(now - self.reported_at, 1e-9)
         self.pairs_reported, self.reported_at = self.pairs, now
-        row = {
+        row: Row = {
             "step": run.step,
             "minutes": round(run.seconds / 60, 3),
             **self.course.shown(run.step - 1),
@@ -254,7 +255,7 @@ class _Session:
         self.saved_at = self.clock()
         self.save_seconds, self.ticked = self.saved_at - self.ticked, self.saved_at
 
-    def _end(self, stopped: Stopped, stop: StopRequest) -> Outcome:
+    def _end(self, stopped: Stopped, stop: StopRequest) -> TrainingOutcome:
         run, recipe = self.run, self.recipe
         if run.step > self.first_step or not checkpoints(self.folder):
             self._save()
@@ -262,7 +263,7 @@ class _Session:
             self.saved, self.weights = checkpoints(self.folder)[0], self.folder / WEIGHTS
         code = (stop.exit_code or ExitCode.TERMINATED) if stopped == "signal" else ExitCode.OK
         took = max(self.clock() - self.begun, 1e-9)
-        return Outcome(
+        return TrainingOutcome(
             stopped=stopped,
             exit_code=code,
             step=run.step,
@@ -271,6 +272,6 @@ class _Session:
             pairs_per_second=round(self.pairs / took, 2),
             losses=self.losses,
             validation=self.validation,
-            checkpoint=self.saved and str(self.saved),
-            weights=self.weights and str(self.weights),
+            checkpoint=None if self.saved is None else str(self.saved),
+            weights=None if self.weights is None else str(self.weights),
         )

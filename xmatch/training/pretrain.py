@@ -1,28 +1,28 @@
-"""`xmatch pretrain`: from a recipe to weights. Also what torchrun starts, without Typer:
-
-torchrun --nproc_per_node=2 -m xmatch.training.pretrain recipes/pretrain-base.yaml -o runs/base
-"""
+"""`xmatch pretrain`: from a recipe to weights."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xmatch.io.weights.files import load_state, load_weights
 from xmatch.networks.registry import load_objective
+from xmatch.networks.weights import find_weights
 from xmatch.recipe import load_recipe
+from xmatch.synth.pairs import TrainingPairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.distributed import Processes, choose_device, joined
-from xmatch.training.export import export_weights, told
+from xmatch.training.export import export_weights, source_line
 from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.history import Row
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Outcome, Talk, train
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
@@ -71,7 +71,7 @@ class Options:
         return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
 
 
-def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> Outcome:
+def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> TrainingOutcome:
     """Train as a recipe says, or go on with it.
 
     Args:
@@ -90,6 +90,8 @@ def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = N
     objective = load_objective(recipe.model.objective)
     config = objective.config(recipe.model.size, recipe.model.config)
     device = choose_device(options.device)
+    if objective.entry.not_run:
+        talk.warn(f"note: {objective.entry.not_run}")
     set_up(device, options.threads)
     with joined(device) as processes, stop_on_signals() as stop, memory_told(recipe):
         talk = talk if processes.writes else Talk()
@@ -126,9 +128,11 @@ def plan(options: Options) -> dict[str, Any]:
         "ok": True,
         "output": str(options.run_folder),
         "objective": recipe.model.objective,
+        "matcher": objective.entry.matcher,
+        "notes": [objective.entry.not_run] if objective.entry.not_run else [],
         "parameters": sum(p.numel() for p in objective.build(config).parameters()),
         "device": str(device),
-        "data": [told(spec) for spec in recipe.data],
+        "data": [source_line(spec) for spec in recipe.data],
         "batch": list(pairs.fixed.shape),
         "steps": recipe.steps,
         "pairs": sum(stage.steps * stage.batch for stage in recipe.stages),
@@ -150,46 +154,36 @@ def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
-        from xmatch.io.weights.files import load_state, load_weights
-        from xmatch.io.weights.shelf import find_weights
-
         path = find_weights(options.init)
         tensors, _ = load_weights(path)
         load_state(run.model, tensors, path)
-        run.average.restart(run.model)
+        run.start_from(run.model.state_dict())
 
 
 def _course(recipe: PretrainRecipe, options: Options, processes: Processes, maker: SceneMaker | None) -> Course:
     """Errors on a fixed set of pairs, and where learning rate and curriculum are."""
 
-    def shown(step: int) -> dict[str, float]:
+    def shown(step: int) -> Row:
         return {
             "learning_rate": learning_rate(recipe.optimiser, step, recipe.steps),
             "difficulty": round(progress(recipe.curriculum, step, recipe.steps), 4),
         }
 
-    validate = None
-    if recipe.validation.every and processes.writes:
-        build_mixture(recipe.validation.data or recipe.data, options.data_folder)  # what is wrong is said at once
-        held = cache(
-            lambda: validation_pairs(recipe, options.data_folder, maker)
-        )  # drawn when they are needed: it takes long
+    @cache
+    def held_out() -> tuple[TrainingPairs, ...]:
+        return validation_pairs(recipe, options.data_folder, maker)  # drawn when they are needed: it takes long
 
-        def validate(run: Run) -> list[Row]:
-            return measure(run.objective, run.averaged_model(), held(), run.device)
+    def validate(run: Run) -> list[Row]:
+        return measure(run.objective, run.averaged_model(), held_out(), run.device)
+
+    def export(folder: Path, run: Run, warn: Callable[[str], object]) -> Path:
+        return export_weights(folder, recipe, run, warn)
+
+    validates = bool(recipe.validation.every) and processes.writes
+    if validates:
+        build_mixture(recipe.validation.data or recipe.data, options.data_folder)  # what is wrong is said at once
 
     work = [stage.batch * stage.size**2 for stage in recipe.stages]
     steps = recipe.validation.pairs * recipe.stages[-1].size ** 2 / min(work)
     state = Run.small_state_dict if recipe.small_checkpoints else Run.state_dict
-    return Course(shown, export_weights, validate, recipe.validation.every, state, steps)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line without Typer; returns the exit code."""
-    from xmatch.training.arguments import run
-
-    return run(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Course(shown, export, validate if validates else None, recipe.validation.every, state, steps)

@@ -35,7 +35,7 @@ BESIDE_THE_POINT = (
 @dataclass(frozen=True)
 class ModelSpec:
     objective: str = "dense"
-    """Name in `xmatch.networks.registry.OBJECTIVES`."""
+    """Of `xmatch.networks.registry.objective_names`."""
     size: str | None = None
     """Name of a shape; None: the objective's first."""
     config: dict[str, Any] = field(default_factory=dict)
@@ -132,13 +132,26 @@ class ValidationSpec:
 class RunRecipe(Protocol):
     """What a `Run` and the loop read of a recipe, whatever is trained."""
 
-    optimiser: OptimiserSpec
-    ema_decay: float
-    precision: Precision
-    checkpoint_minutes: float
-    log_every: int
-    tensorboard: bool
-    seed: int
+    @property
+    def optimiser(self) -> OptimiserSpec: ...
+
+    @property
+    def average_decay(self) -> float: ...
+
+    @property
+    def precision(self) -> Precision: ...
+
+    @property
+    def checkpoint_minutes(self) -> float: ...
+
+    @property
+    def log_every(self) -> int: ...
+
+    @property
+    def tensorboard(self) -> bool: ...
+
+    @property
+    def seed(self) -> int: ...
 
     @property
     def stages(self) -> tuple[Stage, ...]: ...
@@ -189,6 +202,10 @@ class PretrainRecipe:
             raise ValueError("ema_decay must lie in [0, 1)")
         if self.checkpoint_minutes <= 0 or self.log_every < 1 or min(self.seed, self.makers or 0) < 0:
             raise ValueError("want checkpoint_minutes > 0, log_every >= 1, makers >= 0 and seed >= 0")
+
+    @property
+    def average_decay(self) -> float:
+        return self.ema_decay
 
     @property
     def steps(self) -> int:

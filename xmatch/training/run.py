@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from xmatch.errors import ModelError
 from xmatch.networks.base import Objective
 from xmatch.synth.pairs import TrainingPairs
+from xmatch.training.averaging import moving_average
 from xmatch.training.distributed import Processes
-from xmatch.training.ema import Average
 from xmatch.training.phases import Phases
 from xmatch.training.recipe import OptimiserSpec, RunRecipe
 from xmatch.training.schedule import learning_rate
@@ -27,7 +27,7 @@ MOST_SKIPPED = 3
 GRADIENT = "gradient_norm"
 
 
-class Part(Protocol):
+class RunPart(Protocol):
     """What else a run must remember to go on."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,13 +59,13 @@ class Run:
         config: dict[str, Any],
         device: torch.device,
         processes: Processes,
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, RunPart] | None = None,
     ) -> None:
         self.recipe, self.objective, self.config = recipe, objective, config
         self.device, self.processes, self.parts = device, processes, dict(parts or {})
         seed_everything(recipe.seed)
         self.model = objective.build(config).to(device).train()
-        self.average = Average(self.model, recipe.ema_decay)
+        self.average = moving_average(self.model, recipe.average_decay)
         self.optimiser = make_optimiser(self.model, recipe.optimiser, device)
         self._shares = [group["lr"] / recipe.optimiser.lr for group in self.optimiser.param_groups]
         self.step = 0
@@ -80,26 +80,15 @@ class Run:
         self._wrapped = processes.wrapped(self.model, device, partly=any(stage.finest > 1 for stage in recipe.stages))
         self._buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self._kept = [b.clone() for b in self._buffers]
-        bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
-        self._autocast = {"device_type": device.type, "dtype": torch.bfloat16, "enabled": bf16}
+        self._bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
 
-    def advance(
-        self,
-        batch: TrainingPairs,
-        phases: Phases,
-        while_busy: Callable[[], object] = lambda: None,
-        stop: Callable[[], Sequence[bool]] = tuple,
-    ) -> list[bool]:
+    def advance(self, batch: TrainingPairs, phases: Phases, while_busy: Callable[[], object] = lambda: None) -> None:
         """One step on one batch.
 
         Args:
             batch: the batch of number `step`, on the device.
             phases: where the time goes.
             while_busy: called when the device has its work and this process would wait.
-            stop: reasons to stop after this step, as this process sees them; asked late in the step.
-
-        Returns:
-            Those reasons, each true if it is so in any process: all processes hear the same.
 
         Raises:
             ModelError: the loss has not been finite for more than `MOST_SKIPPED` steps.
@@ -110,21 +99,19 @@ class Run:
             group["lr"] = share * rate
         _copy(self._kept, self._buffers)
         stage = self.recipe.stage_at(self.step)
-        with torch.autocast(**self._autocast):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16):
             parts = self.objective.step(self._wrapped, batch, finest=stage.finest)
         phases.end("forward")
         self.optimiser.zero_grad(set_to_none=True)
         parts["total"].backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.clip)
         phases.end("backward")
-        told = torch.stack([*(p.detach().float() for p in parts.values()), norm.float()])
+        reported = torch.stack([*(p.detach().float() for p in parts.values()), norm.float()])
         while_busy()
-        told = torch.cat([told, told.new_tensor(stop(), dtype=torch.float32)])
-        values = self.processes.averaged(told).tolist()
-        numbers = dict(zip((*parts, GRADIENT), values, strict=False))
+        numbers = dict(zip((*parts, GRADIENT), self.processes.averaged(reported).tolist(), strict=True))
         if all(map(math.isfinite, numbers.values())):
             self.optimiser.step()
-            self.average.update(self.model)
+            self.average.update_parameters(self.model)
             self.skipped = 0
             for name, value in numbers.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
@@ -140,7 +127,6 @@ class Run:
                 )
         phases.end("optimiser")
         self.step += 1
-        return [value > 0 for value in values[len(numbers) :]]
 
     def means(self) -> dict[str, float]:
         """Means of losses and gradient norm since the last call, each over the steps that had it."""
@@ -148,11 +134,19 @@ class Run:
         self.sums, self.counted = {}, {}
         return found
 
-    def averaged_model(self, into: nn.Module | None = None) -> nn.Module:
-        """A second network, by default a new one, with the averaged weights."""
-        model = self.objective.build(self.config).to(self.device) if into is None else into
-        model.load_state_dict(self.average.values())
-        return model.eval()
+    def averaged_model(self) -> nn.Module:
+        """The network with the averaged weights, in evaluation mode; it changes with every step."""
+        model: nn.Module = self.average.module
+        return model
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> None:
+        """Begin with these weights, the average too.
+
+        Args:
+            tensors: a state dict of the network.
+        """
+        self.model.load_state_dict(dict(tensors))
+        self.average = moving_average(self.model, self.recipe.average_decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors, numbers and JSON."""
@@ -179,8 +173,7 @@ class Run:
         A run that goes on from it is not the same to the bit; the moments are those of the last 1 / (1 - beta) steps.
         """
         state = self.state_dict()
-        average = {**state["average"], "values": halved(state["average"]["values"])}
-        return {**state, "model": halved(state["model"]), "average": average, "optimiser": None}
+        return {**state, "model": halved(state["model"]), "average": halved(state["average"]), "optimiser": None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
@@ -198,9 +191,8 @@ class Run:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"does not fit the network: {reason}", hint="--no-resume begins anew") from None
         self.step, self.skipped = int(state["step"]), int(state["skipped"])
-        self.seconds, self.sums = float(state["seconds"]), dict(state["sums"])
-        counted = state["counted"]  # one number for all, in checkpoints from before losses were counted one by one
-        self.counted = dict(counted) if isinstance(counted, dict) else dict.fromkeys(self.sums, int(counted))
+        self.seconds = float(state["seconds"])
+        self.sums, self.counted = dict(state["sums"]), dict(state["counted"])
 
 
 def make_optimiser(model: nn.Module, spec: OptimiserSpec, device: torch.device) -> torch.optim.AdamW:

@@ -47,15 +47,15 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Of a folder, newest first."""
-    found = [path for path in folder.glob("checkpoint-*.pt") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(_NAME.fullmatch(path.name)[1]), reverse=True)
+    found = [(int(name[1]), path) for path in folder.glob("checkpoint-*.pt") if (name := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
 
 
-def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
+def load_newest(folder: Path, warn: Callable[[str], object]) -> tuple[dict[str, Any], Path] | None:
     """The newest checkpoint that is whole, tensors on the CPU; None where there is none at all.
 
     Args:
-        warn: told of each checkpoint that is passed over.
+        warn: called for each checkpoint that is passed over.
 
     Raises:
         ModelError: there are some, and none can be used; or one holds more than tensors and numbers.
@@ -80,7 +80,8 @@ def _load(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
     except OSError as error:
         raise _Damaged(f"cannot be read: {error.strerror}") from None
-    if _digest(data) != _NAME.fullmatch(path.name)[2]:
+    name = _NAME.fullmatch(path.name)
+    if name is None or _digest(data) != name[2]:
         raise _Damaged("is truncated or damaged")
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from scenes import SIDE, ground, optical, placed, seen, to_fixed, write
 
-from xmatch.evaluation.peers import PeerSettings, load_peer, rift
+from xmatch.evaluation.peers import rift
+from xmatch.evaluation.peers.base import PeerSettings
 from xmatch.evaluation.peers.images import Grey
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.peers.rift import CELL_PX, MARGIN_PX, Described, congruency
 from xmatch.metrics import corner_error_px
 

@@ -7,7 +7,8 @@ from scenes import ground, optical, placed, seen
 
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import PEERS, Found, PeerSettings, load_peer
+from xmatch.evaluation.peers.base import Found, PeerSettings
+from xmatch.evaluation.peers.registry import PEERS, load_peer
 from xmatch.geometry import similarity
 from xmatch.metrics import auc, corner_error_px
 

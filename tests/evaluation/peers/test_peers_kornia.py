@@ -11,7 +11,9 @@ from scenes import ground, optical
 
 from xmatch.errors import ModelError, UsageError
 from xmatch.evaluation import MatcherSpec, methods
-from xmatch.evaluation.peers import PeerSettings, fitting, images, kornia_matchers, load_peer
+from xmatch.evaluation.peers import fitting, images, kornia_matchers
+from xmatch.evaluation.peers.base import PeerSettings
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.predict import _weights_digest, recipe_digest
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.io.weights.files import WeightsMetadata, save_weights

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from scenes import ground, optical, placed, seen
 
-from xmatch.evaluation.peers import PeerSettings, keypoints, load_peer
+from xmatch.evaluation.peers import keypoints
+from xmatch.evaluation.peers.base import PeerSettings
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.metrics import corner_error_px
 
 FIXED_SIZE, SIZE = (110, 100), (100, 104)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import PeerSettings, load_peer
+from xmatch.evaluation.peers.base import PeerSettings
 from xmatch.evaluation.peers.isolation import isolated
+from xmatch.evaluation.peers.registry import load_peer
 
 SHIFT = [[1, 0, 3], [0, 1, -2], [0, 0, 1]]
 POINT = np.array([[10.0, 20.0]])

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import PeerSettings, load_peer, vismatch_peer
+from xmatch.evaluation.peers import vismatch_peer
+from xmatch.evaluation.peers.base import PeerSettings
 from xmatch.evaluation.peers.isolation import isolated
+from xmatch.evaluation.peers.registry import load_peer
 
 VISMATCH = """
 import cv2

@@ -11,7 +11,8 @@ from xmatch.matchers.base import SearchRange
 from xmatch.matchers.search.fourier import search
 from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
 from xmatch.networks.fieldnet.cells import STRIDE
-from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
+from xmatch.networks.fieldnet.config import FieldNetConfig
+from xmatch.networks.fieldnet.network import FieldNet
 from xmatch.verification.judge import LEARNED, NAMES, ProposalJudge
 
 SETTINGS = {"side_px": 150, "angle_step_deg": 6.0, "scale_step": 1.12, "keep": 3}

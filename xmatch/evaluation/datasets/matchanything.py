@@ -28,7 +28,7 @@ from xmatch.errors import InputError
 from xmatch.evaluation.datasets.files import natural, need_folder, projective
 from xmatch.evaluation.datasets.posed import between, from_centre_intrinsics, pose_truth
 from xmatch.evaluation.datasets.safe_pickle import load_npz, load_pickle
-from xmatch.evaluation.datasets.sample import DataSet, LandmarkTruth, PoseTruth, Sample, TransformTruth
+from xmatch.evaluation.datasets.sample import DataSet, LandmarkTruth, PoseTruth, Sample, TaskName, TransformTruth
 
 LISTS = ("val_list.txt", "test_list.txt")
 TRUTHS = {"landmarks": ("gt_2D_matches",), "registration": ("gt_2D_transforms",), "pose": ("intrinsics", "poses")}
@@ -123,9 +123,9 @@ def _registration(info: dict[str, Any], number: int, pair: _Pair, path: Path) ->
 
 
 def _pose(info: dict[str, Any], number: int, pair: _Pair, path: Path) -> PoseTruth:
-    intrinsics = (from_centre_intrinsics(pair.of("intrinsics", side)) for side in (0, 1))
+    fixed, moving = (from_centre_intrinsics(pair.of("intrinsics", side)) for side in (0, 1))
     i, j = pair.indices
-    return pose_truth(*intrinsics, between(info["poses"][i], info["poses"][j]))
+    return pose_truth(fixed, moving, between(info["poses"][i], info["poses"][j]))
 
 
 READERS = {"landmarks": _landmarks, "registration": _registration, "pose": _pose}
@@ -133,9 +133,9 @@ READERS = {"landmarks": _landmarks, "registration": _registration, "pose": _pose
 _SOURCE = "https://github.com/zju3dv/MatchAnything; each set has terms of its own"
 
 
-def _dataset(task: str) -> DataSet:
+def _dataset(task: TaskName) -> DataSet:
     layout = f"<set>/eval_indexs/*.npz with pair_infos, image_paths and {' and '.join(TRUTHS[task])}, and the images"
     return DataSet(f"matchanything-{task}", task, layout, _SOURCE, partial(read, task=task))
 
 
-REGISTRATION, LANDMARKS, POSE = (_dataset(task) for task in ("registration", "landmarks", "pose"))
+REGISTRATION, LANDMARKS, POSE = _dataset("registration"), _dataset("landmarks"), _dataset("pose")

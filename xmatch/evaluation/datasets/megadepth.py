@@ -42,8 +42,8 @@ def _samples(folder: Path, path: Path) -> list[Sample]:
                 as_matrix(info["intrinsics"][moving], 3),
                 between(info["poses"][fixed], info["poses"][moving]),
             )
-            images = (folder / str(info["image_paths"][index]) for index in (fixed, moving))
-            samples.append(Sample(f"{path.stem}/{number:04d}", path.name[:4], *images, truth))
+            here, there = (folder / str(info["image_paths"][index]) for index in (fixed, moving))
+            samples.append(Sample(f"{path.stem}/{number:04d}", path.name[:4], here, there, truth))
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(f"is not a list of pairs as LoFTR writes them: {error}", path=path) from error
     return samples

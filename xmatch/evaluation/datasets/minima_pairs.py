@@ -140,7 +140,8 @@ def chance_homography(seed: int, width: int, height: int) -> np.ndarray:
     centre = bent.mean(axis=0)
     bent = _one_inside((bent - centre) @ turns + centre, draws)
 
-    return np.linalg.inv(cv2.getPerspectiveTransform(*(np.float32(w * (width, height)) for w in (middle, bent))))
+    here, there = ((window * (width, height)).astype(np.float32) for window in (middle, bent))
+    return np.linalg.inv(cv2.getPerspectiveTransform(here, there))
 
 
 def _one_inside(windows: np.ndarray, draws: np.random.RandomState) -> np.ndarray:

@@ -57,7 +57,8 @@ def _pairs(place: Path) -> list[tuple[Path, Path, Path]]:
     listed = place / "list.json"
     if listed.is_file():
         try:
-            return [tuple(place / name for name in names[:3]) for names in json.loads(listed.read_text()).values()]
+            rows = [names[:3] for names in json.loads(listed.read_text()).values()]
+            return [(place / truth, place / first, place / second) for truth, first, second in rows]
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InputError(f"not a list of pairs: {error}", path=listed) from error
     images: dict[str, list[Path]] = {}
@@ -65,7 +66,8 @@ def _pairs(place: Path) -> list[tuple[Path, Path, Path]]:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             images.setdefault(_number(path), []).append(path)
     mats = sorted(place.glob("*.mat"), key=lambda path: natural(path.name))
-    return [(mat, *images[_number(mat)]) for mat in mats if len(images.get(_number(mat), [])) == 2]
+    found = [(mat, images.get(_number(mat), [])) for mat in mats]
+    return [(mat, both[0], both[1]) for mat, both in found if len(both) == 2]
 
 
 def _number(path: Path) -> str:

@@ -80,7 +80,9 @@ def _xy(xs: list[str], ys: list[str], path: Path, number: int) -> np.ndarray:
 
 
 def _box(xy: np.ndarray) -> tuple[float, float, float, float]:
-    return (*(float(v) for v in xy.min(axis=0)), *(float(v) for v in xy.max(axis=0)))
+    x0, y0 = xy.min(axis=0)
+    x1, y1 = xy.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 DATASETS = (

@@ -12,15 +12,18 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.lib import format as npy
 
 from xmatch.errors import InputError
 
-_REBUILT = np.zeros(0).__reduce__()[0]
-_SCALAR = np.float64(0).__reduce__()[0]
-_FROM_BUFFER = np.zeros(1).__reduce_ex__(5)[0]
+Rebuild = Callable[..., object]
+_REBUILT, _SCALAR, _FROM_BUFFER = (
+    cast(Rebuild, reduced[0])  # numpy's stubs call them text
+    for reduced in (np.zeros(0).__reduce__(), np.float64(0).__reduce__(), np.zeros(1).__reduce_ex__(5))
+)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -30,7 +33,7 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-_KNOWN: dict[tuple[str, str], Callable] = {
+_KNOWN: dict[tuple[str, str], Rebuild] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -95,13 +96,16 @@ class Sample:
     """None: the files as they are."""
 
 
+TaskName = Literal["registration", "homography", "landmarks", "pose", "semantic", "tracking"]
+"""What pairs are good for. `homography` is registration whose correspondences are judged too."""
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A layout of files that `xmatch eval` can read."""
 
     name: str
-    task: str
-    """registration, homography, landmarks, pose, semantic or tracking."""
+    task: TaskName
     layout: str
     """What the folder must hold, for people."""
     source: str

@@ -38,14 +38,17 @@ def _sample(folder: Path, path: Path) -> Sample:
     try:
         pair = json.loads(path.read_text())
         category = pair["category"]
-        images = [folder / "JPEGImages" / category / pair[f"{side}_imname"] for side in ("trg", "src")]
-        points = [from_centre_xy(np.array(pair[f"{side}_kps"], dtype=float).reshape(-1, 2)) for side in ("trg", "src")]
-        boxes = [_box(pair[f"{side}_bndbox"]) for side in ("trg", "src")]
+        fixed, moving = (folder / "JPEGImages" / category / pair[f"{side}_imname"] for side in ("trg", "src"))
+        fixed_xy, moving_xy = (
+            from_centre_xy(np.array(pair[f"{side}_kps"], dtype=float).reshape(-1, 2)) for side in ("trg", "src")
+        )
+        fixed_box, moving_box = (_box(pair[f"{side}_bndbox"]) for side in ("trg", "src"))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"is not an annotation of SPair-71k: {error!r}", path=path) from error
-    if len(points[0]) != len(points[1]):
-        raise InputError(f"has {len(points[1])} source and {len(points[0])} target keypoints", path=path)
-    return Sample(path.stem.replace(":", "_"), category, *images, LandmarkTruth(*points, *boxes))
+    if len(fixed_xy) != len(moving_xy):
+        raise InputError(f"has {len(moving_xy)} source and {len(fixed_xy)} target keypoints", path=path)
+    truth = LandmarkTruth(fixed_xy, moving_xy, fixed_box, moving_box)
+    return Sample(path.stem.replace(":", "_"), category, fixed, moving, truth)
 
 
 def _box(values: list[float]) -> tuple[float, float, float, float]:

@@ -53,16 +53,13 @@ def _samples(folder: Path, path: Path) -> list[Sample]:
     samples = []
     try:
         for number, (i, j) in enumerate(info["pair_infos"]):
-            taken = ((int(i), 0), (int(j), 1))
-            intrinsics = (from_centre_intrinsics(info["intrinsics"][index][camera]) for index, camera in taken)
-            bent = tuple(_coefficients(info["distortion_coefs"][index][camera]) for index, camera in taken)
-            motion = between(info["poses"][taken[0][0]], info["poses"][taken[1][0]])
-            images = (folder / str(info["image_paths"][index][camera]) for index, camera in taken)
-            samples.append(
-                Sample(
-                    f"{path.stem}/{number:04d}", path.stem, *images, pose_truth(*intrinsics, as_matrix(motion, 4), bent)
-                )
-            )
+            visible, thermal = (int(i), 0), (int(j), 1)  # (view, camera)
+            fixed_k, moving_k = (from_centre_intrinsics(info["intrinsics"][at][c]) for at, c in (visible, thermal))
+            fixed_bent, moving_bent = (_coefficients(info["distortion_coefs"][at][c]) for at, c in (visible, thermal))
+            motion = as_matrix(between(info["poses"][visible[0]], info["poses"][thermal[0]]), 4)
+            fixed, moving = (folder / str(info["image_paths"][at][c]) for at, c in (visible, thermal))
+            truth = pose_truth(fixed_k, moving_k, motion, (fixed_bent, moving_bent))
+            samples.append(Sample(f"{path.stem}/{number:04d}", path.stem, fixed, moving, truth))
     except (TypeError, ValueError, IndexError, np.linalg.LinAlgError) as error:
         raise InputError(f"is not a scene as XoFTR writes them: {error}", path=path) from error
     return samples

@@ -17,7 +17,7 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.evaluation.border import black_border
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.geometry import Linear, similarity
 from xmatch.io import open_source
 
@@ -116,7 +116,7 @@ def _fitted(outline: np.ndarray, start: np.ndarray, end: np.ndarray) -> _Line | 
     if len(near) < 5:
         return None
     x_step, y_step, x, y = cv2.fitLine(near.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel()
-    return _Line(from_centre_xy((x, y)), float(np.degrees(np.arctan2(y_step, x_step))), length)
+    return _Line(from_centre_xy(np.array([x, y])), float(np.degrees(np.arctan2(y_step, x_step))), length)
 
 
 def _placed(frame: _Frame, size: tuple[int, int], *, first_deg: float) -> Linear | None:
@@ -153,7 +153,9 @@ def _laid(frame: _Frame, size: tuple[int, int], angle_deg: float) -> Linear | No
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
     axes = np.array([[c, s], [-s, c]])
     sides = [_sides(frame, axis) for axis in axes]
-    scales = [(high - low) / n for (low, high), n in zip(sides, size, strict=True) if None not in (low, high)]
+    scales = [
+        (high - low) / n for (low, high), n in zip(sides, size, strict=True) if low is not None and high is not None
+    ]
     if len(scales) == 2 and abs(np.log(scales[0] / scales[1])) > SCALE_MISMATCH:
         return None
     scale = float(np.mean(scales)) if scales else 1.0

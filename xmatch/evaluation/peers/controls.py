@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
 from xmatch.evaluation.peers.border_fit import BorderFit
 from xmatch.evaluation.peers.images import size_of
 from xmatch.geometry import similarity, translation

@@ -6,7 +6,7 @@ import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, Shrunk, unlikely_scale
 
 
@@ -20,10 +20,11 @@ def explained(pairs: Correspondences, fixed: Grey, moving: Grey, settings: PeerS
         moving_size=(moving.width, moving.height),
     )
     count, inliers = len(pairs), int(fitted.inliers.sum())
-    if fitted.transform is None or inliers <= ESTIMATORS[settings.transform].minimum:
-        reason = f"{count} correspondences were found, and no {settings.transform} explains them."
-        return Found(None, reason, count, inliers)
-    reason = unlikely_scale(fitted.transform.matrix, fixed.width, moving.width, settings.max_scale)
+    matrix = None if fitted.transform is None else fitted.transform.matrix
+    if matrix is None or inliers <= ESTIMATORS[settings.transform].minimum:
+        unexplained = f"{count} correspondences were found, and no {settings.transform} explains them."
+        return Found(None, unexplained, count, inliers)
+    reason = unlikely_scale(matrix, fixed.width, moving.width, settings.max_scale)
     return Found(None if reason else fitted.transform, reason, count, inliers)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.errors import XmatchError
-from xmatch.evaluation.peers import Found, Peer, PeerSettings
+from xmatch.evaluation.peers.base import Found, Peer, PeerSettings
 
 TIMEOUT_S = 300.0
 POLL_S = 0.02
@@ -33,7 +33,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class Run:
+class PeerRun:
     """What a peer said, and what that cost."""
 
     found: Found
@@ -45,7 +45,7 @@ class Run:
     does not say (only Linux does for a process that died)."""
 
 
-def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, timeout_s: float = TIMEOUT_S) -> Run:
+def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, timeout_s: float = TIMEOUT_S) -> PeerRun:
     """`peer(fixed, moving, settings)` in a process of its own.
 
     Crashes, exceptions, answers that are none and time-outs are `Found`s without a transform.
@@ -80,15 +80,15 @@ def isolated(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings, *, t
             process.wait()
         seconds = time.perf_counter() - start
         if not in_time:
-            return Run(Found(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
+            return PeerRun(Found(None, f"It was stopped after {timeout_s:g} s.", failed=True), seconds, peak_mib)
         with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError):
             run = pickle.loads(answer.read_bytes())
-            if isinstance(run, Run):
+            if isinstance(run, PeerRun):
                 return run
         code = process.returncode
         ended = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         reason = f"Its process {ended} before it answered: {tail(talk)}"
-        return Run(Found(None, reason, failed=True), seconds, peak_mib)
+        return PeerRun(Found(None, reason, failed=True), seconds, peak_mib)
 
 
 def _watched(process: subprocess.Popen, deadline: float) -> tuple[bool, float | None]:
@@ -119,16 +119,17 @@ def tail(talk: Path) -> str:
     return " ".join(words)[-TAIL:] or "it said nothing."
 
 
-def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:
+def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> PeerRun:
     """In the process of its own."""
     start = time.perf_counter()
     try:
         if hasattr(peer, "prepare"):
             peer.prepare()
             start = time.perf_counter()
-        found = peer(fixed, moving, settings)
-        if not isinstance(found, Found):
-            found = Found(None, f"It answered with {type(found).__name__} instead of Found.", failed=True)
+        answer: object = peer(fixed, moving, settings)  # a plug-in may break its promise
+        found = answer if isinstance(answer, Found) else None
+        if found is None:
+            found = Found(None, f"It answered with {type(answer).__name__} instead of Found.", failed=True)
     except XmatchError as error:
         found = Found(None, str(error), failed=True)
     except MemoryError:
@@ -139,7 +140,7 @@ def _run(peer: Peer, fixed: Path, moving: Path, settings: PeerSettings) -> Run:
     own = _peak_mib("self") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     # Of the largest program that it has run and waited for.
     programs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return Run(found, seconds, max(own, programs))
+    return PeerRun(found, seconds, max(own, programs))
 
 
 def main(order: str, answer: str) -> None:

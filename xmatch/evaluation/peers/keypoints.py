@@ -14,7 +14,7 @@ import numpy as np
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 
@@ -26,19 +26,18 @@ RATIO = 0.8
 
 def _sift() -> Any:
     # Without the precise upscale every position is a quarter of a pixel off.
-    return cv2.SIFT_create(KEYPOINTS, enable_precise_upscale=True)
+    return cv2.SIFT.create(KEYPOINTS, enable_precise_upscale=True)
 
 
 def _akaze() -> Any | None:
     # OpenCV 5 moved AKAZE into xfeatures2d, which only its contrib build has.
-    for place in (cv2, getattr(cv2, "xfeatures2d", None)):
-        if hasattr(place, "AKAZE_create"):
-            return place.AKAZE_create()
-    return None
+    places = (cv2, getattr(cv2, "xfeatures2d", None))
+    build = next((found for place in places if (found := getattr(place, "AKAZE_create", None)) is not None), None)
+    return None if build is None else build()
 
 
 def _orb() -> Any:
-    return cv2.ORB_create(KEYPOINTS)
+    return cv2.ORB.create(KEYPOINTS)
 
 
 DETECTORS: dict[str, tuple[Callable[[], Any | None], int]] = {
@@ -73,7 +72,7 @@ class Keypoints:
 def _pairs(detector: Any, norm: int, fixed: Grey, moving: Grey) -> Correspondences:
     """Nearest descriptors that pass the ratio test, px of the files."""
     (fixed_xy, here), (moving_xy, there) = (_described(detector, seen) for seen in (fixed, moving))
-    if min(len(fixed_xy), len(moving_xy)) < 2:
+    if here is None or there is None or min(len(fixed_xy), len(moving_xy)) < 2:
         return Correspondences.empty()
     nearest = cv2.BFMatcher(norm).knnMatch(there, here, k=2)
     kept = [(a.queryIdx, a.trainIdx, a.distance / b.distance) for a, b in nearest if a.distance < RATIO * b.distance]

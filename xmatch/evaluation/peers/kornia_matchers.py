@@ -17,7 +17,7 @@ import numpy as np
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import Shrunk, flat_reason, read_shrunk
 
@@ -65,12 +65,12 @@ class _Network:
 
         torch.set_num_threads(settings.threads)
         match = self.load(settings)
-        seen = [read_shrunk(path, LONGEST_PX, self.multiple) for path in (fixed, moving)]
-        if reason := flat_reason(seen[0].full, seen[1].full):
+        here, there = (read_shrunk(path, LONGEST_PX, self.multiple) for path in (fixed, moving))
+        if reason := flat_reason(here.full, there.full):
             return Found(None, reason)
         with torch.inference_mode():
-            pairs = match(*seen)
-        return explained_shrunk(pairs, *seen, settings)
+            pairs = match(here, there)
+        return explained_shrunk(pairs, here, there, settings)
 
 
 class KorniaLoftr(_Network):
@@ -131,7 +131,7 @@ def _loftr(settings: PeerSettings) -> nn.Module:
     wanted = "weights: outdoor_ds.ckpt of github.com/zju3dv/LoFTR, or minima_loftr.ckpt of github.com/LSXI7/storage"
     read = _weights(settings.weights, "loftr", f"the peer `{KorniaLoftr.name}` needs LoFTR's weights", wanted)
     if read.metadata and read.metadata.config:
-        from xmatch.networks.loftr.objective import LoftrConfig
+        from xmatch.networks.loftr.config import LoftrConfig
         from xmatch.networks.shapes import built
 
         config = built(LoftrConfig, read.metadata.config).kornia()
@@ -156,13 +156,13 @@ def _lightglue(settings: PeerSettings) -> nn.Module:
     wanted = "weights: disk_lightglue.pth of github.com/cvg/LightGlue"
     lacks = f"the peer `{KorniaDiskLightGlue.name}` needs LightGlue's weights for DISK"
     read = _weights(settings.weights, "lightglue", lacks, wanted)
-    network = LightGlue(features=None, input_dim=DISK_DIM)
+    network = LightGlue(features=None, input_dim=DISK_DIM)  # type: ignore[arg-type] # None: no download
     # Released files have the names of the first version, and lack what is computed from the configuration.
     state = {
         re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", name): tensor
         for name, tensor in read.state_dict.items()
     }
-    state.setdefault("confidence_thresholds", network.confidence_thresholds)
+    state.setdefault("confidence_thresholds", network.get_buffer("confidence_thresholds"))
     load_state(network, state, settings.weights)
     return network.eval()
 
@@ -188,12 +188,14 @@ def _weights(path: str | None, family: str, lacks: str, wanted: str) -> Imported
         ModelError: missing, damaged, more than tensors, or known to be of another family.
     """
     from xmatch.io.weights.published_pickles import import_weights
+    from xmatch.networks.registry import recognise
 
     if path is None:
         raise UsageError(lacks, hint=f"{wanted}; nothing is downloaded")
     read = import_weights(path)
-    if read.family is None or read.family.name != family:
-        found = read.family.title if read.family else "no architecture known here"
+    known = recognise(read.state_dict)
+    if known is None or known.name != family:
+        found = known.title if known else "no architecture known here"
         raise ModelError(f"holds weights of {found}", hint=wanted, path=path)
     return read
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xmatch.coords import from_centre_matrix
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
 
@@ -61,7 +61,7 @@ def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray |
 
     def ends(transforms: list, pyramid: tuple) -> list:
         """Where each climb ends, the most information first; those that fail are left out."""
-        found = []
+        found: list[tuple[float, int, Any]] = []
         for transform in transforms:
             method = _method(sitk, masks, pyramid, seed, threads)
             method.SetInitialTransform(transform, inPlace=True)

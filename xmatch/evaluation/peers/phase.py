@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
 
@@ -46,8 +46,8 @@ def turn_and_scale(fixed: Grey, moving: Grey) -> tuple[float, float]:
     longest = max(fixed.width, fixed.height, moving.width, moving.height)
     reduction = min(1.0, SPECTRUM_SIDE / longest)
     side = cv2.getOptimalDFTSize(int(np.ceil(reduction * longest)))
-    polar = [_log_polar(_windowed(seen, reduction), side) for seen in (fixed, moving)]
-    (log_radius, angle), _ = cv2.phaseCorrelate(*polar, cv2.createHanningWindow(POLAR, cv2.CV_32F))
+    here, there = (_log_polar(_windowed(seen, reduction), side) for seen in (fixed, moving))
+    (log_radius, angle), _ = cv2.phaseCorrelate(here, there, cv2.createHanningWindow(POLAR, cv2.CV_32F))
     # |M|(u) = |F|(s R u) / s^2: moving's spectrum is fixed's, moved by +log s and by minus the turn.
     scale = np.exp(log_radius * np.log(side / 2) / POLAR[0])
     return -360.0 * angle / POLAR[1], float(scale)

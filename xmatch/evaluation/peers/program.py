@@ -22,7 +22,7 @@ from xmatch.coords import from_centre_matrix, from_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
 from xmatch.estimate import estimate
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import size_of
 from xmatch.evaluation.peers.isolation import tail
 from xmatch.geometry import Linear
@@ -73,7 +73,7 @@ class Arosics:
 
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
         self.check(settings)
-        return _answer([settings.python, os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
+        return _answer([settings.python or "", os.fspath(AROSICS_SCRIPT), *PLACES], fixed, moving, settings)
 
 
 def _answer(words: list[str], fixed: Path, moving: Path, settings: PeerSettings) -> Found:

@@ -29,7 +29,7 @@ from scipy import fft
 
 from xmatch.coords import from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey
 
@@ -122,7 +122,7 @@ class Rift:
             pairs = _mutual(here.xy, there.xy, descriptors @ there.descriptors(turn).T)
             tried.append(explained(pairs, *seen, settings))
         # The first of equals.
-        return max(tried, key=lambda found: found.inliers)
+        return max(tried, key=lambda found: found.inliers or 0)
 
 
 def _mutual(fixed_xy: np.ndarray, moving_xy: np.ndarray, likeness: np.ndarray) -> Correspondences:
@@ -147,7 +147,7 @@ def keypoints(found: Congruency, allowed: np.ndarray) -> np.ndarray:
     corners = np.stack([x, y], -1)[strongest]
     highest = max(float(found.edges[allowed].max(initial=0.0)), 1e-12)
     grey = np.rint(np.clip(255 * found.edges / highest, 0, 255)).astype(np.uint8)
-    fast = cv2.FastFeatureDetector_create(FAST_THRESHOLD).detect(grey, allowed.astype(np.uint8))
+    fast = cv2.FastFeatureDetector.create(FAST_THRESHOLD).detect(grey, allowed.astype(np.uint8))
     fast = sorted(fast, key=lambda point: -point.response)[:half]
     edges = np.array([point.pt for point in fast], np.int64).reshape(-1, 2)
     return np.unique(np.concatenate([corners, edges]), axis=0)

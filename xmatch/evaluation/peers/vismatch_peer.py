@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 
 from xmatch.errors import UsageError
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.fitting import explained_shrunk
 from xmatch.evaluation.peers.images import flat_reason, read_shrunk
 from xmatch.evaluation.peers.program import PLACES, run_program
+from xmatch.geometry import Linear
 
 LONGEST_PX = 840
 """Longer side of the images that it is given, as for kornia's networks; many of its matchers resize them again."""
@@ -45,14 +46,19 @@ class Vismatch:
 
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
         self.check(settings)
-        seen = [read_shrunk(path, LONGEST_PX) for path in (fixed, moving)]
-        if reason := flat_reason(seen[0].full, seen[1].full):
+        here, there = (read_shrunk(path, LONGEST_PX) for path in (fixed, moving))
+        if reason := flat_reason(here.full, there.full):
             return Found(None, reason)
         with tempfile.TemporaryDirectory() as folder:
-            images = [Path(folder) / name for name in ("fixed.png", "moving.png")]
-            for image, one in zip(images, seen, strict=True):
+            images = Path(folder) / "fixed.png", Path(folder) / "moving.png"
+            for image, one in zip(images, (here, there), strict=True):
                 image.write_bytes(cv2.imencode(".png", one.rgb[..., ::-1])[1].tobytes())
-            words = [settings.python, os.fspath(SCRIPT), *PLACES, settings.model, settings.device, str(settings.seed)]
-            told = dataclasses.replace(settings, output_suffix=".csv", pixel_origin="corner")
-            answer = run_program(words, *images, told)
-        return answer if isinstance(answer, Found) else explained_shrunk(answer, *seen, settings)
+            python, model = settings.python or "", settings.model or ""  # `check` has seen that both are there
+            words = [python, os.fspath(SCRIPT), *PLACES, model, settings.device, str(settings.seed)]
+            as_written = dataclasses.replace(settings, output_suffix=".csv", pixel_origin="corner")
+            answer = run_program(words, *images, as_written)
+        if isinstance(answer, Found):
+            return answer
+        if isinstance(answer, Linear):
+            return Found(answer)
+        return explained_shrunk(answer, here, there, settings)

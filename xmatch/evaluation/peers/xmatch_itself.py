@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xmatch.errors import InputError
-from xmatch.evaluation.peers import Found, PeerSettings
+from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.io import open_source
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pipeline import register

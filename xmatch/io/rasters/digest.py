@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from xmatch.io.checksum import sha256_of
 from xmatch.io.rasters.guard import Fingerprint, decoding, is_remote
 
 FULL_BYTES = 256 * 2**20
@@ -31,10 +32,7 @@ def file_digest(path: str | os.PathLike) -> str:
     size = Fingerprint.take(name).size
     with decoding(name), open(name, "rb") as file:
         if size <= FULL_BYTES:
-            whole = hashlib.sha256()
-            while chunk := file.read(_CHUNK_BYTES):
-                whole.update(chunk)
-            return f"sha256:{whole.hexdigest()}"
+            return f"sha256:{sha256_of(file)}"
         digest = hashlib.sha256(size.to_bytes(8, "little"))
         digest.update(file.read(_END_BYTES))
         span = size - 2 * _END_BYTES - _CHUNK_BYTES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,10 +14,14 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from xmatch.errors import InputError
 from xmatch.io.rasters.guard import decoding, is_remote
+from xmatch.io.rasters.hooks import MENDED_HOOKS
 from xmatch.io.rasters.options import ReadOptions
 from xmatch.io.rasters.tiff_scan import Directory
 
 _CACHE_BYTES = 128 * 2**20
+"""Of GDAL, which takes 5 % of all memory otherwise; tuned for nothing."""
+_NOBODY = "127.0.0.1:9"
+"""A proxy that nobody answers at: the port of the discard service."""
 
 
 @contextmanager
@@ -26,32 +29,13 @@ def gdal(options: ReadOptions) -> Iterator[None]:
     """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
     the network, where a sidecar file could send it."""
     settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
-    if not options.allow_remote:
-        settings["CPL_VSIL_CURL_ALLOWED_EXTENSIONS"] = ".none"
+    if not options.network:
+        # What is read as a file over the network, and what whole drivers fetch: a VRT of URLs does both.
+        settings |= {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_HTTP_PROXY": _NOBODY}
     with rasterio.Env(**settings), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with _no_undecodable_log():
+        with MENDED_HOOKS:
             yield
-
-
-@contextmanager
-def _no_undecodable_log() -> Iterator[None]:
-    """rasterio's log of GDAL's messages prints two tracebacks when damage puts bytes into one that are not UTF-8."""
-    hooks = sys.excepthook, sys.unraisablehook
-
-    def excepthook(kind: Any, value: Any, trace: Any) -> None:
-        if kind is not UnicodeDecodeError:
-            hooks[0](kind, value, trace)
-
-    def unraisablehook(event: Any) -> None:
-        if event.exc_type is not UnicodeDecodeError:
-            hooks[1](event)
-
-    sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
-    try:
-        yield
-    finally:
-        sys.excepthook, sys.unraisablehook = hooks
 
 
 def open_dataset(

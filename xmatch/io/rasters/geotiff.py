@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from xmatch.errors import InputError
 from xmatch.io.rasters.area_means import Box
-from xmatch.io.rasters.colours import SIGNED_LAB, refuse_unconverted, unconverted_lab
+from xmatch.io.rasters.band_layout import LAB_BANDS, BandLayout
+from xmatch.io.rasters.colours import SIGNED_LAB
 from xmatch.io.rasters.gdal import gdal, gdal_name, open_dataset
 from xmatch.io.rasters.georef import read_georef
 from xmatch.io.rasters.guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.rasters.levels import PyramidSource
 from xmatch.io.rasters.options import ReadOptions
-from xmatch.io.rasters.palette import WHITE_FIRST_NOTE, Indexed, black_and_white, indexed, white_first
 from xmatch.io.rasters.resolution import stated_resolution
 from xmatch.io.rasters.source import BandDetails, Header, Resolution
 from xmatch.io.rasters.spacing import is_medical, tagged_spacing
 from xmatch.io.rasters.tiff_scan import Directory
-from xmatch.io.rasters.values import holds_data, lab_to_rgb, nodata_notes, orientation_notes
+from xmatch.io.rasters.values import holds_data, lab_to_rgb
 
 _SEQUENTIAL = {"PNG", "JPEG"}
-_RGB = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue"}
-_LAB_BANDS = (1, 2, 3)
 
 
 def open_raster(
@@ -55,7 +53,7 @@ def open_raster(
         opener, opened, doubts = open_dataset(path, name, driver, options)
         dataset = resources.enter_context(opened)
         with gdal(options), decoding(path, "cannot be opened: "):
-            layout = _Layout.of(dataset, path, options, directory)
+            layout = BandLayout.of(dataset, path, options, directory)
             georef, notes = read_georef(dataset, options)
             header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
             if options.ignore_georef:
@@ -80,93 +78,11 @@ def open_raster(
         return source
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Which of a dataset's bands are data, and what their values mean."""
-
-    bands: tuple[int, ...]
-    """Data bands, from 1."""
-    alpha: int | None
-    names: tuple[str, ...]
-    colours: tuple[str, ...]
-    dtype: np.dtype
-    palette: Indexed | None
-    nodata: tuple[float | None, ...]
-    """Value of pixels without data, of each band; of Lab, of L*, a* and b*."""
-    orientation: int
-    notes: tuple[str, ...]
-    lab: int | None = None
-    """Photometric interpretation of 8-bit Lab that GDAL leaves as it is; its first three bands then are RGB here."""
-
-    @classmethod
-    def of(
-        cls, dataset: rasterio.DatasetReader, path: str, options: ReadOptions, directory: Directory | None
-    ) -> _Layout:
-        colours = dataset.colorinterp
-        structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        notes = []
-        lab = unconverted_lab(dataset, structure, directory)
-        refuse_unconverted(structure, colours, path, None if lab else directory)
-        if lab:
-            notes.append("Lab colours converted to RGB")
-        if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
-            notes.append(f"{structure['SOURCE_COLOR_SPACE']} converted to RGB")
-        alpha = next((i for i, c in enumerate(colours, 1) if c == ColorInterp.alpha), None)
-        if options.bands is None:
-            bands = tuple(i for i in dataset.indexes if i != alpha) or dataset.indexes
-        else:
-            bands = tuple(options.bands)
-        if max(bands) > dataset.count:
-            raise InputError(f"has no band {max(bands)}; its bands are 1 to {dataset.count}", hint="--band", path=path)
-        if alpha in bands:
-            alpha = None
-        if lab and max(bands) > len(_LAB_BANDS):
-            raise InputError("has bands 1 to 3 only, of Lab colours", hint="--band", path=path)
-
-        dtype = np.dtype("complex64" if dataset.dtypes[0] == "complex_int16" else dataset.dtypes[0])
-        palette = _palette(dataset, structure, dtype) if bands == (1,) else None
-        index_dtype = dtype
-        if palette is None and bands == (1,) and colours[0] == ColorInterp.palette:
-            notes.append("its palette has no colour table: the indices are taken as grey values")
-        if structure.get("MINISWHITE") == "YES" and not palette:
-            notes.append(WHITE_FIRST_NOTE)
-        if palette:
-            notes += palette.notes
-            names = palette.bands
-            shown = names if len(names) == 3 else ("gray",)
-            dtype = palette.dtype
-        elif lab:
-            names = shown = tuple(tuple(_RGB.values())[b - 1] for b in bands)
-        else:
-            names = tuple(dataset.descriptions[b - 1] or _RGB.get(colours[b - 1]) or str(b) for b in bands)
-            shown = tuple(colours[b - 1].name for b in bands)
-        compared = _LAB_BANDS if lab else bands
-        nodata = tuple(dataset.nodatavals[b - 1] if options.nodata is None else options.nodata for b in compared)
-        notes += nodata_notes(nodata, index_dtype)
-        orientation = directory.orientation if directory else _exif_orientation(dataset.tags())
-        notes += orientation_notes(orientation, "EXIF orientation" if directory is None else "TIFF orientation")
-        return cls(bands, alpha, names, shown, dtype, palette, nodata, orientation, tuple(notes), lab)
-
-
-def _palette(dataset: rasterio.DatasetReader, structure: dict[str, str], dtype: np.dtype) -> Indexed | None:
-    """What the values of a single band are numbers of, if they are."""
-    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") or 8 * dtype.itemsize)
-    if structure.get("MINISWHITE") == "YES" and dtype.kind == "u" and bits <= 16:
-        return white_first(bits)
-    table = None
-    if dataset.colorinterp[0] == ColorInterp.palette:
-        with suppress(ValueError):  # rasterio's word for none: "NULL color table"
-            table = dataset.colormap(1)
-    if table:
-        return indexed(table, dtype)
-    return black_and_white() if bits == 1 else None
-
-
 class RasterLevel:
     """The full resolution, or one overview, of a rasterio dataset."""
 
     def __init__(
-        self, opener: Callable[[], rasterio.DatasetReader], path: str, layout: _Layout, options: ReadOptions
+        self, opener: Callable[[], rasterio.DatasetReader], path: str, layout: BandLayout, options: ReadOptions
     ) -> None:
         self._opener, self._path, self._layout, self._options = opener, path, layout, options
         self._dataset = dataset = opener()
@@ -184,7 +100,7 @@ class RasterLevel:
         """See `Level.load`."""
         layout = self._layout
         wanted = list(layout.bands) if layout.palette else [layout.bands[b] for b in bands]
-        indexes = list(_LAB_BANDS) if layout.lab else wanted
+        indexes = list(LAB_BANDS) if layout.lab else wanted
         window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
         if self._dataset.closed:
             self._dataset = self._opener()
@@ -230,14 +146,14 @@ class RasterLevel:
     def _masks(self, indexes: list[int], window: Window) -> list[np.ndarray]:
         """GDAL's masks (C or 1, h, w), 0 where invalid, when they say more than nodata and alpha do: an internal mask
         or a .msk file."""
-        told = {MaskFlags.all_valid, MaskFlags.alpha} | (set() if self._gdal_compares else {MaskFlags.nodata})
-        silent = [bool(told & set(self._flags[b - 1])) for b in indexes]
-        if all(silent):
+        known = {MaskFlags.all_valid, MaskFlags.alpha} | (set() if self._gdal_compares else {MaskFlags.nodata})
+        redundant = [bool(known & set(self._flags[b - 1])) for b in indexes]
+        if all(redundant):
             return []
         if MaskFlags.per_dataset in self._flags[indexes[0] - 1]:
             return [self._dataset.read_masks(indexes[:1], window=window)]
         masks = np.full((len(indexes), int(window.height), int(window.width)), 255, np.uint8)
-        for mask, band, skipped in zip(masks, indexes, silent, strict=True):
+        for mask, band, skipped in zip(masks, indexes, redundant, strict=True):
             if not skipped:
                 mask[:] = self._dataset.read_masks(band, window=window)
         return [masks]
@@ -246,7 +162,7 @@ class RasterLevel:
 def _header(
     dataset: rasterio.DatasetReader,
     path: str,
-    layout: _Layout,
+    layout: BandLayout,
     directory: Directory | None,
     georef: Any,
     notes: tuple[str, ...],
@@ -289,11 +205,6 @@ def _resolution(dataset: rasterio.DatasetReader, path: str, directory: Directory
     if directory:
         return directory.resolution and (directory.resolution if min(directory.resolution[:2]) > 0 else None)
     return None if is_remote(path) else stated_resolution(path, dataset.driver, dataset.tags())
-
-
-def _exif_orientation(tags: dict[str, str]) -> int:
-    text = tags.get("EXIF_Orientation", "").strip()
-    return int(text) if text.isdecimal() else 1
 
 
 def _ignored_georef(dataset: rasterio.DatasetReader, path: str, options: ReadOptions) -> Any:

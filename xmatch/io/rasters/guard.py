@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import NullHandler, getLogger
+from typing import NoReturn
 
 from xmatch.errors import InputError, ResourceError, XmatchError
 
@@ -94,10 +95,10 @@ def is_remote(path: str) -> bool:
     return bool(_REMOTE.match(path))
 
 
-def refuse_remote(path: str) -> None:
+def refuse_remote(path: str, offline: bool) -> NoReturn:
     raise InputError(
         "is a remote location or a GDAL virtual path; expected a local file",
-        hint="--allow-remote permits it",
+        hint="without --offline, --allow-remote permits it" if offline else "--allow-remote permits it",
         path=path,
     )
 

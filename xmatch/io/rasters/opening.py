@@ -55,8 +55,8 @@ def _opened(path: str | os.PathLike, options: ReadOptions) -> Source:
     _check_options(options)
     name = os.fsdecode(path)
     if is_remote(name):
-        if not options.allow_remote:
-            refuse_remote(name)
+        if not options.network:
+            refuse_remote(name, options.offline)
         from xmatch.io.rasters.geotiff import open_raster
 
         return open_raster(name, None, None, options)

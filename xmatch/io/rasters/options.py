@@ -30,6 +30,13 @@ class ReadOptions:
     """Mask what cannot be decoded instead of refusing the file."""
     allow_remote: bool = False
     """Accept URLs, GDAL's /vsi paths and VRT files."""
+    offline: bool = False
+    """Never touch the network: of what `allow_remote` accepts, VRT files of local ones are left."""
+
+    @property
+    def network(self) -> bool:
+        """Whether GDAL may reach out."""
+        return self.allow_remote and not self.offline
 
     def spelled(self, text: str) -> str:
         """A note or hint of a reader, with the names that its options have for this file."""

@@ -31,7 +31,7 @@ class WeightsMetadata:
     name: str
     """Such as "xmatch-small"."""
     architecture: str
-    """What builds the network: a key of `xmatch.networks.SIZES`' family ("xmatch"), or a published family ("roma")."""
+    """What the network is: a key of `xmatch.networks.registry.ARCHITECTURES`, such as "xmatch" or "roma"."""
     licence: str
     """SPDX name of the terms for these weights; "" when nobody has said."""
     config: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class TensorEntry:
 
 
 def save_weights(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     state_dict: Mapping[str, Tensor],
     metadata: WeightsMetadata,
     *,
@@ -117,7 +117,7 @@ def save_weights(
         _sort_header(temporary)
 
 
-def load_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], WeightsMetadata]:
+def load_weights(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], WeightsMetadata]:
     """Tensors on the CPU, in the type they are stored in, and what the file says about itself.
 
     Raises:
@@ -135,7 +135,7 @@ def load_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], WeightsMet
     return state_dict, metadata
 
 
-def read_metadata(path: str | os.PathLike) -> WeightsMetadata:
+def read_metadata(path: str | os.PathLike[str]) -> WeightsMetadata:
     """What a file says about itself; the numbers are not read. A safetensors file of another program has the name of
     its file, no architecture and no licence.
 
@@ -145,7 +145,7 @@ def read_metadata(path: str | os.PathLike) -> WeightsMetadata:
     return _read_header(path)[0]
 
 
-def read_entries(path: str | os.PathLike) -> dict[str, TensorEntry]:
+def read_entries(path: str | os.PathLike[str]) -> dict[str, TensorEntry]:
     """Name -> shape and type of each tensor, in order of name; the numbers are not read.
 
     Raises:
@@ -154,7 +154,9 @@ def read_entries(path: str | os.PathLike) -> dict[str, TensorEntry]:
     return _read_header(path)[1]
 
 
-def load_state(network: nn.Module, state_dict: Mapping[str, Tensor], path: str | os.PathLike | None = None) -> None:
+def load_state(
+    network: nn.Module, state_dict: Mapping[str, Tensor], path: str | os.PathLike[str] | None = None
+) -> None:
     """Put tensors into a network of exactly their names and shapes; types are converted.
 
     Raises:
@@ -179,14 +181,14 @@ def load_state(network: nn.Module, state_dict: Mapping[str, Tensor], path: str |
     network.load_state_dict(dict(state_dict))
 
 
-def refuse_nan(state_dict: Mapping[str, Tensor], path: str | os.PathLike | None) -> None:
+def refuse_nan(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str] | None) -> None:
     """Raise ModelError for NaN in any tensor. Infinities may be meant: masks hold them."""
     bad = [name for name, tensor in state_dict.items() if tensor.is_floating_point() and bool(tensor.isnan().any())]
     if bad:
         raise ModelError(f"NaN in {len(bad)} of {len(state_dict)} tensors: {_first(bad)}", path=path)
 
 
-def _read_header(path: str | os.PathLike) -> tuple[WeightsMetadata, dict[str, TensorEntry]]:
+def _read_header(path: str | os.PathLike[str]) -> tuple[WeightsMetadata, dict[str, TensorEntry]]:
     from safetensors import SafetensorError, safe_open
 
     if weights_kind(path) != "safetensors":
@@ -194,12 +196,12 @@ def _read_header(path: str | os.PathLike) -> tuple[WeightsMetadata, dict[str, Te
         raise ModelError("is a pickle, which could run code when opened; expected safetensors", hint=hint, path=path)
     try:
         with safe_open(path, framework="np") as file:
-            told = file.metadata() or {}
+            stated = file.metadata() or {}
             slices = {name: file.get_slice(name) for name in sorted(file.keys())}
             entries = {name: TensorEntry(tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
-    return _from_strings(told, path), entries
+    return _from_strings(stated, path), entries
 
 
 def _as_strings(metadata: WeightsMetadata) -> dict[str, str]:
@@ -207,11 +209,11 @@ def _as_strings(metadata: WeightsMetadata) -> dict[str, str]:
     return {name: json.dumps(value, sort_keys=True, allow_nan=False) for name, value in values.items()}
 
 
-def _from_strings(told: Mapping[str, str], path: str | os.PathLike) -> WeightsMetadata:
-    if "schema" not in told:
+def _from_strings(stated: Mapping[str, str], path: str | os.PathLike[str]) -> WeightsMetadata:
+    if "schema" not in stated:
         return WeightsMetadata(name=Path(path).stem, architecture="", licence="")
     try:
-        values = {name: json.loads(text) for name, text in told.items()}
+        values = {name: json.loads(text) for name, text in stated.items()}
         schema = values.pop("schema")
         if schema != SCHEMA:
             raise ModelError(f"its metadata are {schema!r}; expected {SCHEMA!r}", hint="update xmatch", path=path)
@@ -234,7 +236,7 @@ def _sort_header(path: Path) -> None:
         file.write(ordered.ljust(length))
 
 
-def _damaged(path: str | os.PathLike, error: Exception) -> ModelError:
+def _damaged(path: str | os.PathLike[str], error: Exception) -> ModelError:
     reason = _in_one_line(error)
     return ModelError(f"is truncated or damaged: {reason}", hint="get the file again", path=path)
 

@@ -1,23 +1,20 @@
-"""What stands between a path and the libraries that read weights: regular files of a known kind, and their hash."""
+"""What stands between a path and the libraries that read weights: regular files of a known kind."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from pathlib import Path
 from typing import Literal
 
 from xmatch.errors import ModelError
 
 Kind = Literal["safetensors", "torch zip", "torch pickle"]
 
-_CHUNK_BYTES = 2**20
 _LONGEST_HEADER = 100_000_000
 """Bytes; the safetensors library itself refuses more."""
 
 
-def weights_kind(path: str | os.PathLike) -> Kind:
+def weights_kind(path: str | os.PathLike[str]) -> Kind:
     """What the first bytes of a file of weights say; its suffix is never believed.
 
     Raises:
@@ -43,12 +40,3 @@ def weights_kind(path: str | os.PathLike) -> Kind:
     if head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= _LONGEST_HEADER:
         return "safetensors"
     raise ModelError(f"is no file of weights: it begins with {head[:12]!r}", path=path)
-
-
-def sha256(path: str | os.PathLike) -> str:
-    """Hexadecimal SHA-256 of the whole file, however large: it tells whether these are the published weights."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -10,21 +10,24 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmatch.errors import ModelError
+from xmatch.io.checksum import sha256
 from xmatch.io.weights.files import WeightsMetadata, load_weights, refuse_nan
-from xmatch.io.weights.guard import sha256, weights_kind
-from xmatch.io.weights.kinds import Family, common_prefixes, recognise
+from xmatch.io.weights.guard import weights_kind
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WRAPPERS = ("state_dict", "model", "weights", "model_state_dict", "net", "extractor")
 """Keys under which training code keeps the tensors, beside its optimiser and counters."""
+
+PREFIXES = ("module.", "_orig_mod.", "matcher.", "model.")
+"""What training frameworks and wrappers put before every name."""
 
 HARMLESS = re.compile(
     r"(pytorch_lightning|lightning|lightning_fabric|omegaconf|yacs)\.(\w+\.)*[A-Z]\w*|argparse\.Namespace|pathlib\.\w*Path"
@@ -46,7 +49,6 @@ class Imported:
     state_dict: dict[str, Tensor]
     sha256: str
     """Of the file."""
-    family: Family | None
     wrappers: tuple[str, ...] = ()
     """Keys that were opened, outermost first."""
     prefixes: tuple[str, ...] = ()
@@ -65,14 +67,10 @@ class Imported:
         notes += [f"taken off every name: {''.join(self.prefixes)!r}"] if self.prefixes else []
         notes += [f"left out, never loaded: {', '.join(self.stand_ins)}"] if self.stand_ins else []
         notes += [f"infinities in {', '.join(self.infinite)}"] if self.infinite else []
-        if self.family is None:
-            notes.append(f"no architecture known here has these names: {', '.join(sorted(self.state_dict)[:3])}, ...")
-        elif self.family.tensors not in (None, len(self.state_dict)):
-            notes.append(f"{len(self.state_dict)} tensors; {self.family.title} has {self.family.tensors}")
         return notes
 
 
-def import_weights(path: str | os.PathLike) -> Imported:
+def import_weights(path: str | os.PathLike[str]) -> Imported:
     """Read .ckpt, .pth, .pt or .safetensors as published, unwrap and rename.
 
     Raises:
@@ -82,8 +80,8 @@ def import_weights(path: str | os.PathLike) -> Imported:
     stand_ins: tuple[str, ...] = ()
     metadata = None
     if weights_kind(path) == "safetensors":
-        content, told = load_weights(path)
-        metadata = told if told.architecture else None
+        content, stated = load_weights(path)
+        metadata = stated if stated.architecture else None
     else:
         content, stand_ins = _unpickle(path)
     found, wrappers = _unwrap(content)
@@ -99,7 +97,6 @@ def import_weights(path: str | os.PathLike) -> Imported:
     return Imported(
         state_dict,
         sha256(path),
-        recognise(state_dict),
         tuple(wrappers),
         tuple(prefixes),
         stand_ins,
@@ -108,7 +105,20 @@ def import_weights(path: str | os.PathLike) -> Imported:
     )
 
 
-def _unpickle(path: str | os.PathLike) -> tuple[Any, tuple[str, ...]]:
+def common_prefixes(names: Iterable[str]) -> list[str]:
+    """The prefixes of `PREFIXES` that stand before all of the names, outermost first: ["matcher.", "model."]."""
+    names = list(names)
+    found: list[str] = []
+    while names:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) and name != p for name in names)), None)
+        if prefix is None:
+            break
+        found.append(prefix)
+        names = [name.removeprefix(prefix) for name in names]
+    return found
+
+
+def _unpickle(path: str | os.PathLike[str]) -> tuple[Any, tuple[str, ...]]:
     """The content of a file that torch wrote, and the classes that were left out of it."""
     import torch
 
@@ -121,7 +131,9 @@ def _unpickle(path: str | os.PathLike) -> tuple[Any, tuple[str, ...]]:
         if refused:
             raise _not_only_tensors(path, ", ".join(refused[:3]))
         # Fresh classes, so that torch takes them for these names and nothing of ours is reachable through them.
-        stand_ins = [(type("StandIn", (_StandIn,), {}), name) for name in asked]
+        stand_ins: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+            (type("StandIn", (_StandIn,), {}), name) for name in asked
+        ]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True), tuple(sorted(asked))
     except pickle.UnpicklingError as error:
@@ -158,7 +170,7 @@ def _not_only_tensors(path: str | os.PathLike, wanted: str) -> ModelError:
     )
 
 
-def _refuse_archive(path: str | os.PathLike) -> None:
+def _refuse_archive(path: str | os.PathLike[str]) -> None:
     """Refuse a ZIP archive that is cut short, or unpacks to far more than its size."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -168,12 +180,12 @@ def _refuse_archive(path: str | os.PathLike) -> None:
     _refuse_bomb(unpacked, "unpacks to", path)
 
 
-def _refuse_claims(tensors: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+def _refuse_claims(tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     """Refuse tensors whose shapes claim more numbers than there are: one number may be repeated without end."""
     _refuse_bomb(sum(t.numel() * t.element_size() for t in tensors.values()), "claims tensors of", path)
 
 
-def _refuse_bomb(wanted: int, verb: str, path: str | os.PathLike) -> None:
+def _refuse_bomb(wanted: int, verb: str, path: str | os.PathLike[str]) -> None:
     size = Path(path).stat().st_size
     if wanted > _MOST_EXPANSION * size + _SLACK_BYTES:
         message = f"{verb} {wanted / 2**30:,.1f} GiB in a file of {size / 2**20:,.1f} MiB"

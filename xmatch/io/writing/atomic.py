@@ -16,24 +16,31 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2s
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import TypeAlias
 
 from xmatch.errors import OutputError
 
 _LONGEST_LABEL = 120  # bytes of a target's name kept in the temporary one: most file systems stop at 255
 
+PathName: TypeAlias = str | os.PathLike[str]
+
+
+class TemporaryPath(PosixPath):
+    """Name of a file that is being written, given out by `atomic_write`, which knows it by this type."""
+
 
 @contextlib.contextmanager
 def atomic_write(
-    path: str | os.PathLike, overwrite: bool = False, verify: Callable[[Path], object] | None = None
-) -> Iterator[Path]:
+    path: PathName, overwrite: bool = False, verify: Callable[[Path], object] | None = None
+) -> Iterator[TemporaryPath]:
     """Give a temporary path to write to; when the block ends well, that file becomes `path`.
 
     Files that a library makes beside the temporary one are removed if their names start with its name. The old
     file stays untouched until the rename, and for good when anything raises, KeyboardInterrupt included.
 
-    A `path` that an enclosing `atomic_write` or `atomic_writes` gave out is itself the temporary file: it is
-    written and verified here, and takes its final name when the enclosing block ends.
+    A `TemporaryPath`, which an enclosing `atomic_write` or `atomic_writes` gave out, is itself the temporary file: it
+    is written and verified here, and takes its final name when the enclosing block ends.
 
     Args:
         path: the target; a symbolic link is followed, so that the link stays one.
@@ -44,8 +51,9 @@ def atomic_write(
         OutputError: the target may not be written, another run is writing it, or the disk failed.
     """
     with contextlib.ExitStack() as stack:
-        temp = Path(path)
-        if temp not in _given_out:
+        if isinstance(path, TemporaryPath):
+            temp = path
+        else:
             temp = stack.enter_context(atomic_writes([path], overwrite))[path]
         with _told_of(path, temp):
             yield temp
@@ -55,9 +63,7 @@ def atomic_write(
 
 
 @contextlib.contextmanager
-def atomic_writes(
-    paths: Iterable[str | os.PathLike], overwrite: bool = False
-) -> Iterator[dict[str | os.PathLike, Path]]:
+def atomic_writes(paths: Iterable[PathName], overwrite: bool = False) -> Iterator[dict[PathName, TemporaryPath]]:
     """Several files of one run: each path's temporary one. They take their names, in the order given, only when
     all of them are written and on the disk; put the one last whose presence says that the run is done.
 
@@ -83,9 +89,7 @@ def atomic_writes(
                 _flush(directory)
 
 
-def check_target(
-    path: str | os.PathLike, overwrite: bool = False, inputs: Sequence[str | os.PathLike] = (), need_bytes: int = 0
-) -> None:
+def check_target(path: PathName, overwrite: bool = False, inputs: Sequence[PathName] = (), need_bytes: int = 0) -> None:
     """Find out before the expensive work whether `path` can be written.
 
     Args:
@@ -129,29 +133,24 @@ def step(name: str) -> None:
     """
 
 
-_given_out: set[Path] = set()
-"""Temporary files of this process that are being written."""
-
-
 @contextlib.contextmanager
-def _pending(path: str | os.PathLike, overwrite: bool) -> Iterator[tuple[Path, Path]]:
+def _pending(path: PathName, overwrite: bool) -> Iterator[tuple[Path, TemporaryPath]]:
     """The real target of `path` and its temporary file; nothing of the latter is left in the end, nor of a folder that
     was made for it and stayed empty."""
     check_target(path, overwrite)
     target = Path(os.path.realpath(path))
     with _made(target.parent, path), _lock(target):
         _sweep(target)
-        temp = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}")
-        _given_out.add(temp)
+        name = f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}"
+        temp = TemporaryPath(target.parent, name)
         try:
             yield target, temp
         finally:
-            _given_out.discard(temp)
             _remove(target.parent.glob(_escape(temp.name) + "*"))
 
 
 @contextlib.contextmanager
-def _made(directory: Path, path: str | os.PathLike) -> Iterator[None]:
+def _made(directory: Path, path: PathName) -> Iterator[None]:
     """A directory, with those above it, made where it is missing."""
     missing = []
     while not os.path.lexists(directory) and directory != directory.parent:
@@ -184,7 +183,7 @@ def _mode_of(target: Path) -> int:
 
 
 @contextlib.contextmanager
-def _told_of(path: str | os.PathLike, temp: Path) -> Iterator[None]:
+def _told_of(path: PathName, temp: Path) -> Iterator[None]:
     """Errors speak of `path`, which the user knows, not of the temporary file."""
     try:
         yield
@@ -196,7 +195,7 @@ def _told_of(path: str | os.PathLike, temp: Path) -> Iterator[None]:
         raise OutputError(f"could not be written: {_reason(error)}", path=path) from error
 
 
-def _check_directory(target: Path, path: str | os.PathLike, need_bytes: int) -> None:
+def _check_directory(target: Path, path: PathName, need_bytes: int) -> None:
     directory = target.parent
     # What is missing is made when there is something to write.
     while not os.path.lexists(directory) and directory != directory.parent:
@@ -285,7 +284,7 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(paths) -> None:
+def _remove(paths: Iterable[Path]) -> None:
     for path in list(paths):
         with contextlib.suppress(OSError):
             path.unlink()

@@ -9,42 +9,16 @@ every pose, as it does for hand-made fields (`xmatch.matchers.search.fourier`), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.networks.fieldnet.cells import CHANNELS, HAND, STRIDE, observed_cells
+from xmatch.networks.fieldnet.config import FieldNetConfig
 from xmatch.networks.layers import Residual, conv
 
 MULTIPLE = 8 * STRIDE
 """Sides of images must be multiples of this; pad with pixels that are not valid."""
-
-
-@dataclass(frozen=True)
-class FieldNetConfig:
-    """Shape of a `FieldNet`."""
-
-    channels: tuple[int, int, int, int] = (16, 32, 64, 64)
-    """At strides of 1, 2, 4 and 8 cells."""
-    blocks: tuple[int, int, int, int] = (1, 1, 2, 1)
-    maps: int = 2
-    """Drawn by the network; even."""
-
-    def __post_init__(self) -> None:
-        if self.maps < 2 or self.maps % 2:
-            raise ValueError("maps must be even and at least 2")
-
-    @property
-    def orders(self) -> tuple[int, ...]:
-        """By how many times the image's turn each pair of planes turns: the image's edges, how much there is of them,
-        the maps, their edges."""
-        return (2, 0, *[0] * (self.maps // 2), *[2] * self.maps)
-
-    @property
-    def planes(self) -> int:
-        return 2 * len(self.orders)
 
 
 class FieldNet(nn.Module):
@@ -68,7 +42,7 @@ class FieldNet(nn.Module):
         self.log_weights = nn.Parameter(torch.tensor([0.0, 0.0] + [-1.0] * (2 * config.maps)))
         self.log_sharpness = nn.Parameter(torch.tensor(0.0))
         """Of the softmax over poses that fields are trained by."""
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def maps(self, seen: Tensor) -> Tensor:
         """(B, maps, h, w) in (-1, 1) from the (B, 9, h, w) of `observed_cells`."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.errors import UsageError
+from xmatch.networks.base import NetworkObjective
 from xmatch.networks.fieldnet.cells import STRIDE
-from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet, FieldNetConfig
-from xmatch.networks.shapes import built, chosen
+from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
 from xmatch.synth.pairs import TrainingPairs
 
-SIZES = {"xmatch-fields": FieldNetConfig()}
 MIN_SEEN = 0.3
 """Share of fixed that must be seen in moving for a pair to be learnt from."""
 MIN_OVERLAP = 0.3
@@ -28,15 +25,7 @@ LOOSE_TURN_DEG, LOOSE_SCALE = 2.5, 1.05
 """How far the pose that moving is laid by may be off, as the steps of a search leave it."""
 
 
-class Fields:
-    architecture = "xmatch-fields"
-
-    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        return dataclasses.asdict(chosen(SIZES, size, changes))
-
-    def build(self, config: Mapping[str, Any]) -> nn.Module:
-        return FieldNet(built(FieldNetConfig, config))
-
+class Fields(NetworkObjective):
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         loss, right, usable, sharpness = self._placed(model, batch)
         weight = usable.float() / usable.float().sum().clamp(min=1)
@@ -55,7 +44,7 @@ class Fields:
         poses = _true_poses(batch)
         count = len(batch)
         planes, cover = model(*_both(batch))
-        module = getattr(model, "module", model)
+        module = _fieldnet(model)
         loose = _loosened(poses, turn_deg=LOOSE_TURN_DEG, scale=LOOSE_SCALE)
         elsewhere = _turned_away(poses)
         turned = [_lay(planes[count:], cover[count:], pose, module.config.orders) for pose in (loose, elsewhere)]
@@ -71,7 +60,7 @@ class Fields:
         count = len(batch)
         poses = _true_poses(batch)
         planes, cover = model(*_both(batch))
-        laid = _lay(planes[count:], cover[count:], poses, model.config.orders)
+        laid = _lay(planes[count:], cover[count:], poses, _fieldnet(model).config.orders)
         found = []
         for i in range(count):
             own = slice(i, i + 1)
@@ -94,6 +83,13 @@ class Poses:
     """(B, 2) cells (x, y) from the canvas's corner to fixed's: where the correlation should peak."""
     seen: Tensor
     """(B,) share of fixed that moving shows."""
+
+
+def _fieldnet(model: nn.Module) -> FieldNet:
+    """The network itself, also where several processes have wrapped it."""
+    inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    assert isinstance(inner, FieldNet)
+    return inner
 
 
 def _both(batch: TrainingPairs) -> tuple[Tensor, Tensor]:

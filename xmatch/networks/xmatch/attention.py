@@ -55,7 +55,8 @@ class Attention(nn.Module):
             query, key = rotated(query, *positions), rotated(key, *positions)
         message = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
         x = x + self.merge(message.transpose(1, 2).reshape(batch, count, channels))
-        return x + self.feed(x)
+        fed: Tensor = self.feed(x)
+        return x + fed
 
 
 class PairAttention(nn.Module):
@@ -75,9 +76,9 @@ class PairAttention(nn.Module):
             fixed_seen, moving_seen: (B, h * w) bool, cells that may be looked at; at least one in each image.
         """
         channels = fixed.shape[1] // self.heads
-        places = [rotary(*image.shape[2:], channels, image) for image in (fixed, moving)]
+        places = [rotary(image.shape[2], image.shape[3], channels, image) for image in (fixed, moving)]
         a, b = (image.flatten(2).transpose(1, 2) for image in (fixed, moving))
         for own, other in zip(self.own, self.other, strict=True):
             a, b = own(a, a, fixed_seen, places[0]), own(b, b, moving_seen, places[1])
             a, b = other(a, b, moving_seen), other(b, a, fixed_seen)
-        return tuple(x.transpose(1, 2).reshape(image.shape) for x, image in ((a, fixed), (b, moving)))
+        return a.transpose(1, 2).reshape(fixed.shape), b.transpose(1, 2).reshape(moving.shape)

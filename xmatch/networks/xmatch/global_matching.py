@@ -29,7 +29,8 @@ class Descriptors(nn.Module):
     def forward(self, sixteenth: Tensor, eighth: Tensor) -> Tensor:
         """(B, C, h, w), not normalised."""
         raised = F.interpolate(self.raise_(sixteenth), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.out(self.mix(raised + self.lateral(eighth)))
+        described: Tensor = self.out(self.mix(raised + self.lateral(eighth)))
+        return described
 
 
 class Coarse(nn.Module):

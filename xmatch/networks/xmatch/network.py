@@ -61,7 +61,7 @@ class XMatch(nn.Module):
         self.refiners = nn.ModuleDict(
             {str(s): Refiner(*sizes) for s, *sizes in zip(config.refine_strides, *per_stride, strict=True)}
         )
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, image: Tensor, valid: Tensor, *, finest: int = 1) -> Encoded:
         """Args: image (B, 1, H, W) of any range, valid (B, 1, H, W) bool; `finest` stride that will be asked for.
@@ -71,7 +71,8 @@ class XMatch(nn.Module):
         """
         if image.shape[2] % MULTIPLE or image.shape[3] % MULTIPLE:
             raise ValueError(f"sides must be multiples of {MULTIPLE}, not {tuple(image.shape[2:])}")
-        return Encoded(*self.encoder(image, valid, finest=finest), valid)
+        sixteenth, eighth, features = self.encoder(image, valid, finest=finest)
+        return Encoded(sixteenth, eighth, features, valid)
 
     def attend(self, fixed: Encoded, moving: Encoded) -> Attended:
         a, b = self.attention(fixed.sixteenth, moving.sixteenth, fixed.seen(16), moving.seen(16))
@@ -80,7 +81,8 @@ class XMatch(nn.Module):
 
     def globally(self, pair: Attended) -> DenseWarp:
         """The coarse answer alone: what hypotheses are compared by."""
-        return DenseWarp(8, *self.coarse(pair.scores, pair.fixed, pair.moving.shape[2:]))
+        warp, certainty = self.coarse(pair.scores, pair.fixed, pair.moving.shape[2:])
+        return DenseWarp(8, warp, certainty)
 
     def refine(self, fixed: Encoded, moving: Encoded, start: DenseWarp, *, finest: int = 1) -> Prediction:
         """`start` (stride 8, from anywhere) refined down to `finest`. `scores` of the result is empty."""
@@ -96,7 +98,7 @@ class XMatch(nn.Module):
                 ]
             guesses.append(warp)
             new = self.refiners[str(stride)](fixed.features[stride], moving.features[stride], warp, certainty)
-            scales.append(DenseWarp(stride, *new))
+            scales.append(DenseWarp(stride, new[0], new[1]))
             warp, certainty = (value.detach() for value in new)
         return Prediction(tuple(scales), start.warp.new_zeros(0), tuple(guesses))
 
@@ -131,4 +133,5 @@ def halves(both: Encoded) -> tuple[Encoded, Encoded]:
     """The first and the second half of a batch."""
     sixteenth, eighth, valid = (x.chunk(2) for x in (both.sixteenth, both.eighth, both.valid))
     features = {stride: x.chunk(2) for stride, x in both.features.items()}
-    return tuple(Encoded(sixteenth[i], eighth[i], {s: x[i] for s, x in features.items()}, valid[i]) for i in (0, 1))
+    first, second = (Encoded(sixteenth[i], eighth[i], {s: x[i] for s, x in features.items()}, valid[i]) for i in (0, 1))
+    return first, second

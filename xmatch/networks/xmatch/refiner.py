@@ -21,8 +21,8 @@ class Refiner(nn.Module):
         self.enter = conv(2 * channels + (2 * radius + 1) ** 2 + 4 + 1, hidden)
         self.body = nn.Sequential(*(Residual(hidden) for _ in range(blocks - 1)))
         self.out = nn.Conv2d(hidden, 3, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, fixed: Tensor, moving: Tensor, warp: Tensor, certainty: Tensor) -> tuple[Tensor, Tensor]:
         """Args: fixed (B, C, h, w), moving (B, C, h2, w2), warp (B, h, w, 2) normalised, certainty (B, h, w) logits."""
@@ -31,7 +31,7 @@ class Refiner(nn.Module):
         window = local_correlation(
             F.normalize(fixed, dim=1) * fixed.shape[1] ** 0.5, F.normalize(moving, dim=1), warp, self.radius
         )
-        turn = jacobian(warp, moving.shape[2:]).to(fixed.dtype)
+        turn = jacobian(warp, (moving.shape[2], moving.shape[3])).to(fixed.dtype)
         known = (certainty[:, None] / 4).tanh().to(fixed.dtype)
         inputs = torch.cat([fixed, there, 2 * window.to(fixed.dtype), turn, known], 1)
         change = self.out(self.body(F.relu(self.enter(inputs)))).float()

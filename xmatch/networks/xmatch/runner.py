@@ -35,7 +35,7 @@ class Network:
         moving = self.encode([image], [mask])
         start = self.model.globally(self.model.attend(fixed, moving))
         found = self.model.refine(fixed, moving, start, finest=FINEST)
-        return _correspondences(found.finest, 0, fixed, mask, tuple(moving.valid.shape[2:]))
+        return _correspondences(found.finest, 0, fixed, mask, (moving.valid.shape[2], moving.valid.shape[3]))
 
     def _batch(self, planes: list[np.ndarray], dtype: type) -> Tensor:
         """(B, 1, H, W), padded on the right and below to what the network takes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.errors import ModelError
-from xmatch.synth.learned import Wanted
+from xmatch.synth.learned.base import WeightsRequest
 from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, multiple_near
 from xmatch.synth.modalities.draws import chance, log_uniform
 
@@ -21,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class LearnedDepth:
     """Depth, each image's range brought to [0, 1], shown near-bright or near-dark with a random gamma."""
 
-    model: torch.nn.Module
+    model: Any
     """A `DepthAnythingForDepthEstimation`."""
     licence: str
     name: str = "depth"
@@ -44,25 +45,25 @@ class LearnedDepth:
         return (turned + (1 - 2 * turned) * depth).clamp(0.0, 1.0)
 
 
-def load_depth(wanted: Wanted) -> LearnedDepth:
+def load_depth(request: WeightsRequest) -> LearnedDepth:
     """Depth Anything, version 1 or 2, relative or metric."""
     transformers = extra_package("transformers")
 
     def load() -> torch.nn.Module:
-        config = transformers.AutoConfig.from_pretrained(wanted.weights, local_files_only=wanted.offline)
+        config = transformers.AutoConfig.from_pretrained(request.weights, local_files_only=request.local_files_only)
         if config.model_type != "depth_anything":
             raise ModelError(
-                f"{wanted.weights!r} holds a network of kind {config.model_type}, not depth_anything",
+                f"{request.weights!r} holds a network of kind {config.model_type}, not depth_anything",
                 hint="use weights of Depth Anything in the layout of transformers (their names end in -hf)",
             )
         model, report = transformers.DepthAnythingForDepthEstimation.from_pretrained(
-            wanted.weights,
-            local_files_only=wanted.offline,
+            request.weights,
+            local_files_only=request.local_files_only,
             use_safetensors=True,
             output_loading_info=True,
         )
         if report["missing_keys"]:
-            raise ModelError(f"{wanted.weights!r} lacks {len(report['missing_keys'])} tensors of its network")
-        return model.eval().to(wanted.device)
+            raise ModelError(f"{request.weights!r} lacks {len(report['missing_keys'])} tensors of its network")
+        return model.eval().to(request.options.device)
 
-    return LearnedDepth(loaded(load, wanted), licence_of(wanted))
+    return LearnedDepth(loaded(load, request), licence_of(request))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import ModelError
-from xmatch.synth.learned import Wanted
+from xmatch.synth.learned.base import WeightsRequest
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def extra_package(name: str) -> ModuleType:
         ) from error
 
 
-def loaded(load: Callable[[], T], wanted: Wanted) -> T:
+def loaded(load: Callable[[], T], request: WeightsRequest) -> T:
     """What `load` returns.
 
     Raises:
@@ -45,20 +45,21 @@ def loaded(load: Callable[[], T], wanted: Wanted) -> T:
     except ModelError:
         raise
     except Exception as error:
-        where = "on this machine" if wanted.offline else "here or on the hub"
-        hint = "name a folder with the weights" + (", or allow a download" if wanted.offline else ", check the name")
-        raise ModelError(f"cannot load {wanted.weights!r} {where}: {error}", hint=hint) from error
+        local = request.local_files_only
+        where = "on this machine" if local else "here or on the hub"
+        hint = f"name a folder with the weights, {'or --allow-download' if local else 'check the name'}"
+        raise ModelError(f"cannot load {request.weights!r} {where}: {error}", hint=hint) from error
 
 
-def licence_of(wanted: Wanted) -> str:
+def licence_of(request: WeightsRequest) -> str:
     """The licence named by the caller, or by the model card of the weights, or "unknown"."""
-    if wanted.licence is not None:
-        return wanted.licence
+    if request.licence is not None:
+        return request.licence
     hub = extra_package("huggingface_hub")
     try:
-        card = Path(wanted.weights) / "README.md"
-        if not Path(wanted.weights).is_dir():
-            card = Path(hub.hf_hub_download(wanted.weights, "README.md", local_files_only=wanted.offline))
+        card = Path(request.weights) / "README.md"
+        if not Path(request.weights).is_dir():
+            card = Path(hub.hf_hub_download(request.weights, "README.md", local_files_only=request.local_files_only))
         data = hub.ModelCard(card.read_text(encoding="utf-8")).data
     except (OSError, ValueError):
         return UNKNOWN_LICENCE
@@ -79,4 +80,5 @@ def colour(image: Tensor) -> Tensor:
 def multiple_near(height: int, width: int, side_px: int, multiple: int) -> tuple[int, int]:
     """Height and width, multiples of `multiple`, whose shorter side is about `side_px`, at about the same ratio."""
     scale = side_px / min(height, width)
-    return tuple(max(1, round(scale * side / multiple)) * multiple for side in (height, width))
+    rows, columns = (max(1, round(scale * side / multiple)) * multiple for side in (height, width))
+    return rows, columns

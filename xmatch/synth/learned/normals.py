@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xmatch.synth.learned import Wanted
+from xmatch.synth.learned.base import WeightsRequest
 from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, own_generators
 from xmatch.synth.learned.pipelines import load_pipeline
 
@@ -47,8 +47,8 @@ class LearnedNormals:
         return (0.5 * unit + 0.5).clamp(0.0, 1.0)
 
 
-def load_normals(wanted: Wanted) -> LearnedNormals:
+def load_normals(request: WeightsRequest) -> LearnedNormals:
     """Marigold's normals, any version."""
     diffusers = extra_package("diffusers")
-    pipeline = loaded(lambda: load_pipeline(wanted, diffusers.MarigoldNormalsPipeline), wanted)
-    return LearnedNormals(pipeline, licence_of(wanted))
+    pipeline = loaded(lambda: load_pipeline(request, diffusers.MarigoldNormalsPipeline), request)
+    return LearnedNormals(pipeline, licence_of(request))

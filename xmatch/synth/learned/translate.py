@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xmatch.synth.learned import Wanted
+from xmatch.synth.learned.base import WeightsRequest
 from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, multiple_near, own_generators
 from xmatch.synth.learned.pipelines import load_pipeline
 
@@ -67,13 +67,13 @@ class Translator:
         return torch.where(unchanged, rgb, out).clamp(0.0, 1.0)
 
 
-def load_translator(wanted: Wanted) -> Translator:
+def load_translator(request: WeightsRequest) -> Translator:
     """InstructPix2Pix as it is; a Stable Diffusion for text becomes image-to-image with the same networks."""
     diffusers = extra_package("diffusers")
 
     def load() -> Any:
         pipeline = load_pipeline(
-            wanted,
+            request,
             diffusers.StableDiffusionInstructPix2PixPipeline,
             diffusers.StableDiffusionImg2ImgPipeline,
             diffusers.StableDiffusionPipeline,
@@ -83,4 +83,4 @@ def load_translator(wanted: Wanted) -> Translator:
             pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    return Translator(loaded(load, wanted), licence_of(wanted), wanted.prompt or THERMAL)
+    return Translator(loaded(load, request), licence_of(request), request.prompt or THERMAL)

@@ -28,9 +28,10 @@ GROUP = "xmatch.modalities"
 
 
 class Modality(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    def __call__(self, image: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    def __call__(self, image: torch.Tensor, rng: torch.Generator, /) -> torch.Tensor:
         """The same scene through another sensor, on the same pixel grid.
 
         Args:
@@ -40,6 +41,7 @@ class Modality(Protocol):
         Returns:
             (B, 1 or 3, H, W) float32 in [0, 1].
         """
+        ...
 
 
 MODALITIES: dict[str, Callable[[], Modality]] = {

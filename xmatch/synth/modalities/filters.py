@@ -65,7 +65,8 @@ def shrunk(image: Tensor, factor: int) -> Tensor:
 
 def grown(image: Tensor, like: Tensor) -> Tensor:
     """Bilinear, to the height and width of `like`."""
-    return _resized(image, like.shape[-2:])
+    height, width = like.shape[-2:]
+    return _resized(image, (height, width))
 
 
 def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ from xmatch.synth.sources.aligned import Aligned, Source
 from xmatch.synth.sources.aligned_pairs import AlignedPairs
 from xmatch.synth.sources.files import Images
 from xmatch.synth.sources.multiview import MultiView
+from xmatch.synth.sources.pictures import Pictures
 from xmatch.synth.sources.sensors import Sensors
 from xmatch.synth.sources.shapes import Shapes
 from xmatch.synth.sources.singles import Singles
@@ -18,6 +19,7 @@ __all__ = [
     "AlignedPairs",
     "Images",
     "MultiView",
+    "Pictures",
     "Sensors",
     "Shapes",
     "Shards",

@@ -184,8 +184,9 @@ def _matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _one_of(folder: Path, kind: str) -> Path | None:
-    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), None)
+def _one_of(folder: Path, kind: str) -> Path:
+    """The subfolder that holds this kind; by its first name where none is there."""
+    return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), folder / FOLDERS[kind][0])
 
 
 def _h5(path: Path) -> np.ndarray:

@@ -6,7 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -30,8 +30,10 @@ class Part(Protocol):
     def __hash__(self) -> int: ...
 
 
-Decode = Callable[[Part], np.ndarray]
-"""A part as (H, W) or (H, W, 3) uint8, red first; InputError when it is not a usable image."""
+Decode = Callable[[Any], np.ndarray]
+"""Each takes the kind of part that its source lists.
+
+A part as (H, W) or (H, W, 3) uint8, red first; InputError when it is not a usable image."""
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
@@ -182,7 +184,7 @@ class Images:
             InputError: no usable group is left.
         """
         for _ in range(2 * len(groups)):
-            group = groups[host.integers(len(groups))]
+            group = groups[int(host.integers(len(groups)))]
             try:
                 return group, [self[path] for path in group]
             except InputError:

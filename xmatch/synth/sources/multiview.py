@@ -65,7 +65,8 @@ class MultiView:
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
         drawn = [self._pair(size, host) for _ in range(count)]
-        first, second = (to_tensor([pair[side] for pair in drawn], rng.device) for side in (0, 1))
+        first = to_tensor([pair[0] for pair in drawn], rng.device)
+        second = to_tensor([pair[1] for pair in drawn], rng.device)
         flow = torch.from_numpy(np.stack([pair[2] for pair in drawn])).to(rng.device)
         seen = torch.from_numpy(np.stack([pair[3] for pair in drawn])).to(rng.device)
         first, second, names = self._sensors.see_views(first, second, rng, host, difficulty.gap)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,16 @@ class SceneJob:
     seed: tuple[int, ...]
 
 
+class Job(Protocol):
+    """What a scene is made from, hashable; the same job makes the same scene."""
+
+    @property
+    def side(self) -> int: ...
+
+    @property
+    def seed(self) -> tuple[int, ...]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class StoredScene:
     """One scene of S x S px, seen by K sensors.
@@ -57,8 +67,10 @@ class StoredScene:
 
 
 @torch.no_grad()
-def make_scene(job: SceneJob, make: Callable[..., Any]) -> StoredScene:
-    """Args: make `xmatch.synth.worlds.make_world`, or one like it."""
+def make_scene(job: Job, make: Callable[..., Any]) -> StoredScene:
+    """Args: make `xmatch.synth.worlds.make_world`, or one like it. A job that is not of a world makes its own scene."""
+    if not isinstance(job, SceneJob):
+        return job.scene()
     rng = device_rng("cpu", *job.seed)
     host = host_rng(rng)
     kind = job.kinds[host.integers(len(job.kinds))]
@@ -66,7 +78,7 @@ def make_scene(job: SceneJob, make: Callable[..., Any]) -> StoredScene:
     views = torch.cat([gray(scene.render(sensor, rng)) for sensor in scene.sensors], 1)
     height = getattr(scene, "height", None)
     if height is None or not bool((height > 0).any()):
-        return StoredScene(kind, tuple(scene.sensors), _bytes(views[0]))
+        return StoredScene(kind, tuple(scene.sensors), in_bytes(views[0]))
     angles, leans = host.uniform(0, 2 * np.pi, 2), MOST_LEAN * np.sqrt(host.random(2))
     lean = torch.as_tensor(np.stack([np.cos(angles), np.sin(angles)], 1) * leans[:, None], dtype=torch.float32)
     first, second = (look(height, one[None]) for one in lean)
@@ -74,8 +86,9 @@ def make_scene(job: SceneJob, make: Callable[..., Any]) -> StoredScene:
     masks = [(camera.ground.abs() <= 1).all(1).float() for camera in (first, second)]
     planes = [views[0], first.image(views)[0], second.image(views)[0], *masks, seen.float()]
     offset = flow.permute(0, 3, 1, 2) - centres(job.side, "cpu")
-    return StoredScene(kind, tuple(scene.sensors), _bytes(torch.cat(planes)), offset[0].half())
+    return StoredScene(kind, tuple(scene.sensors), in_bytes(torch.cat(planes)), offset[0].half())
 
 
-def _bytes(planes: Tensor) -> Tensor:
+def in_bytes(planes: Tensor) -> Tensor:
+    """Values in [0, 1] as uint8."""
     return (planes * 255).round_().clamp_(0, 255).byte()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xmatch.synth.modalities import load_modality
+from xmatch.synth.modalities import Modality, load_modality
 from xmatch.synth.modalities.filters import gray
 
 ANCHOR = "visible"
@@ -23,15 +23,19 @@ class Sensors:
     Args:
         names: modalities (`xmatch.synth.modalities`).
         across: every two of them make a pair; otherwise each pairs with `visible`, as in MINIMA (Ren et al. 2025).
+        loaded: generators of names that `load_modality` does not know, such as learned ones.
 
     Raises:
         UsageError: an unknown modality.
         ValueError: no name.
     """
 
-    def __init__(self, names: Sequence[str], across: bool = False) -> None:
+    def __init__(
+        self, names: Sequence[str], across: bool = False, loaded: Mapping[str, Modality] | None = None
+    ) -> None:
         self.pairs = name_pairs(names, across)
-        self._modalities = {name: load_modality(name) for pair in self.pairs for name in pair}
+        known = loaded or {}
+        self._modalities = {name: known.get(name) or load_modality(name) for pair in self.pairs for name in pair}
 
     def see(
         self, image: Tensor, rng: torch.Generator, host: np.random.Generator, gap: float
@@ -59,7 +63,8 @@ class Sensors:
     ) -> tuple[Tensor, Tensor, tuple[NamePair, ...]]:
         """As `see`, for two views of each scene; the sensors differ or not, there is nothing in between."""
         names, _ = draw_names(self.pairs, len(first), host, gap)
-        return (*self._render([first, second], names, rng, skip=np.zeros(len(first), bool)), names)
+        first, second = self._render([first, second], names, rng, skip=np.zeros(len(first), bool))
+        return first, second, names
 
     def _render(
         self, images: list[Tensor], names: tuple[NamePair, ...], rng: torch.Generator, skip: np.ndarray
@@ -74,8 +79,8 @@ class Sensors:
         offset = 0 if images[0] is images[1] else batch
         rendered = {}
         for name in sorted(wanted):
-            places = torch.tensor([side * offset + number for side, number in wanted[name]], device=stack.device)
-            rendered[name] = self._modalities[name](stack.index_select(0, places), rng)
+            rows = torch.tensor([side * offset + number for side, number in wanted[name]], device=stack.device)
+            rendered[name] = self._modalities[name](stack.index_select(0, rows), rng)
         sides = [images[0].new_zeros((batch, _channels(rendered), *images[0].shape[-2:])) for _ in images]
         for name, places in wanted.items():
             for row, (side, number) in enumerate(places):

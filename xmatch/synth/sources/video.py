@@ -86,7 +86,8 @@ class Videos:
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
         drawn = [self._pair(size, host) for _ in range(count)]
-        first, second = (to_tensor([pair[side] for pair in drawn], rng.device) for side in (0, 1))
+        first = to_tensor([pair[0] for pair in drawn], rng.device)
+        second = to_tensor([pair[1] for pair in drawn], rng.device)
         flow = torch.from_numpy(np.stack([pair[2] for pair in drawn])).to(rng.device)
         seen = torch.from_numpy(np.stack([pair[3] for pair in drawn])).to(rng.device)
         first, second, names = self._sensors.see_views(first, second, rng, host, difficulty.gap)
@@ -227,12 +228,12 @@ def _squares(chain: np.ndarray, size: int, host: np.random.Generator):
 def _followed(grey: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Places in the last frame of the px of the first, and which never left the image."""
     # Dense inverse search (Kroeger et al. 2016): quick, and good between neighbouring frames.
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     places = own = _own(grey[0])
     kept = np.ones(grey[0].shape, bool)
     limit = np.array(grey[0].shape[::-1], np.float32)
     for before, after in zip(grey[:-1], grey[1:], strict=True):
-        step = search.calc(before, after, None)
+        step = search.calc(before, after, None)  # type: ignore[call-overload] # None: no flow to begin with
         places = places + (step if places is own else _sampled(step, places))
         kept &= both((places > 0) & (places < limit))
     return places, kept

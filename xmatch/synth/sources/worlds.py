@@ -17,7 +17,7 @@ from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.resampling import bilinear, resampled
 from xmatch.synth.seeds import host_rng, uploaded
 from xmatch.synth.sources.aligned import Aligned, everywhere
-from xmatch.synth.sources.scenes import SceneJob, StoredScene, make_scene
+from xmatch.synth.sources.scenes import Job, SceneJob, StoredScene, make_scene
 from xmatch.synth.warps import centres
 
 SCENE_PER_SIDE = 1.5
@@ -34,10 +34,10 @@ class SceneMaker(Protocol):
     ahead: int
     """Scenes that it wants to be asked for before they are needed."""
 
-    def ask(self, job: SceneJob) -> None:
+    def ask(self, job: Job) -> None:
         """This scene will be taken later: time to make it."""
 
-    def take(self, job: SceneJob) -> StoredScene:
+    def take(self, job: Job) -> StoredScene:
         """The scene, on any device."""
 
 
@@ -48,13 +48,15 @@ class MadeHere:
 
     def __init__(self, make: Callable[..., Any] | None = None) -> None:
         if make is None:
-            from xmatch.synth.worlds import make_world as make
-        self._make = make
+            from xmatch.synth.worlds import make_world
 
-    def ask(self, job: SceneJob) -> None:
+            make = make_world
+        self._make: Callable[..., Any] = make
+
+    def ask(self, job: Job) -> None:
         """Nothing."""
 
-    def take(self, job: SceneJob) -> StoredScene:
+    def take(self, job: Job) -> StoredScene:
         return make_scene(job, self._make)
 
 
@@ -154,8 +156,8 @@ class Worlds:
         newest = max(1, self._pool_size // FIRST_SHARE) + int(self._number * self._fresh + 1e-6)
         return range(max(0, newest - self._pool_size), newest)
 
-    def _job(self, number: int) -> SceneJob:
-        return SceneJob(self._kinds, self._side, (*self._seed, number))
+    def _job(self, number: int) -> Job:
+        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number))
 
 
 def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:

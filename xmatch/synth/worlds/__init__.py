@@ -6,9 +6,9 @@ things are, not what they look like. `WORLDS` is the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,17 +17,17 @@ from xmatch.errors import UsageError
 from xmatch.synth.seeds import host_rng
 from xmatch.synth.worlds import cells, drawn, indoor, land, tissue
 
-Render = Callable[[Any, torch.Generator], Tensor]
+Layers = TypeVar("Layers")
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class WorldScene(Generic[Layers]):
     """B scenes of one kind."""
 
     kind: str
-    layers: Any
+    layers: Layers
     """What the kind's sensors read."""
-    renders: dict[str, Render]
+    renders: Mapping[str, Callable[[Layers, torch.Generator], Tensor]]
     """Sensor -> (layers, rng) -> (B, 1, H, W) in [0, 1]."""
     height: Tensor | None = None
     """(B, 1, H, W) px above the ground plane, for views from aside; None where a scene is flat or has depth already."""
@@ -47,37 +47,37 @@ class Scene:
         return self.renders[sensor](self.layers, rng).clamp(0.0, 1.0)
 
 
-def _land(count: int, size: int, rng: torch.Generator) -> Scene:
+def _land(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
     ground = land.country(count, size, rng)
-    return Scene("land", ground, land.SENSORS, ground.height)
+    return WorldScene("land", ground, land.SENSORS, ground.height)
 
 
-def _city(count: int, size: int, rng: torch.Generator) -> Scene:
+def _city(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
     ground = land.town(count, size, rng)
-    return Scene("city", ground, land.SENSORS, ground.height)
+    return WorldScene("city", ground, land.SENSORS, ground.height)
 
 
-def _region(count: int, size: int, rng: torch.Generator) -> Scene:
-    return Scene("region", land.region(count, size, rng), land.FROM_SPACE)
+def _region(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
+    return WorldScene("region", land.region(count, size, rng), land.FROM_SPACE)
 
 
-def _tissue(count: int, size: int, rng: torch.Generator) -> Scene:
-    return Scene("tissue", tissue.make_body(count, size, rng), tissue.SENSORS)
+def _tissue(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
+    return WorldScene("tissue", tissue.make_body(count, size, rng), tissue.SENSORS)
 
 
-def _cells(count: int, size: int, rng: torch.Generator) -> Scene:
-    return Scene("cells", cells.make_section(count, size, rng), cells.SENSORS)
+def _cells(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
+    return WorldScene("cells", cells.make_section(count, size, rng), cells.SENSORS)
 
 
-def _indoor(count: int, size: int, rng: torch.Generator) -> Scene:
-    return Scene("indoor", indoor.make_room(count, size, rng), indoor.SENSORS)
+def _indoor(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
+    return WorldScene("indoor", indoor.make_room(count, size, rng), indoor.SENSORS)
 
 
-def _drawn(count: int, size: int, rng: torch.Generator) -> Scene:
-    return Scene("drawn", drawn.make_drawing(count, size, rng, host_rng(rng)), drawn.SENSORS)
+def _drawn(count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
+    return WorldScene("drawn", drawn.make_drawing(count, size, rng, host_rng(rng)), drawn.SENSORS)
 
 
-WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
+WORLDS: dict[str, Callable[[int, int, torch.Generator], WorldScene[Any]]] = {
     "land": _land,
     "city": _city,
     "region": _region,
@@ -89,7 +89,7 @@ WORLDS: dict[str, Callable[[int, int, torch.Generator], Scene]] = {
 """kind -> builder(count, size, rng)."""
 
 
-def make_world(kind: str, count: int, size: int, rng: torch.Generator) -> Scene:
+def make_world(kind: str, count: int, size: int, rng: torch.Generator) -> WorldScene[Any]:
     """`count` scenes of `size` x `size` px on the generator's device.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def meets(things: Things, number: int, start: Planes, ray: Planes) -> tuple[Tens
 
     Slabs after Kay and Kajiya (SIGGRAPH 1986); an ellipsoid is the unit sphere in axes divided by its half sides.
     """
-    middle, half = (values[:, number, :, None, None, None].unbind(1) for values in (things.middle, things.half))
+    middle, half = (_planes(values[:, number]) for values in (things.middle, things.half))
     angle = things.turn[:, number, None, None, None]
     cos, sin = angle.cos(), angle.sin()
     from_x, from_y, from_z = (s - m for s, m in zip(start, middle, strict=True))
@@ -88,25 +89,32 @@ def meets(things: Things, number: int, start: Planes, ray: Planes) -> tuple[Tens
 
 def leaves(half: Tensor, start: Planes, ray: Planes) -> Tensor:
     """Steps after which rays from within meet the walls of the room (B, 3)."""
-    return _slabs(start, ray, half[:, :, None, None, None].unbind(1))[1]
+    return _slabs(start, ray, _planes(half))[1]
+
+
+def _planes(values: Tensor) -> Planes:
+    """(B, 3) as three planes (B, 1, 1, 1)."""
+    x, y, z = values[:, :, None, None, None].unbind(1)
+    return x, y, z
 
 
 def _slabs(begin: Planes, along: Planes, half: Planes) -> tuple[Tensor, Tensor]:
-    enter = leave = None
+    nearest, farthest = [], []
     for b, a, h in zip(begin, along, half, strict=True):
         inverse = 1 / (a + 1e-7)
         one, other = (-h - b) * inverse, (h - b) * inverse
-        near, far = torch.minimum(one, other), torch.maximum(one, other)
-        enter = near if enter is None else torch.maximum(enter, near)
-        leave = far if leave is None else torch.minimum(leave, far)
-    return enter, leave
+        nearest.append(torch.minimum(one, other))
+        farthest.append(torch.maximum(one, other))
+    return reduce(torch.maximum, nearest), reduce(torch.minimum, farthest)
 
 
 def _sphere(begin: Planes, along: Planes, half: Planes) -> tuple[Tensor, Tensor]:
     scaled = [(b / h, a / h) for b, a, h in zip(begin, along, half, strict=True)]
-    square = sum(a * a for _, a in scaled)
-    mixed = sum(a * b for b, a in scaled)
-    under = mixed * mixed - square * (sum(b * b for b, _ in scaled) - 1)
+    square, mixed, begun = (
+        reduce(torch.add, products)
+        for products in ([a * a for _, a in scaled], [a * b for b, a in scaled], [b * b for b, _ in scaled])
+    )
+    under = mixed * mixed - square * (begun - 1)
     root = under.clamp_min(0.0).sqrt()
     missed = MISS * (under <= 0)
     return (-mixed - root) / square + missed, (-mixed + root) / square - missed

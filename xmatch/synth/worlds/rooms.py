@@ -46,8 +46,8 @@ def make_room(count: int, size: int, rng: torch.Generator) -> Room:
     """The camera stands near one end of a room of 3 to 8 m and looks along it, turned and tilted a little."""
     like = torch.zeros((count, 1, size, size), device=rng.device)
     start, rays, step = _rays(like, rng)
-    half = [uniform(like, rng, 1.5, 3.5), uniform(like, rng, 1.2, 1.6), uniform(like, rng, 3.0, 4.5)]
-    half = torch.cat(half, 1)[:, :, 0, 0]
+    sides = [uniform(like, rng, 1.5, 3.5), uniform(like, rng, 1.2, 1.6), uniform(like, rng, 3.0, 4.5)]
+    half = torch.cat(sides, 1)[:, :, 0, 0]
     things = furnished(half, rng)
     depth, thing = _nearest(things, half, start, rays)
     point = torch.cat([s + depth * ray for s, ray in zip(start, rays, strict=True)], 1)

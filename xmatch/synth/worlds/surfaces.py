@@ -174,7 +174,8 @@ def palette(names: tuple[str, ...]) -> list[float]:
     slots: list[float] = []
     for name in names:
         uses, weights = zip(*ZONES[name].uses, strict=True)
-        total, reached, mine = sum(weights), 0.0, []
+        total, reached = sum(weights), 0.0
+        mine: list[float] = []
         for use, weight in zip(uses, weights, strict=True):
             reached += weight
             mine += [float(use)] * (round(SLOTS * reached / total) - len(mine))

@@ -9,9 +9,8 @@ import pytest
 
 from xmatch.errors import ModelError
 from xmatch.io.weights.files import load_state, load_weights, read_metadata
-from xmatch.io.weights.kinds import FAMILIES
-from xmatch.io.weights.shelf import find_weights, published, shipped
-from xmatch.matchers.registry import MATCHERS
+from xmatch.networks.registry import ARCHITECTURES, recognise
+from xmatch.networks.weights import find_weights, published, shipped
 
 CARDS = Path(__file__).parents[2] / "docs" / "model-cards"
 SHIPPED = shipped()
@@ -28,15 +27,10 @@ def test_a_shipped_model_is_small_licensed_and_has_a_card_that_names_it(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_model_fits_the_network_that_it_names(name):
-    from xmatch.networks.fieldnet.network import FieldNet, FieldNetConfig
-    from xmatch.networks.xmatch.config import XMatchConfig
-    from xmatch.networks.xmatch.network import XMatch
-
-    networks = {"xmatch": (XMatch, XMatchConfig), "xmatch-fields": (FieldNet, FieldNetConfig)}
     state, told = load_weights(SHIPPED[name])
-    network, config = networks[told.architecture]
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in told.config.items()}
-    load_state(network(config(**values)), state)
+    load_state(ARCHITECTURES[told.architecture].build(told.config), state)
+    assert recognise(state) is ARCHITECTURES[told.architecture]
+    assert ARCHITECTURES[told.architecture].matcher == name
 
 
 def test_every_card_but_the_pattern_is_of_a_shipped_model():
@@ -44,23 +38,22 @@ def test_every_card_but_the_pattern_is_of_a_shipped_model():
 
 
 def test_the_list_of_published_weights_is_complete_in_every_row():
-    rows = published()
-    assert "minima-roma" in rows and "matchanything-eloftr" in rows
-    for row in rows.values():
+    assert "minima-roma" in published() and "matchanything-eloftr" in published()
+    for row, _ in published().values():
         assert re.fullmatch(r"[a-z0-9-]+", row.name) and row.licence and row.source and row.file
-        assert row.family in {family.name for family in FAMILIES}
-        assert row.matcher is None or row.matcher in MATCHERS
         assert row.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert row.commercial or row.note, f"{row.name}: why not?"
+    rows = [row.name for entry in ARCHITECTURES.values() for row in entry.published]
+    assert len(rows) == len(set(rows)) == 19 and not set(rows) & set(SHIPPED)
 
 
 def test_sizes_are_those_of_single_precision():
-    assert published()["eloftr-outdoor"].mib == pytest.approx(61.2, abs=0.1)
-    assert published()["romav2"].mib is None
+    assert published()["eloftr-outdoor"][0].mib == pytest.approx(61.2, abs=0.1)
+    assert published()["romav2"][0].mib is None
 
 
 def test_a_path_stands_for_itself_and_a_name_for_the_shipped_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("xmatch.io.weights.shelf.shipped", lambda: {"xmatch-small": tmp_path / "inside"})
+    monkeypatch.setattr("xmatch.networks.weights.shipped", lambda: {"xmatch-small": tmp_path / "inside"})
     (tmp_path / "mine.safetensors").write_bytes(b"x")
     assert find_weights(tmp_path / "mine.safetensors") == tmp_path / "mine.safetensors"
     assert find_weights("xmatch-small") == tmp_path / "inside"

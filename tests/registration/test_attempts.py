@@ -1,0 +1,85 @@
+"""What is tried, and what stands in the end, with matchers that answer as they are told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import SIDE, distance_px, georeferenced, ground, optical, placed, radar, seen, to_fixed, write
+
+from xmatch.geometry import translation
+from xmatch.io import open_source
+from xmatch.matchers.base import Matches, Proposal
+from xmatch.matchers.registry import MATCHERS
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pipeline import register
+
+LAND = ground(4)
+AWAY = placed(angle_deg=40.0, shift_px=(6.0, -4.0))
+TRUE = to_fixed(AWAY)
+
+
+class Knowing:
+    """A matcher that knows the truth, and says it where `allowed` thinks it may."""
+
+    name = "knowing"
+    wants_colour = False
+
+    def __init__(self, pose, allowed):
+        self.pose, self.allowed, self.asked = pose, allowed, []
+
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
+        self.asked.append(within)
+        away = np.array([[1.0, 0.0, 60.0], [0.0, 1.0, -50.0], [0.0, 0.0, 1.0]])
+        right = np.linalg.inv(fixed.to_pixel) @ self.pose @ moving.to_pixel
+        return Matches((Proposal(right if self.allowed(within) else away, 1.0),))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    def register_by(matcher, fixed, moving):
+        monkeypatch.setitem(MATCHERS, "knowing", lambda weights, device: matcher)
+        with open_source(fixed) as one, open_source(moving) as other:
+            return register(one, other, RegisterOptions("knowing", threads=1))
+
+    return register_by
+
+
+def test_where_nothing_convinces_near_the_georeferencing_every_turn_is_searched(tmp_path, asked):
+    """Moving says that it lies upright; its content is turned by 40 degrees, further than a prior is believed."""
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())), **georeferenced(placed()))
+    moving = write(tmp_path / "moving.tif", radar(seen(LAND, AWAY)), **georeferenced(placed()))
+    # With a prior, views of moving lead to px of fixed: what is found corrects the georeferencing, here the identity.
+    matcher = Knowing(TRUE.matrix, lambda within: not within.near)
+    found = asked(matcher, fixed, moving)
+    assert [within.near for within in matcher.asked] == [True, False]
+    assert matcher.asked[0].max_angle_deg < 40 < matcher.asked[1].max_angle_deg
+    assert found.verdict.accepted and distance_px(found.transform, TRUE) < 1
+    assert any("searched every turn" in note for note in found.notes)
+
+
+def test_a_georeferencing_that_tie_points_confirm_stands_to_the_digit(tmp_path, asked):
+    at = placed(shift_px=(3.0, 2.0))
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())), **georeferenced(placed()))
+    moving = write(tmp_path / "moving.tif", radar(seen(LAND, at)), **georeferenced(at))
+    # What is found is half a px off: no better than the georeferencing, which is right.
+    found = asked(Knowing(translation(0.5, -0.3).matrix, lambda within: True), fixed, moving)
+    np.testing.assert_allclose(found.transform.matrix, to_fixed(at).matrix, atol=1e-6)
+    assert any("as it is" in note for note in found.notes)
+
+
+def test_a_georeferencing_that_tie_points_contradict_is_corrected(tmp_path, asked):
+    at, told = placed(), placed(shift_px=(3.0, 2.0))
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())), **georeferenced(placed()))
+    moving = write(tmp_path / "moving.tif", radar(seen(LAND, at)), **georeferenced(told))
+    found = asked(Knowing(translation(-3.0, -2.0).matrix, lambda within: True), fixed, moving)
+    assert found.verdict.accepted and distance_px(found.transform, to_fixed(at), (SIDE, SIDE)) < 0.7
+
+
+def test_inliers_lie_within_two_px_of_where_the_map_puts_them(tmp_path, asked):
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())))
+    moving = write(tmp_path / "moving.tif", radar(seen(LAND, AWAY)))
+    found = asked(Knowing(TRUE.matrix, lambda within: True), fixed, moving)
+    residual = np.linalg.norm(found.transform(found.correspondences.moving_xy) - found.correspondences.fixed_xy, axis=1)
+    np.testing.assert_allclose(found.residual_px, residual)
+    assert residual[found.inliers].max() < 2 <= residual[~found.inliers].min()
+    assert 0 < found.inliers.sum() < len(residual)

@@ -1,0 +1,114 @@
+"""What is known of one network, in one place; `xmatch.networks.registry` lists them all. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal
+
+from xmatch.networks.shapes import Config, built, chosen
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from xmatch.networks.base import NetworkObjective
+
+Family = Literal["dense", "fields", "semi-dense", "sparse", "backbone"]
+"""What a network makes of images: a warp for every cell, fields that are searched, matches of cells, matches of
+keypoints, or features that another network needs."""
+
+NOT_RUN = "no matcher of xmatch runs it yet"
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """One file of weights as its authors publish it; `xmatch models convert` takes it."""
+
+    name: str
+    file: str
+    """As its authors call it."""
+    licence: str
+    """SPDX name, as its authors say or as the repository does."""
+    commercial: bool
+    """Whether the licence allows commercial use of the whole, helpers that it needs included."""
+    parameters_m: float | None
+    """Millions of parameters."""
+    source: str
+    """Where its authors offer it."""
+    sha256: str | None = None
+    """Of the file, where someone has pinned it."""
+    note: str = ""
+
+    @property
+    def mib(self) -> float | None:
+        """Size in single precision, MiB."""
+        return None if self.parameters_m is None else self.parameters_m * 4e6 / 2**20
+
+
+@dataclass(frozen=True)
+class Architecture(Generic[Config]):
+    """One network. What is None or empty, xmatch cannot do with it (yet)."""
+
+    name: str
+    """As files of weights name it."""
+    title: str
+    family: Family
+    marks: tuple[str, ...]
+    """Names that its tensors have, all of them; one that ends in a dot is the beginning of a name."""
+    tensors: int | None = None
+    """How many a published file holds; None where sizes differ."""
+    published: tuple[PublishedWeights, ...] = ()
+    sizes: Mapping[str, Config] = field(default_factory=dict)
+    """Name -> frozen config; the first is the default."""
+    network: Callable[[Config], nn.Module] | None = None
+    """Config -> network with fresh weights, on the CPU."""
+    matcher: str | None = None
+    """Name of the matcher that runs it; None: `NOT_RUN`."""
+    objective_name: str | None = None
+    """What recipes of training call the objective."""
+    objective: Callable[[Architecture[Config]], NetworkObjective] | None = None
+    """Builds what it is trained by."""
+    adaptation: Mapping[str, Any] | None = None
+    """Fields of the recipe that it is adapted by unless another one is given; None: it cannot be adapted."""
+
+    @property
+    def predicts_warp(self) -> bool:
+        """Whether it predicts warp and certainty at several scales, as pseudo-labels need."""
+        return self.family == "dense"
+
+    @property
+    def not_run(self) -> str | None:
+        """A sentence for whoever trains or keeps such weights; None where a matcher runs them."""
+        can = "trained, converted and inspected" if self.objective else "converted and inspected"
+        return None if self.matcher else f"{self.title}: {NOT_RUN}; weights can be {can}"
+
+    def holds_marks(self, names: Iterable[str]) -> bool:
+        """Whether all marks are among the names of tensors."""
+        known = set(names)
+
+        def holds(mark: str) -> bool:
+            return any(name.startswith(mark) for name in known) if mark.endswith(".") else mark in known
+
+        return all(map(holds, self.marks))
+
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """A config as JSON.
+
+        Args:
+            size: of `sizes`; None: the first.
+            changes: fields to be changed.
+
+        Raises:
+            UsageError: an unknown size or field, or a value that does not fit.
+        """
+        return asdict(chosen(self.sizes, size, changes))
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        """The network of a config from JSON, with fresh weights, on the CPU.
+
+        Raises:
+            UsageError: the config does not fit.
+        """
+        if self.network is None:
+            raise TypeError(f"{self.name} cannot be built here")
+        return self.network(built(type(next(iter(self.sizes.values()))), config))

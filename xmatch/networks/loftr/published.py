@@ -1,0 +1,36 @@
+"""LoFTR's weights as others publish them, and the marks that they are recognised by."""
+
+from xmatch.networks.architecture import PublishedWeights
+
+MARKS = ("loftr_coarse.layers.0.q_proj.weight", "loftr_fine.layers.0.", "fine_preprocess.")
+TENSORS = 211
+"""Of kornia's network in its published size."""
+
+PUBLISHED = (
+    PublishedWeights(
+        name="minima-loftr",
+        file="minima_loftr.ckpt",
+        licence="Apache-2.0",
+        commercial=True,
+        parameters_m=11.57,
+        source="github.com/LSXI7/storage, release MINIMA",
+        note="kornia's LoFTR needs temp_bug_fix=True for it",
+    ),
+    PublishedWeights(
+        name="loftr-outdoor",
+        file="outdoor_ds.ckpt",
+        licence="Apache-2.0",
+        commercial=True,
+        parameters_m=11.57,
+        source="github.com/zju3dv/LoFTR",
+    ),
+    PublishedWeights(
+        name="loftr-outdoor-kornia",
+        file="loftr_outdoor.ckpt",
+        licence="Apache-2.0",
+        commercial=True,
+        parameters_m=11.57,
+        source="kornia.feature.LoFTR",
+        sha256="21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
+    ),
+)

@@ -1,0 +1,50 @@
+"""The weights that a name may stand for: those inside the package, and published ones that have to be fetched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from xmatch.errors import ModelError
+from xmatch.networks.architecture import Architecture, PublishedWeights
+from xmatch.networks.registry import ARCHITECTURES
+
+FOLDER = Path(__file__).parents[1] / "weights"
+"""<name>.safetensors: models that come with the package."""
+
+
+def shipped(folder: Path = FOLDER) -> dict[str, Path]:
+    """Name -> file of every model inside the package."""
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def published() -> dict[str, tuple[PublishedWeights, Architecture[Any]]]:
+    """Name -> what is known of every published file that can be converted, and its network."""
+    return {row.name: (row, entry) for entry in ARCHITECTURES.values() for row in entry.published}
+
+
+def published_as(sha256: str) -> PublishedWeights | None:
+    """The published weights whose file has this hash."""
+    return next((row for row, _ in published().values() if row.sha256 == sha256), None)
+
+
+def find_weights(name: str | os.PathLike[str]) -> Path:
+    """The file that a path or the name of a shipped model stands for.
+
+    Raises:
+        ModelError: neither; says how to get the file if the name is that of published weights.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    inside, known = shipped(), published()
+    if str(name) in inside:
+        return inside[str(name)]
+    if str(name) in known:
+        row, _ = known[str(name)]
+        hint = f"get {row.file} from {row.source}, then: xmatch models convert {row.file} {row.name}.safetensors"
+        raise ModelError(f"{name} is not part of the package", hint=hint)
+    if Path(name).exists():
+        return Path(name)  # no regular file; whoever opens it says what it is
+    hint = "models in the package: " + (", ".join(inside) or "none") + "; see xmatch models list"
+    raise ModelError("there is no such file, and no model of that name", hint=hint, path=name)
