@@ -53,4 +53,4 @@ def test_a_known_pose_is_found_to_half_a_px(image, name):
     truth = pose(*SIZE, turn_deg=9, scale=1.06, shift=(6.3, -3.6))
     moving = seen_from(image, truth)
     matches = load_matcher(name, device="cpu")(view(image), moving, NARROW, seed=0, threads=1)
-    assert corner_error_px(matches.hypotheses[0].matrix, truth, moving) < 0.5
+    assert corner_error_px(matches.proposals[0].matrix, truth, moving) < 0.5
