@@ -10,15 +10,15 @@ from xmatch.estimate import explains_better
 from xmatch.estimate.bend import fit_spline
 from xmatch.estimate.choose import FOLDS, folds, heldout_residuals
 from xmatch.estimate.fit import fit_similarity, fit_translation
-from xmatch.estimate.model import Model, Points, is_plausible
+from xmatch.estimate.model import Model, WeightedPoints, is_plausible
 from xmatch.geometry import affine, similarity, translation
 
 RNG = np.random.default_rng(3)
 MOVING = RNG.uniform(0, 200, (60, 2))
 
 
-def points(fixed_xy: np.ndarray, moving_xy: np.ndarray = MOVING) -> Points:
-    return Points(moving_xy, fixed_xy, np.ones(len(moving_xy)))
+def points(fixed_xy: np.ndarray, moving_xy: np.ndarray = MOVING) -> WeightedPoints:
+    return WeightedPoints(moving_xy, fixed_xy, np.ones(len(moving_xy)))
 
 
 def test_the_best_similarity_of_a_mirrored_image_is_turned_and_never_turned_over():
