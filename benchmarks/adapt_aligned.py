@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from adapt_measure import measured
+from adapt_measure import born, measured
 
 from xmatch.coords import to_centre_matrix
 from xmatch.errors import ExitCode
@@ -48,7 +48,8 @@ def main() -> None:
     told = json.loads(done.stdout)
     if done.returncode not in (ExitCode.OK, ExitCode.UNTRUSTED):
         raise SystemExit(told["error"]["message"])
-    result = {"adapted": told}
+    proof = born((train, val), args.weights, seeds=[args.seed], threads=args.threads)
+    result = {"schema": "xmatch.adapt-aligned/1", "certificate": proof, "adapted": told}
     for name, weights in (("before", args.weights), ("after", told["output"])):
         result[name] = measured(weights, val, device=args.device, threads=args.threads)
         print(f"{name:8}", line(result[name]))

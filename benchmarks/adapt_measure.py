@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from xmatch.adaptation.base import open_base
 from xmatch.adaptation.pairs import Pair, find_pairs
+from xmatch.evaluation.certificate import certificate
 from xmatch.geometry import Linear, Transform
 from xmatch.io import open_source
+from xmatch.io.checksum import sha256
 from xmatch.matchers.base import Matcher
 from xmatch.metrics import corner_error_px
+from xmatch.networks.weights import find_weights
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align
 from xmatch.registration.transform_choice import fit_transform
@@ -18,6 +25,23 @@ from xmatch.verification.evidence import followed_by, gather
 from xmatch.verification.verdict import verdict_on
 
 MEASURED = ("own", "registered")
+
+
+def born(folders: Iterable[Path], weights: str, *, seeds: Sequence[int], threads: int) -> dict[str, Any]:
+    """The certificate of a result: command, commit, versions and hardware of this session, seeds, and checksums.
+
+    Args:
+        folders: of the pairs that were learned from and measured on; every file in them counts.
+        weights: that were adapted, a path or the name of a model.
+        seeds: of the draws.
+    """
+    found = [certificate([Path(sys.argv[0]).name, *sys.argv[1:]], jobs=1, threads=threads)]
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    checksums = {"data_sha256": digest.hexdigest(), "weights_sha256": sha256(find_weights(weights))}
+    return {**checksums, "seed": list(seeds), "runs": found}
 
 
 def measured(

@@ -45,7 +45,7 @@ from xmatch.synth.recipe import build_mixture
 from xmatch.training.arguments import document
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline, batches, open_maker
-from xmatch.training.loop import Talk
+from xmatch.training.loop import Reporter
 from xmatch.training.phases import Phases
 from xmatch.training.pretrain import Options, pretrain
 from xmatch.training.recipe import PretrainRecipe, Stage
@@ -323,7 +323,7 @@ def training(session: Session) -> dict[str, Any]:
         data=options.data,
         init=options.init,
     )
-    talk = Talk(say=lambda line: print(line, flush=True), warn=lambda line: print(line, flush=True))
+    talk = Reporter(say=lambda line: print(line, flush=True), warn=lambda line: print(line, flush=True))
     return document(pretrain(given, talk, session.maker))
 
 

@@ -40,7 +40,7 @@ SCHEMA = "xmatch.mutants/1"
 COPIED = ("xmatch", "tests", "benchmarks", "docs", "recipes", "sample_data")
 """What tests look at, beside the files of the root."""
 LOADED = tuple(
-    "cv2 filelock jinja2 jsonschema kornia numpy pyproj pytest rasterio rich "
+    "cv2 filelock hypothesis jinja2 jsonschema kornia numpy pyproj pytest rasterio rich "
     "safetensors scipy.fft scipy.ndimage scipy.optimize scipy.sparse scipy.spatial scipy.special scipy.stats SimpleITK "
     "tifffile torch typer yaml".split()
 )
@@ -107,9 +107,8 @@ def main() -> int:
     work = [mutant for mutant in chosen if mutant.name not in done]
     print(f"{len(chosen)} faults, {len(chosen) - len(work)} of them tried before", file=sys.stderr)
     begun = time.perf_counter()
-    for mutant, found in _tried(
-        work, options.jobs, {test for mutant in mutants if mutant.name in done for test in mutant.tests}
-    ):
+    sound = {test for mutant in mutants if mutant.name in done for test in mutant.tests}
+    for mutant, found in _tried(work, options.jobs, sound):
         done[mutant.name] = found
         print(f"{found.outcome:10} {found.seconds:6.1f} s  {mutant.file}: {mutant.name}", file=sys.stderr, flush=True)
         _write(options, mutants, digests, done, time.perf_counter() - begun)
@@ -219,12 +218,14 @@ def _run_tests(copy: Path, tests: list[str], told: Path) -> None:
     os.chdir(copy)
     # Several faults at a time share the cores. Files compiled in passing might fit the time and size of another fault.
     os.environ |= {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     sys.dont_write_bytecode = True
     sys.path[:] = [str(copy), *(place for place in sys.path if Path(place or ".").resolve() not in (ROOT, HERE))]
 
     import pytest
 
-    sys.exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-o", "timeout=0", "-rfE", "--tb=short", *tests])))
+    words = ["-x", "-q", "-p", "pytest_timeout", "-o", "timeout=0", "-p", "no:cacheprovider", "-W", "ignore"]
+    sys.exit(int(pytest.main([*words, "-rfE", "--tb=short", *tests])))
 
 
 def _first_failure(said: str) -> str | None:
@@ -246,6 +247,7 @@ def _earlier(path: Path) -> dict[str, tuple[str, Found]]:
     if not path.is_file():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["mutants"]
+    rows = [row for row in rows if row["outcome"] not in ("stale", "broken")]
     return {row["name"]: (row["digest"], Found(row["name"], row["outcome"], row["by"], row["seconds"])) for row in rows}
 
 

@@ -18,12 +18,13 @@ LAYERS = (
     {"networks"},
     {"resampling", "synth"},
     {"estimate", "metrics"},
-    {"provenance", "recipe"},
+    {"provenance", "recipe", "recipe_schema"},
     {"io"},
     {"ops"},
     {"result"},
     {"raster"},
     {"correspondences", "geometry"},
+    {"plugins"},
     {"_version", "coords", "errors"},
 )
 """Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""

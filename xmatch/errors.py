@@ -43,7 +43,7 @@ class XmatchError(Exception):
     exit_code = ExitCode.INTERNAL
     code = "internal"
 
-    def __init__(self, message: str, *, hint: str | None = None, path: str | PathLike | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, path: str | PathLike[str] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -54,7 +54,7 @@ class XmatchError(Exception):
         advice = f" ({self.hint})" if self.hint else ""
         return f"{where}{self.message}{advice}"
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, str | None]:
         """The `error` object of the JSON output: code, message, hint, path."""
         return {"code": self.code, "message": self.message, "hint": self.hint, "path": self.path}
 

@@ -114,7 +114,8 @@ def crs_name(wkt: str | None) -> str | None:
         return None
     from rasterio.crs import CRS
 
-    return CRS.from_user_input(wkt).to_string()
+    name: str = CRS.from_user_input(wkt).to_string()
+    return name
 
 
 def _gsd(georef: Georef) -> dict[str, Any]:

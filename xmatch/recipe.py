@@ -15,11 +15,14 @@ import types
 import typing
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import yaml
 
 from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MAX_BYTES = 2**20
 """Larger than any honest recipe."""
@@ -31,10 +34,10 @@ _TYPE_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "t
 _PLAIN = ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "merge", "value")
 """What YAML 1.1 makes of untagged values; the last three fit no field and are refused there."""
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
-def load_recipe(path: str | PathLike, cls: type[T]) -> T:
+def load_recipe(path: str | PathLike[str], cls: type[T]) -> T:
     """The recipe in `path` as an instance of the dataclass `cls`.
 
     Fields may be str, int, float, bool, Literal, None, unions of these, tuple, list, dict[str, ...] and further
@@ -49,26 +52,34 @@ def load_recipe(path: str | PathLike, cls: type[T]) -> T:
         raise UsageError(f"line {complaint.line}: {complaint}", path=path) from None
 
 
+class _Mark(Protocol):
+    """Of either of PyYAML's parsers."""
+
+    line: int
+    """From 0."""
+
+
 class _Complaint(Exception):
-    def __init__(self, message: str, mark: yaml.Mark | None) -> None:
+    def __init__(self, message: str, at: _Mark | int | None) -> None:
+        """`at`: where in the file; or the line, from 0."""
         super().__init__(message)
-        self.line = 1 if mark is None else mark.line + 1
+        self.line = 1 + (at if isinstance(at, int) else at.line if at else 0)
 
 
 class _Loader(yaml.SafeLoader):
     """Plain YAML, neither aliases nor tags; stops at nodes, whose marks know their line."""
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise _Complaint("aliases (*name) are not allowed in recipes; write the value out", mark)
+            alias: yaml.Event = self.get_event()  # type: ignore[no-untyped-call]  # of types-PyYAML
+            raise _Complaint("aliases (*name) are not allowed in recipes; write the value out", alias.start_mark)
         node = super().compose_node(parent, index)
-        if node.tag.rpartition("2002:")[2] not in _PLAIN:
+        if node is not None and node.tag.rpartition("2002:")[2] not in _PLAIN:
             raise _Complaint(f"the tag {node.tag!r} is refused; recipes hold plain values only", node.start_mark)
         return node
 
 
-def _read(path: str | PathLike) -> str:
+def _read(path: str | PathLike[str]) -> str:
     file = Path(path)
     if not file.exists():
         raise UsageError("no such recipe", path=path)
@@ -99,7 +110,7 @@ def _parse(text: str) -> yaml.Node | None:
         raise _Complaint(reason, mark) from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n")
-        raise _Complaint("a control character, not text", yaml.Mark("", 0, line, 0, None, None)) from None
+        raise _Complaint("a control character, not text", line) from None
     except RecursionError:
         raise _Complaint("nested too deeply", None) from None
 
@@ -142,7 +153,7 @@ def _value(node: yaml.Node, hint: Any, key: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return _plain(node, key)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _build(node, hint, key)
     if origin in (typing.Union, types.UnionType):
         return _union(node, args, key)
@@ -155,7 +166,7 @@ def _value(node: yaml.Node, hint: Any, key: str) -> Any:
     return _scalar(node, hint, key)
 
 
-def _union(node: yaml.Node, members: tuple, key: str) -> Any:
+def _union(node: yaml.Node, members: tuple[Any, ...], key: str) -> Any:
     """The first member that fits; a single non-null member speaks for itself when none does."""
     if types.NoneType in members and _is_null(node):
         return None
@@ -168,7 +179,7 @@ def _union(node: yaml.Node, members: tuple, key: str) -> Any:
     return _value(node, members[-1], key)
 
 
-def _choice(node: yaml.Node, choices: tuple, key: str) -> Any:
+def _choice(node: yaml.Node, choices: tuple[Any, ...], key: str) -> Any:
     for choice in choices:
         if choice is None and _is_null(node):
             return None
@@ -181,7 +192,7 @@ def _choice(node: yaml.Node, choices: tuple, key: str) -> Any:
     raise _wrong(node, key, f"one of {shown}", _nearest(getattr(node, "value", ""), [str(c) for c in choices]))
 
 
-def _sequence(node: yaml.Node, kind: type, args: tuple, key: str) -> Any:
+def _sequence(node: yaml.Node, kind: type, args: tuple[Any, ...], key: str) -> Any:
     if not isinstance(node, yaml.SequenceNode):
         raise _wrong(node, key, "a list")
     if kind is list or args[-1] is Ellipsis:
@@ -254,7 +265,7 @@ def _nearest(word: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def resolve(recipe_path: str | PathLike, written: str, base: str | PathLike | None = None) -> str:
+def resolve(recipe_path: str | PathLike[str], written: str, base: str | PathLike[str] | None = None) -> str:
     """A path as written in a recipe, made absolute against `base`, by default the recipe's own folder."""
     folder = Path(recipe_path).parent if base is None else Path(base)
     return fspath(folder.resolve() / Path(written).expanduser())

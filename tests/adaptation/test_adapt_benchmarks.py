@@ -81,6 +81,28 @@ def test_tables_have_the_mean_and_the_range_of_the_draws(scripts, tmp_path):
     assert [told[name] for name in ("mean", "least", "most")] == pytest.approx([87.5, 75, 100])
 
 
+def test_every_result_that_comes_along_has_a_certificate():
+    """What the oldest ones lack, they say; nothing is left out."""
+    wanted = {"command", "time", "commit", "code_sha256", "versions", "hardware", "jobs", "threads"}
+    results = [json.loads(path.read_text()) for path in sorted((BENCHMARKS / "adaptation").glob("*.json"))]
+    assert results
+    for result in results:
+        proof = result["certificate"]
+        assert {"data_sha256", "weights_sha256", "seed", "runs"} <= set(proof) and result["schema"].endswith("/1")
+        assert all(set(run) == wanted and all(run.values()) for run in proof["runs"])
+
+
+def test_a_certificate_names_data_and_weights_by_checksum(scripts, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("{}")
+    from adapt_measure import born
+
+    first = born([tmp_path], "xmatch-fields", seeds=[3], threads=1)
+    (tmp_path / "pairs.jsonl").write_text("{ }")
+    second = born([tmp_path], "xmatch-small", seeds=[3], threads=1)
+    assert first["data_sha256"] != second["data_sha256"] and first["weights_sha256"] != second["weights_sha256"]
+    assert first["seed"] == [3] and {"command", "commit", "code_sha256"} <= set(first["runs"][0])
+
+
 def test_what_is_adapted_already_is_only_measured(scripts, tmp_path, monkeypatch):
     tables, _ = scripts
     job = tables.Job("crop", "S", 2, 0, "pl-f")

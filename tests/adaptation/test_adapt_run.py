@@ -23,7 +23,7 @@ from xmatch.adaptation.thresholds import THRESHOLDS
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError, XmatchError
 from xmatch.io.weights.files import load_weights, save_weights
 from xmatch.networks.registry import ARCHITECTURES
-from xmatch.training.loop import Talk
+from xmatch.training.loop import Reporter
 from xmatch.training.state import load_newest
 
 SMALL_MOTION = {"max_angle_deg": 4.0, "max_scale": 1.05, "max_shift": 0.03, "shear": 0.0, "perspective": 0.02}
@@ -268,7 +268,7 @@ def test_an_unreadable_pair_among_many_is_passed_over_and_named(options, tmp_pat
     told = []
     damaged = tmp_path / "pairs" / "05_moving.png"
     damaged.write_bytes(damaged.read_bytes()[:300])
-    adapted = adapt(options(), Talk(warn=told.append))
+    adapted = adapt(options(), Reporter(warn=told.append))
     assert any("pairs.jsonl row 6" in line for line in told)
     assert [row.where for row in adapted.collected.unusable] == ["pairs.jsonl row 6"]
 

@@ -29,7 +29,9 @@ def test_additions_start_at_nothing_and_merging_computes_the_same():
     model = XMatch(TINY)
     before = finest(model)
     names = add_low_rank(model, 2)
-    assert torch.equal(finest(model), before) and any("attention" in name for name in names)
+    assert any("attention" in name for name in names)
+    # The same numbers; a weight that is computed may lie otherwise in memory, and convolutions round otherwise.
+    torch.testing.assert_close(finest(model), before, rtol=0, atol=1e-5)
     for name, value in model.named_parameters():
         if name.endswith(".up"):
             nn.init.normal_(value, std=0.05)

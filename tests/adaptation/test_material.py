@@ -13,7 +13,7 @@ from xmatch.adaptation.collect import PairRequest, collect
 from xmatch.adaptation.poses import PosedPair
 from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
 from xmatch.errors import InputError
-from xmatch.training.loop import Talk
+from xmatch.training.loop import Reporter
 from xmatch.training.signals import StopRequest
 
 RECIPE = AdaptRecipe(size=64, view_px=SIDE, batch=2, guard=GuardSpec(unlabelled=2, views=1))
@@ -32,7 +32,7 @@ def prepared(tmp_path, monkeypatch):
 
         monkeypatch.setattr(material, "pose_pairs", lay)
         collected = collect(PairRequest(labelled, pairs), recipe.guard, recipe.seed)
-        return material.prepare(collected, recipe, tmp_path, threads=1, talk=Talk(), stop=StopRequest())
+        return material.prepare(collected, recipe, tmp_path, threads=1, talk=Reporter(), stop=StopRequest())
 
     return make
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,14 @@ def test_two_outputs_cannot_share_a_name(writing):
 def test_the_raster_is_a_tiff(name):
     with pytest.raises(UsageError):
         Targets.of("sar.tif", Writing(output=name))
+
+
+@pytest.mark.parametrize(
+    "line", ["register optical.tif sar.tif --tfm t.tfm", "apply t.tfm sar.tif --fixed optical.tif"]
+)
+def test_tfm_files_need_the_extra_itk(cli, pair, monkeypatch, tmp_path, line):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)  # as if it were not installed
+    monkeypatch.setattr("xmatch.registration.pipeline.register", lambda *given: pytest.fail("nothing is computed"))
+    found = cli(*line.split())
+    assert found.code == 2 and "pip install 'xmatch[itk]'" in found.err
+    assert {path.name for path in tmp_path.iterdir()} == {"optical.tif", "sar.tif"}

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from xmatch.adaptation.adapt import Options as AdaptOptions
-from xmatch.adaptation.collect import Asked
+from xmatch.adaptation.adapt import AdaptOptions
+from xmatch.adaptation.collect import PairRequest
 from xmatch.cli.eval_settings import Changes
 from xmatch.errors import ExitCode, InputError
 from xmatch.evaluation import EvalRecipe
@@ -98,6 +98,7 @@ FOR_BOTH = {
     "max_memory_bytes": (["--max-memory", "1G"], 2**30),
     "allow_damaged": (["--allow-damaged"], True),
     "allow_remote": (["--allow-remote"], True),
+    "offline": (["--offline"], True),
 }
 OF_THE_FILE = {"option_prefix", "ignore_georef"}
 
@@ -244,21 +245,25 @@ ADAPT = {
 }
 
 
-@pytest.mark.parametrize("field", sorted(fields(AdaptOptions) - {"asked", "begun", "recipe"}))
+@pytest.mark.parametrize("field", sorted(fields(AdaptOptions) - {"request", "begun", "recipe"}))
 def test_what_is_said_of_an_adaptation_arrives(cli, caught, field):
     calls = caught("xmatch.adaptation.adapt.adapt")
     words, expected = ADAPT[field]
     assert cli("adapt", "pairs", *words).code == ExitCode.INPUT
     options = calls[0][0]
-    assert getattr(options, field) == expected != getattr(AdaptOptions(Asked(2), Path("adapted.safetensors")), field)
+    assert (
+        getattr(options, field)
+        == expected
+        != getattr(AdaptOptions(request=PairRequest(2), output=Path("adapted.safetensors")), field)
+    )
 
 
-@pytest.mark.parametrize("field", sorted(fields(Asked)))
+@pytest.mark.parametrize("field", sorted(fields(PairRequest)))
 def test_what_is_said_of_the_pairs_to_adapt_to_arrives(cli, caught, field):
     calls = caught("xmatch.adaptation.adapt.adapt")
     words, expected = ASKED[field]
     assert cli("adapt", "pairs", *words).code == ExitCode.INPUT
-    assert getattr(calls[0][0].asked, field) == expected != getattr(Asked(2), field)
+    assert getattr(calls[0][0].request, field) == expected != getattr(PairRequest(2), field)
 
 
 def test_the_recipe_of_an_adaptation_arrives(cli, caught, tmp_path):

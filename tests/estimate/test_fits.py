@@ -8,7 +8,7 @@ import pytest
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import explains_better
 from xmatch.estimate.bend import fit_spline
-from xmatch.estimate.choose import FOLDS, folds, heldout_residuals
+from xmatch.estimate.choose import FOLDS, beats, folds, heldout_residuals
 from xmatch.estimate.fit import fit_similarity, fit_translation
 from xmatch.estimate.model import Model, WeightedPoints, is_plausible
 from xmatch.geometry import affine, similarity, translation
@@ -56,3 +56,19 @@ def test_a_map_that_turns_the_image_over_is_not_sane():
     frame = np.array([[0.0, 0.0], [100.0, 0.0], [100.0, 80.0], [0.0, 80.0]])
     assert is_plausible(affine([[1.1, 0.1, 5.0], [0.0, 0.9, 2.0]]), frame)
     assert not is_plausible(affine([[-1.0, 0.0, 100.0], [0.0, 1.0, 0.0]]), frame)
+
+
+def test_wild_points_lose_their_voice_in_a_robust_fit():
+    fixed_xy = MOVING + (4.0, 2.0) + RNG.normal(0, 0.2, MOVING.shape)
+    fixed_xy[:12] += 40.0
+    found = Model(None, fit_translation, minimum=1, wanted=3).robust_fit(points(fixed_xy))
+    np.testing.assert_allclose(found.matrix[:2, 2], (4.0, 2.0), atol=0.3)
+
+
+@pytest.mark.parametrize(("spread", "wins"), [(0.1, True), (8.0, False)])
+def test_a_freer_kind_must_win_by_more_than_blocks_differ(spread, wins):
+    """Ten blocks; the freer kind's error is 1 lower in the mean, whatever the spread between them."""
+    block = np.repeat(np.arange(10), 6)
+    stiffer = np.full(60, 5.0)
+    gain = 1.0 + spread * np.where(np.arange(10) % 2, 1.0, -1.0)
+    assert beats(stiffer - gain[block], stiffer, block) == wins

@@ -1,4 +1,4 @@
-"""Numbers that nobody would miss until a result is wrong by them: units, the levels of pyramids, what is on the disk."""
+"""Numbers that nobody would miss until a result is wrong by them: units, levels of pyramids, what is on the disk."""
 
 from __future__ import annotations
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
 from made_views import corner_error_px, pose, scene, seen_from, view
 
-from xmatch.matchers.base import Matches, SearchRange
-from xmatch.matchers.registry import MATCHERS, load_matcher
+from xmatch.matchers.base import Matcher, Matches, SearchRange
+from xmatch.matchers.registry import MATCHERS, load_matcher, load_plan
 
 NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
 """Enough for poses near the identity, and quick."""
 SIDE = 112
 
 
-# xmatch-small comes without weights (tests/matchers/test_learned_matcher.py), and auto is structural at first.
-@pytest.fixture(params=[name for name in MATCHERS if name not in ("auto", "xmatch-small")])
-def match(request):
-    matcher = load_matcher(request.param)
+@cache
+def loaded(name: str) -> Matcher:
+    return load_matcher(name, device="cpu")
+
+
+@pytest.fixture(params=[name for name in MATCHERS if name != "auto"])
+def match(request, monkeypatch):
+    # The dense network as it ships, on views of the size that the images here have: a tenth of the time.
+    monkeypatch.setattr("xmatch.matchers.dense.SIDE_PX", SIDE)
+    monkeypatch.setattr("xmatch.matchers.dense.FINER_PX", ())
+    matcher = loaded(request.param)
     assert matcher.name == request.param
     cv2.setNumThreads(1)
 
@@ -26,6 +35,12 @@ def match(request):
         return matcher(fixed, moving, within, seed=seed, threads=threads)
 
     return run
+
+
+def test_auto_asks_matchers_that_keep_the_contract_one_after_the_other():
+    stages = load_plan("auto", device="cpu")
+    assert [stage.name for stage in stages] == ["structural", "xmatch-fields"]
+    assert [stage.build().name for stage in stages] == [stage.name for stage in stages]
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,13 @@ def test_a_view_warped_down_by_the_truth_looks_like_the_fixed_one_and_knows_wher
     np.testing.assert_allclose(laid.to_view, np.linalg.inv(truth), atol=1e-9)
 
 
+def test_what_is_laid_down_by_a_quarter_turn_is_the_same_to_the_px(image):
+    quarter = np.array([[0.0, -1.0, SIDE], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    laid = _warped(view(np.rot90(image)), Proposal(quarter, 1.0), _small(view(image), 1.0))
+    np.testing.assert_allclose(laid.image[laid.valid], image[laid.valid], atol=1e-5)
+    assert laid.valid.mean() > 0.97
+
+
 @pytest.mark.parametrize("size", [(64, 64), (50, 71)])
 def test_what_is_not_valid_is_neither_matched_nor_matched_to(network, image, size):
     part = image[: size[0], : size[1]]
@@ -102,7 +109,7 @@ def test_weights_choose_their_matcher(network, tmp_path):
     save_weights(
         path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"), overwrite=True
     )
-    with pytest.raises(ModelError, match="loftr, which no matcher runs"):
+    with pytest.raises(ModelError, match="loftr; no matcher of xmatch runs it"):
         matcher_of(path)
 
 

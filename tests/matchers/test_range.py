@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from made_views import corner_error_px, pose, scene, seen_from, view
 
+from xmatch.coords import to_centre_matrix
 from xmatch.matchers.base import SearchRange
+from xmatch.matchers.search.descriptors import agreement, edge_descriptors, warped
 from xmatch.matchers.search.fourier import MIN_OVERLAP, scales_within, search
 
 SIDE = 112
@@ -47,3 +49,14 @@ def test_poses_that_overlap_by_too_little_are_none():
     found = search(fixed, moving, within, side_px=SIDE, angle_step_deg=6.0, scale_step=1.15, keep=8)
     overlaps = [max(0.0, SIDE - abs(p.matrix[0, 2])) * max(0.0, SIDE - abs(p.matrix[1, 2])) / SIDE**2 for p in found]
     assert found and min(overlaps) > MIN_OVERLAP - 0.1
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("turn_deg", [0, 35, 110])
+def test_fields_that_are_turned_are_the_fields_of_what_is_turned(turn_deg, mirror):
+    image, truth = scene(SIDE, SIDE), pose(SIDE, SIDE, turn_deg=turn_deg, mirror=mirror)
+    moving = seen_from(image, truth)
+    laid = warped(edge_descriptors(moving.image, moving.valid), to_centre_matrix(truth)[:2], (SIDE, SIDE))
+    product, own, other = agreement(edge_descriptors(image, np.ones_like(image, bool)), laid)
+    for order in (slice(0, 2), slice(2, 4)):
+        assert product[order].sum() / np.sqrt(own[order].sum() * other[order].sum()) > 0.85

@@ -102,7 +102,7 @@ def test_a_refiner_is_not_taught_what_lies_beyond_its_window():
     scales = tuple(
         DenseWarp(s, w, torch.zeros(4, SIZE // s, SIZE // s)) for s, w in ((8, exact(batch, 8)), (4, answer))
     )
-    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (guess,)), batch)
+    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (guess,)), batch).named()
     assert losses["regression_4"] == pytest.approx(float(charbonnier(torch.tensor(0.0))), rel=1e-4)
 
 
@@ -111,5 +111,5 @@ def test_certainty_learns_whether_the_warp_is_right_and_not_only_whether_it_is_s
     wrong = exact(batch, 4) + 0.5
     sure = torch.full((4, 16, 16), 3.0)
     scales = (DenseWarp(8, exact(batch, 8), torch.zeros(4, 8, 8)), DenseWarp(4, wrong, sure))
-    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (exact(batch, 4),)), batch)
+    losses = dense_loss(Prediction(scales, torch.zeros(4, 64, 64), (exact(batch, 4),)), batch).named()
     assert losses["certainty_4"] > 3

@@ -10,8 +10,7 @@ import sys
 import torch
 from torch import nn
 
-from xmatch.networks.architecture import Architecture
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import Architecture, NetworkObjective
 from xmatch.networks.registry import ARCHITECTURES
 
 

@@ -12,7 +12,8 @@ from xmatch.errors import UsageError
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.config import FieldNetConfig
 from xmatch.networks.fieldnet.network import FieldNet
-from xmatch.networks.fieldnet.objective import _canvas, _lay, _scores, _true_poses
+from xmatch.networks.fieldnet.objective import _canvas, _scores, _true_poses, _warped
+from xmatch.networks.registry import load_objective
 from xmatch.synth.pairs import TrainingPairs
 
 SIDE = 96
@@ -47,7 +48,7 @@ def test_the_true_pose_is_read_from_the_warp(turn_deg, scale):
 
 
 @pytest.mark.parametrize(("turn_deg", "scale"), [(0, 1.0), (70, 1.1), (-160, 0.9)])
-def test_fields_laid_by_the_true_pose_correlate_best_at_the_true_shift(turn_deg, scale):
+def test_fields_warped_by_the_true_pose_correlate_best_at_the_true_shift(turn_deg, scale):
     torch.manual_seed(0)
     model = FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4, maps=2)).eval()
     model.log_weights.data[2:] = -30  # hand-made fields turn exactly
@@ -58,17 +59,17 @@ def test_fields_laid_by_the_true_pose_correlate_best_at_the_true_shift(turn_deg,
 
 def test_scores_of_all_pairs_are_those_of_each_pair():
     rng = torch.Generator().manual_seed(0)
-    fixed, laid = torch.rand((3, 4, 16, 16), generator=rng), torch.rand((3, 4, 20, 20), generator=rng)
-    cover, laid_cover = torch.ones(3, 1, 16, 16), torch.ones(3, 1, 20, 20)
+    fixed, warped = torch.rand((3, 4, 16, 16), generator=rng), torch.rand((3, 4, 20, 20), generator=rng)
+    cover, warped_cover = torch.ones(3, 1, 16, 16), torch.ones(3, 1, 20, 20)
     cover[1, :, :4] = 0
-    everything, allowed = _scores(fixed, cover, laid, laid_cover, crosswise=True)
-    own, own_allowed = _scores(fixed, cover, laid, laid_cover, crosswise=False)
+    everything, allowed = _scores(fixed, cover, warped, warped_cover, crosswise=True)
+    own, own_allowed = _scores(fixed, cover, warped, warped_cover, crosswise=False)
     assert everything.shape[:2] == (3, 3) and own.shape[:2] == (3, 1)
     for i in range(3):
         assert torch.allclose(everything[i, i], own[i, 0], atol=1e-4)
         assert torch.equal(allowed[i, i], own_allowed[i, 0])
-    # By hand: laid's corner on fixed's.
-    product = (fixed[0] * laid[2][:, :16, :16]).sum() / 16
+    # By hand: warped's corner on fixed's.
+    product = (fixed[0] * warped[2][:, :16, :16]).sum() / 16
     assert everything[0, 2, 0, 0].item() == pytest.approx(product.item(), rel=1e-4)
 
 
@@ -81,8 +82,8 @@ def test_a_pair_that_hardly_overlaps_teaches_nothing():
 def test_laying_without_motion_keeps_the_fields():
     planes = torch.rand((1, 4, 16, 16), generator=torch.Generator().manual_seed(0))
     poses = _true_poses(seen_twice(0, 1.0, (0, 0)))
-    laid, shown = _lay(planes, torch.ones(1, 1, 16, 16), poses, (2, 0))
-    assert torch.allclose(laid[..., 2:18, 2:18], planes, atol=1e-5) and shown.sum() == 256
+    warped, shown = _warped(planes, torch.ones(1, 1, 16, 16), poses, (2, 0))
+    assert torch.allclose(warped[..., 2:18, 2:18], planes, atol=1e-5) and shown.sum() == 256
 
 
 def test_a_size_that_the_network_cannot_take_is_named():

@@ -13,7 +13,7 @@ from xmatch.recipe import load_recipe
 from xmatch.training.distributed import Processes
 from xmatch.training.export import export_weights
 from xmatch.training.feed import batches
-from xmatch.training.loop import GRACE_SECONDS, POLL_SECONDS, Course, Talk, train
+from xmatch.training.loop import GRACE_SECONDS, POLL_SECONDS, Course, Reporter, train
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.signals import StopRequest
@@ -59,7 +59,7 @@ def trained(recipe, tmp_path):
         course = Course(lambda step: {}, partial(exported, loaded), **measured, **more)
         run = Run(loaded, Tiny(), Tiny().config(None, {}), torch.device("cpu"), Processes())
         (tmp_path / "run").mkdir(exist_ok=True)
-        talk = Talk() if told is None else Talk(warn=told.append)
+        talk = Reporter() if told is None else Reporter(warn=told.append)
         outcome = train(
             run, feed, course, tmp_path / "run", stop=StopRequest(), deadline=deadline, talk=talk, clock=feed.clock
         )

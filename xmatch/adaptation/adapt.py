@@ -26,16 +26,16 @@ from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.registry import load_objective
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Reporter, TrainingOutcome, train
 from xmatch.training.run import Run, RunPart
 from xmatch.training.schedule import learning_rate
-from xmatch.training.session import check_same, held_folder, memory_told, set_up
+from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import StopRequest, stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
 
@@ -95,7 +95,7 @@ class Adapted:
         return self.untouched[0]
 
 
-def adapt(options: AdaptOptions, talk: Talk = Talk()) -> Adapted:
+def adapt(options: AdaptOptions, talk: Reporter = Reporter()) -> Adapted:
     """Adapt weights to the pairs, or go on with it.
 
     Raises:
@@ -114,7 +114,11 @@ def adapt(options: AdaptOptions, talk: Talk = Talk()) -> Adapted:
     for row in collected.unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
     set_up(device, options.threads)
-    with stop_on_signals() as stop, memory_told(recipe), held_folder(files.run_folder, Processes()) as folder:
+    with (
+        stop_on_signals() as stop,
+        memory_errors_explained(recipe),
+        held_folder(files.run_folder, Processes()) as folder,
+    ):
         return _Adaptation(options, recipe, base, collected, folder, device, files, talk).run(stop)
 
 
@@ -154,7 +158,7 @@ class _Adaptation:
         folder: Path,
         device: torch.device,
         files: AdaptationFiles,
-        talk: Talk,
+        talk: Reporter,
     ) -> None:
         self.options, self.base, self.folder, self.device = options, base, folder, device
         self.recipe, self.files, self.talk, self.collected = recipe, files, talk, collected

@@ -14,7 +14,7 @@ from xmatch.adaptation.recipe import GuardSpec
 from xmatch.errors import InputError, UsageError
 
 HELD_SHARE = 5
-"""One in so many unlabelled pairs is held out at most."""
+"""One in so many unlabelled pairs is held out at most. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from xmatch.synth.warps import BASE_PER_SIDE
 LABELLED, UNLABELLED, HELD = 0, 1, 2
 """Streams of random numbers that do not meet."""
 CUT_TRIES = 4
-"""Cut-outs that show little of both images are drawn again so often."""
+"""Cut-outs that show little of both images are drawn again so often. Not tuned."""
 LEAST_SHOWN = 0.3
+"""Share of a cut-out that both images must show. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,10 @@ from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.validation import ALL, WITHIN_PX, pair_errors, row_of
 
 AGREE_PX = 3.0
-"""Two answers within this agree."""
+"""Two answers within this agree. The middle one of the limits that errors are counted at. Not tuned."""
 TURN_DEG, SHIFT = (6.0, 12.0), (0.05, 0.12)
-"""How far moving is turned, and shifted in half sides, either way."""
+"""How far moving is turned, and shifted in half sides, either way. More than `AGREE_PX` moves, and within what the
+matcher tolerates. Not tuned."""
 
 Row = dict[str, float | int | str]
 

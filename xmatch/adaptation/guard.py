@@ -20,7 +20,8 @@ Measure = Callable[[nn.Module], tuple[Evidence, list[Row]]]
 """A network in evaluation mode -> what counts, and further rows that are only reported."""
 
 LEAST_PAIRS = 3
-"""With fewer held-out pairs the interval is one over their views: it says nothing of other pairs then."""
+"""With fewer held-out pairs the interval is one over their views: it says nothing of other pairs then. Three is the
+fewest that Student's t gives an interval of any use for."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from xmatch.adaptation.scenes import PairScene, read_scenes
 from xmatch.errors import ExitCode, InputError, XmatchError
 from xmatch.geometry import Transform
 from xmatch.matchers.registry import load_matcher
-from xmatch.training.loop import Talk
+from xmatch.training.loop import Reporter
 from xmatch.training.signals import StopRequest
 
 POSED_BY = "structural"
@@ -58,7 +58,7 @@ def prepare(
     folder: Path,
     *,
     threads: int,
-    talk: Talk,
+    talk: Reporter,
     stop: StopRequest,
     until: float = float("inf"),
 ) -> Material:

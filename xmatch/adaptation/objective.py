@@ -19,7 +19,8 @@ from xmatch.networks.losses import distance_px, mean_where, truth_at
 from xmatch.synth.pairs import TrainingPairs
 
 RIGHT_PX = 3.0
-"""A pseudo-label within this of a truth that is known is right; for the report alone."""
+"""A pseudo-label within this of a truth that is known is right; for the report alone. The middle one of the limits
+that errors are counted at."""
 
 
 class FewShot:

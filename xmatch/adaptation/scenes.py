@@ -19,10 +19,12 @@ from xmatch.registration.views import framing, make_view
 from xmatch.resampling.kernels import sample
 
 LEAST_SHARE = 0.1
-"""Of a view that must show something in both images."""
+"""Of a view that must show something in both images. Not tuned."""
 LEAST_SPREAD = 2.0
-"""Standard deviation of grey levels (of 255) below which there is nothing to learn from."""
+"""Standard deviation of grey levels (of 255) below which there is nothing to learn from. About the noise of
+eight-bit images. Not tuned."""
 LATTICE = 9
+"""Nodes a side of the lattice that a window's outline in moving is found by. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)

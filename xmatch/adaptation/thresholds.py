@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 FIXED_HIGH = 0.95
+"""FixMatch's."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from xmatch.adaptation.recipe import TileSpec
 from xmatch.io.rasters.source import Window
 
 WHOLE = 1.5
-"""Images up to this many tiles long are not cut."""
+"""Images up to this many tiles long are not cut. Two tiles of such an image would share more than half of it."""
 
 
 def tile_windows(width: int, height: int, spec: TileSpec, seed: int = 0) -> list[Window]:

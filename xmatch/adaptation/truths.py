@@ -16,11 +16,12 @@ from xmatch.io.transforms.files import read_transform
 from xmatch.registration.georef_prior import georef_prior
 
 MIN_OVERLAP = 0.05
-"""Share of moving that must lie on fixed."""
+"""Share of moving that must lie on fixed. Not tuned."""
 LINE = 0.02
-"""WeightedPoints whose spread across is less than this part of their spread along lie on a line."""
+"""Points whose spread across is less than this part of their spread along lie on a line. Not tuned."""
 LARGEST_RESIDUAL = 0.03
-"""Of tie points under the map fitted to them, share of fixed's diagonal: beyond it a point was set wrongly."""
+"""Of tie points under the map fitted to them, share of fixed's diagonal: beyond it a point was set wrongly. Not
+tuned."""
 
 KINDS_BY_COUNT = ((8, "homography"), (4, "affine"), (2, "similarity"))
 """Fewest points -> kind: a point more than each kind needs at least, as hands are not exact."""

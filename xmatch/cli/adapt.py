@@ -79,7 +79,7 @@ def adapt_command(
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
     from xmatch.ops.devices import checked
-    from xmatch.training.loop import Talk as LoopTalk
+    from xmatch.training.loop import Reporter
 
     chosen = AdaptOptions(
         request=PairRequest(
@@ -107,9 +107,9 @@ def adapt_command(
 
     with progress_bar(talk) as bar:
         if bar is None:
-            adapted = adapt(chosen, LoopTalk(say=line, warn=line))
+            adapted = adapt(chosen, Reporter(say=line, warn=line))
         else:
-            adapted = adapt(chosen, LoopTalk(line if talk.verbose else lambda text: None, line, bar))
+            adapted = adapt(chosen, Reporter(line if talk.verbose else lambda text: None, line, bar))
     result = document(adapted, chosen, ["xmatch", *sys.argv[1:]])
     if adapted.better is not None:
         report, _ = write_reports(adapted, chosen, result)

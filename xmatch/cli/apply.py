@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from xmatch.ops.devices import checked
 if TYPE_CHECKING:
     from xmatch.io.rasters.source import Header
     from xmatch.raster import Grid
+    from xmatch.report.document_types import RegistrationDocument
 
 SCHEMA = "xmatch.apply/1"
 
@@ -69,11 +70,12 @@ def apply_command(
         document = read_report(registration)
     if document is not None and document["transform"] is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
-    trusted = document is None or document["verdict"]["accepted"]
+    verdict = {"accepted": True} if document is None else document["verdict"]
+    trusted = verdict["accepted"]
     if not trusted and not keep_unreliable:
-        say(talk, [f"NOT TRUSTED: {document['verdict']['reason']}", "nothing written; --keep-unreliable applies it"])
+        say(talk, [f"NOT TRUSTED: {verdict['reason']}", "nothing written; --keep-unreliable applies it"])
         if talk.json:
-            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": document["verdict"]})
+            emit({"schema": SCHEMA, "ok": False, "outputs": [], "verdict": verdict})
         raise typer.Exit(ExitCode.UNTRUSTED)
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
@@ -130,7 +132,7 @@ def apply_command(
     raise typer.Exit(ExitCode.OK if trusted else ExitCode.UNTRUSTED)
 
 
-def _grid_of(fixed: str | None, document: dict[str, Any] | None, registration: str) -> tuple[Grid, Header | None]:
+def _grid_of(fixed: str | None, document: RegistrationDocument | None, registration: str) -> tuple[Grid, Header | None]:
     """The grid of the result and, where it is not the one of the registration, whose it is."""
     from xmatch.io import open_source
     from xmatch.raster import Grid

@@ -43,10 +43,11 @@ def points_format(path: str | Path) -> PointsFormat:
         UsageError: it names none.
     """
     suffix = Path(path).suffix.lower().removeprefix(".")
-    if suffix not in get_args(PointsFormat):
-        known = ", .".join(get_args(PointsFormat))
-        raise UsageError(f"{path} ends in none of .{known}", hint="rename it, or --format")
-    return suffix
+    known: tuple[PointsFormat, ...] = get_args(PointsFormat)
+    for name in known:
+        if suffix == name:
+            return name
+    raise UsageError(f"{path} ends in none of .{', .'.join(known)}", hint="rename it, or --format")
 
 
 def write_extra(

@@ -95,7 +95,7 @@ def read_part(part: Path | FilePart, longest_px: int = 512) -> np.ndarray:
         raster = _read(path, part.window if isinstance(part, FilePart) else None, longest_px)
     except ResourceError as error:
         raise InputError(error.message, hint=error.hint, path=path) from None
-    y0, x0, y1, x1 = largest_valid(raster.masks.all(axis=0))
+    y0, x0, y1, x1 = largest_valid(np.all(raster.masks, axis=0))
     return files.prepared(_picture(raster)[y0:y1, x0:x1], path, longest_px)
 
 
@@ -120,7 +120,8 @@ def largest_valid(valid: np.ndarray) -> tuple[int, int, int, int]:
         return 0, 0, height, width
     cell = -(-max(height, width) // 64)
     rows, columns = height // cell, width // cell
-    whole = valid[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).all(axis=(1, 3))
+    cells = valid[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell)
+    whole = np.all(cells, axis=(1, 3))
     best, found = 0, (0, 0, 0, 0)
     run = np.zeros(columns, int)  # valid cells in each column, upwards from this row
     for row in range(rows):

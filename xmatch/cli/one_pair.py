@@ -14,8 +14,10 @@ from xmatch.cli.outputs import Targets, Writing, unreliable
 from xmatch.errors import ExitCode
 
 if TYPE_CHECKING:
+    from xmatch.geometry import Transform
     from xmatch.io.rasters.source import Source
     from xmatch.report import Previews
+    from xmatch.report.document_types import RegistrationDocument
     from xmatch.result import Registration
 
 
@@ -37,7 +39,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    document: dict[str, Any]
+    document: RegistrationDocument
     """The registration's JSON."""
     written: tuple[Path, ...] = ()
     skipped: bool = False
@@ -95,8 +97,8 @@ def write_all(
     raster = final[targets.raster] if keep and targets.write_raster else None
     paths = targets.paths(trusted and keep, keep)
     with atomic_writes(paths, settings.writing.overwrite) as temporary:
-        if raster:
-            registration = _write_raster(temporary[raster], registration, fixed, moving, settings, progress)
+        if raster and transform is not None:
+            registration = _write_raster(temporary[raster], registration, transform, fixed, moving, settings, progress)
         for kind, path in targets.extra.items() if keep else ():
             place, resampling = temporary[final[path]], settings.writing.resampling
             notes = write_extra(kind, place, final[path], registration, fixed, moving, resampling)
@@ -120,6 +122,7 @@ def earlier_outcome(targets: Targets) -> Outcome | None:
 def _write_raster(
     path: Path,
     registration: Registration,
+    transform: Transform,
     fixed: Source,
     moving: Source,
     settings: Settings,
@@ -129,7 +132,7 @@ def _write_raster(
     from xmatch.resampling.registered_file import write_registered
     from xmatch.resampling.resample import moving_grid
 
-    grid, transform = Grid.of(fixed.header), registration.transform
+    grid = Grid.of(fixed.header)
     if settings.writing.grid == "moving":
         grid, transform = moving_grid(moving.header, transform, grid)
     facts = write_registered(

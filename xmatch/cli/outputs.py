@@ -44,7 +44,7 @@ class Writing:
     ] = False
     report: Annotated[
         str | None,
-        typer.Option("--report", help="The HTML report; a JSON of the same name beside it.", metavar="PATH"),
+        typer.Option("--report", help="The report, .html or .csv; a JSON of the same name beside it.", metavar="PATH"),
     ] = None
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False
     gcps: Annotated[str | None, _path_option("--gcps", "MOVING with ground control points, for gdalwarp -tps.")] = None
@@ -62,6 +62,7 @@ class Targets:
     """Where the raster stands, or would stand; reports are named after it."""
     write_raster: bool = True
     html: Path | None = None
+    """The page for people, or what another writer of reports makes."""
     json: Path | None = None
     extra: dict[str, Path] = field(default_factory=dict)
     """"gcps", "points", "vrt", "tfm", "displacement" -> path."""
@@ -71,7 +72,8 @@ class Targets:
         """Names for one pair.
 
         Raises:
-            UsageError: an output has a name of another kind of file, or two outputs share one.
+            UsageError: an output has a name of another kind of file, or two outputs share one; or a package is missing
+                that one of them needs.
         """
         raster = placed(output or writing.output, moving)
         stem, suffix = split_suffix(raster)
@@ -80,11 +82,15 @@ class Targets:
         html = json = None
         if not writing.no_report:
             html = Path(writing.report) if writing.report else raster.with_name(f"{stem}.report.html")
-            check_suffix("report", html, (".html", ".htm"))
+            _check_report(html)
             json = html.with_suffix(".json")
         extra = {name: Path(path) for name in EXTRA_OUTPUTS if (path := getattr(writing, name)) is not None}
         for name, path in extra.items():
             check_suffix(name, path, SUFFIXES[name])
+        if "tfm" in extra:
+            from xmatch.io.transforms.itk_space import simpleitk
+
+            simpleitk()
         targets = Targets(raster, not writing.transform_only, html, json, extra)
         refuse_duplicates(targets.paths(trusted=True))
         return targets
@@ -124,6 +130,18 @@ class Targets:
     def done(self) -> Path:
         """The file whose presence says that this pair was finished by an earlier run."""
         return self.json or self.raster
+
+
+def _check_report(path: Path) -> None:
+    """
+    Raises:
+        UsageError: no writer of reports writes files of such a name.
+    """
+    if path.suffix.lower() in (".html", ".htm"):
+        return
+    from xmatch.report.writers import EXTENSION_POINT
+
+    check_suffix("report", path, tuple(f".{name}" for name in EXTENSION_POINT.names() if name != "json"))
 
 
 def refuse_duplicates(paths: Iterable[Path]) -> None:

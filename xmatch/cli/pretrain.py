@@ -57,7 +57,7 @@ def pretrain_command(
     from xmatch.errors import ExitCode
     from xmatch.ops.devices import checked
     from xmatch.training.arguments import document, plan_lines
-    from xmatch.training.loop import Talk as LoopTalk
+    from xmatch.training.loop import Reporter
     from xmatch.training.pretrain import Options, plan, pretrain
 
     chosen = Options(
@@ -85,9 +85,9 @@ def pretrain_command(
 
     with progress_bar(talk) as bar:
         if bar is None:
-            outcome = pretrain(chosen, LoopTalk(say=line, warn=line))
+            outcome = pretrain(chosen, Reporter(say=line, warn=line))
         else:  # it tells enough, unless more is asked for
-            outcome = pretrain(chosen, LoopTalk(line if talk.verbose else lambda text: None, line, bar))
+            outcome = pretrain(chosen, Reporter(line if talk.verbose else lambda text: None, line, bar))
     if talk.json:
         emit(document(outcome))
     say(talk, [f"{outcome.stopped}: step {outcome.step} of {outcome.steps}, {outcome.weights}"])

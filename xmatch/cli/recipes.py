@@ -48,7 +48,7 @@ def read_recipe(path: str, cls: type) -> dict[str, Any]:
         return _options_of_report(path, [field.name for field in fields(cls)])
     from xmatch.recipe import load_recipe
 
-    recipe = load_recipe(path, cls)
+    recipe: Any = load_recipe(path, cls)
     values = {field.name: getattr(recipe, field.name) for field in fields(cls)}
     return {key: _as_typed(value) for key, value in values.items() if value is not None}
 

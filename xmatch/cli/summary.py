@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xmatch.report.document_types import RegistrationDocument
 
 
-def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool = False) -> list[str]:
+def summarise(document: RegistrationDocument, written: Iterable[object], verbose: bool = False) -> list[str]:
     """Lines for a person; the first is the verdict."""
     verdict, counts = document["verdict"], document["correspondences"]
     word = "trusted" if verdict["accepted"] else "NOT TRUSTED"
@@ -34,7 +37,7 @@ def summarise(document: dict[str, Any], written: Iterable[object], verbose: bool
     return lines + [f"wrote {path}" for path in written]
 
 
-def motion(transform: dict[str, Any], moving: dict[str, Any]) -> str:
+def motion(transform: Mapping[str, Any], moving: Mapping[str, Any]) -> str:
     """ "shift (+12.3, -4.0) px at the centre, turn 3.20 degrees clockwise, scale 1.0200"."""
     part = transform.get("affine_part")
     if part is None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from xmatch.errors import UsageError
 from xmatch.evaluation.peers.base import PeerSettings
-from xmatch.evaluation.peers.registry import PEERS, load_peer
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions
@@ -108,14 +108,12 @@ def _method(spec: MatcherSpec) -> Method:
     raise UsageError(f"there is no matcher or peer {uses!r}", hint=f"known: {known}")
 
 
-def known_names() -> tuple[list[str], list[str]]:
+def known_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of all matchers and of all peers, plug-ins included."""
-    from importlib.metadata import entry_points
+    from xmatch.evaluation.peers.registry import EXTENSION_POINT as peers
+    from xmatch.matchers.registry import EXTENSION_POINT as matchers
 
-    from xmatch.matchers.registry import MATCHERS
-
-    plugged = ([point.name for point in entry_points(group=f"xmatch.{what}")] for what in ("matchers", "peers"))
-    return [*MATCHERS, *next(plugged)], [*PEERS, *next(plugged)]
+    return matchers.names(), peers.names()
 
 
 def _check(method: Method, recipe: EvalRecipe) -> None:

@@ -8,14 +8,16 @@ joins through the entry-point group `xmatch.transforms`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from xmatch.errors import UsageError
 from xmatch.geometry.chain import Chain, compose, rescaled
 from xmatch.geometry.linear import Linear, affine, homography, similarity, translation
 from xmatch.geometry.nonrigid import DisplacementGrid, ThinPlateSpline
+from xmatch.plugins import ExtensionPoint
 
 
 @runtime_checkable
@@ -51,20 +53,24 @@ TRANSFORMS: dict[str, Callable[[dict[str, Any]], Transform]] = {
 }
 """kind -> builder from its JSON form, from the stiffest to the freest."""
 
+EXTENSION_POINT: ExtensionPoint[Transform] = ExtensionPoint("transform", TRANSFORMS, "xmatch.transforms")
 
-def transform_from_dict(data: dict[str, Any]) -> Transform:
+
+def transform_from_dict(data: Mapping[str, Any]) -> Transform:
     """The transform that `as_dict` wrote.
 
     Raises:
         ValueError: the kind is unknown, or a field is missing or malformed.
     """
+    kind = data.get("kind") if isinstance(data, Mapping) else None
+    if not isinstance(kind, str) or kind not in EXTENSION_POINT.names():
+        raise ValueError(f"not a transform: its kind must be one of {', '.join(EXTENSION_POINT.names())}")
     try:
-        kind = data["kind"]
-        builder = TRANSFORMS[kind]
-    except (KeyError, TypeError):
-        raise ValueError(f"not a transform: its kind must be one of {', '.join(TRANSFORMS)}") from None
+        builder = EXTENSION_POINT.builder(kind)
+    except UsageError as error:
+        raise ValueError(error.message) from error
     try:
-        return builder(data)
+        return builder(dict(data))
     except (KeyError, TypeError, IndexError, OverflowError) as error:
         raise ValueError(f"a {kind} transform lacks or garbles {error}") from None
 

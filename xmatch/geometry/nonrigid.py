@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xmatch.coords import AnyArray, Floats
 from xmatch.geometry.matrices import apply_affine, nearest_affine
 from xmatch.geometry.outlines import lattice
+
+if TYPE_CHECKING:
+    from scipy.interpolate import RBFInterpolator
+    from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +45,7 @@ class ThinPlateSpline:
             raise ValueError("a thin-plate spline needs three control points that are not on one line")
 
     @cached_property
-    def _spline(self) -> Callable[[Floats], Floats]:
+    def _spline(self) -> RBFInterpolator:
         from scipy.interpolate import RBFInterpolator
 
         try:
@@ -54,7 +58,8 @@ class ThinPlateSpline:
 
     def __call__(self, xy: AnyArray) -> AnyArray:
         xy = np.asarray(xy, dtype=np.float64)
-        return self._spline(xy.reshape(-1, 2)).reshape(xy.shape)
+        mapped: np.ndarray = self._spline(xy.reshape(-1, 2))
+        return mapped.reshape(xy.shape)
 
     @cached_property
     def inverse(self) -> Inverse:
@@ -141,7 +146,7 @@ class DisplacementGrid:
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
             # JSON has no NaN.
-            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy, np.array(None)).tolist(),
+            "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy.astype(object), np.array(None)).tolist(),
         }
 
     @staticmethod
@@ -179,7 +184,7 @@ class Inverse:
         return nearest_affine(fixed_xy, moving_xy)
 
     @cached_property
-    def _tree(self) -> Any:
+    def _tree(self) -> cKDTree:
         from scipy.spatial import cKDTree
 
         return cKDTree(self._known[1])
@@ -198,7 +203,8 @@ class Inverse:
         lost = ~self._hits(target, guess) & np.isfinite(target).all(axis=1)
         if lost.any():
             guess[lost] = self._newton(target[lost])
-        return np.where(self._hits(target, guess)[:, None], guess, np.nan).reshape(xy.shape)
+        found: np.ndarray = np.where(self._hits(target, guess)[:, None], guess, np.nan)
+        return found.reshape(xy.shape)
 
     def _hits(self, target: AnyArray, guess: AnyArray) -> AnyArray:
         return np.asarray((np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1))

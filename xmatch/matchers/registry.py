@@ -13,6 +13,7 @@ from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher, Plan, PlanStage
 from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
+from xmatch.plugins import ExtensionPoint
 
 Builder: TypeAlias = Callable[[str | None, str], Matcher | Plan]
 """(weights, device) -> one matcher, or several to ask one after the other."""
@@ -74,6 +75,8 @@ MATCHERS: dict[str, Builder] = {
 }
 """name -> builder(weights, device)."""
 
+EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
+
 
 def load_plan(name: str, weights: str | None = None, device: str = "auto") -> Plan:
     """The matchers that a name stands for, from `MATCHERS` or from an installed plug-in, in the order in which they are
@@ -84,23 +87,10 @@ def load_plan(name: str, weights: str | None = None, device: str = "auto") -> Pl
         ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
     checked(device)  # also where the matcher would not use it
-    built = _builder(name)(weights, device)
+    built = EXTENSION_POINT.build(name, weights, device)
     return built if isinstance(built, tuple) else (PlanStage.ready(built),)
 
 
 def load_matcher(name: str, weights: str | None = None, device: str = "auto") -> Matcher:
     """The first matcher of a plan; arguments and errors as `load_plan`."""
     return load_plan(name, weights, device)[0].build()
-
-
-def _builder(name: str) -> Builder:
-    if name in MATCHERS:
-        return MATCHERS[name]
-    from importlib.metadata import entry_points
-
-    plugins = {point.name: point for point in entry_points(group="xmatch.matchers")}
-    if name in plugins:
-        builder: Builder = plugins[name].load()
-        return builder
-    known = ", ".join([*MATCHERS, *plugins])
-    raise UsageError(f"there is no matcher {name!r}", hint=f"known: {known}")

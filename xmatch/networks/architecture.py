@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal
 from xmatch.networks.shapes import Config, built, chosen
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-    from xmatch.networks.base import NetworkObjective
+    from xmatch.synth.pairs import TrainingPairs
 
 Family = Literal["dense", "fields", "semi-dense", "sparse", "backbone"]
 """What a network makes of images: a warp for every cell, fields that are searched, matches of cells, matches of
@@ -112,3 +112,29 @@ class Architecture(Generic[Config]):
         if self.network is None:
             raise TypeError(f"{self.name} cannot be built here")
         return self.network(built(type(next(iter(self.sizes.values()))), config))
+
+
+class NetworkObjective:
+    """What all objectives of pretraining share: the network is that of their entry in the registry."""
+
+    def __init__(self, entry: Architecture[Any]) -> None:
+        self.entry = entry
+
+    @property
+    def architecture(self) -> str:
+        return self.entry.name
+
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Architecture.config`."""
+        return self.entry.config(size, changes)
+
+    def build(self, config: Mapping[str, Any]) -> nn.Module:
+        return self.entry.build(config)
+
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        """See `xmatch.networks.base.Objective.step`."""
+        raise NotImplementedError
+
+    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
+        """See `xmatch.networks.base.Objective.errors`."""
+        raise NotImplementedError

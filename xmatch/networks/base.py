@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from xmatch.networks.architecture import Architecture
     from xmatch.synth.pairs import TrainingPairs
 
 
@@ -62,29 +61,3 @@ class Objective(Protocol):
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """For each pair the distances in px of moving between predicted and true positions, (N,), N = 0 allowed."""
-
-
-class NetworkObjective:
-    """What all objectives of pretraining share: the network is that of their entry in the registry."""
-
-    def __init__(self, entry: Architecture[Any]) -> None:
-        self.entry = entry
-
-    @property
-    def architecture(self) -> str:
-        return self.entry.name
-
-    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Architecture.config`."""
-        return self.entry.config(size, changes)
-
-    def build(self, config: Mapping[str, Any]) -> nn.Module:
-        return self.entry.build(config)
-
-    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
-        """See `Objective.step`."""
-        raise NotImplementedError
-
-    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
-        """See `Objective.errors`."""
-        raise NotImplementedError

@@ -11,11 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHANNELS = 5
+"""Brightness, validity, strength, and two of direction."""
 AROUND_PX = 13
-"""Side of the window whose mean strength an edge is compared with: a faint edge in a dark field counts too."""
+"""Side of the window whose mean strength an edge is compared with: a faint edge in a dark field counts too. Not
+tuned."""
 RIM_PX = 2
-"""Gradients this near to pixels that are not valid would tell where the border runs."""
+"""Gradients this near to pixels that are not valid would tell where the border runs. Smoothing and Sobel reach so
+far."""
 MOST = 2.5
+"""Largest strength of an edge, times the mean around, under the root. Not tuned."""
 
 
 def observed(image: Tensor, valid: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from xmatch.errors import UsageError
-from xmatch.networks.architecture import Architecture
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import Architecture, NetworkObjective
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE, XMATCH_SPARSE
 from xmatch.networks.loftr.entry import LOFTR

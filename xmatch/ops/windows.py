@@ -27,7 +27,7 @@ def local_correlation(fixed: Tensor, moving: Tensor, warp: Tensor, radius: int) 
     side = 2 * radius + 2
     kept = torch.promote_types(fixed.dtype, moving.dtype)
     exact = torch.promote_types(kept, torch.float32)
-    cell = cells(warp.to(exact), moving.shape[-2:], radius)
+    cell = cells(warp.to(exact), (moving.shape[-2], moving.shape[-1]), radius)
     corner = cell.floor()
     # The first cell of a window lies `radius` before the corner; a border of `side` keeps it inside.
     first = (corner.long() + (side - radius)).view(batch, height * width, 2)

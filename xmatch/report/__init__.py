@@ -4,7 +4,7 @@ from xmatch.report.document import SCHEMA, registration_document, to_json
 from xmatch.report.page import render_html
 from xmatch.report.previews import Frame, Previews, make_previews
 from xmatch.report.reading import georef_of, read_report
-from xmatch.report.writers import REPORT_WRITERS, csv_row, write_reports
+from xmatch.report.writers import REPORT_WRITERS, csv_row, form_of, write_reports
 
 __all__ = [
     "REPORT_WRITERS",
@@ -12,6 +12,7 @@ __all__ = [
     "Frame",
     "Previews",
     "csv_row",
+    "form_of",
     "georef_of",
     "make_previews",
     "read_report",

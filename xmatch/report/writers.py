@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from xmatch.io.writing.atomic import atomic_write
+from xmatch.plugins import ExtensionPoint
 from xmatch.report.document import to_json
 from xmatch.report.document_types import RegistrationDocument
 from xmatch.report.page import render_html
@@ -57,24 +58,40 @@ REPORT_WRITERS: dict[str, Writer] = {
 }
 """Name (and file suffix) -> writer. Others join through the entry-point group `xmatch.report_writers`."""
 
+EXTENSION_POINT: ExtensionPoint[str] = ExtensionPoint("form of report", REPORT_WRITERS, "xmatch.report_writers")
+
+
+def form_of(path: str | PathLike[str]) -> str:
+    """Name of the writer for a page of this name.
+
+    Raises:
+        UsageError: nobody writes such pages.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    form = "html" if suffix == "htm" else suffix
+    EXTENSION_POINT.builder(form)
+    return form
+
 
 def write_reports(
     document: RegistrationDocument,
     previews: Previews | None,
     json_path: str | PathLike | None,
-    html_path: str | PathLike | None,
+    page_path: str | PathLike | None,
     overwrite: bool,
 ) -> None:
-    """Write the document as JSON, as a page, or both; None leaves a form out.
+    """Write the document as JSON, as a page, or both; None leaves one out. The suffix of the page names its form.
 
     Both texts exist before the first file does, so that a fault of ours leaves no half of a report.
 
     Raises:
+        UsageError: see `form_of`; or a plug-in failed.
         OutputError: a target exists and `overwrite` is off, or it cannot be written.
     """
-    targets = [(name, path) for name, path in (("json", json_path), ("html", html_path)) if path is not None]
-    texts = [REPORT_WRITERS[name](document, previews).encode("utf-8", "surrogateescape") for name, _ in targets]
-    for (_, path), text in zip(targets, texts, strict=True):
+    targets = [] if json_path is None else [("json", json_path)]
+    targets += [] if page_path is None else [(form_of(page_path), page_path)]
+    texts = [EXTENSION_POINT.build(name, document, previews) for name, _ in targets]
+    for (_, path), text in zip(targets, [text.encode("utf-8", "surrogateescape") for text in texts], strict=True):
 
         def reads_back(written: Path, text: bytes = text) -> None:
             if Path(written).read_bytes() != text:

@@ -115,8 +115,7 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
         UsageError: the moved footprint is far larger than the image, or all of it lies behind the horizon.
     """
     if isinstance(transform, Linear) and transform.kind != "homography":
-        to_fixed = transform.matrix
-        place = _shifted(fixed.georef, to_fixed)
+        place = _shifted(fixed.georef, transform.matrix)
         own = Grid(moving.width, moving.height, place, moving.spacing_um, resolution=moving.resolution)
         return own, _IDENTITY
     ring = corners(moving.width, moving.height)
@@ -126,8 +125,8 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
     if not len(outline):
         raise UsageError("no part of the moving image lies in front of the fixed one", hint="--grid fixed")
     middle = np.array([[moving.width / 2, moving.height / 2]])
-    step = transform(middle + [[1.0, 0.0]]) - transform(middle), transform(middle + [[0.0, 1.0]]) - transform(middle)
-    scale = float(np.sqrt(abs(np.linalg.det(np.concatenate(step)))))
+    steps = transform(middle + [[1.0, 0.0]]) - transform(middle), transform(middle + [[0.0, 1.0]]) - transform(middle)
+    scale = float(np.sqrt(abs(np.linalg.det(np.concatenate(steps)))))
     low, high = outline.min(axis=0), outline.max(axis=0)
     width, height = np.maximum(1, np.ceil((high - low) / scale)).astype(int)
     if width * height > _LARGEST_GROWTH * moving.width * moving.height:
@@ -186,12 +185,9 @@ class _Job:
         height, width = valid.shape[1:]
         needed = int(np.prod(high - low)) * (self.bands * (self.dtype.itemsize + 1) + 16)
         if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
-            first, second = (slice(0, height // 2),), (slice(height // 2, None),)
-            if width > height:
-                first, second = (slice(None), slice(0, width // 2)), (slice(None), slice(width // 2, None))
-            return sum(
-                self._fill(*(array[(slice(None), *half)] for array in (xy, pixels, valid))) for half in (first, second)
-            )
+            axis, middle = (2, width // 2) if width > height else (1, height // 2)
+            first, second = zip(*(np.split(array, [middle], axis) for array in (xy, pixels, valid)), strict=True)
+            return self._fill(*first) + self._fill(*second)
         window, masks = self._read(low, high)
         known = masks[0] if len(masks) == 1 else masks
         values, here = sample(window, known, reduced - low[:, None, None], self.kernel)
@@ -206,7 +202,7 @@ class _Job:
         """
         if (self.reduction == 1).all():
             with self.reading:
-                raster = self.moving.read(_ints(*low, *(high - low)), native=self.native)
+                raster = self.moving.read(_box(low, high - low), native=self.native)
             return raster.pixels, raster.masks
         pixels = np.empty((self.bands, high[1] - low[1], high[0] - low[0]), self.dtype)
         masks = Masks(*pixels.shape[1:])
@@ -219,7 +215,7 @@ class _Job:
                 start = np.array([left, top]) * self.reduction
                 extent = np.minimum(np.array([right, bottom]) * self.reduction, self.size) - start
                 with self.reading:
-                    raster = self.moving.read(_ints(*start, *extent), _ints(right - left, bottom - top))
+                    raster = self.moving.read(_box(start, extent), (int(right - left), int(bottom - top)))
                 place = slice(top - low[1], bottom - low[1]), slice(left - low[0], right - low[0])
                 pixels[(slice(None), *place)] = raster.pixels
                 masks.put(*place, raster.masks)
@@ -264,8 +260,9 @@ def _windows(grid: Grid, side: int) -> Iterator[tuple[int, int, int, int]]:
                     yield x, y, min(side, grid.width - x), min(side, grid.height - y)
 
 
-def _ints(*numbers: np.integer) -> tuple[int, ...]:
-    return tuple(int(number) for number in numbers)
+def _box(start: np.ndarray, extent: np.ndarray) -> tuple[int, int, int, int]:
+    """(x0, y0, width, height) in ints of Python's."""
+    return int(start[0]), int(start[1]), int(extent[0]), int(extent[1])
 
 
 def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import XmatchError
-from xmatch.training.loop import Talk, TrainingOutcome
+from xmatch.training.loop import Reporter, TrainingOutcome
 from xmatch.training.pretrain import Options, plan, pretrain
 
 SCHEMA = "xmatch.pretrain/1"
@@ -46,7 +46,7 @@ def run(arguments: list[str] | None = None) -> int:
             planned = plan(options)
             print(json.dumps(planned) if as_json else "\n".join(plan_lines(planned)))
             return 0
-        outcome = pretrain(options, Talk(warn=_say) if quiet else Talk(say=_say, warn=_say))
+        outcome = pretrain(options, Reporter(warn=_say) if quiet else Reporter(say=_say, warn=_say))
     except XmatchError as error:
         print(f"xmatch: {error}", file=sys.stderr)
         if as_json:

@@ -21,15 +21,16 @@ from xmatch.training.state import checkpoints, save_checkpoint
 
 HISTORY, VALIDATION = "history.csv", "validation.csv"
 POLL_SECONDS = 0.5
+"""Seconds between two looks at signals and clock while a batch is waited for: a person does not notice it."""
 GRACE_SECONDS = 10.0
-"""So long after the deadline the first batch is waited for."""
+"""So long after the deadline the first batch is waited for. Half of the 20 s that `--max-minutes` is kept within."""
 
 Clock = Callable[[], float]
 Stopped = Literal["done", "time", "signal"]
 
 
 @dataclass(frozen=True)
-class Talk:
+class Reporter:
     """How the loop speaks of itself; nothing by default."""
 
     say: Callable[[str], object] = lambda line: None
@@ -88,7 +89,7 @@ def train(
     *,
     stop: StopRequest,
     deadline: float | None = None,
-    talk: Talk = Talk(),
+    talk: Reporter = Reporter(),
     clock: Clock = time.monotonic,
 ) -> TrainingOutcome:
     """Take the steps that are left of a run.
@@ -112,7 +113,7 @@ def train(
 
 
 class _Session:
-    def __init__(self, run: Run, folder: Path, course: Course, talk: Talk, clock: Clock) -> None:
+    def __init__(self, run: Run, folder: Path, course: Course, talk: Reporter, clock: Clock) -> None:
         self.run, self.folder, self.course, self.talk, self.clock = run, folder, course, talk, clock
         self.recipe = run.recipe
         self.writes = run.processes.writes
@@ -185,12 +186,12 @@ class _Session:
         return self._end(stopped, stop)
 
     def _needed(self, this_step: float) -> float:
-        """Seconds until the step after the one under way is done, by the slowest of the last ones, with validations
-        and the saving."""
+        """Seconds until the next step is done, by the slowest of the last ones, with the saving, and the validations
+        that follow it and the step that was just taken."""
         step, every = max(this_step, *self.step_seconds), self.course.every
         known = self.course.validation_steps * step if self.validate_seconds is None else self.validate_seconds
-        under_way, following = self.run.step + 1, self.run.step + 2
-        validations = [every and (n % every == 0 or n >= self.recipe.steps) for n in (under_way, following)]
+        taken, following = self.run.step, self.run.step + 1
+        validations = [every and (n % every == 0 or n >= self.recipe.steps) for n in (taken, following)]
         return step + known * sum(map(bool, validations)) + self.save_seconds
 
     def _left_waiting(self, feed: Feed, number: int, stop: StopRequest, deadline: float | None) -> Stopped | None:

@@ -22,11 +22,11 @@ from xmatch.training.distributed import Processes, choose_device, joined
 from xmatch.training.export import export_weights, source_line
 from xmatch.training.feed import batches, open_feed, open_maker
 from xmatch.training.history import Row
-from xmatch.training.loop import HISTORY, VALIDATION, Course, Talk, TrainingOutcome, train
+from xmatch.training.loop import HISTORY, VALIDATION, Course, Reporter, TrainingOutcome, train
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
-from xmatch.training.session import check_same, held_folder, memory_told, set_up
+from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
 from xmatch.training.validation import measure, validation_pairs
@@ -71,7 +71,7 @@ class Options:
         return recipe if self.seed is None else dataclasses.replace(recipe, seed=self.seed)
 
 
-def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = None) -> TrainingOutcome:
+def pretrain(options: Options, talk: Reporter = Reporter(), maker: SceneMaker | None = None) -> TrainingOutcome:
     """Train as a recipe says, or go on with it.
 
     Args:
@@ -93,8 +93,8 @@ def pretrain(options: Options, talk: Talk = Talk(), maker: SceneMaker | None = N
     if objective.entry.not_run:
         talk.warn(f"note: {objective.entry.not_run}")
     set_up(device, options.threads)
-    with joined(device) as processes, stop_on_signals() as stop, memory_told(recipe):
-        talk = talk if processes.writes else Talk()
+    with joined(device) as processes, stop_on_signals() as stop, memory_errors_explained(recipe):
+        talk = talk if processes.writes else Reporter()
         # The data come first: nothing is made on the disk before they are found to be usable.
         with (
             open_maker(recipe, device, processes.count) if maker is None else nullcontext(maker) as maker,
@@ -141,7 +141,7 @@ def plan(options: Options) -> dict[str, Any]:
     }
 
 
-def _begin(run: Run, options: Options, folder: Path, talk: Talk) -> None:
+def _begin(run: Run, options: Options, folder: Path, talk: Reporter) -> None:
     """Put a run where it was left, or where `init` says."""
     if not options.resume and run.processes.writes:
         for path in (*checkpoints(folder), folder / HISTORY, folder / VALIDATION):

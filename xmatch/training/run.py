@@ -22,7 +22,7 @@ from xmatch.training.recipe import OptimiserSpec, RunRecipe
 from xmatch.training.schedule import learning_rate
 
 MOST_SKIPPED = 3
-"""Steps in a row whose loss or gradient is not finite, before the run stops."""
+"""Steps in a row whose loss or gradient is not finite, before the run stops. Not tuned."""
 
 GRADIENT = "gradient_norm"
 

@@ -59,7 +59,7 @@ def held_folder(folder: Path, processes: Processes) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def memory_told(recipe: RunRecipe) -> Iterator[None]:
+def memory_errors_explained(recipe: RunRecipe) -> Iterator[None]:
     """Want of memory, told with what helps."""
     try:
         yield

@@ -21,6 +21,7 @@ from xmatch.errors import ModelError, OutputError
 from xmatch.io.writing.atomic import atomic_write
 
 KEPT = 2
+"""Checkpoints of a folder: the newest, and one to fall back on where it is damaged."""
 SCHEMA = "xmatch.training/1"
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.([0-9a-f]{16})\.pt")

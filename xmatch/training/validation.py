@@ -16,6 +16,7 @@ from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 
 WITHIN_PX = (1, 3, 5)
+"""Limits that shares of errors are given for, px: those of the papers that xmatch is compared with."""
 ALL = "all"
 
 _STREAM = 2**20

@@ -136,7 +136,8 @@ def test_an_image_that_shows_nothing_and_one_without_keypoints_are_reasons(pair,
 
 
 def test_a_trained_loftr_of_our_own_brings_its_configuration(pair, tmp_path):
-    from xmatch.networks.loftr.objective import LoftrConfig, TrainedLoftr
+    from xmatch.networks.loftr.config import LoftrConfig
+    from xmatch.networks.loftr.network import TrainedLoftr
 
     config = {"initial_dim": 16, "block_dims": [16, 16, 16], "heads": 2, "layers": 1, "temp_bug_fix": True}
     network = TrainedLoftr(LoftrConfig(16, (16, 16, 16), 2, 1))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.synth import modalities
-from xmatch.synth.modalities import GROUP, MODALITIES, load_modality, modality_names
+from xmatch.synth.modalities import EXTENSION_POINT, MODALITIES, load_modality, modality_names
+
+GROUP = EXTENSION_POINT.group
 
 
 class Mirage:
@@ -27,7 +29,7 @@ def plugins(monkeypatch):
     """Two installed plug-ins: one that works, one that does not."""
     here = __name__
     points = [EntryPoint("mirage", f"{here}:Mirage", GROUP), EntryPoint("broken", f"{here}:no_mirage", GROUP)]
-    monkeypatch.setattr(modalities, "entry_points", lambda group: points if group == GROUP else [])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points if group == GROUP else [])
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(plugins):
@@ -47,6 +49,6 @@ def test_a_plug_in_that_fails_is_named_with_its_reason(plugins):
 
 
 def test_a_plug_in_does_not_replace_a_built_in_modality(monkeypatch):
-    monkeypatch.setattr(modalities, "entry_points", lambda group: [EntryPoint("sar", f"{__name__}:Mirage", GROUP)])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [EntryPoint("sar", f"{__name__}:Mirage", GROUP)])
     assert type(load_modality("sar")) is MODALITIES["sar"]
     assert modality_names() == tuple(MODALITIES)

@@ -13,6 +13,7 @@ from xmatch.coords import from_centre_matrix
 from xmatch.evaluation.peers.base import Found, PeerSettings
 from xmatch.evaluation.peers.images import Grey, flat_reason, read_grey, unlikely_scale
 from xmatch.geometry import Linear
+from xmatch.io.transforms.itk_space import simpleitk
 
 STARTS = 16
 BINS = 32
@@ -30,6 +31,10 @@ class MutualInformation:
 
     name = "mutual-information"
 
+    def check(self, settings: PeerSettings) -> None:
+        """Raises UsageError when SimpleITK, an extra, is not installed."""
+        simpleitk()
+
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> Found:
         seen = read_grey(fixed), read_grey(moving)
         if reason := flat_reason(*seen):
@@ -45,8 +50,7 @@ class MutualInformation:
 
 def _climbed(fixed: Grey, moving: Grey, seed: int, threads: int) -> np.ndarray | None:
     """(3, 3) moving px -> fixed px of the best end; None when all starts failed."""
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     images = [sitk.Cast(sitk.GetImageFromArray(seen.image), sitk.sitkFloat32) for seen in (fixed, moving)]
     masks = [sitk.GetImageFromArray(seen.valid.astype(np.uint8)) for seen in (fixed, moving)]
     centres = [np.array([(seen.width - 1) / 2, (seen.height - 1) / 2]) for seen in (fixed, moving)]

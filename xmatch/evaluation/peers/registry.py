@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xmatch.errors import UsageError
 from xmatch.evaluation.peers.base import Peer
+from xmatch.plugins import ExtensionPoint
 
 
 def _control(name: str) -> Callable[[], Peer]:
@@ -100,6 +100,8 @@ PEERS: dict[str, Callable[[], Peer]] = {
 }
 """name -> builder."""
 
+EXTENSION_POINT: ExtensionPoint[Peer] = ExtensionPoint("peer", PEERS, "xmatch.peers")
+
 
 def load_peer(name: str) -> Peer:
     """The peer of that name, from `PEERS` or from an installed plug-in.
@@ -107,11 +109,4 @@ def load_peer(name: str) -> Peer:
     Raises:
         UsageError: no such peer.
     """
-    if name in PEERS:
-        return PEERS[name]()
-    from importlib.metadata import entry_points
-
-    plugins = {point.name: point for point in entry_points(group="xmatch.peers")}
-    if name in plugins:
-        return plugins[name].load()()
-    raise UsageError(f"there is no peer {name!r}", hint=f"known: {', '.join([*PEERS, *plugins])}")
+    return EXTENSION_POINT.build(name)

@@ -154,7 +154,7 @@ class Cells:
         inner = (np.array([start, stop]) - self._start) / self._step
         low = 0 if start == self.first else int(np.clip(np.floor(inner[0]), 0, self._count - 1))
         high = self._count if stop == self.last else int(np.clip(np.ceil(inner[1]), low + 1, self._count))
-        edges = np.clip(self._start + self._step * np.arange(low, high + 1), *reach)
+        edges = np.clip(self._start + self._step * np.arange(low, high + 1), reach[0], reach[1])
         cuts = np.unique(
             np.concatenate([edges, np.arange(start + 1, stop), np.clip([start, stop], edges[0], edges[-1])])
         )

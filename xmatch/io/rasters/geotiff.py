@@ -62,7 +62,8 @@ def open_raster(
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)
             overviews = len(dataset.overviews(1)) if directory is None or directory.number == 0 else 0
-        openers = [opener, *(partial(opener, overview_level=k) for k in range(overviews))]
+        openers: list[Callable[[], rasterio.DatasetReader]] = [opener]
+        openers += [partial(opener, overview_level=k) for k in range(overviews)]
         levels = [RasterLevel(each, path, layout, options) for each in openers]
         for level in levels:
             resources.callback(level.close)
@@ -114,7 +115,7 @@ class RasterLevel:
             valid = valid & (mask != 0)
         if layout.lab:
             # A colour takes all three; a* of no-data alone is one.
-            valid = valid.any(axis=0, keepdims=True)
+            valid = np.any(valid, axis=0, keepdims=True)
             pixels = lab_to_rgb(pixels, layout.lab == SIGNED_LAB)[[i - 1 for i in wanted]]
         if layout.palette:
             valid = valid & layout.palette.opaque(pixels[0])
@@ -182,7 +183,7 @@ def _header(
         spacing_um=spacing,
         # A value of L*, a* or b* says nothing of red, green and blue.
         nodata=None if layout.lab else next((value for value in layout.nodata if value is not None), None),
-        palette=layout.palette and layout.palette.palette,
+        palette=layout.palette.palette if layout.palette else None,
         index_dtype=layout.palette.index_dtype.name if layout.palette else "uint8",
         colours=layout.colours,
         medical=is_medical(spacing),

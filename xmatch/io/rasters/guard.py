@@ -184,7 +184,6 @@ def _raised_here(error: Exception) -> bool:
 
 def _reason(error: Exception, path: str) -> str:
     """The message on one line; rasterio keeps GDAL's own, which name the band, in the cause."""
-    if str(error).startswith("Read failed") and error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split()).replace(path, os.path.basename(path)).rstrip(".")
-    return text[:300] or type(error).__name__
+    told = error.__cause__ if str(error).startswith("Read failed") and error.__cause__ is not None else error
+    text = " ".join(str(told).split()).replace(path, os.path.basename(path)).rstrip(".")
+    return text[:300] or type(told).__name__

@@ -62,17 +62,17 @@ def are_labels(samples: list[Sample]) -> bool | None:
     common = int(counts.argmax())
     if len(values) > _MANY:
         samples = [_without_repeats(*sample) for sample in samples]
-    equal = slopes = 0
+    equal, slopes = 0, 0
     steps, next_ones = np.zeros(2, int), np.zeros(2, int)
     for pixels, valid in samples:
         ranks = np.searchsorted(values, np.where(valid, pixels, values[0])).astype(np.int32)
         for axis, (level, known) in enumerate(((ranks, valid), (ranks.T, valid.T))):
             rise = np.diff(level, axis=1)
             pair = known[:, 1:] & known[:, :-1]
-            equal += np.count_nonzero(pair & (rise == 0) & (level[:, 1:] != common))
+            equal += int(np.count_nonzero(pair & (rise == 0) & (level[:, 1:] != common)))
             steps[axis] += np.count_nonzero(pair & (rise != 0))
             next_ones[axis] += np.count_nonzero(pair & (np.abs(rise) == 1))
-            slopes += np.count_nonzero(pair[:, 1:] & pair[:, :-1] & (rise[:, 1:] * rise[:, :-1] > 0))
+            slopes += int(np.count_nonzero(pair[:, 1:] & pair[:, :-1] & (rise[:, 1:] * rise[:, :-1] > 0)))
     if equal < MIN_FLAT * (equal + steps.sum()):
         return False
     if len(values) <= _NEVER_AMOUNTS:
@@ -114,7 +114,8 @@ def _band_holds_labels(source: Source, band: int) -> bool | None:
 def _is_flat_at_all(pixels: np.ndarray, valid: np.ndarray) -> bool:
     """Spares photographs all windows but the first."""
     pair = valid[:, 1:] & valid[:, :-1]
-    return np.count_nonzero(pair & (pixels[:, 1:] == pixels[:, :-1])) >= MIN_FLAT / 2 * np.count_nonzero(pair)
+    same = int(np.count_nonzero(pair & (pixels[:, 1:] == pixels[:, :-1])))
+    return same >= MIN_FLAT / 2 * int(np.count_nonzero(pair))
 
 
 def _windows(width: int, height: int, across: int) -> list[Window]:

@@ -118,7 +118,7 @@ class PyramidSource:
         names = ("index",) if native else tuple(header.bands[b] for b in chosen)
         return Raster(
             pixels,
-            masks.any(axis=0),
+            np.any(masks, axis=0),
             georef=_moved(header.georef, window, size),
             spacing_um=header.spacing_um
             and (header.spacing_um[0] * width / size[0], header.spacing_um[1] * height / size[1]),

@@ -188,7 +188,7 @@ def _describe(
         dtype=dtype.name,
         spacing_um=spacing,
         nodata=nodata,
-        palette=palette and palette.palette,
+        palette=palette.palette if palette else None,
         index_dtype=palette.index_dtype.name if palette else "uint8",
         colours=tuple(names) if tuple(names) == _RGB_NAMES else (),
         medical=series.kind in _FORMATS or is_medical(spacing),

@@ -58,11 +58,11 @@ def _phys(file: BinaryIO) -> Resolution | None:
 
 
 def _exif(tags: dict[str, str]) -> Resolution | None:
-    numbers = [re.search(r"[0-9.]+", tags.get(f"EXIF_{axis}Resolution", "")) for axis in "XY"]
+    x, y = (re.search(r"[0-9.]+", tags.get(f"EXIF_{axis}Resolution", "")) for axis in "XY")
     unit = tags.get("EXIF_ResolutionUnit", "2").strip()[:1]
-    if not all(numbers) or unit not in ("2", "3"):
+    if x is None or y is None or unit not in ("2", "3"):
         return None
     try:
-        return float(numbers[0][0]), float(numbers[1][0]), int(unit)
+        return float(x[0]), float(y[0]), int(unit)
     except ValueError:
         return None

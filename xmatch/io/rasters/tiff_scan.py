@@ -89,7 +89,7 @@ class _Walker:
         self.seen: set[int] = set()
 
     def walk(self) -> tuple[Directory, ...]:
-        found = []
+        found: list[Directory] = []
         at = self.first
         while at:
             tags, after = self._directory(at)

@@ -75,4 +75,4 @@ def _blocks(grid: Grid, backward: Transform) -> Iterator[Block]:
         for x in range(0, grid.width, _BLOCK_PX):
             centres = pixel_centres(min(_BLOCK_PX, grid.width - x), min(_BLOCK_PX, grid.height - y), x, y)
             shift = np.moveaxis(backward(centres) - centres, -1, 0).astype(np.float32)
-            yield Block(x, y, shift, np.isfinite(shift).all(axis=0, keepdims=True))
+            yield Block(x, y, shift, np.all(np.isfinite(shift), axis=0, keepdims=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -37,8 +38,7 @@ def write_gcps(
     Raises:
         OutputError: see `atomic_write`; or the fixed image has no CRS.
     """
-    check_gcps(path, fixed, moving)
-    georef = fixed.header.georef
+    georef = check_gcps(path, fixed, moving)
     width, height = moving.header.width, moving.header.height
     notes: tuple[str, ...] = ()
     tags = {}
@@ -59,14 +59,17 @@ def write_gcps(
     return notes
 
 
-def check_gcps(path: str | os.PathLike, fixed: Source, moving: Source) -> None:
-    """
+def check_gcps(path: str | os.PathLike, fixed: Source, moving: Source) -> Georef:
+    """The georeferencing that the points are to have.
+
     Raises:
         OutputError: the fixed image has no CRS.
     """
-    if fixed.header.georef is None or fixed.header.georef.crs_wkt is None:
+    georef = fixed.header.georef
+    if georef is None or georef.crs_wkt is None:
         hint = "--assume-crs names it where the file lacks it; --points and --displacement say it in px"
         raise OutputError("ground control points need a fixed image with a CRS", hint=hint, path=path)
+    return georef
 
 
 def spline_points(transform: Transform, width: int, height: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -80,7 +83,7 @@ def spline_points(transform: Transform, width: int, height: int) -> tuple[np.nda
     return moving_xy, fixed_xy, error_px
 
 
-def is_affine(transform: Transform) -> bool:
+def is_affine(transform: Transform) -> TypeGuard[Linear]:
     return isinstance(transform, Linear) and transform.kind != "homography"
 
 

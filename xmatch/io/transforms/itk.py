@@ -17,7 +17,7 @@ import numpy as np
 from xmatch.errors import InputError, OutputError
 from xmatch.geometry import DisplacementGrid, Linear, Transform
 from xmatch.io.rasters.source import Header, Source
-from xmatch.io.transforms.itk_space import PhysicalSpace, last_line, space_of
+from xmatch.io.transforms.itk_space import PhysicalSpace, last_line, simpleitk, space_of
 from xmatch.io.transforms.lattice import TOLERANCE_PX, backward_lattice
 from xmatch.io.writing.atomic import atomic_write
 from xmatch.raster import Grid
@@ -37,9 +37,9 @@ def write_tfm(
         OutputError: see `atomic_write` and `space_of`; the name does not end in .tfm; or SimpleITK does not read the
             same map back.
     """
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     spaces = check_tfm(path, fixed, moving)
+    backward: Linear | DisplacementGrid
     if isinstance(transform, Linear) and transform.kind != "homography":
         backward, error_px = transform.inverse, 0.0
         itk = sitk.AffineTransform(2)
@@ -48,8 +48,8 @@ def write_tfm(
         itk.SetMatrix(np.column_stack([unit_x - origin, unit_y - origin]).ravel().tolist())
         itk.SetTranslation(origin.tolist())
     else:
-        backward, error_px = backward_lattice(transform, Grid.of(fixed.header))
-        itk = _field(sitk, backward, *spaces)
+        lattice, error_px = backward_lattice(transform, Grid.of(fixed.header))
+        backward, itk = lattice, _field(sitk, lattice, *spaces)
     facts: dict[str, Any] = {
         "maps": "points of fixed to points of moving: origin + spacing * index, in mm as SimpleITK reads both files "
         "(in px where they state no resolution: spacing 1)",
@@ -100,10 +100,10 @@ def read_tfm(path: str | os.PathLike, fixed: Header | None = None, moving: Heade
         moving: the moving image.
 
     Raises:
+        UsageError: SimpleITK is not installed.
         InputError: the file cannot be read, is not two-dimensional, or bends nobody knows where.
     """
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     try:
         itk = sitk.ReadTransform(os.fspath(path))
         if itk.GetDimension() != 2:
@@ -136,18 +136,18 @@ class _Facts:
             return _Facts(_space_or_px(fixed), _space_or_px(moving), size)
         try:
             told = json.loads(line[len(_MARK) :])
-            spaces = [PhysicalSpace.from_dict(told[side]) for side in ("fixed", "moving")]
+            of_fixed, of_moving = (PhysicalSpace.from_dict(told[side]) for side in ("fixed", "moving"))
             width, height = (int(n) for n in told["fixed"]["size"])
             if min(width, height) < 1:
                 raise ValueError(f"a size of {width} x {height} px")
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"the comment of xmatch in it is garbled: {error}") from None
-        return _Facts(*spaces, size or (width, height))
+        return _Facts(of_fixed, of_moving, size or (width, height))
 
 
 def _from_itk(itk: Any, facts: _Facts, path: str | os.PathLike) -> Transform:
     """See `read_tfm`. Raises ValueError for numbers that make no map."""
-    import SimpleITK as sitk
+    sitk = simpleitk()
 
     def backward(fixed_xy: np.ndarray) -> np.ndarray:
         points = facts.fixed.points(fixed_xy)
@@ -185,8 +185,7 @@ def _field(sitk: Any, lattice: DisplacementGrid, fixed: PhysicalSpace, moving: P
 
 def _lattice(itk: Any, fixed: PhysicalSpace, moving: PhysicalSpace) -> DisplacementGrid:
     """Inverse of `_field`."""
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     image = itk.GetDisplacementField()
     if min(image.GetSize()) < 2:
         raise ValueError(f"its displacement field has {' x '.join(map(str, image.GetSize()))} nodes; expected 2 x 2")

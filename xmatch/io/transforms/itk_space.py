@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from xmatch.coords import from_centre_xy, to_centre_xy
-from xmatch.errors import OutputError
+from xmatch.errors import OutputError, UsageError
 from xmatch.io.rasters.source import Header
 
 _TURNED = {2, 3, 4, 6, 7, 8}
@@ -51,10 +53,25 @@ class PhysicalSpace:
             ValueError: not two finite numbers each, or a spacing that is not positive.
         """
         spacing, origin = (tuple(float(number) for number in data[name]) for name in ("spacing", "origin"))
-        are_pairs = len(spacing) == len(origin) == 2 and all(map(math.isfinite, (*spacing, *origin)))
-        if not are_pairs or min(spacing) <= 0:
-            raise ValueError(f"spacing {spacing} and origin {origin} are not those of an image")
-        return PhysicalSpace(spacing, origin)
+        match spacing, origin:
+            case (sx, sy), (ox, oy) if min(sx, sy) > 0 and all(map(math.isfinite, (sx, sy, ox, oy))):
+                return PhysicalSpace((sx, sy), (ox, oy))
+        raise ValueError(f"spacing {spacing} and origin {origin} are not those of an image")
+
+
+def simpleitk() -> ModuleType:
+    """The package, an extra: nothing else here needs it.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return import_module("SimpleITK")
+    except ImportError as error:
+        raise UsageError(
+            f"ITK transforms (.tfm) need the package SimpleITK, which cannot be imported ({error})",
+            hint="pip install 'xmatch[itk]'",
+        ) from None
 
 
 def space_of(header: Header) -> PhysicalSpace:
@@ -63,8 +80,7 @@ def space_of(header: Header) -> PhysicalSpace:
     Raises:
         OutputError: SimpleITK does not open the file, opens another page of it, or turns its pixels.
     """
-    import SimpleITK as sitk
-
+    sitk = simpleitk()
     path = header.path
     if header.orientation in _TURNED and header.format not in _NOT_TURNED:
         raise OutputError(

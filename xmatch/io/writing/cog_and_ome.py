@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def write_ome_tiff(
 
 def _pyramid(width: int, height: int) -> list[int]:
     """Reductions 2, 4, ... until a level fits into one tile."""
-    factors = []
+    factors: list[int] = []
     while max(width, height) > TILE_PX << len(factors):
         factors.append(2 << len(factors))
     return factors
@@ -110,7 +110,7 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
             "maxworkers": threads,
         }
         if layout.palette:
-            options["colormap"] = _colormap(layout)
+            options["colormap"] = _colormap(layout.palette, layout.dtype.itemsize)
         if layout.grid.spacing_um:
             per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
             options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
@@ -124,10 +124,10 @@ def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layou
         tiff.write(_tiles(file, is_rgb), shape=shape, dtype=layout.dtype, **options)
 
 
-def _colormap(layout: Layout) -> np.ndarray:
+def _colormap(palette: Mapping[int, tuple[int, int, int, int]], itemsize: int) -> np.ndarray:
     """(3, 256) or (3, 65536) uint16: an entry for every index there is room for, as TIFF wants it."""
-    table = np.zeros((2 ** (8 * layout.dtype.itemsize), 3), np.uint16)
-    table[list(layout.palette)] = np.array(list(layout.palette.values()), np.uint16)[:, :3]
+    table = np.zeros((2 ** (8 * itemsize), 3), np.uint16)
+    table[list(palette)] = np.array(list(palette.values()), np.uint16)[:, :3]
     return table.T * 257
 
 

@@ -70,7 +70,7 @@ def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
             pixels = block.pixels if layout.nodata is None else _marked(block.pixels, block.valid, layout.nodata)
             box = rasterio.windows.Window(*window)
             file.write(pixels, window=box)
-            mask = block.valid.any(axis=0)
+            mask = np.any(block.valid, axis=0)
             if layout.nodata is None:
                 file.write_mask(mask, window=box)
                 written.unmarked += int(np.count_nonzero(mask & ~block.valid)) if len(block.valid) > 1 else 0
@@ -205,5 +205,5 @@ def _marked(pixels: np.ndarray, valid: np.ndarray, nodata: float) -> np.ndarray:
 
 
 def _checksums(pixels: np.ndarray, valid: np.ndarray | None) -> tuple[int, int]:
-    mask = 0 if valid is None else zlib.crc32(np.packbits(valid))
-    return zlib.crc32(np.ascontiguousarray(pixels)), mask
+    mask = 0 if valid is None else zlib.crc32(np.packbits(valid).tobytes())
+    return zlib.crc32(np.ascontiguousarray(pixels).data), mask

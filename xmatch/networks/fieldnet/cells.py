@@ -13,18 +13,23 @@ from torch.nn import functional as F
 from xmatch.networks.edges import standardised
 
 STRIDE = 3
-"""Pixels a cell."""
+"""Pixels a cell. That of the hand-made fields, which the search correlates."""
 HAND = 4
+"""Planes that hand-made fields have too."""
 CHANNELS = 9
+"""Planes that the network sees."""
 RIM_PX = 3
-"""Gradients this near to pixels that are not valid would tell where the border runs."""
+"""Gradients this near to pixels that are not valid would tell where the border runs. Smoothing by five and Scharr
+reach so far."""
 MIN_COVER = 0.6
-"""Share of a cell's pixels that must be trusted."""
+"""Share of a cell's pixels that must be trusted. Not tuned."""
 AMOUNT = 0.8
-"""Weight of the amount of edge against its direction."""
+"""Weight of the amount of edge against its direction. As for the hand-made fields."""
 MOST = 2.5
+"""Largest strength of an edge. As for the hand-made fields."""
 NEAR, WIDE, WIDER = 7, 13, 17
-"""Sides of windows, cells, whose mean an edge, the amount of fine edges and that of large ones are compared with."""
+"""Sides of windows, cells, whose mean an edge, the amount of fine edges and that of large ones are compared with. As
+for the hand-made fields, boxes in place of their Gaussians."""
 
 
 def observed_cells(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

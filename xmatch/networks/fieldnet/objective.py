@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.errors import UsageError
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
 from xmatch.synth.pairs import TrainingPairs
 
 MIN_SEEN = 0.3
-"""Share of fixed that must be seen in moving for a pair to be learnt from."""
+"""Share of fixed that must be seen in moving for a pair to be learnt from. Not tuned."""
 MIN_OVERLAP = 0.3
-"""Of the smaller cover: shifts with less do not count."""
+"""Of the smaller cover: shifts with less do not count. Not tuned."""
 CANVAS = 1.25
-"""Side of the square that moving is laid in over that of fixed."""
+"""Side of the square that moving is warped into, over that of fixed. Room for a turned square that is scaled up a
+little; the corners may be cut. Not tuned."""
 LOOSE_TURN_DEG, LOOSE_SCALE = 2.5, 1.05
-"""How far the pose that moving is laid by may be off, as the steps of a search leave it."""
+"""How far the pose that moving is warped by may be off, as the steps of a search leave it."""
 
 
 class Fields(NetworkObjective):
@@ -47,7 +48,7 @@ class Fields(NetworkObjective):
         module = _fieldnet(model)
         loose = _loosened(poses, turn_deg=LOOSE_TURN_DEG, scale=LOOSE_SCALE)
         elsewhere = _turned_away(poses)
-        turned = [_lay(planes[count:], cover[count:], pose, module.config.orders) for pose in (loose, elsewhere)]
+        turned = [_warped(planes[count:], cover[count:], pose, module.config.orders) for pose in (loose, elsewhere)]
         fixed = planes[:count], cover[:count]
         everywhere = [_scores(*fixed, *turned[0], crosswise=True), _scores(*fixed, *turned[1], crosswise=False)]
         scores, allowed = (torch.cat(parts, 1) for parts in zip(*everywhere, strict=True))
@@ -60,11 +61,11 @@ class Fields(NetworkObjective):
         count = len(batch)
         poses = _true_poses(batch)
         planes, cover = model(*_both(batch))
-        laid = _lay(planes[count:], cover[count:], poses, _fieldnet(model).config.orders)
+        warped = _warped(planes[count:], cover[count:], poses, _fieldnet(model).config.orders)
         found = []
         for i in range(count):
             own = slice(i, i + 1)
-            scores, allowed = _scores(planes[own], cover[own], laid[0][own], laid[1][own], crosswise=False)
+            scores, allowed = _scores(planes[own], cover[own], warped[0][own], warped[1][own], crosswise=False)
             best = scores.masked_fill(~allowed, -1e4).flatten().argmax()
             side = scores.shape[-1]
             at = torch.stack([best % side, best // side]).float()
@@ -75,7 +76,7 @@ class Fields(NetworkObjective):
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """Where the laid moving images belong."""
+    """Where the warped moving images belong."""
 
     matrices: Tensor
     """(B, 2, 3) cells of moving, from its centre -> cells of the canvas, from its centre: no shift."""
@@ -158,7 +159,7 @@ def _turn(angle: Tensor, scale: Tensor) -> Tensor:
     return torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
 
 
-def _lay(planes: Tensor, cover: Tensor, poses: Poses, orders: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _warped(planes: Tensor, cover: Tensor, poses: Poses, orders: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Fields of moving turned and scaled onto a canvas, their directions with them."""
     matrices = poses.matrices
     side = planes.shape[-1]
@@ -167,35 +168,35 @@ def _lay(planes: Tensor, cover: Tensor, poses: Poses, orders: tuple[int, ...]) -
     at = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).view(-1, 2)
     grid = torch.einsum("bij,nj->bni", torch.linalg.inv(matrices), at).view(-1, canvas, canvas, 2) * (2 / side)
     both = F.grid_sample(torch.cat([planes, cover], 1), grid, align_corners=False)
-    laid, shown = both[:, :-1], (both[:, -1:] > 0.99).float()
+    warped, shown = both[:, :-1], (both[:, -1:] > 0.99).float()
     angle = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0])
     turned = []
     for i, order in enumerate(orders):
-        x, y = laid[:, 2 * i], laid[:, 2 * i + 1]
+        x, y = warped[:, 2 * i], warped[:, 2 * i + 1]
         c, s = (f(order * angle)[:, None, None] for f in (torch.cos, torch.sin))
         turned += [x * c - y * s, x * s + y * c] if order else [x, y]
     return torch.stack(turned, 1) * shown, shown
 
 
 def _scores(
-    fixed: Tensor, fixed_cover: Tensor, laid: Tensor, laid_cover: Tensor, *, crosswise: bool
+    fixed: Tensor, fixed_cover: Tensor, warped: Tensor, warped_cover: Tensor, *, crosswise: bool
 ) -> tuple[Tensor, Tensor]:
-    """(B, N, P, P) score of every cyclic shift of laid images on fixed ones, and whether enough overlaps.
+    """(B, N, P, P) score of every cyclic shift of warped images on fixed ones, and whether enough overlaps.
 
     Args:
-        crosswise: every laid image on every fixed one, N = B; else each on its own, N = 1.
+        crosswise: every warped image on every fixed one, N = B; else each on its own, N = 1.
     """
-    side, canvas = fixed.shape[-1], laid.shape[-1]
+    side, canvas = fixed.shape[-1], warped.shape[-1]
     period = 16 * -(-(side + int((1 - MIN_OVERLAP) * canvas)) // 16)
     shape = (period, period)
-    a, b = torch.fft.rfft2(fixed, shape), torch.fft.rfft2(laid, shape).conj()
+    a, b = torch.fft.rfft2(fixed, shape), torch.fft.rfft2(warped, shape).conj()
     # Plane by plane: products of complex matrices, one for each frequency, are many times slower on a CPU.
     pairs = zip(a.unbind(1), b.unbind(1), strict=True)
     product = sum(x[:, None] * (y[None] if crosswise else y[:, None]) for x, y in pairs)
     with torch.no_grad():
-        c, d = torch.fft.rfft2(fixed_cover, shape), torch.fft.rfft2(laid_cover, shape).conj()
+        c, d = torch.fft.rfft2(fixed_cover, shape), torch.fft.rfft2(warped_cover, shape).conj()
         overlap = torch.fft.irfft2(c * (d.transpose(0, 1) if crosswise else d), shape)
-        sizes = fixed_cover.sum((2, 3)), laid_cover.sum((2, 3))
+        sizes = fixed_cover.sum((2, 3)), warped_cover.sum((2, 3))
         least = torch.minimum(sizes[0], sizes[1].T if crosswise else sizes[1])
         allowed = overlap > (MIN_OVERLAP * least).clamp(min=1)[..., None, None]
     return torch.fft.irfft2(product, shape) / overlap.clamp(min=1).sqrt(), allowed

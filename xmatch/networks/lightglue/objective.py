@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.lightglue.network import Corners
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.synth.pairs import TrainingPairs

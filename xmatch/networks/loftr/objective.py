@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xmatch.networks.base import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.loftr.config import LoftrConfig
 from xmatch.networks.loftr.network import COARSE_PX, FINE_PX, CoarseTruth
 from xmatch.networks.truth import true_places

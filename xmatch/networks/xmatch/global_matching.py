@@ -13,7 +13,7 @@ NEVER = -1e4
 """Score of a cell without content; finite, so that half precision and empty images stay free of NaN."""
 
 AROUND = 2
-"""The warp is the mean over this many cells around the best one: wide enough to find it between cells."""
+"""The warp is the mean over this many cells around the best one: wide enough to find it between cells. Not tuned."""
 
 
 class Descriptors(nn.Module):

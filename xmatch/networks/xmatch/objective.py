@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xmatch.networks.base import NetworkObjective, Prediction
+from xmatch.networks.architecture import NetworkObjective
+from xmatch.networks.base import Prediction
 from xmatch.networks.losses import dense_loss, distance_px, truth_at
 from xmatch.synth.pairs import TrainingPairs
 

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
 
-from xmatch.errors import UsageError
+from xmatch.plugins import ExtensionPoint
 from xmatch.synth.modalities.charts import Map, Posterised
 from xmatch.synth.modalities.drawn import Edges, Paint, Sketch
 from xmatch.synth.modalities.events import Event
@@ -22,9 +21,6 @@ from xmatch.synth.modalities.spectral import Infrared, Nir
 
 if TYPE_CHECKING:
     import torch
-
-GROUP = "xmatch.modalities"
-"""Entry-point group of modalities in other packages."""
 
 
 class Modality(Protocol):
@@ -63,6 +59,8 @@ MODALITIES: dict[str, Callable[[], Modality]] = {
 }
 """name -> builder."""
 
+EXTENSION_POINT: ExtensionPoint[Modality] = ExtensionPoint("modality", MODALITIES, "xmatch.modalities")
+
 
 def load_modality(name: str) -> Modality:
     """The modality of that name, from `MODALITIES` or from an installed plug-in.
@@ -70,24 +68,9 @@ def load_modality(name: str) -> Modality:
     Raises:
         UsageError: no such modality, or the plug-in that brings it cannot be loaded.
     """
-    if name in MODALITIES:
-        return MODALITIES[name]()
-    plugins = _plugins()
-    if name not in plugins:
-        raise UsageError(f"there is no modality {name!r}", hint=f"known: {', '.join([*MODALITIES, *plugins])}")
-    try:
-        return plugins[name].load()()
-    except Exception as error:
-        raise UsageError(
-            f"modality {name!r} of the plug-in {plugins[name].value} cannot be loaded: {error}",
-            hint="reinstall the package that brings it, or leave this modality out",
-        ) from error
+    return EXTENSION_POINT.build(name)
 
 
 def modality_names() -> tuple[str, ...]:
     """Names that `load_modality` knows: the built-in ones, then those of plug-ins."""
-    return (*MODALITIES, *(name for name in _plugins() if name not in MODALITIES))
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return EXTENSION_POINT.names()

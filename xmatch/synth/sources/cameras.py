@@ -59,7 +59,7 @@ def find_scenes(folder: str | Path) -> list[list[View]]:
 
 def is_scene(folder: Path) -> bool:
     """Whether a folder is laid out as one scene."""
-    return (folder / "views.jsonl").is_file() or all(_one_of(folder, kind) for kind in FOLDERS)
+    return (folder / "views.jsonl").is_file() or all(_one_of(folder, kind).is_dir() for kind in FOLDERS)
 
 
 def read_depth(path: Path) -> np.ndarray:
