@@ -118,7 +118,7 @@ def test_a_runnable_network_matches_a_shifted_pair(name):
     within = SearchRange(max_angle_deg=15.0, min_scale=0.9, max_scale=1.1)
     found = matcher(fixed, moving, within, seed=0, threads=1)
     middle = np.array([96.0, 96.0, 1.0])
-    assert np.linalg.norm((found.hypotheses[0].matrix @ middle)[:2] - middle[:2] - SHIFT_PX) < 3.0
+    assert np.linalg.norm((found.proposals[0].matrix @ middle)[:2] - middle[:2] - SHIFT_PX) < 3.0
 
 
 def test_the_registry_loads_neither_torch_nor_opencv():
