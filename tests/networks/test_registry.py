@@ -39,14 +39,6 @@ RUN = [name for name, entry in ARCHITECTURES.items() if entry.matcher is not Non
 SHIFT_PX = (21.0, -13.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def whose_marks(state) -> list[str]:
     """All architectures that tensors of these names could be of."""
     return [name for name, entry in ARCHITECTURES.items() if entry.holds_marks(state)]
