@@ -1,4 +1,4 @@
-"""What all tests of networks share."""
+"""Tiny networks: a second thread costs more than it brings, above all on a busy machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import pytest
 import torch
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Small tensors gain nothing by threads, and lose much where other programs run."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

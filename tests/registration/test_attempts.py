@@ -83,3 +83,11 @@ def test_inliers_lie_within_two_px_of_where_the_map_puts_them(tmp_path, asked):
     np.testing.assert_allclose(found.residual_px, residual)
     assert residual[found.inliers].max() < 2 <= residual[~found.inliers].min()
     assert 0 < found.inliers.sum() < len(residual)
+
+
+def test_a_right_georeferencing_stands_for_election_though_no_matcher_says_so(tmp_path, asked):
+    at = placed(shift_px=(3.0, 2.0))
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())), **georeferenced(placed()))
+    moving = write(tmp_path / "moving.tif", radar(seen(LAND, at)), **georeferenced(at))
+    found = asked(Knowing(np.eye(3), lambda within: False), fixed, moving)
+    assert found.verdict.accepted and distance_px(found.transform, to_fixed(at)) < 0.1
