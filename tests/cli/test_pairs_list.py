@@ -1,6 +1,6 @@
 import pytest
 
-from xmatch.cli.batch import Row, read_pairs
+from xmatch.cli.batch import PairRow, read_pairs
 from xmatch.errors import InputError, UsageError
 
 
@@ -27,7 +27,7 @@ def listed(tmp_path):
     ],
 )
 def test_headers_delimiters_and_byte_order_marks_are_all_welcome(listed, data):
-    assert listed(data) == [Row("a.tif", "b.tif"), Row("c.tif", "d e.tif", "out.tif")]
+    assert listed(data) == [PairRow("a.tif", "b.tif"), PairRow("c.tif", "d e.tif", "out.tif")]
 
 
 def test_quoted_names_keep_commas_and_odd_bytes(listed):
@@ -37,7 +37,7 @@ def test_quoted_names_keep_commas_and_odd_bytes(listed):
 
 
 def test_a_semicolon_or_tab_separates_before_a_comma_does(listed):
-    assert listed(b"optical.tif;slc-off, 2009.tif\n") == [Row("optical.tif", "slc-off, 2009.tif")]
+    assert listed(b"optical.tif;slc-off, 2009.tif\n") == [PairRow("optical.tif", "slc-off, 2009.tif")]
 
 
 @pytest.mark.parametrize("data", [b"a.tif," + b"x" * 200_000 + b"\n", b'a.tif,"b.tif\n' + b"c.tif,d.tif\n" * 20_000])

@@ -1,5 +1,7 @@
 """Tiny networks: a second thread costs more than it brings, above all on a busy machine."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 

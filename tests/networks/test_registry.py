@@ -39,14 +39,6 @@ RUN = [name for name, entry in ARCHITECTURES.items() if entry.matcher is not Non
 SHIFT_PX = (21.0, -13.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def whose_marks(state) -> list[str]:
     """All architectures that tensors of these names could be of."""
     return [name for name, entry in ARCHITECTURES.items() if entry.holds_marks(state)]
@@ -118,7 +110,7 @@ def test_a_runnable_network_matches_a_shifted_pair(name):
     within = SearchRange(max_angle_deg=15.0, min_scale=0.9, max_scale=1.1)
     found = matcher(fixed, moving, within, seed=0, threads=1)
     middle = np.array([96.0, 96.0, 1.0])
-    assert np.linalg.norm((found.hypotheses[0].matrix @ middle)[:2] - middle[:2] - SHIFT_PX) < 3.0
+    assert np.linalg.norm((found.proposals[0].matrix @ middle)[:2] - middle[:2] - SHIFT_PX) < 3.0
 
 
 def test_the_registry_loads_neither_torch_nor_opencv():

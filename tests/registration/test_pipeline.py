@@ -290,7 +290,7 @@ def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypat
     def never(*args):
         raise AssertionError("loaded too early")
 
-    monkeypatch.setattr("xmatch.matchers.weights.open_fields", never)
+    monkeypatch.setattr("xmatch.matchers.weights.open_matcher", never)
     first, second = load_plan("auto")
     assert (first.build().name, second.name) == ("structural", "xmatch-fields")
     assert plain.provenance["options"]["matcher"] == "auto" and plain.verdict.matcher == "structural"

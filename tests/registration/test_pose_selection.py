@@ -12,6 +12,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity
 from xmatch.matchers.base import Matches, Proposal, SearchRange
 from xmatch.raster import View
+from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
 from xmatch.registration.tie_points import NARROW, WIDE
@@ -135,7 +136,7 @@ def framed(prior: Linear | None = None, fixed_to_pixel: np.ndarray = TO_PIXEL) -
     """Of views with square pixels; with a prior, moving is seen as that lays it on fixed."""
     fixed = View(FIXED.image, FIXED.valid, fixed_to_pixel)
     moving = MOVING if prior is None else View(MOVING.image, MOVING.valid, prior.matrix)
-    ground = {"ground_per_px": None, "unit": None}
+    ground = GroundSize(None, None)
     return FramedPair(fixed, moving, SearchRange(), prior, (), ground, np.eye(3), np.eye(3))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Overwrite, Verbosity
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @grouped
 def adapt_command(
-    talk: Talk,
+    talk: Verbosity,
     pairs: Annotated[
         Path | None, typer.Argument(help="Folder or list of pairs, some with a known transform.", show_default=False)
     ] = None,

@@ -10,7 +10,7 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Talk
+from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Verbosity
 from xmatch.cli.outputs import check_raster_name, placed, refuse_duplicates, unreliable
 from xmatch.cli.runtime import emit
 from xmatch.errors import ExitCode, InputError, UsageError
@@ -32,7 +32,7 @@ def apply_command(
     others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Files with MOVING's footprint.")],
     reading: MovingReading,
     running: Running,
-    talk: Talk,
+    talk: Verbosity,
     output: Output = None,
     fixed: Annotated[
         str | None, typer.Option("--fixed", help="Image whose grid the result takes; default that of the report.")
@@ -68,7 +68,8 @@ def apply_command(
         from xmatch.report import read_report
 
         document = read_report(registration)
-    if document is not None and document["transform"] is None:
+    found = None if document is None else document["transform"]
+    if document is not None and found is None:
         raise InputError("this registration found no transform", hint=document["verdict"]["reason"], path=registration)
     trusted = document is None or document["verdict"]["accepted"]
     if document is not None and not trusted and not keep_unreliable:
@@ -89,8 +90,8 @@ def apply_command(
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
     grid, other_fixed = _grid_of(fixed, document, registration)
-    if document is not None and document["transform"] is not None:
-        transform = transform_from_dict(dict(document["transform"]))
+    if document is not None and found is not None:
+        transform = transform_from_dict(dict(found))
         # What was said of MOVING's place holds for images like it.
         options = document["provenance"].get("options", {})
         reading = replace(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xmatch.cli.console import say
 from xmatch.cli.extra_outputs import EXTRA_OUTPUTS
 from xmatch.cli.one_pair import Settings, register_pair
-from xmatch.cli.options import Talk
+from xmatch.cli.options import Verbosity
 from xmatch.cli.outputs import Targets, default_output
 from xmatch.cli.overview import Overview
 from xmatch.cli.runtime import as_failure, emit, failure_document
@@ -27,7 +27,7 @@ _COLUMNS = ("fixed", "moving", "output")
 
 
 @dataclass(frozen=True)
-class Row:
+class PairRow:
     """One line of the list; paths are relative to the current directory, as on the command line."""
 
     fixed: str
@@ -35,7 +35,7 @@ class Row:
     output: str | None = None
 
 
-def register_pairs(path: str, settings: Settings, talk: Talk, *, keep_going: bool, dry_run: bool) -> ExitCode:
+def register_pairs(path: str, settings: Settings, talk: Verbosity, *, keep_going: bool, dry_run: bool) -> ExitCode:
     """Register every pair of the list at `path` ("-": stdin)."""
     settings.matching.options(settings.reading, settings.running)  # what is wrong for every pair is said once
     rows = read_pairs(path)
@@ -57,7 +57,7 @@ def register_pairs(path: str, settings: Settings, talk: Talk, *, keep_going: boo
     return ExitCode.OK if overview.is_good else ExitCode.BATCH
 
 
-def read_pairs(path: str) -> list[Row]:
+def read_pairs(path: str) -> list[PairRow]:
     """The rows of a CSV with columns fixed, moving[, output]; a header may name them in any order.
 
     Raises:
@@ -80,10 +80,10 @@ def read_pairs(path: str) -> list[Row]:
     return [_row(path, n, dict(zip(columns, cells, strict=False)), len(cells) > len(columns)) for n, cells in lines]
 
 
-def _row(path: str, number: int, cells: dict[str, str], too_many: bool) -> Row:
+def _row(path: str, number: int, cells: dict[str, str], too_many: bool) -> PairRow:
     if too_many or not cells.get("fixed") or not cells.get("moving"):
         raise UsageError(f"line {number} is not fixed,moving[,output]", path=path, hint="quote names that hold commas")
-    return Row(cells["fixed"], cells["moving"], cells.get("output") or None)
+    return PairRow(cells["fixed"], cells["moving"], cells.get("output") or None)
 
 
 def _read(path: str) -> str:
@@ -101,7 +101,7 @@ def _read(path: str) -> str:
         raise InputError(f"the list of pairs is no text: {error}", hint="save it as UTF-8", path=path) from None
 
 
-def _targets(row: Row, settings: Settings) -> Targets:
+def _targets(row: PairRow, settings: Settings) -> Targets:
     folder = settings.writing.output
     if any(getattr(settings.writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
         raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
@@ -109,7 +109,7 @@ def _targets(row: Row, settings: Settings) -> Targets:
     return Targets.of(row.moving, settings.writing, output)
 
 
-def _refuse_shared_targets(path: str, jobs: list[tuple[Row, Targets]]) -> None:
+def _refuse_shared_targets(path: str, jobs: list[tuple[PairRow, Targets]]) -> None:
     """Two pairs that write one file: the second would fail, or worse, replace the first."""
     seen: dict[Path, int] = {}
     for index, (_, targets) in enumerate(jobs):
@@ -123,7 +123,7 @@ def _refuse_shared_targets(path: str, jobs: list[tuple[Row, Targets]]) -> None:
         seen[name] = index
 
 
-def _one(row: Row, targets: Targets, settings: Settings, dry_run: bool) -> tuple[dict[str, Any], Previews | None]:
+def _one(row: PairRow, targets: Targets, settings: Settings, dry_run: bool) -> tuple[dict[str, Any], Previews | None]:
     """The JSON line of one pair, its exit code inside, and pictures of it. Signals alone leave a batch by another
     way."""
     try:

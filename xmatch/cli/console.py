@@ -1,4 +1,4 @@
-"""Talk on stderr: lines, and a progress bar on a terminal only."""
+"""Verbosity on stderr: lines, and a progress bar on a terminal only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from xmatch.cli.options import Talk
+from xmatch.cli.options import Verbosity
 
 Progress = Callable[[str, float], None]
 
 
-def say(talk: Talk, lines: Iterable[str]) -> None:
+def say(talk: Verbosity, lines: Iterable[str]) -> None:
     """Plain lines: never wrapped, no control codes, so that logs and narrow terminals read the same."""
     if talk.quiet or sys.stderr is None:
         return
@@ -27,7 +27,7 @@ def printable(line: str) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(talk: Talk) -> Iterator[Progress | None]:
+def progress_bar(talk: Verbosity) -> Iterator[Progress | None]:
     """A callback for `register`, drawing a bar; None where stderr is no terminal that can draw one."""
     if talk.quiet or not _can_draw():
         yield None

@@ -9,14 +9,14 @@ import typer
 
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Output, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Output, Overwrite, Verbosity
 from xmatch.errors import ExitCode, UsageError
 
 
 @grouped
 def eval_command(
     changes: Changes,
-    talk: Talk,
+    talk: Verbosity,
     recipe: Annotated[
         Path | None, typer.Argument(help="YAML file that names pairs and options.", show_default=False)
     ] = None,

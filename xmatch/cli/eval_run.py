@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.eval_table import Counter, print_results
-from xmatch.cli.options import Talk
+from xmatch.cli.options import Verbosity
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import ExitCode, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
@@ -30,7 +30,7 @@ DATASETS_SCHEMA = "xmatch.datasets/1"
 def run_eval(
     recipe: Path,
     changes: Changes,
-    talk: Talk,
+    talk: Verbosity,
     *,
     output: str | None,
     overwrite: bool,

@@ -10,7 +10,7 @@ import typer
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Talk
+from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Verbosity
 from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.errors import ExitCode, UsageError
 
@@ -27,7 +27,7 @@ def match_command(
     matching: Matching,
     reading: Reading,
     running: Running,
-    talk: Talk,
+    talk: Verbosity,
     output: Output = None,
     format: Annotated[
         PointsFormat | None,
@@ -94,7 +94,7 @@ def _document(registration: Registration, output: str) -> dict[str, Any]:
     return {"schema": SCHEMA, **{key: told[key] for key in ("ok", "output", "verdict", "transform", "correspondences")}}
 
 
-def choose_format(format: PointsFormat | None, output: str | None, talk: Talk) -> PointsFormat:
+def choose_format(format: PointsFormat | None, output: str | None, talk: Verbosity) -> PointsFormat:
     """--format; else the suffix of --output; else json with --json, csv without.
 
     Raises:

@@ -11,7 +11,7 @@ import typer
 
 from xmatch.cli.console import say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import Overwrite, Talk
+from xmatch.cli.options import Overwrite, Verbosity
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import UsageError
 
@@ -27,7 +27,7 @@ models_app = typer.Typer(no_args_is_help=True, help="List, inspect and convert t
 
 @models_app.command("list")
 @grouped
-def list_command(talk: Talk) -> None:
+def list_command(talk: Verbosity) -> None:
     """List the models inside the package, and published weights that can be converted.
 
     Example: xmatch models list
@@ -70,7 +70,7 @@ def info_command(
     model: Annotated[
         str, typer.Argument(metavar="NAME|PATH", help="A name that the list shows, or a file.", show_default=False)
     ],
-    talk: Talk,
+    talk: Verbosity,
 ) -> None:
     """Say what weights are: size, type, licence, data, measured numbers, architecture, SHA-256.
 
@@ -97,7 +97,7 @@ def info_command(
 def convert_command(
     source: Annotated[Path, typer.Argument(help="Weights as published: .ckpt, .pth, .pt.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="The .safetensors file to write.", show_default=False)],
-    talk: Talk,
+    talk: Verbosity,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the model; default TARGET's.", show_default=False)
     ] = None,
@@ -152,7 +152,7 @@ def merge_command(
     base: Annotated[Path, typer.Argument(help="The weights that were adapted.", show_default=False)],
     additions: Annotated[Path, typer.Argument(help="What `xmatch adapt` wrote: .low-rank.safetensors.")],
     target: Annotated[Path, typer.Argument(help="The .safetensors file to write.", show_default=False)],
-    talk: Talk,
+    talk: Verbosity,
     overwrite: Overwrite = False,
 ) -> None:
     """Add low-rank ADDITIONS to the BASE that they were trained on: weights for --weights.

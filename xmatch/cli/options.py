@@ -228,7 +228,7 @@ class Matching:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Verbosity:
     """How much is said, and in what form. stdout carries data, stderr carries talk."""
 
     json: Annotated[bool, _option(_TALK, "--json", help="Result, or failure, as JSON on stdout.")] = False

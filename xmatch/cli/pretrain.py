@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Talk
+from xmatch.cli.options import OfflineOption, Verbosity
 
 
 @grouped
 def pretrain_command(
     recipe: Annotated[Path, typer.Argument(help="YAML file of the run.", show_default=False)],
-    talk: Talk,
+    talk: Verbosity,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder of the run; default runs/<recipe's name>.", show_default=False),

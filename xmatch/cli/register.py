@@ -9,7 +9,7 @@ import typer
 from xmatch.cli.console import printable, progress_bar, say
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import Settings, register_pair
-from xmatch.cli.options import Matching, Reading, Running, Talk
+from xmatch.cli.options import Matching, Reading, Running, Verbosity
 from xmatch.cli.outputs import Targets, Writing
 from xmatch.cli.recipes import use_recipe
 from xmatch.cli.runtime import emit, emit_text
@@ -23,7 +23,7 @@ def register_command(
     matching: Matching,
     reading: Reading,
     running: Running,
-    talk: Talk,
+    talk: Verbosity,
     fixed: Annotated[str | None, typer.Argument(metavar="FIXED", help="The image that stays.")] = None,
     moving: Annotated[str | None, typer.Argument(metavar="MOVING", help="The image laid onto it.")] = None,
     recipe: Annotated[

@@ -12,7 +12,7 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Output, Overwrite, Talk
+from xmatch.cli.options import OfflineOption, Output, Overwrite, Verbosity
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
 from xmatch.errors import InputError, OutputError, UsageError
@@ -31,7 +31,7 @@ PREVIEW_PAIRS = 8
 
 @grouped
 def synth_command(
-    talk: Talk,
+    talk: Verbosity,
     folders: Annotated[
         list[str] | None,
         typer.Argument(metavar="FOLDER...", help="Images, aligned pairs or shards; told by their layout."),

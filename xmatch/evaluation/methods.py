@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from xmatch.errors import UsageError
 from xmatch.evaluation.peers.base import ChecksSettings, PeerSettings
-from xmatch.evaluation.peers.registry import PEERS, load_peer
+from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions

@@ -15,7 +15,7 @@ from xmatch.io.rasters.options import ReadOptions
 from xmatch.io.rasters.source import Source
 from xmatch.io.transforms.lattice import TOLERANCE_PX, backward_lattice
 from xmatch.io.writing.cog_and_ome import write_cog
-from xmatch.io.writing.layout import Layout
+from xmatch.io.writing.layout import RasterLayout
 from xmatch.io.writing.staging import Block
 from xmatch.raster import Grid
 
@@ -45,7 +45,7 @@ def write_displacement(
     backward, error_px = transform.inverse, 0.0
     if transform.matrix is None:
         backward, error_px = backward_lattice(transform, grid)
-    layout = Layout(grid, np.dtype(np.float32), ("dx", "dy"), nodata=float("nan"), tags=TAGS)
+    layout = RasterLayout(grid, np.dtype(np.float32), ("dx", "dy"), nodata=float("nan"), tags=TAGS)
     write_cog(path, layout, _blocks(grid, backward), overwrite=overwrite)
     return (f"--displacement follows the map within {error_px:.2g} px",) if error_px > TOLERANCE_PX else ()
 

@@ -15,7 +15,7 @@ from xmatch.io.rasters.labels import holds_labels
 from xmatch.io.rasters.source import Header, Source
 from xmatch.io.transforms.gcps import is_affine, spline_points
 from xmatch.io.writing.atomic import atomic_write
-from xmatch.io.writing.layout import Layout, layout_of
+from xmatch.io.writing.layout import RasterLayout, layout_of
 from xmatch.io.writing.staging import gdal_session, resolution_tags
 from xmatch.raster import Grid
 
@@ -119,7 +119,7 @@ def _looks_alike(file: Any, bands: list[int], moving: Source) -> bool:
     return True
 
 
-def _dataset(fixed: Header, layout: Layout, error_px: float) -> xml.Element:
+def _dataset(fixed: Header, layout: RasterLayout, error_px: float) -> xml.Element:
     root = xml.Element("VRTDataset", rasterXSize=str(fixed.width), rasterYSize=str(fixed.height))
     root.set("subClass", "VRTWarpedDataset")
     if fixed.georef:
@@ -130,7 +130,7 @@ def _dataset(fixed: Header, layout: Layout, error_px: float) -> xml.Element:
 
 
 def _bands(
-    root: xml.Element, bands: list[int], listed: dict[int, xml.Element], nodata: list[str | None], layout: Layout
+    root: xml.Element, bands: list[int], listed: dict[int, xml.Element], nodata: list[str | None], layout: RasterLayout
 ) -> xml.Element:
     """The bands of the dataset, an alpha one where none has a nodata value, and the options of the warp, begun."""
     for i, band in enumerate(bands, 1):

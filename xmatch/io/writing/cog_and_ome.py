@@ -13,12 +13,12 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io.writing import atomic
 from xmatch.io.writing.atomic import atomic_write
-from xmatch.io.writing.layout import Layout
+from xmatch.io.writing.layout import RasterLayout
 from xmatch.io.writing.staging import TILE_PX, Block, Written, gdal_session, stage, verify
 
 
 def write_cog(
-    path: str | os.PathLike, layout: Layout, blocks: Iterable[Block], *, overwrite: bool = False, threads: int = 1
+    path: str | os.PathLike, layout: RasterLayout, blocks: Iterable[Block], *, overwrite: bool = False, threads: int = 1
 ) -> Written:
     """A Cloud-Optimised GeoTIFF: tiles of 512 px, overviews, deflate with predictor, mask or nodata value.
 
@@ -50,7 +50,7 @@ def write_cog(
 
 
 def write_ome_tiff(
-    path: str | os.PathLike, layout: Layout, blocks: Iterable[Block], *, overwrite: bool = False, threads: int = 1
+    path: str | os.PathLike, layout: RasterLayout, blocks: Iterable[Block], *, overwrite: bool = False, threads: int = 1
 ) -> Written:
     """A tiled OME-TIFF with a pyramid in sub-IFDs, pixel size in micrometres and channel names.
 
@@ -95,7 +95,9 @@ def _pyramid(width: int, height: int) -> list[int]:
     return factors
 
 
-def _write_level(tiff: Any, staged: Path, level: int, levels: int, layout: Layout, is_rgb: bool, threads: int) -> None:
+def _write_level(
+    tiff: Any, staged: Path, level: int, levels: int, layout: RasterLayout, is_rgb: bool, threads: int
+) -> None:
     import rasterio
 
     kwargs = {} if level == 0 else {"overview_level": level - 1}
@@ -131,7 +133,7 @@ def _colormap(palette: Mapping[int, tuple[int, int, int, int]], itemsize: int) -
     return table.T * 257
 
 
-def _ome_metadata(layout: Layout, is_rgb: bool) -> dict[str, Any]:
+def _ome_metadata(layout: RasterLayout, is_rgb: bool) -> dict[str, Any]:
     metadata: dict[str, Any] = {**layout.ome, "axes": "YXS" if is_rgb else "CYX"}
     channels = metadata.pop("Channel", [])
     if layout.grid.spacing_um:
@@ -144,7 +146,7 @@ def _ome_metadata(layout: Layout, is_rgb: bool) -> dict[str, Any]:
     return metadata
 
 
-def _annotation(layout: Layout) -> dict[str, str]:
+def _annotation(layout: RasterLayout) -> dict[str, str]:
     """Tags of the file, and scale, offset, unit and tags of its bands: OME has no place of their own for them."""
     kept = {name: text for name, text in layout.tags.items() if name != "ImageDescription"}
     for number, band in enumerate(layout.details, 1):

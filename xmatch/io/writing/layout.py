@@ -29,7 +29,7 @@ _EXIF_RESOLUTION = ("EXIF_XResolution", "EXIF_YResolution", "EXIF_ResolutionUnit
 
 
 @dataclass(frozen=True)
-class Layout:
+class RasterLayout:
     """What a raster on disk says besides its pixels."""
 
     grid: Grid
@@ -56,7 +56,7 @@ class Layout:
         return self.grid.width * self.grid.height * (len(self.bands) * self.dtype.itemsize + (self.nodata is None))
 
 
-def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool = True) -> Layout:
+def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool = True) -> RasterLayout:
     """How a file on `grid` with the moving image's values is laid out; `resampled` False: its own pixels."""
     dtype = output_dtype(moving)
     nodata = moving.nodata if moving.nodata is not None and _holds(dtype, moving.nodata) else None
@@ -72,7 +72,7 @@ def layout_of(moving: Header, grid: Grid, averaged: bool = True, resampled: bool
         replace(band, tags={key: text for key, text in band.tags.items() if not key.startswith(outdated)})
         for band in moving.details
     )
-    return Layout(
+    return RasterLayout(
         grid=grid,
         dtype=dtype,
         bands=("1",) if moving.palette else moving.bands,

@@ -19,7 +19,7 @@ import numpy as np
 from xmatch.errors import OutputError
 from xmatch.io.rasters.source import BandDetails, Resolution
 from xmatch.io.writing import atomic
-from xmatch.io.writing.layout import Layout
+from xmatch.io.writing.layout import RasterLayout
 
 TILE_PX = 512
 _CACHE_MIB = 128  # GDAL takes 5 % of all memory otherwise, which is no bound at all on a large machine
@@ -52,7 +52,7 @@ class Written:
     """Values without data that the file shows as 0: a mask knows no bands."""
 
 
-def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
+def stage(path: Path, layout: RasterLayout, blocks: Iterable[Block]) -> Written:
     """Write blocks that cover the grid once into a tiled TIFF at `path`.
 
     Raises:
@@ -80,7 +80,7 @@ def stage(path: Path, layout: Layout, blocks: Iterable[Block]) -> Written:
     return written
 
 
-def verify(path: Path, layout: Layout, written: Written, has_mask: bool, pages: int = 1) -> None:
+def verify(path: Path, layout: RasterLayout, written: Written, has_mask: bool, pages: int = 1) -> None:
     """Read a finished file back, every block of it.
 
     Args:
@@ -123,7 +123,7 @@ def gdal_session(path: Path) -> Iterator[None]:
         raise OutputError(f"could not be written: {error}", path=path) from error
 
 
-def _profile(layout: Layout) -> dict[str, Any]:
+def _profile(layout: RasterLayout) -> dict[str, Any]:
     import rasterio
 
     grid = layout.grid
@@ -151,7 +151,7 @@ def _profile(layout: Layout) -> dict[str, Any]:
     return profile
 
 
-def _describe(file: Any, layout: Layout) -> None:
+def _describe(file: Any, layout: RasterLayout) -> None:
     """Everything that a TIFF says of its bands."""
     from rasterio.control import GroundControlPoint
     from rasterio.crs import CRS
