@@ -5,6 +5,7 @@ import torch
 
 from xmatch.networks.fieldnet.config import FieldNetConfig
 from xmatch.networks.fieldnet.network import FieldNet, edges
+from xmatch.networks.fieldnet.objective import Poses, _warped
 
 TINY = FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0, 0, 0, 0), maps=2)
 
@@ -76,3 +77,14 @@ def test_sides_that_the_pyramid_cannot_halve_are_refused(model):
 def test_maps_come_in_pairs(maps):
     with pytest.raises(ValueError, match="even"):
         FieldNetConfig(maps=maps)
+
+
+def test_directions_turn_with_the_image_that_is_turned_in_training():
+    """By an eighth of a turn: edges along x come to run along the diagonal, whose doubled angle is a quarter."""
+    c = s = 0.5**0.5
+    poses = Poses(torch.tensor([[[c, -s], [s, c]]]), torch.zeros(1, 2), torch.ones(1))
+    planes = torch.zeros(1, 4, 24, 24)
+    planes[:, 0] = planes[:, 2] = 1.0
+    found, _ = _warped(planes, torch.ones(1, 1, 24, 24), poses, (2, 0))
+    middle = found.shape[-1] // 2
+    torch.testing.assert_close(found[0, :, middle, middle], torch.tensor([0.0, 1.0, 1.0, 0.0]), atol=1e-5, rtol=0)

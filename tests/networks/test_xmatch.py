@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from xmatch.networks.grids import cell_centres
+from xmatch.networks.xmatch.attention import PairAttention, rotated
 from xmatch.networks.xmatch.config import SIZES, XMatchConfig
 from xmatch.networks.xmatch.global_matching import soft_argmax
 from xmatch.networks.xmatch.network import XMatch
@@ -168,3 +169,22 @@ def test_a_refiner_moves_the_warp_by_cells_of_moving_and_towards_what_it_says():
         found, certainty = refiner(fixed, moving, warp, torch.zeros(1, 4, 6))
     torch.testing.assert_close(found - warp, torch.tensor([2 * 1 / 10, 2 * 2 / 5]).expand_as(warp))
     torch.testing.assert_close(certainty, torch.full((1, 4, 6), 0.5))
+
+
+def test_cells_without_content_are_not_looked_at():
+    torch.manual_seed(0)
+    attention = PairAttention(16, heads=2, layers=1).eval()
+    fixed, moving, other = torch.randn(3, 1, 16, 3, 4)
+    seen = torch.ones(1, 12, dtype=torch.bool)
+    some = seen.clone()
+    some[:, 7:] = False
+    changed = torch.where(some.view(1, 1, 3, 4), moving, other)
+    with torch.inference_mode():
+        (a, b), (c, d) = (attention(fixed, image, seen, some) for image in (moving, changed))
+    torch.testing.assert_close(a, c)
+    torch.testing.assert_close(b.flatten(2)[..., :7], d.flatten(2)[..., :7])
+
+
+def test_positions_turn_channels_the_way_the_weights_were_trained_with():
+    x, quarter = torch.tensor([[[[1.0, 2.0]]]]), (torch.zeros(1, 1), torch.ones(1, 1))
+    torch.testing.assert_close(rotated(x, *quarter), torch.tensor([[[[-2.0, 1.0]]]]))
