@@ -23,6 +23,7 @@ from xmatch.adaptation.thresholds import THRESHOLDS
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, UsageError, XmatchError
 from xmatch.io.weights.files import load_weights, save_weights
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.report.numbers import number
 from xmatch.training.loop import Reporter
 from xmatch.training.state import load_newest
 
@@ -112,7 +113,7 @@ def test_the_curve_of_a_run_that_time_ended_shows_what_was_judged(options, tmp_p
     measured = rows(tmp_path / "out.run" / "validation.csv")
     assert [(row["step"], float(row["score"])) for row in measured] == [("1", adapted.best["score"])]
     page, _ = write_reports(adapted, chosen, document(adapted, chosen))
-    assert "step 1</text>" in page.read_text()
+    assert f": {number(adapted.best['score'])}</title>" in page.read_text(), "the last value stands by its curve"
 
 
 def test_when_it_is_worse_nothing_is_replaced_and_both_are_kept(options, tmp_path):
@@ -293,8 +294,8 @@ def test_with_nothing_to_judge_by_it_does_not_begin(tmp_path):
 
 def test_labelled_and_unlabelled_folders_may_differ(tmp_path):
     few = write_pairs(tmp_path / "few", 3, 3)
-    for number in range(4, 9):
-        write_pair(tmp_path / "many", number)
+    for place in range(4, 9):
+        write_pair(tmp_path / "many", place)
     found = collect(PairRequest(2, few, (tmp_path / "many",)), GuardSpec(), 0)
     assert {p.fixed.parent.name for p in found.labelled} == {"few"}
     assert len(found.unlabelled) + len(found.held_unlabelled) == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -141,7 +142,8 @@ def test_a_matcher_may_join_later_without_the_others_running_again():
 
 
 def test_weights_that_changed_are_not_mixed(folder, monkeypatch):
-    monkeypatch.setitem(MATCHERS, "weighty", lambda weights, device: None)
+    matcher = SimpleNamespace(name="weighty", wants_colour=False)
+    monkeypatch.setitem(MATCHERS, "weighty", lambda weights, device: matcher)
     weights = folder / "w.bin"
     weights.write_bytes(b"one")
     recipe = recipe_of(MatcherSpec("weighty", weights=str(weights)), controls=False)

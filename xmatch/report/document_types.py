@@ -6,7 +6,7 @@ Of a registration registration.schema.json says the same to other programs; a te
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 ImageFacts = dict[str, Any]
 """What is known of a file: path, width, height, dtype, bands, crs, ... and whatever its format adds
@@ -21,6 +21,9 @@ class VerdictPart(TypedDict):
     ce90_ground: float | None
     ground_unit: str | None
     evidence: dict[str, float | None]
+    matcher: NotRequired[str | None]
+    calibration: NotRequired[str | None]
+    """The matcher that the probability was fitted to."""
 
 
 class Correction(TypedDict):
