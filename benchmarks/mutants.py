@@ -235,7 +235,7 @@ def _first_failure(said: str) -> str | None:
 
 def _digest(mutant: Mutant) -> str:
     """SHA-256 of the fault, the file that it is planted in, and its tests."""
-    digest = hashlib.sha256(f"{mutant.find}\0{mutant.replace}{mutant.equivalent or str()}".encode())
+    digest = hashlib.sha256((f"{mutant.find}\0{mutant.replace}" + (mutant.equivalent or "")).encode())
     for path in (*places(mutant), *(ROOT / name.partition("::")[0] for name in mutant.tests)):
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes() if file.is_file() else b"missing")
