@@ -16,7 +16,7 @@ def plan(fixed: str, moving: str, targets: Targets, settings: Settings) -> dict[
     Raises:
         XmatchError: what the run itself would fail with before its work starts.
     """
-    options = settings.matching.options(settings.reading, settings.running)
+    options = settings.register_options()
     targets.check([fixed, moving], settings.writing)
 
     import numpy as np
