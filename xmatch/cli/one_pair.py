@@ -154,7 +154,7 @@ def _write_raster(
 
         x0, y0, width, height = window = roi_window(settings.given.roi, fixed.header)
         grid, transform = grid.part(window), compose(transform, translation(-x0, -y0))
-        note = f"the raster is cut to {width} x {height} px of FIXED from ({x0}, {y0}); the map leads to px of all of FIXED"
+        note = f"the raster is cut to {width} x {height} px of FIXED from ({x0}, {y0}); the map leads to all of FIXED"
         registration = dataclasses.replace(registration, notes=(*registration.notes, note))
     if settings.writing.grid == "moving":
         grid, transform = moving_grid(moving.header, transform, grid)

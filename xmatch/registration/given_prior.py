@@ -16,6 +16,8 @@ from xmatch.registration.georef_prior import LATTICE, MIN_NODES, Prior, moving_w
 from xmatch.registration.hand_points import enough_points, fit_hand_points, read_hand_points
 from xmatch.registration.options import RegisterOptions
 
+AFFINE_FROM = 3
+"""Points that make an affine map."""
 NEAR_SHARE = 0.1
 """How far from what is given the truth may lie, by the longer side of the fixed image, unless the user says. Not tuned:
 points that are clicked by eye are nearer, and a map from another sensor's file often is not."""
@@ -84,12 +86,14 @@ def _through_points(path: str, fixed: Header, moving: Header, asked: str) -> tup
     """The map through the points of a file, and a note."""
     points = read_hand_points(path, fixed, moving)
     enough_points(points, path)
-    kinds = ("affine", "similarity") if asked not in ("translation", "similarity") else ("similarity",)
-    for kind in kinds:
-        if len(points) == 2 and kind == "affine":
-            continue
-        if (found := fit_hand_points(points, (kind,), fixed, moving)) is not None:
-            told = found.left_out_rms_px
-            agree = "" if np.isnan(told) else f", which foretells each of them to {told:.1f} px (root mean square)"
-            return found.transform, f"the search starts at the {kind} through {len(points)} points set by hand{agree}"
+    # Three points have nothing left to test an affine map by; from four on these tell whether it is one.
+    kinds: tuple[str, ...] = ("similarity",) if asked in ("translation", "similarity") else ("similarity", "affine")
+    found = None
+    if len(points) == AFFINE_FROM and "affine" in kinds:
+        found = fit_hand_points(points, ("affine",), fixed, moving)
+    found = found or fit_hand_points(points, kinds, fixed, moving)
+    if found is not None:
+        told = found.left_out_rms_px
+        agree = "" if np.isnan(told) else f", which foretells each of them to {told:.1f} px (root mean square)"
+        return found.transform, f"the search starts at the {found.kind} through {len(points)} points set by hand{agree}"
     raise InputError("its points make no map: they lie in one place, or turn the image inside out", path=path)

@@ -68,7 +68,8 @@ def fit_hand_points(points: Correspondences, kinds: tuple[str, ...], fixed: Head
         if transform is None:
             continue
         found = HandFit(transform, kind, _left_out(points, fit))
-        if best is None or found.left_out_rms_px < CLEARLY * best.left_out_rms_px:
+        told, untested = found.left_out_rms_px, best is None or np.isnan(best.left_out_rms_px)
+        if best is None or (not np.isnan(told) if untested else told < CLEARLY * best.left_out_rms_px):
             best = found
     return best
 
