@@ -72,6 +72,9 @@ def test_a_raster_is_cut_on_request_alone(cli, files):
     with rasterio.open("a.tif") as fixed, rasterio.open("whole.tif") as whole, rasterio.open("part.tif") as part:
         assert whole.shape == fixed.shape and whole.transform == fixed.transform
         assert part.transform * (0, 0) == fixed.transform * (40, 30)
+        words = ["--roi", "40,30,80,60", "--crop-to-roi", "-o", "new.tif", "--dry-run", "--json"]
+        planned = cli("register", *files, *ALONE, *words)
+        assert (planned.json["grid"]["width"], planned.json["grid"]["height"]) == (80, 60)
         assert np.array_equal(part.read(1), whole.read(1)[30:90, 40:120])
 
 
@@ -91,6 +94,12 @@ def test_a_list_of_pairs_names_what_is_given_for_each(cli, files):
     assert told.code == ExitCode.OK and "6 points" in told.json["verdict"]["reason"]
 
 
+def test_no_output_replaces_what_was_given(cli, files):
+    before = Path("hand.csv").read_bytes()
+    told = cli("match", *files, *ALONE, "-o", "hand.csv", "--overwrite")
+    assert told.code == ExitCode.OUTPUT and Path("hand.csv").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "words, code",
     [
@@ -107,6 +116,5 @@ def test_a_list_of_pairs_names_what_is_given_for_each(cli, files):
     ],
 )
 def test_what_cannot_be_used_is_told_by_its_exit_code(cli, files, words, code):
-    told = cli("register", *files, *words)
-    assert told.code == code
+    assert cli("register", *files, *words).code == cli("register", *files, *words, "--dry-run").code == code
     assert not list(Path().glob("b.registered*"))

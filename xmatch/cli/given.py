@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -67,3 +68,9 @@ class Given:
             "--check-points", help="Control points that no fit sees: the result is measured at them.", metavar="FILE"
         ),
     ] = None
+
+    @property
+    def files(self) -> list[str]:
+        """What no output may replace."""
+        named = (self.tie_points, self.initial, self.mask, self.moving_mask, self.roi, self.check_points)
+        return [path for path in named if path is not None and os.path.isfile(path)]

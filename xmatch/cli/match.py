@@ -52,7 +52,7 @@ def match_command(
     if output is not None:
         from xmatch.io.writing.atomic import check_target
 
-        check_target(output, overwrite, [fixed, moving])
+        check_target(output, overwrite, [fixed, moving, *given.files])
     elif kind == "npz" and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("npz is binary, and stdout is a terminal", hint="-o points.npz, or redirect stdout")
 

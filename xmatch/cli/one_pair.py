@@ -76,7 +76,7 @@ def register_pair(
     options = settings.register_options()
     if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
         return earlier
-    targets.check([fixed, moving], settings.writing)
+    targets.check([fixed, moving, *settings.given.files], settings.writing)
 
     from xmatch.io import open_source
     from xmatch.provenance import record
