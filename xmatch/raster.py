@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +71,16 @@ class Grid:
     def of(header: GridLike) -> Grid:
         """The grid of an open file, from its `Header`."""
         return Grid(header.width, header.height, header.georef, header.spacing_um, header.medical, header.resolution)
+
+    def part(self, window: tuple[int, int, int, int]) -> Grid:
+        """The pixels of a window (x0, y0, width, height) alone, where they are."""
+        x0, y0, width, height = window
+        if self.georef is None:
+            return replace(self, width=width, height=height)
+        a, b, c, d, e, f = self.georef.affine
+        gcps = tuple((x - x0, y - y0, east, north) for x, y, east, north in self.georef.gcps)
+        moved = (a, b, c + a * x0 + b * y0, d, e, f + d * x0 + e * y0)
+        return replace(self, width=width, height=height, georef=replace(self.georef, affine=moved, gcps=gcps))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class Verdict:
     accepted: bool
     probability: float
     """Probability in [0, 1] that the alignment is right (corner error below about 5 px at view size); calibrated where
-    `is_calibrated`."""
+    `is_calibrated`. NaN where the images were not looked at."""
     reason: str
     """One plain sentence for a person."""
     ce90_px: float | None = None
@@ -38,6 +38,25 @@ class Verdict:
     def is_calibrated(self) -> bool:
         """Whether the probability comes from a fit to registrations of the same matcher."""
         return self.calibration == self.matcher
+
+
+@dataclass(frozen=True)
+class CheckPoints:
+    """A map measured at control points that no fit has seen."""
+
+    count: int
+    """Of them that the map puts anywhere."""
+    unmapped: int
+    """Of them that it does not: beyond a horizon, or where a grid says nothing; all where there is no map."""
+    rmse_px: float | None
+    """Root mean square of the distance to the true place, fixed px; None without a point."""
+    ce90_px: float | None
+    """90 % of the points lie within this many fixed px of their true place."""
+    max_px: float | None
+    rmse_ground: float | None = None
+    """The same in `ground_unit`, when the fixed image has a CRS or a spacing."""
+    ce90_ground: float | None = None
+    ground_unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,3 +81,5 @@ class Registration:
     """What the user should know: pages chosen, masks found, priors used, doubts."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Versions, options, seed and hashes: enough to run it again."""
+    check_points: CheckPoints | None = None
+    """What control points say that were given to measure by; None where none were."""

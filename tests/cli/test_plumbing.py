@@ -53,20 +53,31 @@ REGISTER = {
     "seed": (["--seed", "7"], 7),
     "threads": (["--threads", "3"], 3),
     "device": (["--device", "cpu"], "cpu"),
+    "tie_points": (["--tie-points", "by-hand.csv"], "by-hand.csv"),
+    "mask": (["--mask", "here.tif"], "here.tif"),
+    "moving_mask": (["--moving-mask", "there.geojson"], "there.geojson"),
+    "roi": (["--roi", "1,2,30,20"], "1,2,30,20"),
+    "check_points": (["--check-points", "control.csv"], "control.csv"),
 }
 """Field of `RegisterOptions` -> words of the command line, and what they mean."""
+WITH_OTHERS = {
+    "tie_points_only": (["--tie-points-only", "--tie-points", "by-hand.csv"], True),
+    "initial": (["--initial", "1,0,4,0,1,3"], "1,0,4,0,1,3"),
+    "near_shift_px": (["--near-shift", "12", "--initial", "1,0,4,0,1,3"], 12.0),
+}
+"""The same of those that mean nothing alone, or exclude others."""
 IN_RECIPES_ONLY = {"view_px"}
 
 
 def test_every_field_of_a_registration_has_its_option():
-    assert REGISTER.keys() | IN_RECIPES_ONLY == fields(RegisterOptions)
+    assert REGISTER.keys() | WITH_OTHERS.keys() | IN_RECIPES_ONLY == fields(RegisterOptions)
 
 
 @pytest.mark.parametrize("command", ["register", "match"])
-@pytest.mark.parametrize("field", REGISTER)
+@pytest.mark.parametrize("field", REGISTER | WITH_OTHERS)
 def test_what_is_said_of_a_registration_arrives(cli, pair, caught, command, field):
     calls = caught("xmatch.registration.pipeline.register")
-    words, expected = REGISTER[field]
+    words, expected = (REGISTER | WITH_OTHERS)[field]
     assert cli(command, *pair, *words).code == ExitCode.INPUT
     [(_, _, options, *_)] = calls
     assert getattr(options, field) == expected != getattr(RegisterOptions(), field)

@@ -262,9 +262,11 @@ def document_of(measured=None, crs=None, **options):
 @pytest.mark.parametrize(
     ("document", "named"),
     [
-        (document_of(max_scale=2.0, mirror=False), ["--max-scale 4", "--mirror"]),
-        (document_of(max_scale=4.0, mirror=True, max_angle=30.0), ["--max-scale 8", "--max-angle 180"]),
-        (document_of(crs="EPSG:4326", mirror=True), ["--ignore-georef"]),
+        (document_of(max_scale=2.0, mirror=False), ["--max-scale 4", "--mirror", "--tie-points"]),
+        (document_of(max_scale=4.0, mirror=True, max_angle=30.0), ["--max-scale 8", "--max-angle 180", "--tie-points"]),
+        (document_of(crs="EPSG:4326", mirror=True), ["--ignore-georef", "--tie-points"]),
+        (document_of(tie_points="hand.csv"), ["--near-shift"]),
+        (document_of(tie_points="hand.csv", tie_points_only=True), ["More points"]),
     ],
 )
 def test_what_the_search_left_out_is_named_with_its_option(document, named):

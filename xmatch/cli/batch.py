@@ -7,7 +7,8 @@ lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from xmatch.report import Previews
 
 _COLUMNS = ("fixed", "moving", "output")
+_GIVEN = ("tie_points", "initial", "mask", "moving_mask", "roi", "check_points")
+"""Further columns, which a header names: what `Given` says of one pair, in place of the command line's."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,21 @@ class PairRow:
     fixed: str
     moving: str
     output: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Of `_GIVEN`, what the row says."""
 
 
 def register_pairs(path: str, settings: Settings, talk: Verbosity, *, keep_going: bool, dry_run: bool) -> ExitCode:
     """Register every pair of the list at `path` ("-": stdin)."""
-    settings.matching.options(settings.reading, settings.running)  # what is wrong for every pair is said once
+    settings.register_options()  # what is wrong for every pair is said once
     rows = read_pairs(path)
     jobs = [(row, _targets(row, settings)) for row in rows]
     _refuse_shared_targets(path, jobs)
     overview = Overview(path, settings.writing)
     overview.check()
     for index, (row, targets) in enumerate(jobs):
-        line, previews = _one(row, targets, settings, dry_run)
+        said = replace(settings, given=replace(settings.given, **row.given))
+        line, previews = _one(row, targets, said, dry_run)
         emit({"index": index, **line})
         overview.add(row.fixed, row.moving, line, targets.html, previews)
         say(talk, [f"[{index + 1}/{len(jobs)}] {row.moving}: {_word(line, dry_run)}"])
@@ -58,7 +64,7 @@ def register_pairs(path: str, settings: Settings, talk: Verbosity, *, keep_going
 
 
 def read_pairs(path: str) -> list[PairRow]:
-    """The rows of a CSV with columns fixed, moving[, output]; a header may name them in any order.
+    """The rows of a CSV with columns fixed, moving[, output]; a header may name them in any order, and `_GIVEN`.
 
     Raises:
         InputError: the list cannot be read.
@@ -67,23 +73,24 @@ def read_pairs(path: str) -> list[PairRow]:
     from xmatch.io.text_files import csv_rows, delimiter_of
 
     text = _read(path)
-    lines = csv_rows(text, delimiter_of(text.split("\n"), (2, len(_COLUMNS))), path)
+    lines = csv_rows(text, delimiter_of(text.split("\n"), (2, len(_COLUMNS) + len(_GIVEN))), path)
     if not lines:
         raise UsageError("the list of pairs is empty", path=path, hint="lines of fixed,moving[,output]")
     columns: tuple[str, ...] = _COLUMNS
     header = tuple(cell.lower() for cell in lines[0][1])
     if {"fixed", "moving"} <= set(header):
         columns, lines = header, lines[1:]
-        unknown = [name for name in columns if name not in _COLUMNS]
-        if unknown or len(set(columns)) < len(columns):
-            raise UsageError(f"columns {','.join(columns)} are not {','.join(_COLUMNS)}", path=path)
+        known = (*_COLUMNS, *_GIVEN)
+        if not set(columns) <= set(known) or len(set(columns)) < len(columns):
+            raise UsageError(f"columns {','.join(columns)} are not of {','.join(known)}", path=path)
     return [_row(path, n, dict(zip(columns, cells, strict=False)), len(cells) > len(columns)) for n, cells in lines]
 
 
 def _row(path: str, number: int, cells: dict[str, str], too_many: bool) -> PairRow:
     if too_many or not cells.get("fixed") or not cells.get("moving"):
         raise UsageError(f"line {number} is not fixed,moving[,output]", path=path, hint="quote names that hold commas")
-    return PairRow(cells["fixed"], cells["moving"], cells.get("output") or None)
+    given = {name: cells[name] for name in _GIVEN if cells.get(name)}
+    return PairRow(cells["fixed"], cells["moving"], cells.get("output") or None, given)
 
 
 def _read(path: str) -> str:

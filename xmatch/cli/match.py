@@ -9,9 +9,11 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat, points_format
+from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Verbosity
 from xmatch.cli.runtime import emit, emit_bytes
+from xmatch.cli.summary import measured_in_words, probability_in_words
 from xmatch.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ def match_command(
     fixed: Annotated[str, typer.Argument(metavar="FIXED", help="The image that stays.")],
     moving: Annotated[str, typer.Argument(metavar="MOVING", help="The image whose points are sought in it.")],
     matching: Matching,
+    given: Given,
     reading: Reading,
     running: Running,
     talk: Verbosity,
@@ -45,11 +48,11 @@ def match_command(
     kind = choose_format(format, output, talk)
     if talk.json and output is None and kind != "json":
         raise UsageError(f"--json makes stdout JSON, and --format {kind} another thing", hint="leave one of them out")
-    options = matching.options(reading, running)
+    options = matching.options(reading, running, given)
     if output is not None:
         from xmatch.io.writing.atomic import check_target
 
-        check_target(output, overwrite, [fixed, moving])
+        check_target(output, overwrite, [fixed, moving, *given.files])
     elif kind == "npz" and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("npz is binary, and stdout is a terminal", hint="-o points.npz, or redirect stdout")
 
@@ -57,6 +60,7 @@ def match_command(
     from xmatch.io.points.writing import POINTS_ENCODERS, write_points
     from xmatch.registration.pipeline import register
     from xmatch.report.correction import correction, in_words
+    from xmatch.report.document import check_points_part
 
     with (
         open_source(fixed, reading.of_fixed()) as fixed_source,
@@ -70,7 +74,8 @@ def match_command(
             emit_bytes(POINTS_ENCODERS[kind](registration))
     verdict = registration.verdict
     word = "trusted" if verdict.accepted else "NOT TRUSTED"
-    said = [f"{word} (probability {verdict.probability:.2f}): {verdict.reason}"]
+    said = [f"{word}{probability_in_words(verdict.probability)}: {verdict.reason}"]
+    said += measured_in_words(check_points_part(registration))
     told = correction(registration)
     said += [f"correction: {in_words(told)}"] if told else []
     said += [f"note: {note}" for note in registration.notes]
@@ -91,7 +96,10 @@ def _document(registration: Registration, output: str) -> dict[str, Any]:
     from xmatch.report import registration_document
 
     told = registration_document(registration, output=output)
-    return {"schema": SCHEMA, **{key: told[key] for key in ("ok", "output", "verdict", "transform", "correspondences")}}
+    return {
+        "schema": SCHEMA,
+        **{key: told[key] for key in ("ok", "output", "verdict", "transform", "correspondences", "check_points")},
+    }
 
 
 def choose_format(format: PointsFormat | None, output: str | None, talk: Verbosity) -> PointsFormat:

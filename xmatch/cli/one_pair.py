@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from xmatch.cli.console import Progress
 from xmatch.cli.extra_outputs import write_extra
+from xmatch.cli.given import Given
 from xmatch.cli.options import Matching, Reading, Running
 from xmatch.cli.outputs import Targets, Writing, unreliable
-from xmatch.errors import ExitCode
+from xmatch.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from xmatch.geometry import Transform
     from xmatch.io.rasters.source import Source
+    from xmatch.registration.options import RegisterOptions
     from xmatch.report import Previews
     from xmatch.report.document_types import RegistrationDocument
     from xmatch.result import Registration
@@ -29,11 +31,23 @@ class Settings:
     matching: Matching
     running: Running
     writing: Writing
+    given: Given = Given()
+
+    def register_options(self) -> RegisterOptions:
+        """
+        Raises:
+            UsageError: options that contradict each other.
+        """
+        if self.writing.crop_to_roi and (self.given.roi is None or self.writing.grid == "moving"):
+            raise UsageError("--crop-to-roi cuts FIXED's grid to --roi", hint="give --roi, and leave out --grid moving")
+        return self.matching.options(self.reading, self.running, self.given)
 
     def as_options(self) -> dict[str, Any]:
         """The options that replay it: those that name this run's own files or habits are left out."""
-        kept = {"grid": self.writing.grid, "resampling": self.writing.resampling, "seed": self.running.seed}
-        options = {**dataclasses.asdict(self.reading), **dataclasses.asdict(self.matching), **kept}
+        writing = {name: getattr(self.writing, name) for name in ("grid", "resampling", "crop_to_roi")}
+        groups = (self.reading, self.matching, self.given)
+        options = {name: value for group in groups for name, value in dataclasses.asdict(group).items()}
+        options |= {**writing, "seed": self.running.seed}
         return {name: value for name, value in options.items() if name != "offline"}
 
 
@@ -59,10 +73,10 @@ def register_pair(
     Raises:
         XmatchError: of the kind that tells the exit code; nothing was written then.
     """
-    options = settings.matching.options(settings.reading, settings.running)
+    options = settings.register_options()
     if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
         return earlier
-    targets.check([fixed, moving], settings.writing)
+    targets.check([fixed, moving, *settings.given.files], settings.writing)
 
     from xmatch.io import open_source
     from xmatch.provenance import record
@@ -133,6 +147,15 @@ def _write_raster(
     from xmatch.resampling.resample import moving_grid
 
     grid = Grid.of(fixed.header)
+    if settings.writing.crop_to_roi and settings.given.roi is not None:
+        from xmatch.geometry import compose
+        from xmatch.geometry.linear import translation
+        from xmatch.registration.looked_at import roi_window
+
+        x0, y0, width, height = window = roi_window(settings.given.roi, fixed.header)
+        grid, transform = grid.part(window), compose(transform, translation(-x0, -y0))
+        note = f"the raster is cut to {width} x {height} px of FIXED from ({x0}, {y0}); the map leads to all of FIXED"
+        registration = dataclasses.replace(registration, notes=(*registration.notes, note))
     if settings.writing.grid == "moving":
         grid, transform = moving_grid(moving.header, transform, grid)
     facts = write_registered(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xmatch.cli.given import Given
 from xmatch.cli.offline import no_network
 from xmatch.errors import UsageError
 
@@ -210,7 +211,11 @@ class Matching:
     ] = 2.0
     mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
 
-    def options(self, reading: Reading, running: Running) -> RegisterOptions:
+    def options(self, reading: Reading, running: Running, given: Given) -> RegisterOptions:
+        """
+        Raises:
+            UsageError: options that contradict each other; no such device.
+        """
         from xmatch.registration.options import RegisterOptions
 
         return RegisterOptions(
@@ -224,6 +229,14 @@ class Matching:
             seed=running.seed,
             threads=running.thread_count,
             device=running.checked_device,
+            tie_points=given.tie_points,
+            tie_points_only=given.tie_points_only,
+            initial=given.initial,
+            near_shift_px=given.near_shift,
+            mask=given.mask,
+            moving_mask=given.moving_mask,
+            roi=given.roi,
+            check_points=given.check_points,
         )
 
 

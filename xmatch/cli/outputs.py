@@ -32,6 +32,9 @@ class Writing:
     output: Output = None
     grid: GridOption = "fixed"
     resampling: ResamplingOption = "auto"
+    crop_to_roi: Annotated[
+        bool, typer.Option("--crop-to-roi", help="Cut the raster to --roi, instead of all of FIXED's grid.")
+    ] = False
     overwrite: Overwrite = False
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave a pair alone whose result is already there.")

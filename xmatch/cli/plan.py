@@ -16,22 +16,30 @@ def plan(fixed: str, moving: str, targets: Targets, settings: Settings) -> dict[
     Raises:
         XmatchError: what the run itself would fail with before its work starts.
     """
-    options = settings.matching.options(settings.reading, settings.running)
-    targets.check([fixed, moving], settings.writing)
+    options = settings.register_options()
+    targets.check([fixed, moving, *settings.given.files], settings.writing)
 
     import numpy as np
 
     from xmatch.io import open_source
     from xmatch.raster import Grid
+    from xmatch.registration.check_points import read_check_points
+    from xmatch.registration.given_prior import given_prior
+    from xmatch.registration.looked_at import looked_at
 
     with (
         open_source(fixed, settings.reading.of_fixed()) as fixed_source,
         open_source(moving, settings.reading.of_moving()) as moving_source,
+        looked_at(fixed_source, moving_source, options) as (_, _, region),
     ):
         targets.check_files(fixed_source, moving_source, settings.writing)
         header = moving_source.header
+        read_check_points(fixed_source.header, header, options)
+        given_prior(fixed_source.header, header, options)
         # On moving's own sampling the size is only known with the transform; that of moving is the best guess.
         grid = Grid.of(fixed_source.header if settings.writing.grid == "fixed" else header)
+        if settings.writing.crop_to_roi and region is not None:
+            grid = grid.part(region)
         pixel_bytes = np.dtype(header.dtype).itemsize * len(header.bands)
         return {
             "schema": SCHEMA,

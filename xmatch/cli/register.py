@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.console import printable, progress_bar, say
+from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import Settings, register_pair
 from xmatch.cli.options import Matching, Reading, Running, Verbosity
@@ -21,6 +22,7 @@ from xmatch.errors import UsageError
 def register_command(
     writing: Writing,
     matching: Matching,
+    given: Given,
     reading: Reading,
     running: Running,
     talk: Verbosity,
@@ -56,7 +58,7 @@ def register_command(
 
     Exit codes: 0 trusted; 4 not to be trusted, report but no raster; 8 some pairs of a batch failed or are not trusted.
     """
-    settings = Settings(reading, matching, running, writing)
+    settings = Settings(reading, matching, running, writing, given)
     if pairs is not None:
         from xmatch.cli.batch import register_pairs
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xmatch.report.document_types import RegistrationDocument, TransformPart
+    from xmatch.report.document_types import CheckPointsPart, RegistrationDocument, TransformPart
 
 
 def summarise(document: RegistrationDocument, written: Iterable[object], verbose: bool = False) -> list[str]:
     """Lines for a person; the first is the verdict."""
     verdict, counts = document["verdict"], document["correspondences"]
     word = "trusted" if verdict["accepted"] else "NOT TRUSTED"
-    lines = [f"{word} (probability {verdict['probability']:.2f}): {verdict['reason']}"]
+    lines = [f"{word}{probability_in_words(verdict['probability'])}: {verdict['reason']}"]
     if (correction := document.get("correction")) is not None:
         from xmatch.report.correction import in_words
 
@@ -21,6 +22,7 @@ def summarise(document: RegistrationDocument, written: Iterable[object], verbose
     if verdict["ce90_px"] is not None:
         ground = "" if verdict["ce90_ground"] is None else f" = {verdict['ce90_ground']:.3g} {verdict['ground_unit']}"
         lines.append(f"expected error: {verdict['ce90_px']:.2f} px{ground} (90 % of positions are nearer)")
+    lines += measured_in_words(document.get("check_points"))
     if document["transform"] is not None:
         lines.append(f"{document['transform']['kind']}: {motion(document['transform'], document['moving'])}")
     lines.append(f"{counts['inliers']} of {counts['count']} correspondences agree")
@@ -35,6 +37,27 @@ def summarise(document: RegistrationDocument, written: Iterable[object], verbose
         lines += [f"{name}: {value:.4g}" for name, value in evidence.items() if value is not None]
         lines += [f"{stage}: {seconds:.2f} s" for stage, seconds in document["seconds"].items()]
     return lines + [f"wrote {path}" for path in written]
+
+
+def probability_in_words(probability: float | None) -> str:
+    """ " (probability 0.97)"; nothing where the images were not looked at."""
+    return "" if probability is None or math.isnan(probability) else f" (probability {probability:.2f})"
+
+
+def measured_in_words(part: CheckPointsPart | None) -> list[str]:
+    """What control points say, as a line; none where none were given."""
+    if part is None:
+        return []
+    lines = [f"{part['unmapped']} check points are put nowhere"] if part["unmapped"] else []
+    if part["rmse_px"] is None or part["ce90_px"] is None:
+        return lines
+    in_px = f"RMSE {part['rmse_px']:.2f} px", f"CE90 {part['ce90_px']:.2f} px"
+    on_ground = (part["rmse_ground"], part["ce90_ground"])
+    said = (
+        px if ground is None else f"{px} = {ground:.3g} {part['ground_unit']}"
+        for px, ground in zip(in_px, on_ground, strict=True)
+    )
+    return [f"measured error at {part['count']} check points: {', '.join(said)}", *lines]
 
 
 def motion(transform: TransformPart, moving: dict[str, Any]) -> str:

@@ -46,10 +46,10 @@ def attempt_plan(
 ) -> Attempt:
     """The most probable attempt: of the first matcher and, where its result is not to be trusted, of the next ones.
 
-    Each is asked near what georeferencing says, if there is any, and everywhere where nothing there is convincing. What
-    it finds is handed to the next one.
+    Each is asked near what georeferencing says, if there is any, and everywhere where nothing there is convincing; near
+    what the user says, and nowhere else. What it finds is handed to the next one.
     """
-    ranges = [frame, widened(frame, options)] if frame.within.near else [frame]
+    ranges = [frame, widened(frame, options)] if frame.within.near and not frame.is_given else [frame]
     earlier: list[Matches | None] = [None] * len(ranges)
     best: Attempt | None = None
     for stage in plan:

@@ -14,7 +14,7 @@ from xmatch.estimate import estimate
 from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, scale_of
 from xmatch.geometry.outlines import cell_centres
-from xmatch.geometry.windows import window_around
+from xmatch.geometry.windows import Window, whole, window_around
 from xmatch.io.rasters.source import Source
 from xmatch.raster import View
 from xmatch.registration.options import RegisterOptions
@@ -77,7 +77,12 @@ class ConfirmedMap:
 
 
 def sharpen(
-    fixed: Source, moving: Source, start: ConfirmedMap, fixed_plane: Floats, options: RegisterOptions
+    fixed: Source,
+    moving: Source,
+    start: ConfirmedMap,
+    fixed_plane: Floats,
+    options: RegisterOptions,
+    region: Window | None = None,
 ) -> ConfirmedMap:
     """A first alignment after matching tiles at finer and finer resolution, up to the file's own.
 
@@ -85,14 +90,16 @@ def sharpen(
 
     Args:
         fixed_plane: (3, 3) fixed px -> a plane on which a similarity of what is shown is one.
+        region: the part of fixed to look at; default all of it.
     """
+    looked_at = region or whole(fixed.header.width, fixed.header.height)
     found, reduction = start, start.px
     moving_reduction = reduction / local_scale(start.transform, (moving.header.width / 2, moving.header.height / 2))
     to_plane = Linear(fixed_plane, "affine")
     is_square = np.array_equal(fixed_plane, np.eye(3))
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
-        ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options)
+        ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options, looked_at)
         moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
         kept = moved[steady]
         fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, freest="homography")
@@ -116,13 +123,13 @@ def sharpen(
 
 
 def _tile_ties(
-    fixed: Source, moving: Source, transform: Transform, reduction: float, options: RegisterOptions
+    fixed: Source, moving: Source, transform: Transform, reduction: float, options: RegisterOptions, region: Window
 ) -> tuple[Correspondences, Mask]:
     """Tie points of all tiles, px of the files, and (N,) bool: which are steady."""
     side = TILE_PX * reduction
-    width, height = fixed.header.width, fixed.header.height
+    x0, y0, width, height = region
     across, down = (max(1, min(TILES_ACROSS, int(n / side))) for n in (width, height))
-    centres = cell_centres(width, height, across, down)
+    centres = cell_centres(width, height, across, down) + (x0, y0)
     # Reading is not safe from several threads, matching is: read here, match there.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
     with ThreadPoolExecutor(max(1, options.threads)) as pool:

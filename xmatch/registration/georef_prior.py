@@ -27,6 +27,8 @@ MIN_NODES = 6
 """So many of them must lie on both images for an affine map to be fitted to those alone: twice what determines it."""
 BEND_PX = 0.1
 """A prior that an affine map follows within this is taken as affine. Not tuned: below what any tie point says."""
+ROI_MARGIN = 0.3
+"""Of a part of fixed that is looked at alone, moving is seen so much further each way."""
 RETURN_PX = 0.5
 """A position that does not come back to within this lies beyond what a projection can show. Not tuned."""
 
@@ -84,6 +86,30 @@ class Prior:
     fixed_window: Window
     moving_window: Window
     notes: tuple[str, ...] = ()
+    near_shift_px: float | None = None
+    """How far off it may be, fixed px, where a person gave it; None of georeferencing, which is left where nothing near
+    it convinces."""
+
+    def on(self, region: Window, moving: Header) -> Prior:
+        """The same for a part of the fixed image.
+
+        Raises:
+            InputError: moving does not lie there.
+        """
+        (x0, y0, width, height), (left, top, *extent) = self.fixed_window, region
+        low = np.maximum((x0, y0), (left, top))
+        high = np.minimum((x0 + width, y0 + height), (left + extent[0], top + extent[1]))
+        if (high <= low).any():
+            raise InputError("does not reach the part of the fixed image that --roi names", path=moving.path)
+        size = high - low
+        window = (int(low[0]), int(low[1]), int(size[0]), int(size[1]))
+        across, down = (1 + 2 * ROI_MARGIN) * size
+        around = nodes_over(across, down, LATTICE) + low - ROI_MARGIN * size
+        reach = self.transform.inverse(around)
+        reach = reach[finite(reach)]
+        if not len(reach):
+            raise InputError("does not reach the part of the fixed image that --roi names", path=moving.path)
+        return replace(self, fixed_window=window, moving_window=window_around(reach, moving.width, moving.height))
 
 
 def georef_prior(fixed: Header, moving: Header) -> Prior | None:
@@ -145,11 +171,16 @@ def georef_prior(fixed: Header, moving: Header) -> Prior | None:
         notes.append("georeferenced by ground control points only: a first guess")
     transform: Transform = exact if is_bent else Linear(linear, "affine")
     fixed_window = window_around(to_xy, fixed.width, fixed.height, MARGIN * np.ptp(to_xy, axis=0).max())
+    seen = moving_window(transform, fixed_window, moving, from_xy)
+    return Prior(transform, linear, fixed_window, seen, tuple(notes))
+
+
+def moving_window(transform: Transform, fixed_window: Window, moving: Header, otherwise: Floats) -> Window:
+    """The part of moving under a window of fixed; around the positions `otherwise` (N, 2) where none is known."""
     x0, y0, width, height = fixed_window
     reach = transform.inverse(nodes_over(width, height, LATTICE) + (x0, y0))
     reach = reach[finite(reach)]
-    reach = reach if len(reach) else from_xy
-    return Prior(transform, linear, fixed_window, window_around(reach, moving.width, moving.height), tuple(notes))
+    return window_around(reach if len(reach) else otherwise, moving.width, moving.height)
 
 
 def _placed(header: Header) -> tuple[Georef, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xmatch.errors import UsageError
+
 
 @dataclass(frozen=True)
 class RegisterOptions:
@@ -26,3 +28,35 @@ class RegisterOptions:
     seed: int = 0
     threads: int = 2
     device: str = "auto"
+    tie_points: str | None = None
+    """File of points set by hand: the search stays near what they say (a similarity; affine from 3)."""
+    tie_points_only: bool = False
+    """They are all there is: the map is fitted to them, and the images are not looked at."""
+    initial: str | None = None
+    """The same as a map, moving px -> fixed px: nine or six numbers, row by row, or a file that holds a transform."""
+    near_shift_px: float | None = None
+    """How far from what these say the truth may lie, fixed px; None: a tenth of the fixed image's longer side."""
+    mask: str | None = None
+    """Where to look in the fixed image: a raster of its size (nonzero: here) or GeoJSON polygons."""
+    moving_mask: str | None = None
+    roi: str | None = None
+    """The part of the fixed image to look at: "x,y,width,height" px, "bounds:minx,miny,maxx,maxy" in its CRS, or a
+    GeoJSON file."""
+    check_points: str | None = None
+    """File of control points that no fit sees: the result is measured at them."""
+
+    def __post_init__(self) -> None:
+        if self.tie_points and self.initial:
+            raise UsageError("tie points and an initial map both say where to start", hint="--tie-points or --initial")
+        if self.tie_points_only and not self.tie_points:
+            raise UsageError("--tie-points-only without points", hint="--tie-points FILE --tie-points-only")
+        if self.near_shift_px is not None:
+            if not (self.tie_points or self.initial) or self.tie_points_only:
+                raise UsageError(
+                    "--near-shift says how far from a start to search, and there is none",
+                    hint="give --tie-points or --initial as well",
+                )
+            if not 0 < self.near_shift_px < float("inf"):
+                raise UsageError(f"--near-shift {self.near_shift_px:g} is not a number of px above 0")
+        if self.check_points and self.check_points == self.tie_points:
+            raise UsageError("points that the map is fitted to cannot check it", hint="give --check-points others")

@@ -18,6 +18,7 @@ from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
 
 if TYPE_CHECKING:
+    from xmatch.geometry.windows import Window
     from xmatch.registration.attempts import Attempt
     from xmatch.registration.full_resolution import ConfirmedMap
     from xmatch.registration.view_planning import FramedPair
@@ -40,16 +41,38 @@ def register(
     """Find the map that brings `moving` onto `fixed`, and say whether to trust it.
 
     Raises:
-        InputError: an image cannot be registered at all (no valid pixels, no overlap, too small).
-        UsageError: no such matcher.
+        InputError: an image cannot be registered at all (no valid pixels, no overlap, too small), or a file that the
+            options name cannot be used.
+        UsageError: no such matcher; numbers that make no map or no part of the fixed image.
     """
     from xmatch.ops.threads import opencv_threads
+    from xmatch.registration.by_points import register_by_points
+    from xmatch.registration.check_points import measured, read_check_points
+    from xmatch.registration.looked_at import looked_at
 
-    with opencv_threads(options.threads):
-        return _registered(fixed, moving, options, _Clock(progress))
+    check_points = read_check_points(fixed.header, moving.header, options)
+    clock = _Clock(progress)
+    if options.tie_points_only:
+        found = replace(register_by_points(fixed, moving, options), seconds=clock.seconds())
+    else:
+        with opencv_threads(options.threads), looked_at(fixed, moving, options) as seen:
+            found = _registered(fixed, moving, seen, options, clock)
+    if check_points is None:
+        return found
+    return replace(found, check_points=measured(found.transform, check_points, fixed.header))
 
 
-def _registered(fixed: Source, moving: Source, options: RegisterOptions, clock: _Clock) -> Registration:
+def _registered(
+    fixed: Source,
+    moving: Source,
+    seen: tuple[Source, Source, Window | None],
+    options: RegisterOptions,
+    clock: _Clock,
+) -> Registration:
+    """
+    Args:
+        seen: both files as matching is to see them, and the part of fixed that it is to look at.
+    """
     from xmatch.matchers.registry import load_plan
     from xmatch.provenance import describe
     from xmatch.registration.attempts import attempt_plan
@@ -59,7 +82,9 @@ def _registered(fixed: Source, moving: Source, options: RegisterOptions, clock: 
 
     plan = load_plan(options.matcher, options.weights, options.device)
     clock.done("read", 0.1)
-    start = frame_pair(fixed, moving, options, colour=any(stage.wants_colour for stage in plan))
+    seen_fixed, seen_moving, region = seen
+    colour = any(stage.wants_colour for stage in plan)
+    start = frame_pair(seen_fixed, seen_moving, options, colour=colour, region=region)
     if same_image(fixed, moving):
         transform, correspondences, verdict = identity(fixed, options.transform)
         return Registration(
@@ -78,7 +103,7 @@ def _registered(fixed: Source, moving: Source, options: RegisterOptions, clock: 
     frame, confirmed, verdict, notes = attempt.frame, attempt.confirmed, attempt.verdict, attempt.notes
     notes = frame.notes + notes
     if verdict.accepted and confirmed is not None and attempt.alignment is not None:
-        confirmed = sharpen(fixed, moving, confirmed, frame.fixed_plane, options)
+        confirmed = sharpen(seen_fixed, seen_moving, confirmed, frame.fixed_plane, options, region)
         verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
         notes += confirmed.notes
         clock.done("full size", 0.9)

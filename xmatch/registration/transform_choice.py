@@ -65,7 +65,8 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
         freer = fitted.transform if fitted.kind != "similarity" and enough else None
         found = freer or pose
-        if frame.prior is not None and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
+        as_it_is = frame.prior is not None and not frame.is_given
+        if as_it_is and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
             found, notes = AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
     elif fitted.transform is not None:
         found = fitted.transform

@@ -13,11 +13,12 @@ from xmatch.errors import InputError
 from xmatch.geometry import DisplacementGrid, Linear, Transform, compose
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.geometry.outlines import nodes_over
-from xmatch.geometry.windows import whole
+from xmatch.geometry.windows import Window, whole
 from xmatch.io.rasters.source import Header, Source
 from xmatch.matchers.base import SearchRange
 from xmatch.raster import View
 from xmatch.registration.georef_prior import LATTICE, Prior, georef_prior
+from xmatch.registration.given_prior import given_prior
 from xmatch.registration.ground import GroundSize, ground_size, pixel_shape
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, remapped_view, warped_view
@@ -44,7 +45,7 @@ class FramedPair:
     moving: View
     within: SearchRange
     prior: Transform | None
-    """moving px -> fixed px by georeferencing."""
+    """moving px -> fixed px by georeferencing, or as the user gives it."""
     notes: tuple[str, ...]
     ground: GroundSize
     """Of the fixed file's pixels."""
@@ -54,6 +55,8 @@ class FramedPair:
     """The same for what `moving` leads to."""
     prior_linear: Floats | None = None
     """(3, 3) affine that follows `prior` best."""
+    is_given: bool = False
+    """The prior is the user's, who knows: nothing further off is searched."""
 
     @property
     def px_per_view_px(self) -> float:
@@ -96,11 +99,14 @@ class FramedPair:
         return Linear(np.linalg.inv(self.fixed.to_pixel), "affine")(transform(self.moving_px(view_xy)))
 
 
-def frame_pair(fixed: Source, moving: Source, options: RegisterOptions, *, colour: bool = False) -> FramedPair:
-    """The views for a first look: on the overlap when georeferencing tells, else both images whole.
+def frame_pair(
+    fixed: Source, moving: Source, options: RegisterOptions, *, colour: bool = False, region: Window | None = None
+) -> FramedPair:
+    """The views for a first look: on the overlap when georeferencing or the user tells, else both images whole.
 
     Args:
         colour: the views carry it.
+        region: the part of fixed to look at; default all of it.
 
     Raises:
         InputError: an image is too small or has no valid pixel, or the two do not overlap.
@@ -112,20 +118,22 @@ def frame_pair(fixed: Source, moving: Source, options: RegisterOptions, *, colou
                 path=header.path,
             )
     try:
-        prior = georef_prior(fixed.header, moving.header) if options.use_georef else None
+        prior = given_prior(fixed.header, moving.header, options)
+        if prior is None and options.use_georef:
+            prior = georef_prior(fixed.header, moving.header)
     except ValueError:  # no transform can hold the map: pixels of 1e9 m onto pixels of 1 mm
         message = "its georeferencing and the fixed image's make no map between their pixels"
         raise InputError(message, hint="--ignore-georef", path=moving.header.path) from None
     if prior is not None:
-        return _with_prior(fixed, moving, prior, options, colour)
+        seen = prior if region is None else prior.on(region, moving.header)
+        return _with_prior(fixed, moving, seen, options, colour)
     fixed_shape, moving_shape, notes = _spacing(fixed.header, moving.header)
     fixed_view, moving_view = (
-        make_view(
-            source,
-            framing(whole(source.header.width, source.header.height), options.view_px, shape),
-            with_colour=colour,
+        make_view(source, framing(window, options.view_px, shape), with_colour=colour)
+        for source, window, shape in (
+            (fixed, region or whole(fixed.header.width, fixed.header.height), fixed_shape),
+            (moving, whole(moving.header.width, moving.header.height), moving_shape),
         )
-        for source, shape in ((fixed, fixed_shape), (moving, moving_shape))
     )
     # Scale 1 of the search is "the same pixel size", or what the spacings say.
     centre = moving_view.to_pixel[0, 0] * moving_shape[0] / (fixed_view.to_pixel[0, 0] * fixed_shape[0])
@@ -170,7 +178,7 @@ def _with_prior(fixed: Source, moving: Source, prior: Prior, options: RegisterOp
     size = (max(1, int(high[0] - low[0])), max(1, int(high[1] - low[1])))
     shift = shift_matrix(-low)
     to_pixel = fixed_view.to_pixel @ np.linalg.inv(shift)
-    if isinstance(onto, Linear):
+    if isinstance(onto, Linear) and onto.kind != "homography":
         warped = warped_view(seen, shift @ onto.matrix, size)
     else:
         back = compose(Linear(np.linalg.inv(shift), "affine"), onto.inverse)
@@ -178,21 +186,26 @@ def _with_prior(fixed: Source, moving: Source, prior: Prior, options: RegisterOp
     moving_view = replace(warped, to_pixel=to_pixel)
     if not moving_view.valid.any():
         raise InputError("has no valid pixels where it overlaps the fixed image", path=moving.header.path)
-    within = SearchRange(
-        centre=shift_matrix(low),
-        max_angle_deg=min(PRIOR_ANGLE_DEG, options.max_angle_deg),
-        min_scale=1 / min(PRIOR_SCALE, options.max_scale),
-        max_scale=min(PRIOR_SCALE, options.max_scale),
-        mirror=options.mirror,
-        near=True,
-    )
+    within = _near(shift_matrix(low), prior, options)
     ground = ground_size(fixed.header)
     notes = prior.notes + _collars(fixed_view, seen)
     if min(size) < MIN_SIDE_PX:
         # Too little to match is a finding, not a fault of the files: the matcher comes back with nothing.
         notes += ("the georeferencing makes the images overlap by a few pixels only (--ignore-georef)",)
     plane = _plane(shape)
-    return FramedPair(fixed_view, moving_view, within, prior.transform, notes, ground, plane, plane, prior.linear)
+    is_given = prior.near_shift_px is not None
+    return FramedPair(
+        fixed_view, moving_view, within, prior.transform, notes, ground, plane, plane, prior.linear, is_given
+    )
+
+
+def _near(centre: Floats, prior: Prior, options: RegisterOptions) -> SearchRange:
+    """The range around a prior: as far as georeferencing errs, or as far as the user says."""
+    angle, scale = min(PRIOR_ANGLE_DEG, options.max_angle_deg), min(PRIOR_SCALE, options.max_scale)
+    near = SearchRange(centre, angle, 1 / scale, scale, mirror=options.mirror, near=True)
+    if prior.near_shift_px is None:
+        return near
+    return replace(near, mirror=False, max_shift=prior.near_shift_px / max(prior.fixed_window[2:]))
 
 
 def _plane(shape: Shape) -> Floats:

@@ -65,7 +65,8 @@ def make_view(source: Source, frame: Framing, *, with_colour: bool = False) -> V
     if not raster.valid.any():
         raise InputError(
             "no valid pixels where the images overlap: 0 % of the window is data",
-            hint="--nodata and --moving-nodata tell which value means no data in FIXED and in MOVING",
+            hint="--nodata and --moving-nodata tell which value means no data in FIXED and in MOVING; --mask, "
+            "--moving-mask and --roi leave out what they do not name",
             path=source.header.path,
         )
     raster = replace(raster, valid=where_seen(raster))

@@ -13,7 +13,7 @@ import numpy as np
 
 from xmatch.report.affine_part import affine_part
 from xmatch.report.correction import correction
-from xmatch.report.document_types import RegistrationDocument, ResidualsPart, ShownPart
+from xmatch.report.document_types import CheckPointsPart, RegistrationDocument, ResidualsPart, ShownPart
 from xmatch.report.previews import Previews
 from xmatch.result import Registration
 
@@ -67,12 +67,30 @@ def registration_document(
                 "inliers": int(np.count_nonzero(registration.inliers)),
             },
             "residuals": _residuals(registration),
+            "check_points": check_points_part(registration),
             "shown": previews and _shown(previews),
             "seconds": registration.seconds,
             "notes": registration.notes,
             "provenance": registration.provenance,
         }
     )
+
+
+def check_points_part(registration: Registration) -> CheckPointsPart | None:
+    """What control points say; None where none were given."""
+    found = registration.check_points
+    if found is None:
+        return None
+    return {
+        "count": found.count,
+        "unmapped": found.unmapped,
+        "rmse_px": found.rmse_px,
+        "ce90_px": found.ce90_px,
+        "max_px": found.max_px,
+        "rmse_ground": found.rmse_ground,
+        "ce90_ground": found.ce90_ground,
+        "ground_unit": found.ground_unit,
+    }
 
 
 def to_json(document: RegistrationDocument, *, indent: int | None = None) -> str:

@@ -105,6 +105,21 @@ class ResidualsPart(TypedDict):
     histogram: HistogramPart
 
 
+class CheckPointsPart(TypedDict):
+    """The map measured at control points that no fit has seen."""
+
+    count: int
+    unmapped: int
+    """Points that the map puts nowhere."""
+    rmse_px: float | None
+    """None, as the next, where no point is mapped."""
+    ce90_px: float | None
+    max_px: float | None
+    rmse_ground: float | None
+    ce90_ground: float | None
+    ground_unit: str | None
+
+
 class ShownPart(TypedDict):
     """What the pictures of the report show."""
 
@@ -185,6 +200,7 @@ class RegistrationDocument(TypedDict):
     transform: TransformPart | None
     correspondences: CorrespondencesPart
     residuals: ResidualsPart | None
+    check_points: CheckPointsPart | None
     shown: ShownPart | None
     seconds: dict[str, float | None]
     notes: list[str]

@@ -58,6 +58,7 @@ def render_html(document: RegistrationDocument, previews: Previews | None = None
         doc=document,
         verdict=verdict,
         correction=in_words(document["correction"]) if document["correction"] else None,
+        by_points=verdict["probability"] is None and document["transform"] is not None,
         odds=odds_sentence(verdict["probability"], verdict["accepted"]),
         # The verdict counts inliers of the first look; a page has one count of them, that of the final map.
         evidence=[row for row in evidence.rows(verdict["evidence"]) if row.name != "inliers"],
