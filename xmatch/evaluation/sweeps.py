@@ -42,6 +42,7 @@ def changed(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
         raise UsageError(f"{key} wants pairs whose truth is one map of the whole image", hint=f"leave out `{key}`")
     if recipe.bends:
         tasks = [dataclasses.replace(task, kind="bend") for task in tasks]
+    several = len({task.set for task in tasks}) > 1
     if not recipe.sweep:
         return [dataclasses.replace(task, change=Change(_seed(task, recipe), recipe.warp)) for task in tasks]
     return [
@@ -51,7 +52,6 @@ def changed(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
             set=f"{factor}={value:g}/{task.set}" if several else f"{factor}={value:g}",
             change=_swept(factor, value, _seed(task, recipe, turn), recipe.warp),
         )
-        for several in [len({task.set for task in tasks}) > 1]
         for factor, value in _settings(recipe)
         for task in tasks
         for turn in range(recipe.sweep_seeds)
