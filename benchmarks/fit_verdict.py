@@ -28,11 +28,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linprog, minimize
 
-from xmatch.coords import pixel_centres
-from xmatch.evaluation.truths import as_transform
-from xmatch.geometry import transform_from_dict
+from xmatch.evaluation.recipe import EvalRecipe
+from xmatch.evaluation.scores import COVERED, KINDS
 from xmatch.io.checksum import sha256
-from xmatch.metrics import corner_error_px
 from xmatch.registration.options import RegisterOptions
 from xmatch.verification import calibration, verdict
 from xmatch.verification.calibration import Calibration
@@ -48,7 +46,8 @@ GUARD_SHARE = 0.01
 """Right alignments that each limit of the guard may cost."""
 SEEN = (0.005, 0.995)
 """Quantiles of each measure between which the fit is believed."""
-COVERED = 0.9
+JUDGED = EvalRecipe(("any",))
+"""Nothing of how it judges is used but that there are no quirks."""
 
 
 def main() -> None:
@@ -108,7 +107,7 @@ def main() -> None:
                 ]
             ),
             "date": datetime.date.today().isoformat(),
-            "recipe": [{k: head["recipe"][k] for k in ("manifest", "dataset", "sweep", "posed")} for head in heads],
+            "recipe": [{k: head["recipe"][k] for k in ("manifest", "dataset", "sweep", "warp")} for head in heads],
             "data_sha256": [head["data_sha256"] for head in heads],
             "predictions_sha256": [sha256(path) for path in args.predictions],
             "excluded": excluded,
@@ -219,24 +218,19 @@ def passes_guards(evidence: dict[str, float], model: Calibration) -> bool:
 def error(row: dict) -> float:
     """Corner error in px, or the error over the overlap where the truth bends; infinite for unrelated images and where
     there is no transform."""
-    if not row["related"] or row["transform"] is None:
-        return np.inf
-    truth = as_transform(row["truth"])
-    if truth.matrix is None:
-        return spread_error(row)
-    return corner_error_px(transform_from_dict(row["transform"]), truth, *row["moving_size"])
+    return _number(row, KINDS[row["kind"]].error)
 
 
 def spread_error(row: dict) -> float:
     """90th percentile of the error over the overlap, px: what the expected error is about."""
+    return _number(row, "overlap_p90_px")
+
+
+def _number(row: dict, name: str) -> float:
     if not row["related"] or row["transform"] is None:
         return np.inf
-    truth = as_transform(row["truth"])
-    places = pixel_centres(*row["moving_size"], step=8).reshape(-1, 2)
-    true_xy = truth(places)
-    inside = ((true_xy > 0) & (true_xy < row["fixed_size"])).all(axis=1)
-    off = np.linalg.norm(transform_from_dict(row["transform"])(places) - true_xy, axis=1)[inside]
-    return float(np.quantile(np.nan_to_num(off, nan=np.inf), COVERED)) if len(off) else np.inf
+    found = KINDS[row["kind"]].score(row, None, JUDGED)[name]
+    return np.inf if np.isnan(found) else found
 
 
 def at_view(evidence: dict[str, float]) -> Following:

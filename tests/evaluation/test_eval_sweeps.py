@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from xmatch.coords import pixel_centres, to_centre_matrix, to_centre_xy
+from xmatch.coords import to_centre_matrix
 from xmatch.errors import InputError, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.changes import FACTORS, AlignedImages
 from xmatch.evaluation.curves import charts
 from xmatch.evaluation.plan import Task
-from xmatch.evaluation.prepare import prepare
-from xmatch.evaluation.recipe import DatasetSpec, SweepSpec
-from xmatch.evaluation.sweeps import aligned, posed, swept
+from xmatch.evaluation.recipe import SweepSpec
+from xmatch.evaluation.sweeps import aligned
+from xmatch.evaluation.sweeps import changed as changed_tasks
 from xmatch.evaluation.tables import tables
 
 HEIGHT, WIDTH = 60, 80
@@ -54,23 +54,6 @@ def test_moving_laid_back_by_the_truth_is_fixed_again(factor, value):
     back, inside = laid_back(found)
     assert inside.mean() > (0.8 if factor != "overlap" else 0.4)
     assert np.abs(back - found.fixed[0])[inside].mean() < 4
-
-
-def test_a_bent_image_laid_back_by_the_truth_is_fixed_again_and_by_no_straight_map():
-    found = changed("bend", 4)
-    centres = pixel_centres(WIDTH, HEIGHT).reshape(-1, 2)
-    inside = np.isfinite(found.truth.inverse(centres)).all(axis=1)
-    x, y = to_centre_xy(found.truth.inverse(centres)).astype(np.float32).reshape(HEIGHT, WIDTH, 2).transpose(2, 0, 1)
-    back = cv2.remap(found.moving[0].astype(np.float32), x, y, cv2.INTER_LINEAR)
-    seen = cv2.remap(found.moving_valid.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
-    middle = np.zeros((HEIGHT, WIDTH), bool)
-    middle[8:-8, 8:-8] = True  # within the bend of the edges moving shows what fixed does not
-    assert inside.all() and np.abs(back - found.fixed[0])[seen & middle].mean() < 6
-    places = pixel_centres(found.moving.shape[2], found.moving.shape[1]).reshape(-1, 2)
-    design = np.column_stack([places, np.ones(len(places))])
-    landed = found.truth(places)
-    off = np.linalg.norm(landed - design @ np.linalg.lstsq(design, landed, rcond=None)[0], axis=1)
-    assert 0.5 < np.sqrt((off**2).mean()) < 6
 
 
 @pytest.mark.parametrize("value", [0, 30, 90, 180])
@@ -167,34 +150,6 @@ def test_a_sweep_has_a_table_and_a_curve_for_each_factor(tmp_path):
     assert list(document["matchers"]["truth"]["sets"]) == ["noise=0.1", "rotation=0", "rotation=120"]
 
 
-def write_aligned(folder, *names):
-    for number, name in enumerate(names):
-        for half in "ab":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / f"{name}_{half}.png"), np.moveaxis(smooth(number, 3), 0, -1))
-
-
-def test_aligned_pairs_are_posed_by_chance_and_strangers_alike(tmp_path):
-    write_aligned(tmp_path, "ct-mri/one", "ct-mri/two", "ct-mri/out", "sar/one")
-    spec = DatasetSpec("aligned", ".", repeats=False, without=("*/out",))
-    recipe = EvalRecipe(dataset=spec, matchers=("truth",), posed=1, unrelated=True)
-    tasks = {task.id: task for task in plan(recipe, tmp_path)}
-    assert {task.set for task in tasks.values()} == {"ct-mri", "sar"} and "aligned/ct-mri/out" not in tasks
-    related, stranger = tasks["aligned/ct-mri/two"], tasks["aligned/ct-mri/one x aligned/ct-mri/two"]
-    made = [tmp_path / "made" / name for name in ("related", "stranger")]
-    for folder in made:
-        folder.mkdir(parents=True)
-    seen, strange = (prepare(task, recipe, folder) for task, folder in zip((related, stranger), made, strict=True))
-    matrix = np.array(seen.truth)
-    assert 0.5 <= np.sqrt(np.linalg.det(matrix[:2, :2])) <= 2 and strange.truth is None
-    assert strange.fixed == stranger.fixed, "only moving is moved"
-    np.testing.assert_array_equal(*(cv2.imread(p.moving, cv2.IMREAD_UNCHANGED) for p in (seen, strange)))
-    other = prepare(related, EvalRecipe(dataset=spec, posed=1, seed=1), made[0])
-    assert other.truth == seen.truth, "the seed is in the plan"
-    drawn = next(t for t in plan(EvalRecipe(dataset=spec, posed=1, seed=1), tmp_path) if t.id == related.id)
-    assert prepare(drawn, recipe, made[0]).truth != seen.truth
-
-
 def test_a_black_background_of_aligned_pairs_is_content(tmp_path):
     white = np.zeros((100, 120, 3), np.uint8)
     white[20:70, 30:90] = 255
@@ -204,14 +159,6 @@ def test_a_black_background_of_aligned_pairs_is_content(tmp_path):
     assert pair.fixed.shape == pair.moving.shape == (3, 100, 120)
 
 
-def test_poses_that_make_no_sense_are_refused():
-    for wrong in ({"posed": 2}, {"posed": 1, "sweep": ("noise",)}, {"posed": 1, "fill": "crop"}):
-        with pytest.raises(ValueError):
-            EvalRecipe(("x",), **wrong)
-    with pytest.raises(UsageError, match="leave out `posed`"):
-        posed([Task("x", "s", "a", "b", truth={}, kind="landmarks")], EvalRecipe(("x",), posed=1))
-
-
 def test_sweeps_that_make_no_sense_are_refused():
     for wrong in ({"sweep": ("wobble",)}, {"sweep": ("noise", "noise")}, {"sweep": ("noise",), "unrelated": True}):
         with pytest.raises(ValueError):
@@ -219,4 +166,4 @@ def test_sweeps_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="between 1 and 100"):
         SweepSpec("overlap", (0.0,))
     with pytest.raises(UsageError, match="whole image"):
-        swept([Task("x", "s", "a", "b", truth={}, kind="landmarks")], EvalRecipe(("x",), sweep=("noise",)))
+        changed_tasks([Task("x", "s", "a", "b", truth={}, kind="landmarks")], EvalRecipe(("x",), sweep=("noise",)))

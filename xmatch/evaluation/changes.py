@@ -1,21 +1,19 @@
-"""What a robustness sweep does to an aligned pair: one factor at a time, by so much."""
+"""What a robustness sweep does to an aligned pair: one factor at a time, by so much; and the factors that need none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
-from xmatch.geometry import DisplacementGrid, Linear, Transform, similarity, translation
+from xmatch.coords import corners, to_centre_matrix
+from xmatch.evaluation.appearance import as_dtype, blurred, noisy, range_of
+from xmatch.geometry import Linear, similarity, translation
 
 TURN_DEG, STRETCH, SHIFT = 15.0, 1.1, 0.05
 """A pair that stands still would make "nothing moves" the right answer: whatever is swept, moving is also turned by up
 to so many degrees, scaled by up to so much, and shifted by up to this share of its sides, by the seed."""
-
-BEND_STEP_PX = 8
-"""Between the nodes of a truth that bends; its waves are a hundred px and more long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class ChangedPair:
     moving: np.ndarray
     moving_valid: np.ndarray
     """(h, w) bool."""
-    truth: Transform
+    truth: Linear
     """Moving px -> fixed px."""
 
 
@@ -47,7 +45,8 @@ class Factor:
     low: float
     high: float
     """Between which a value makes sense."""
-    change: Callable[[AlignedImages, float, np.random.Generator], ChangedPair]
+    change: Callable[[AlignedImages, float, np.random.Generator], ChangedPair] | None = None
+    """None: the pair stays as it is, and this is a part of the recipe's `warp` of its moving image."""
 
 
 def moved(
@@ -76,7 +75,7 @@ def moved(
         # Replicated: blending with black would leave a dark line along the edge.
         bands.append(cv2.warpAffine(band, matrix, tuple(size), borderMode=cv2.BORDER_REPLICATE))
     inside = cv2.warpAffine(np.ones((height, width), np.uint8), matrix, tuple(size), flags=cv2.INTER_NEAREST) > 0
-    pixels = _as(np.stack(bands), aligned.moving.dtype)
+    pixels = as_dtype(np.stack(bands), aligned.moving.dtype)
     pixels[:, ~inside] = rng.choice(aligned.moving.reshape(len(pixels), -1), int((~inside).sum()), axis=1)
     return ChangedPair(aligned.fixed, pixels, inside, to_moving.inverse)
 
@@ -89,63 +88,24 @@ def _scale(aligned: AlignedImages, value: float, rng: np.random.Generator) -> Ch
     return moved(aligned, rng, scale=value)
 
 
-def _pose(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
-    # Draws of their own: the shift by chance stays the same whatever the value.
-    turn, stretch = rng.spawn(1)[0].uniform(-1, 1, 2) * value
-    return moved(aligned, rng, angle_deg=180 * turn, scale=2**stretch)
-
-
-def _bend(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
-    """Moving bent by a smooth field of up to `value` px each way, of 0.75 to 1.5 waves over its longer side."""
-    import cv2
-
-    if not value:
-        return moved(aligned, rng)
-    # Draws of their own: the pose by chance stays the same whatever the value.
-    own = rng.spawn(1)[0]
-    height, width = aligned.moving.shape[1:]
-    waves = 2 * np.pi * own.uniform(0.75, 1.5, (2, 2)) / max(width, height)
-    phases = own.uniform(0, 2 * np.pi, (2, 2))
-
-    def straight(xy: np.ndarray) -> np.ndarray:
-        """Where the content of a bent px lay."""
-        turns = xy[..., None, :] * waves + phases
-        return xy + value * np.sin(turns[..., 0]) * np.cos(turns[..., 1])
-
-    x, y = to_centre_xy(straight(pixel_centres(width, height))).astype(np.float32).transpose(2, 0, 1)
-    bands = [
-        cv2.remap(band.astype(np.float32), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        for band in aligned.moving
-    ]
-    changed = moved(AlignedImages(aligned.fixed, _as(np.stack(bands), aligned.moving.dtype)), rng)
-    rows, columns = changed.moving_valid.shape
-
-    def truth(xy: np.ndarray) -> np.ndarray:
-        return straight(changed.truth(xy))
-
-    return replace(changed, truth=DisplacementGrid.sampled(truth, columns, rows, BEND_STEP_PX))
-
-
 def _appearance(change_pixels: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]):
     """A change of what moving looks like, before it is moved by chance. `change_pixels` takes (B, H, W) float32."""
 
     def change(aligned: AlignedImages, value: float, rng: np.random.Generator) -> ChangedPair:
         # Draws of their own: the pose by chance stays the same whatever else is drawn.
         pixels = change_pixels(aligned.moving.astype(np.float32), value, rng.spawn(1)[0])
-        looks = _as(pixels, aligned.moving.dtype)
+        looks = as_dtype(pixels, aligned.moving.dtype)
         return moved(AlignedImages(aligned.fixed, looks), rng)
 
     return change
 
 
 def _noise(pixels: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
-    return pixels + value * _range(pixels) * rng.standard_normal(pixels.shape, dtype=np.float32)
+    return noisy(pixels, value * range_of(pixels), rng)
 
 
 def _blur(pixels: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
-    import cv2
-
-    return np.stack([cv2.GaussianBlur(band, (0, 0), value) for band in pixels]) if value else pixels
+    return blurred(pixels, value)
 
 
 def _contrast(pixels: np.ndarray, value: float, rng: np.random.Generator) -> np.ndarray:
@@ -176,33 +136,21 @@ def _overlap(aligned: AlignedImages, value: float, rng: np.random.Generator) -> 
         for image, start in zip((aligned.fixed, aligned.moving), starts, strict=True)
     )
     changed = moved(AlignedImages(fixed, moving), rng)
-    assert isinstance(changed.truth, Linear)  # what was moved alone has not been bent
     apart = np.zeros(2)
     apart[2 - axis] = starts[1] - starts[0]
     return ChangedPair(fixed, changed.moving, changed.moving_valid, translation(*apart).after(changed.truth))
 
 
-def _range(pixels: np.ndarray) -> float:
-    low, high = np.percentile(pixels, (2, 98))
-    return float(high - low)
-
-
-def _as(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        return np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
-    return pixels.astype(dtype)
-
-
 FACTORS: dict[str, Factor] = {
     "rotation": Factor("turn, degrees", (0, 15, 30, 45, 60, 90, 120, 150, 180), -180, 180, _rotation),
     "scale": Factor("scale of moving", (0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4), 0.05, 20, _scale),
-    "pose": Factor("turn and scale by chance, share of 180 degrees and of 2 x", (0, 0.25, 0.5, 1), 0, 1, _pose),
+    "pose": Factor("turn and scale by chance, share of 180 degrees and of 2 x", (0, 0.25, 0.5, 1), 0, 1),
+    "corners": Factor("corners of moving moved, share of its shorter side", (0, 0.1, 0.2, 0.3), 0, 0.4),
+    "bend_px": Factor("smooth bend, px", (0, 2, 4, 8), 0, 100),
     "noise": Factor("noise, share of the range of values", (0, 0.05, 0.1, 0.2, 0.4, 0.8), 0, 10, _appearance(_noise)),
     "blur": Factor("blur, sigma in px", (0, 1, 2, 4, 8), 0, 100, _appearance(_blur)),
     "contrast": Factor("contrast; below 0 inverted", (1, 0.5, 0.2, -0.2, -0.5, -1), -1, 1, _appearance(_contrast)),
     "resolution": Factor("pixels of moving as coarse as so many", (1, 2, 4, 8, 16), 1, 100, _appearance(_resolution)),
-    "bend": Factor("smooth bend, px", (0, 2, 4, 8), 0, 100, _bend),
     "overlap": Factor("overlap, %", (100, 80, 60, 40, 30, 20, 10), 1, 100, _overlap),
 }
 """Name in recipes -> what it does."""

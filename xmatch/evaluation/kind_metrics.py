@@ -9,10 +9,10 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.evaluation.dense import dense_summary
-from xmatch.evaluation.prediction_rows import KindName
+from xmatch.evaluation.prediction_rows import ErrorName, KindName
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.result_rows import KindNumbers, PairResult
-from xmatch.evaluation.scores import MMA_PX
+from xmatch.evaluation.result_rows import KindNumbers, PairResult, WithInterval
+from xmatch.evaluation.scores import MMA_PX, OVERLAP_PX
 
 ALPHAS = (0.01, 0.05, 0.1, 0.15)
 """Of PCK: those that papers of semantic matching print, and 0.01 for landmarks."""
@@ -27,16 +27,73 @@ def kind_metrics(kind: KindName, sets: Sets, recipe: EvalRecipe) -> KindNumbers:
 
 
 def _registration(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
+    return _of_maps(sets, recipe, "corner_error_px")
+
+
+def _bend(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
+    return _of_maps(sets, recipe, "overlap_p90_px")
+
+
+def _of_maps(sets: Sets, recipe: EvalRecipe, error: ErrorName) -> KindNumbers:
     grid = [np.array([pair.get("grid_error_px", np.inf) for pair in pairs]) for pairs in sets]
     # Pairs without overlap have no grid error.
     areas = np.mean([metrics.auc(errors[~np.isnan(errors)], recipe.thresholds_px) for errors in grid], axis=0)
     found: KindNumbers = {"grid_auc": {f"{t:g}": a for t, a in zip(recipe.thresholds_px, areas, strict=True)}}
+    found |= _overlap(sets) | _verdicts(sets, recipe, error)
     if any("mma" in pair for pairs in sets for pair in pairs):
         # A pair without correspondences counts as 0, as in the protocol.
         nothing = np.zeros(len(MMA_PX))
         mean = np.mean([np.mean([pair.get("mma", nothing) for pair in pairs], axis=0) for pairs in sets], axis=0)
         found["mma"] = {f"{t:g}": value for t, value in zip(MMA_PX, mean, strict=True)}
     return {**found, **dense_summary(sets)}
+
+
+def _overlap(sets: Sets) -> KindNumbers:
+    """Of the errors over the overlap; without an answer they are infinite, and without an overlap there are none."""
+
+    def each(get: Callable[[PairResult], float]) -> list[np.ndarray]:
+        values = (np.array([get(pair) for pair in pairs], dtype=float) for pairs in sets)
+        return [known for value in values if len(known := value[~np.isnan(value)])]
+
+    def median(key: Literal["overlap_median_px", "overlap_p90_px"]) -> float:
+        found = each(lambda pair: pair.get(key, np.inf))
+        return float(np.mean([np.median(values) for values in found])) if found else np.nan
+
+    def below(key: str) -> float:
+        found = each(lambda pair: pair.get("overlap_below_percent", {}).get(key, 0.0))
+        return float(np.mean([values.mean() for values in found])) if found else np.nan
+
+    return {
+        "overlap_median_px": median("overlap_median_px"),
+        "overlap_p90_px": median("overlap_p90_px"),
+        "overlap_below_percent": {key: below(key) for key in (f"{t:g}" for t in OVERLAP_PX)},
+    }
+
+
+def _verdicts(sets: Sets, recipe: EvalRecipe, error: ErrorName) -> KindNumbers:
+    """What is said of right and wrong pairs, each mean over the sets that have such pairs; empty where none answers."""
+
+    def held(pair: PairResult) -> bool:
+        return pair["overlap_p90_px"] <= (pair["ce90_px"] or 0.0)
+
+    def accepted(pair: PairResult) -> bool:
+        return pair["accepted"]
+
+    asked: dict[str, tuple[Callable[[PairResult], bool], Callable[[PairResult], bool]]] = {
+        "right_accepted": (lambda pair: pair[error] < recipe.right_px, accepted),
+        "wrong_accepted": (lambda pair: pair[error] > recipe.wrong_px, accepted),
+        "ce90_holds": (lambda pair: pair["accepted"] and pair.get("ce90_px") is not None, held),
+    }
+    found: dict[str, WithInterval] = {}
+    for name, (counts, good) in asked.items():
+        answers = [[good(pair) for pair in pairs if counts(pair)] for pairs in sets]
+        answers = [each for each in answers if each]
+        if answers:
+            pooled = [one for each in answers for one in each]
+            low, high = metrics.wilson_interval(sum(pooled), len(pooled))
+            value = float(np.mean([100 * np.mean(each) for each in answers]))
+            found[name] = {"value": value, "interval": [low, high]}
+    return {"verdicts": found} if found else {}
 
 
 def _landmarks(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
@@ -122,6 +179,7 @@ def _video(pairs: list[PairResult]) -> metrics.TapVid | None:
 
 KIND_METRICS: dict[KindName, Callable[[Sets, EvalRecipe], KindNumbers]] = {
     "registration": _registration,
+    "bend": _bend,
     "landmarks": _landmarks,
     "semantic": _semantic,
     "pose": _pose,

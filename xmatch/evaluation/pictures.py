@@ -21,7 +21,7 @@ from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.result_rows import PairResult, ResultsDocument
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
-from xmatch.geometry import transform_from_dict
+from xmatch.evaluation.truths import as_transform
 from xmatch.io import open_source
 from xmatch.report.drawing import jpeg
 from xmatch.report.previews import Previews, make_previews
@@ -79,7 +79,7 @@ def _chosen(pairs: list[PairResult], key: ErrorName) -> list[tuple[str, PairResu
 
 def _drawn(task: Task, row: PredictionRow, recipe: EvalRecipe) -> str | None:
     estimate = row.get("transform")
-    transform = None if estimate is None else transform_from_dict(estimate)
+    transform = None if estimate is None else as_transform(estimate)
     nothing = np.zeros(0)
     shown = Registration(
         {}, {}, transform, Correspondences.empty(), nothing.astype(bool), nothing, Verdict(False, 0.0, "not asked")

@@ -11,13 +11,14 @@ import os
 from pathlib import Path
 
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import load_dataset
+from xmatch.evaluation.datasets import TransformTruth, load_dataset
 from xmatch.evaluation.datasets.manifest import read_rows
 from xmatch.evaluation.prediction_rows import KindName
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
-from xmatch.evaluation.sweeps import posed, swept
+from xmatch.evaluation.sweeps import changed
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import saved
+from xmatch.geometry import translation
 
 
 def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
@@ -30,6 +31,8 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
     sets = [(name, _pairs(path, name), repeats) for name, path, repeats in manifests(recipe, folder)]
     for spec in recipe.datasets:
         sets += _groups(spec, folder, several=len(recipe.datasets) + len(recipe.manifest) > 1)
+    if recipe.itself:
+        sets = [(name, [_of_itself(task) for task in pairs], repeats) for name, pairs, repeats in sets]
     _no_name_twice([name for name, *_ in sets])
     _one_kind(sets)
     tasks = []
@@ -43,9 +46,7 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
                 # Every other stranger is of the same set, the rest of the next set: both kinds must be rejected.
                 abroad = (row % 2 or repeats) and len(sets) > 1
                 tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
-    if recipe.posed is not None:
-        return posed(tasks, recipe)
-    return swept(tasks, recipe) if recipe.sweep else tasks
+    return changed(tasks, recipe)
 
 
 def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[str, str, bool]]:
@@ -80,6 +81,12 @@ def data_digest(recipe: EvalRecipe, folder: str | os.PathLike[str], tasks: list[
 def _far_row(row: int, n: int) -> int:
     """Half a set further on: neighbours often show the same place (frames of one camera, tiles of one scene)."""
     return (row + max(n // 2, 1)) % n
+
+
+def _of_itself(task: Task) -> Task:
+    """Fixed, which is moving too."""
+    truth = saved(TransformTruth(translation(0.0, 0.0)))
+    return dataclasses.replace(task, moving=task.fixed, truth=truth, kind="registration", warp=None, frames=None)
 
 
 def _unrelated(task: Task, stranger: Task, repeats: bool) -> list[Task]:

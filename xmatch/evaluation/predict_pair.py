@@ -21,10 +21,11 @@ from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers.isolation import PeerRun, isolated
 from xmatch.evaluation.peers.registry import load_peer
 from xmatch.evaluation.prediction_rows import Answer, Changed, PredictionRow, Problem, Sizes
-from xmatch.evaluation.prepare import PreparedPair, prepare
+from xmatch.evaluation.prepare import prepare
+from xmatch.evaluation.prepared import PreparedPair
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.task import Task
-from xmatch.evaluation.truths import as_map
+from xmatch.evaluation.truths import as_map, map_as_dict
 from xmatch.io import open_source
 from xmatch.io.rasters.source import Source
 from xmatch.result import Registration
@@ -57,7 +58,7 @@ def predict_pair(work: PredictionJob) -> PredictionRow:
             raise XmatchError(work.task.problem)
         with tempfile.TemporaryDirectory() as folder:
             pair = prepare(work.task, work.recipe, Path(folder))
-            row["truth"] = pair.truth
+            row = {**row, "truth": pair.truth, **pair.places}
             start = time.perf_counter()
             found = (_registered if work.method.kind == "matcher" else _of_peer)(pair, work)
             row = {**row, **found}
@@ -71,7 +72,9 @@ def predict_pair(work: PredictionJob) -> PredictionRow:
 def identity(task: Task) -> PredictionRow:
     """What a row says of its pair. No paths: a file of predictions may be published."""
     change = task.change
-    changed: Changed = {} if change is None else {"factor": change.factor, "value": change.value}
+    changed: Changed = {}
+    if change is not None and change.factor is not None:
+        changed = {"factor": change.factor, "value": change.value}
     return {
         "id": task.id,
         "set": task.set,
@@ -120,7 +123,7 @@ def _of_peer(pair: PreparedPair, work: PredictionJob) -> Answer:
     found = run.found
     return {
         **sizes,
-        "transform": None if found.transform is None else found.transform.as_dict(),
+        "transform": None if found.transform is None else map_as_dict(found.transform),
         # A peer that gives a transform stands by it; how sure it is, it does not say.
         "verdict": {"accepted": found.transform is not None, "probability": None, "reason": found.reason},
         "correspondences": {"count": found.correspondences, "inliers": found.inliers},

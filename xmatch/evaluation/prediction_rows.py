@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking"]
+KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking", "bend"]
 """Which numbers tell how good a pair is: a key of `xmatch.evaluation.scores.KINDS`."""
 
-ErrorName = Literal["corner_error_px", "mean_tre_px", "mean_error_px", "pose_error_deg"]
+ErrorName = Literal["corner_error_px", "overlap_p90_px", "mean_tre_px", "mean_error_px", "pose_error_deg"]
 """The error that success and AUC are counted by, one a kind."""
 
 MethodKind = Literal["matcher", "peer", "control"]
@@ -59,11 +59,20 @@ class PairIdentity(TypedDict):
 
 class Changed(TypedDict, total=False):
     factor: str
-    """Of a sweep, or of `posed`: what was done to the pair first, and how much of it."""
+    """Of a sweep: what was done to the pair first, and how much of it."""
     value: float
 
 
-class _Prediction(PairIdentity, Changed):
+class Places(TypedDict, total=False):
+    """Of a moving image that was warped: what is not outside of it."""
+
+    moving_corners: list[list[float]]
+    """(4, 2) px: where the corners of the image as it was lie."""
+    moving_seen: list[str]
+    """A row of `metrics.overlap_lattice` each: "1" where moving is valid, "0" where not."""
+
+
+class _Prediction(PairIdentity, Changed, Places):
     kind: KindName
     truth: SavedTruth | None
     """None: unrelated images."""

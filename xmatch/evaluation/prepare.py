@@ -1,9 +1,8 @@
-"""From the files of a task to those that are matched: as published, filled, cropped, or changed by a sweep."""
+"""From the files of a task to those that are matched: as published, filled, cropped, warped, or changed by a sweep."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from xmatch.errors import InputError
 from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
 from xmatch.evaluation.datasets.tapvid import frame
-from xmatch.evaluation.prediction_rows import SavedTruth
+from xmatch.evaluation.prepared import PreparedPair
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.sweeps import write_changed
 from xmatch.evaluation.task import Task
@@ -21,16 +20,6 @@ from xmatch.evaluation.warping import write_warped
 
 CONVERTED = (".ppm", ".pgm", ".bmp")
 """Formats of published data sets that `xmatch.io` leaves alone; they are handed on as PNG, to every matcher."""
-
-
-@dataclass(frozen=True)
-class PreparedPair:
-    """What a matcher is given, and what is true of it."""
-
-    fixed: str
-    moving: str
-    truth: SavedTruth | None
-    """As `truths` saves it."""
 
 
 def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> PreparedPair:
@@ -51,7 +40,7 @@ def prepare(task: Task, recipe: EvalRecipe, folder: Path) -> PreparedPair:
         fixed, moving = write_warped(fixed, moving, task.warp, folder)
     truth = task.truth
     if task.change is not None:
-        return PreparedPair(*write_changed(fixed, moving, truth, task.change, folder))
+        return write_changed(PreparedPair(fixed, moving, truth), task.change, folder)
     if recipe.fill == "crop":
         path, (x0, y0, _, _) = write_cropped(folder / "cropped.tif", moving)
         moving, truth = os.fspath(path), cut(truth, x0, y0)

@@ -86,19 +86,54 @@ class SweepSpec:
     def __post_init__(self) -> None:
         if self.factor not in FACTORS:
             raise ValueError(f"factor {self.factor!r} is not known; there are {', '.join(FACTORS)}")
-        low, high = FACTORS[self.factor].low, FACTORS[self.factor].high
-        if not all(low <= value <= high for value in self.values):
-            raise ValueError(f"values of {self.factor} lie between {low:g} and {high:g}")
+        _refuse_outside(self.factor, self.values)
+
+
+@dataclass(frozen=True)
+class WarpSpec:
+    """What moving images are put through first, drawn by `seed` and the pair's name; the truth goes along exactly."""
+
+    pose: float = 0.0
+    """Turned by chance by up to 180 degrees, half to twice as large and shifted at 1; by that share of it below."""
+    corners: float = 0.0
+    """A perspective: each corner is moved by up to that share of the shorter side."""
+    bend_px: float = 0.0
+    """A smooth random field, at most so many px long and without an affine part."""
+    gain: float = 0.0
+    """Contrast changed by a factor of up to 1 more than this, either way, and brightness by up to half of it times the
+    range of values; by chance."""
+    blur: float = 0.0
+    """Sigma in px of the warped image."""
+    noise: float = 0.0
+    """Deviation as a share of the range of values."""
+
+    def __post_init__(self) -> None:
+        for name in ("pose", "corners", "bend_px", "blur", "noise"):
+            _refuse_outside(name, (getattr(self, name),))
+        if not 0 <= self.gain <= MOST_GAIN:
+            raise ValueError(f"gain lies between 0 and {MOST_GAIN:g}")
+
+
+MOST_GAIN = 10.0
+
+
+def _refuse_outside(factor: str, values: tuple[float, ...]) -> None:
+    low, high = FACTORS[factor].low, FACTORS[factor].high
+    if not all(low <= value <= high for value in values):
+        raise ValueError(f"values of {factor} lie between {low:g} and {high:g}")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a sweep does to one pair."""
+    """What is done to one pair first."""
 
-    factor: str
-    value: float
     seed: tuple[int, ...]
-    """The same for all values, so that these are compared on the same pairs in the same poses."""
+    """The same for all values of a factor, so that these are compared on the same pairs in the same poses."""
+    warp: WarpSpec | None = None
+    """Of moving alone; None: the pair is brought onto itself and changed by the factor."""
+    factor: str | None = None
+    """Of a sweep, as the next."""
+    value: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -115,9 +150,9 @@ class EvalRecipe:
     peer_timeout_s: float = 300.0
     """After so long a peer's pair has failed."""
     fill: Fill = "none"
-    posed: float | None = None
-    """Aligned pairs: moving is turned, scaled and shifted by chance, drawn by `seed`, by up to 180 degrees and twice or
-    half its size at 1, by that share of it below; nothing of its new border tells how."""
+    warp: WarpSpec = WarpSpec()
+    itself: bool = False
+    """Each fixed image is also its own moving image, to be warped: pairs of one sensor, whatever the others are."""
     unrelated: bool = False
     """Also try as many pairs of unrelated images, which a verdict must reject."""
     sweep: tuple[str | SweepSpec, ...] = ()
@@ -153,15 +188,18 @@ class EvalRecipe:
             raise ValueError("want 0 < right_px <= wrong_px")
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit must be at least 1")
-        if self.posed is not None and not 0 <= self.posed <= 1:
-            raise ValueError("posed lies between 0 and 1")
         names = [SweepSpec(entry).factor if isinstance(entry, str) else entry.factor for entry in self.sweep]
         if len(set(names)) < len(names) or self.sweep_seeds < 1:
             raise ValueError("sweep wants each factor once, and sweep_seeds at least 1")
-        if self.sweep and (self.unrelated or self.fill != "none"):
+        aligned = [name for name in names if FACTORS[name].change is not None]
+        if aligned and (self.unrelated or self.fill != "none"):
             raise ValueError("sweep goes neither with unrelated pairs nor with fill: it makes its own pairs")
-        if self.posed is not None and (self.sweep or self.fill != "none"):
-            raise ValueError("posed goes neither with sweep nor with fill: each makes its own pairs")
+        if aligned and self.warps:
+            raise ValueError(f"sweep of {', '.join(aligned)} goes not with warp: it lays the pairs on each other first")
+        if (self.warps or self.sweep) and self.fill != "none":
+            raise ValueError("warp goes not with fill: each makes its own border")
+        if self.itself and not (self.warps or self.sweep):
+            raise ValueError("itself wants a warp, or an image is laid onto itself")
         odd = sorted(set(self.quirks) - set(SCORING_QUIRKS))
         if odd:
             raise ValueError(f"quirks {', '.join(odd)} are not known here; there are {', '.join(SCORING_QUIRKS)}")
@@ -171,6 +209,15 @@ class EvalRecipe:
     @property
     def datasets(self) -> tuple[DatasetSpec, ...]:
         return self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+
+    @property
+    def warps(self) -> bool:
+        return self.warp != WarpSpec()
+
+    @property
+    def bends(self) -> bool:
+        """Whether pairs are judged as such that bend, those of a sweep that do so by 0 px included."""
+        return self.warp.bend_px > 0 or "bend_px" in (e if isinstance(e, str) else e.factor for e in self.sweep)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -27,6 +27,11 @@ class PairNumbers(TypedDict, total=False):
 
     corner_error_px: float
     grid_error_px: float
+    overlap_median_px: float
+    overlap_p90_px: float
+    overlap_below_percent: dict[str, float]
+    ce90_px: float | None
+    """What the verdict says of the one before the last."""
     mma: NDArray[np.float64]
     """(10,) percent of matches within 1 to 10 px."""
     mean_tre_px: float
@@ -104,6 +109,13 @@ class KindNumbers(TypedDict, total=False):
     """Numbers of a set that only some kinds of truth have."""
 
     grid_auc: dict[str, float]
+    overlap_median_px: float
+    """Medians over the pairs of a set, as the next."""
+    overlap_p90_px: float
+    overlap_below_percent: dict[str, float]
+    verdicts: dict[str, WithInterval]
+    """Percent of right pairs accepted, of wrong ones, and of accepted ones whose expected error holds 90 % of the
+    overlap."""
     mma: dict[str, float]
     mean_median_rtre: float
     median_median_rtre: float

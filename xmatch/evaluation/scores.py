@@ -15,13 +15,17 @@ from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, Pred
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.result_rows import PairNumbers, PairResult
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_tracks, as_transform
-from xmatch.geometry import Transform, transform_from_dict
+from xmatch.geometry import Transform
 
 UNREAD: Sizes = {"fixed_size": [1, 1], "moving_size": [1, 1]}
 """Sizes of images that could not be read; their errors are infinite whatever the size."""
 
 MMA_PX = tuple(range(1, 11))
 """1 to 10 px, as D2-Net plots it (Dusmanu et al. 2019)."""
+OVERLAP_PX = (1.0, 3.0, 10.0)
+"""Below which shares of the overlap are given."""
+COVERED = 0.9
+"""Share of the overlap that the expected error `ce90_px` is to hold."""
 POSE_DEG = metrics.pose.POSE_THRESHOLDS_DEG
 
 
@@ -72,11 +76,22 @@ def _infinite(name: ErrorName) -> PairNumbers:
 def _registration(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth, estimate = as_transform(row["truth"]), _estimate(row)
     if truth is None or (estimate is None and matches is None):
-        return {"corner_error_px": math.inf, "grid_error_px": math.inf}
+        return {"corner_error_px": math.inf, "grid_error_px": math.inf, "overlap_p90_px": math.inf}
     width, height = row["moving_size"]
+    rows = row.get("moving_seen")
+    seen = None if rows is None else np.array([[each == "1" for each in line] for line in rows], dtype=bool)
+    over = metrics.overlap_errors_px(estimate, truth, (width, height), _size(row["fixed_size"]), seen)
+    if "moving_corners" in row:
+        corner = metrics.mean_error_px(estimate, truth, np.array(row["moving_corners"]))
+    else:
+        corner = metrics.quirky_corner_error_px(estimate, truth, width, height, recipe.quirks)
     numbers: PairNumbers = {
-        "corner_error_px": metrics.quirky_corner_error_px(estimate, truth, width, height, recipe.quirks),
-        "grid_error_px": metrics.grid_error_px(estimate, truth, (width, height), _size(row["fixed_size"])),
+        "corner_error_px": corner,
+        "grid_error_px": float(over.mean()) if len(over) else math.nan,
+        "overlap_p90_px": float(np.quantile(over, COVERED)) if len(over) else math.nan,
+        "overlap_median_px": float(np.median(over)) if len(over) else math.nan,
+        "overlap_below_percent": {f"{t:g}": metrics.success_rate(over, t) for t in OVERLAP_PX},
+        "ce90_px": (row.get("verdict") or {}).get("ce90_px"),
     }
     if matches is not None:
         errors = metrics.matching_errors_px(matches.fixed_xy, matches.moving_xy, truth)
@@ -151,7 +166,7 @@ def _tracking(row: PredictionRow, matches: Correspondences | None, recipe: EvalR
 
 def _estimate(row: PredictionRow) -> Transform | None:
     found = row.get("transform")
-    return None if found is None else transform_from_dict(found)
+    return None if found is None else as_transform(found)
 
 
 def _size(sides: list[int]) -> tuple[int, int]:
@@ -161,6 +176,7 @@ def _size(sides: list[int]) -> tuple[int, int]:
 
 KINDS: dict[KindName, Kind] = {
     "registration": Kind("corner_error_px", "px", _registration, "corner error of moving mapped onto fixed"),
+    "bend": Kind("overlap_p90_px", "px", _registration, "90th percentile of the error over the overlap"),
     "landmarks": Kind("mean_tre_px", "px", _landmarks, "mean target registration error of a pair's landmarks"),
     "semantic": Kind("mean_error_px", "px", _semantic, "mean error of a pair's keypoints"),
     "pose": Kind("pose_error_deg", "deg", _pose, "the larger of the angles that rotation and translation are off"),

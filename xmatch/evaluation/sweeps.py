@@ -1,4 +1,4 @@
-"""Robustness sweeps: known pairs brought onto each other, then changed by one factor at a time."""
+"""Pairs that are changed first: moving warped, or both brought onto each other and changed by one factor at a time."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ from xmatch.errors import InputError, UsageError
 from xmatch.evaluation.border import black_border, write_masked
 from xmatch.evaluation.changes import FACTORS, AlignedImages
 from xmatch.evaluation.cropping import LEAST_PX, largest_rectangle
-from xmatch.evaluation.prediction_rows import SavedTruth
-from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec
-from xmatch.evaluation.result_rows import MethodResults, PairResult, SweepResults
+from xmatch.evaluation.moving_warps import warped
+from xmatch.evaluation.prepared import PreparedPair
+from xmatch.evaluation.recipe import Change, EvalRecipe, SweepSpec, WarpSpec
+from xmatch.evaluation.result_rows import MethodResults, SweepResults
 from xmatch.evaluation.scores import KINDS
 from xmatch.evaluation.task import Task
-from xmatch.evaluation.truths import saved_map
+from xmatch.evaluation.truths import as_transform, saved_map
+from xmatch.geometry import compose
 from xmatch.io import open_source
 
 
-def swept(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
-    """Every task once for each factor, value and seed of the recipe.
+def changed(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
+    """Every task with moving warped as the recipe says, once for each factor, value and seed of its sweep.
+
+    An image is warped alike wherever it is shown.
 
     Raises:
         UsageError: the truth of a task is no map of the whole image.
     """
-    _only_maps(tasks, "sweep")
+    if not (recipe.warps or recipe.sweep):
+        return tasks
+    if any(task.kind != "registration" for task in tasks):
+        key = "sweep" if recipe.sweep else "warp"
+        raise UsageError(f"{key} wants pairs whose truth is one map of the whole image", hint=f"leave out `{key}`")
+    if recipe.bends:
+        tasks = [dataclasses.replace(task, kind="bend") for task in tasks]
+    several = len({task.set for task in tasks}) > 1
+    if not recipe.sweep:
+        return [dataclasses.replace(task, change=Change(_seed(task, recipe), recipe.warp)) for task in tasks]
     return [
         dataclasses.replace(
             task,
-            id=f"{factor}={value:g}/{task.id}#{seed}",
-            set=f"{factor}={value:g}",
-            change=Change(factor, value, (recipe.seed, seed, zlib.crc32(task.id.encode()))),
+            id=f"{factor}={value:g}/{task.id}#{turn}",
+            set=f"{factor}={value:g}/{task.set}" if several else f"{factor}={value:g}",
+            change=_swept(factor, value, _seed(task, recipe, turn), recipe.warp),
         )
         for factor, value in _settings(recipe)
         for task in tasks
-        for seed in range(recipe.sweep_seeds)
+        for turn in range(recipe.sweep_seeds)
     ]
 
 
-def posed(tasks: list[Task], recipe: EvalRecipe) -> list[Task]:
-    """Every task with moving turned, scaled and shifted by chance; an image is moved alike wherever it is shown.
-
-    Raises:
-        UsageError: the truth of a task is no map of the whole image.
-    """
-    _only_maps(tasks, "posed")
-    return [
-        dataclasses.replace(
-            task,
-            change=Change(
-                "pose", float(recipe.posed or 0.0), (recipe.seed, zlib.crc32(task.id.split(" x ")[-1].encode()))
-            ),
-        )
-        for task in tasks
-    ]
+def _seed(task: Task, recipe: EvalRecipe, turn: int = 0) -> tuple[int, ...]:
+    return recipe.seed, turn, zlib.crc32(task.id.split(" x ")[-1].encode())
 
 
-def _only_maps(tasks: list[Task], key: str) -> None:
-    if any(task.kind != "registration" for task in tasks):
-        raise UsageError(f"{key} wants pairs whose truth is one map of the whole image", hint=f"leave out `{key}`")
+def _swept(factor: str, value: float, seed: tuple[int, ...], warp: WarpSpec) -> Change:
+    if FACTORS[factor].change is not None:
+        return Change(seed, None, factor, value)
+    return Change(seed, dataclasses.replace(warp, **{factor: value}), factor, value)
 
 
 def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
@@ -75,23 +75,36 @@ def _settings(recipe: EvalRecipe) -> Iterator[tuple[str, float]]:
             yield spec.factor, float(value)
 
 
-def write_changed(
-    fixed: str, moving: str, truth: SavedTruth | None, change: Change, folder: Path
-) -> tuple[str, str, SavedTruth | None]:
-    """The changed pair as two files in `folder`, and its truth, moving px -> fixed px, as `truths` saves it; None for
-    unrelated ones, of which moving is changed alone.
+def write_changed(pair: PreparedPair, change: Change, folder: Path) -> PreparedPair:
+    """The changed pair, its files in `folder`; of unrelated ones, which have no truth, only moving can be warped.
 
     Raises:
-        InputError: an image cannot be read, or the two have hardly anything in common.
+        InputError: an image cannot be read or is too small, or the two have hardly anything in common.
     """
-    pair = aligned(moving, moving, np.eye(3)) if truth is None else aligned(fixed, moving, np.array(truth))
-    changed = FACTORS[change.factor].change(pair, change.value, np.random.default_rng(change.seed))
-    paths = folder / "changed_fixed.tif", folder / "changed_moving.tif"
-    write_masked(paths[1], changed.moving, changed.moving_valid)
-    if truth is None:
-        return fixed, os.fspath(paths[1]), None
-    write_masked(paths[0], changed.fixed, np.ones(changed.fixed.shape[1:], bool))
-    return os.fspath(paths[0]), os.fspath(paths[1]), saved_map(changed.truth)
+    rng, path = np.random.default_rng(change.seed), folder / "changed_moving.tif"
+    truth = as_transform(pair.truth)
+    if change.warp is not None:
+        with open_source(pair.moving) as source:
+            raster = source.read()
+        made = warped(raster.pixels, raster.valid, change.warp, rng)
+        moving = os.fspath(write_masked(path, made.pixels, made.valid))
+        if truth is None:
+            return PreparedPair(pair.fixed, moving, None)
+        shown = made.valid[:: (step := metrics.lattice_step(*made.valid.shape)), ::step]
+        return PreparedPair(
+            pair.fixed,
+            moving,
+            saved_map(compose(made.to_source, truth)),
+            moving_corners=made.corners_xy.tolist(),
+            moving_seen=["".join("1" if each else "0" for each in row) for row in shown],
+        )
+    change_images = FACTORS[change.factor or ""].change
+    assert change_images is not None and truth is not None and truth.matrix is not None  # as the recipe made sure of
+    found = change_images(aligned(pair.fixed, pair.moving, truth.matrix), change.value, rng)
+    fixed = folder / "changed_fixed.tif"
+    write_masked(path, found.moving, found.moving_valid)
+    write_masked(fixed, found.fixed, np.ones(found.fixed.shape[1:], bool))
+    return PreparedPair(os.fspath(fixed), os.fspath(path), saved_map(found.truth))
 
 
 def aligned(fixed: str, moving: str, truth: np.ndarray) -> AlignedImages:
@@ -129,25 +142,41 @@ def _drawable(band: np.ndarray) -> np.ndarray:
 
 
 def sweep_results(parts: Mapping[str, MethodResults], recipe: EvalRecipe) -> dict[str, SweepResults]:
-    """factor -> label, values, threshold, n, and per matcher the share of pairs below it with intervals, percent."""
+    """factor -> label, values, threshold, n, and per matcher the share of pairs below it with intervals, percent; of
+    pairs of several sets all together, and then each set as "factor, set"."""
     found: dict[str, SweepResults] = {}
     for factor in dict.fromkeys(factor for factor, _ in _settings(recipe)):
         values = sorted({value for name, value in _settings(recipe) if name == factor})
-        shares = {name: [_share(part["pairs"], factor, v, recipe) for v in values] for name, part in parts.items()}
-        found[factor] = {
-            "label": FACTORS[factor].label,
-            "values": values,
-            "threshold": recipe.right_px,
-            "n": max(share.n for row in shares.values() for share in row),
-            "matchers": {name: [share.value for share in row] for name, row in shares.items()},
-            "intervals": {name: [list(share.interval) for share in row] for name, row in shares.items()},
-        }
+        for part in (None, *_parts(parts, factor)):
+            shares = {
+                name: [_share(results, factor, value, part, recipe) for value in values]
+                for name, results in parts.items()
+            }
+            found[factor if part is None else f"{factor}, {part}"] = {
+                "label": FACTORS[factor].label,
+                "values": values,
+                "threshold": recipe.right_px,
+                "n": max(share.n for row in shares.values() for share in row),
+                "matchers": {name: [share.value for share in row] for name, row in shares.items()},
+                "intervals": {name: [list(share.interval) for share in row] for name, row in shares.items()},
+            }
     return found
 
 
-def _share(pairs: list[PairResult], factor: str, value: float, recipe: EvalRecipe) -> metrics.Share:
+def _parts(parts: Mapping[str, MethodResults], factor: str) -> list[str]:
+    """The sets that were swept, where they are several: sets are called "factor=value/set" then."""
+    names = [name for results in parts.values() for name in results["sets"] if name.startswith(f"{factor}=")]
+    return list(dict.fromkeys(name.split("/", 1)[1] for name in names if "/" in name))
+
+
+def _share(results: MethodResults, factor: str, value: float, part: str | None, recipe: EvalRecipe) -> metrics.Share:
     """Pairs without an error (null) have failed."""
-    error = KINDS["registration"].error
-    chosen = [pair[error] for pair in pairs if pair.get("factor") == factor and pair.get("value") == value]
+    error = KINDS[results["kind"]].error
+    chosen = [
+        pair[error]
+        for pair in results["pairs"]
+        if pair["related"] and pair.get("factor") == factor and pair.get("value") == value
+        if part is None or pair["set"].split("/", 1)[-1] == part
+    ]
     right = np.array([each is not None and each < recipe.right_px for each in chosen], dtype=bool)
     return metrics.share(right, np.ones(len(right), dtype=bool))

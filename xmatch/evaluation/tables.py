@@ -88,13 +88,22 @@ def _columns(known: list[SetNumbers], kind: KindName) -> list[Column]:
     return [*columns, Column("s/pair", ("seconds_per_pair",)), Column("MiB", ("peak_memory_mib",))]
 
 
+_OF_MAPS = [
+    Column("overlap median px", ("overlap_median_px",)),
+    Column("overlap p90 px", ("overlap_p90_px",)),
+    *(Column(f"overlap <{t} px %", ("overlap_below_percent", t)) for t in ("1", "3", "10")),
+    Column("right accepted %", ("verdicts", "right_accepted")),
+    Column("wrong accepted %", ("verdicts", "wrong_accepted")),
+    Column("CE90 holds %", ("verdicts", "ce90_holds")),
+    *(Column(f"MMA@{t}", ("mma", t)) for t in ("1", "3", "5", "10")),
+    Column("cells off px", ("end_point_error_px",)),
+    *(Column(f"cells <{t} px %", ("cells_below_percent", t)) for t in ("1", "3", "5")),
+    Column("certainty ECE", ("certainty_calibration_error",)),
+]
+
 _KIND_COLUMNS: dict[KindName, list[Column]] = {
-    "registration": [
-        *(Column(f"MMA@{t}", ("mma", t)) for t in ("1", "3", "5", "10")),
-        Column("cells off px", ("end_point_error_px",)),
-        *(Column(f"cells <{t} px %", ("cells_below_percent", t)) for t in ("1", "3", "5")),
-        Column("certainty ECE", ("certainty_calibration_error",)),
-    ],
+    "registration": _OF_MAPS,
+    "bend": _OF_MAPS,
     "landmarks": [
         Column("mean median rTRE %", ("mean_median_rtre",), 100.0),
         Column("median median rTRE %", ("median_median_rtre",), 100.0),

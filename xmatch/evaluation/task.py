@@ -29,7 +29,7 @@ class Task:
     warp: Warp | None = None
     """How moving is made of its file, where a data set says so."""
     change: Change | None = None
-    """What is done to the pair first: of a robustness sweep, or of `posed`."""
+    """What is done to the pair first: moving warped, or a factor of a robustness sweep."""
     keeps_matches: bool = False
     """Its correspondences are wanted too: for matching accuracy, or because a pose is estimated from them."""
     filler: str | None = None

@@ -13,7 +13,10 @@ import numpy as np
 
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
 from xmatch.evaluation.prediction_rows import SavedTruth
-from xmatch.geometry import ThinPlateSpline, Transform, homography, transform_from_dict, translation
+from xmatch.geometry import Chain, Linear, ThinPlateSpline, Transform, homography, transform_from_dict, translation
+
+CHAIN = "chain"
+"""The kind of maps one after another, which no registration answers."""
 
 
 def saved(truth: Truth | None) -> SavedTruth | None:
@@ -27,12 +30,24 @@ def saved(truth: Truth | None) -> SavedTruth | None:
 
 
 def saved_map(transform: Transform) -> SavedTruth:
-    """JSON-ready."""
-    return transform.as_dict() if transform.matrix is None else transform.matrix.tolist()
+    """JSON-ready: a matrix as its rows, unless these would not say on which side of its horizon the image lies."""
+    if isinstance(transform, Linear) and transform.w_sign > 0:
+        return transform.matrix.tolist()
+    return map_as_dict(transform)
+
+
+def map_as_dict(transform: Any) -> dict[str, Any]:
+    """What a map says of itself; of a chain, what its steps say."""
+    if isinstance(transform, Chain):
+        return {"kind": CHAIN, "steps": [map_as_dict(step) for step in transform.steps]}
+    return transform.as_dict()
 
 
 def as_transform(truth: SavedTruth | None) -> Transform | None:
     """The saved map; None when the truth is none."""
+    if isinstance(truth, dict) and truth.get("kind") == CHAIN:
+        steps = (as_transform(step) for step in truth["steps"])
+        return Chain(tuple(step for step in steps if step is not None))
     if isinstance(truth, dict) and "kind" in truth:
         return transform_from_dict(truth)
     return homography(np.array(truth)) if isinstance(truth, list) else None

@@ -20,24 +20,59 @@ def corner_error_px(estimate: Transform | None, truth: Transform, width: int, he
     return _mean_distance(estimate, truth, corners(width, height))
 
 
+def mean_error_px(estimate: Transform | None, truth: Transform, moving_xy: np.ndarray) -> float:
+    """Mean distance between positions (N, 2) of moving mapped by `estimate` and by `truth`, fixed px.
+
+    Infinity when there is no estimate or it is not finite there. The corner error of an image that was laid onto a
+    larger canvas is that of the corners it had.
+    """
+    return _mean_distance(estimate, truth, moving_xy)
+
+
+def lattice_step(height: int, width: int, nodes: int = 32) -> int:
+    """Distance in px of the nodes that stand for an image: about `nodes` of them lie along its shorter side."""
+    return max(1, min(width, height) // nodes)
+
+
+def overlap_lattice(width: int, height: int) -> np.ndarray:
+    """(h, w, 2) centres of the pixels that stand for an image."""
+    return pixel_centres(width, height, step=lattice_step(height, width))
+
+
+def overlap_errors_px(
+    estimate: Transform | None,
+    truth: Transform,
+    moving_size: tuple[int, int],
+    fixed_size: tuple[int, int],
+    seen: np.ndarray | None = None,
+) -> np.ndarray:
+    """(N,) distances over those of `overlap_lattice` whose true place lies inside fixed, fixed px.
+
+    Unlike the corner error they ask only where both images see the scene. Infinite when there is no estimate, and
+    where it is not finite. Sizes are (width, height) px.
+
+    Args:
+        seen: (h, w) bool of the lattice: where moving is valid; default everywhere.
+    """
+    lattice = overlap_lattice(*moving_size)
+    xy = lattice.reshape(-1, 2) if seen is None else lattice[seen]
+    target = truth(xy)
+    inside = ((target >= 0) & (target <= np.array(fixed_size))).all(axis=1)
+    if estimate is None:
+        return np.full(int(inside.sum()), np.inf)
+    return distances_px(estimate(xy[inside]), target[inside])
+
+
 def grid_error_px(
     estimate: Transform | None,
     truth: Transform,
     moving_size: tuple[int, int],
     fixed_size: tuple[int, int],
-    nodes: int = 32,
+    seen: np.ndarray | None = None,
 ) -> float:
-    """Mean distance over a lattice of moving pixels whose true place lies inside fixed, fixed px.
-
-    The lattice has about `nodes` nodes along the shorter side. Sizes are (width, height) px. Unlike the corner
-    error it asks only where both images see the scene. NaN when the images do not overlap; infinity when there is
-    no estimate or it is not finite there.
-    """
-    width, height = moving_size
-    lattice = pixel_centres(width, height, step=max(1, min(width, height) // nodes)).reshape(-1, 2)
-    target = truth(lattice)
-    inside = ((target >= 0) & (target <= np.array(fixed_size))).all(axis=1)
-    return _mean_distance(estimate, truth, lattice[inside]) if inside.any() else float("nan")
+    """Mean of `overlap_errors_px`, fixed px. NaN when the images do not overlap."""
+    errors = overlap_errors_px(estimate, truth, moving_size, fixed_size, seen)
+    return float(errors.mean()) if len(errors) else float("nan")
 
 
 def _mean_distance(estimate: Transform | None, truth: Transform, xy: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Aligned pairs of one's own: GROUP/NAME_a.png and GROUP/NAME_b.png show the same place pixel by pixel.
 
 The truth is the identity, and not moving at all scores 100. A result says something only where the recipe turns the
-moving images first (`posed`), or sweeps.
+moving images first (`warp: {pose: 1}`), or sweeps.
 """
 
 from __future__ import annotations
