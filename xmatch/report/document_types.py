@@ -200,7 +200,7 @@ class RegistrationDocument(TypedDict):
     transform: TransformPart | None
     correspondences: CorrespondencesPart
     residuals: ResidualsPart | None
-    check_points: CheckPointsPart | None
+    check_points: NotRequired[CheckPointsPart | None]
     shown: ShownPart | None
     seconds: dict[str, float | None]
     notes: list[str]
