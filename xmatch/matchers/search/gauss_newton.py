@@ -1,17 +1,20 @@
 """From a pose that is nearly right to the best one nearby: Gauss-Newton steps on the descriptors of edges.
 
 Inverse search (Lucas and Kanade, IJCAI 1981) with a gain between the two images' descriptors, so that what is maximised
-is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), over similarities, coarse to fine.
+is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), coarse to fine: over similarities for the
+proposals of a search, over affine maps and homographies from there on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
+from xmatch.coords import AnyArray, Floats, Image, corners, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.matchers.base import Proposal
 from xmatch.matchers.search.descriptors import DescriptorMap, agreement, blurred, edge_descriptors, warped
@@ -30,6 +33,57 @@ class PyramidLevel:
 
 LEVELS = (PyramidLevel(120, 2.5, 12), PyramidLevel(240, 1.5, 12))
 """Not tuned."""
+STEP_PX, LEAST_STEP_PX = 3.0, 0.03
+"""A step moves no corner further than this, and one that moves none by more than the least is the last. Not tuned."""
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Small motions of an image about its centre: sums of displacement fields that are polynomials in x and y."""
+
+    fields: Floats
+    """(k, 2, m) coefficients of the k fields' x and y parts for the first m of 1, x, y, x^2, xy, y^2."""
+
+    @property
+    def degree(self) -> int:
+        return 1 if self.fields.shape[2] == 3 else 2
+
+    def matrix(self, step: Floats) -> Floats:
+        """(3, 3) the motion by `step` (k,) times the fields, which it equals to first order."""
+        by = np.tensordot(step, self.fields, 1)
+        moved = np.eye(3)
+        moved[:2] += by[:, [1, 2, 0]]
+        if self.degree == 2:
+            # x (g x + h y) and y (g x + h y) are what dividing by 1 - g x - h y adds.
+            moved[2, :2] = -by[0, 3], -by[0, 4]
+        return moved
+
+    def reach_px(self, step: Floats, width: int, height: int) -> float:
+        """How far the step moves a corner of the image at most."""
+        xy = corners(width, height) - (width / 2, height / 2)
+        by = np.tensordot(step, self.fields, 1)
+        turned = by[:, 1:] @ _monomials(*xy.T, self.degree)[1:]
+        return float(np.hypot(*turned).max() + np.hypot(*by[:, 0]))
+
+
+def _monomials(x: AnyArray, y: AnyArray, degree: int) -> AnyArray:
+    """(m, n) 1, x, y, x^2, xy, y^2 ... at (n,) places."""
+    return np.stack([x ** (n - k) * y**k for n in range(degree + 1) for k in range(n + 1)])
+
+
+_NO = (0.0, 0.0, 0.0)
+SIMILARITY = Motion(
+    np.array([[(0, 1, 0), (0, 0, 1)], [(0, 0, -1), (0, 1, 0)], [(1, 0, 0), _NO], [_NO, (1, 0, 0)]], np.float64)
+)
+AFFINE = Motion(np.eye(6).reshape(6, 2, 3))
+HOMOGRAPHY = Motion(
+    np.concatenate(
+        [
+            np.pad(AFFINE.fields, ((0, 0), (0, 0), (0, 3))),
+            [[(*_NO, 1, 0, 0), (*_NO, 0, 1, 0)], [(*_NO, 0, 1, 0), (*_NO, 0, 0, 1)]],
+        ]
+    )
+)
 
 
 class PoseRefiner:
@@ -54,7 +108,9 @@ class PoseRefiner:
                 break
             moving, factors = self._seen(level, reduction)
             from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
-            pose, score = _climb(fixed, moving, to_level @ matrix @ from_level, level.steps)
+            size = fixed.valid.shape[1], fixed.valid.shape[0]
+            seen = partial(_turned, moving, size)
+            pose, score = climb(fixed, seen, to_level @ matrix @ from_level, SIMILARITY, level.steps)
             matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
         return Proposal(matrix, score)
 
@@ -75,21 +131,32 @@ def correlation(fixed: DescriptorMap, moving_on_fixed: DescriptorMap) -> float:
     return float(product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)))
 
 
-def _climb(fixed: DescriptorMap, moving: DescriptorMap, pose: Floats, steps: int) -> tuple[Floats, float]:
+def _turned(moving: DescriptorMap, size: tuple[int, int], pose: Floats) -> DescriptorMap:
+    return warped(moving, to_centre_matrix(pose)[:2], size)
+
+
+def climb(
+    fixed: DescriptorMap, seen: Callable[[Floats], DescriptorMap], pose: Floats, motion: Motion, steps: int
+) -> tuple[Floats, float]:
+    """The pose near `pose` that correlates best, and its correlation.
+
+    Args:
+        seen: pose (3, 3), corner-counted px -> moving's descriptors on the grid of fixed's.
+    """
     height, width = fixed.valid.shape
     ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = xs.ravel() - width / 2, ys.ravel() - height / 2
-    powers = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    powers = _monomials(xs.ravel() - width / 2, ys.ravel() - height / 2, 2 * motion.degree)
+    centre = shift_matrix((width / 2, height / 2))
     best, best_score = pose, -np.inf
     damping = 1e-3
-    step: AnyArray = np.zeros(4)
+    step: AnyArray = np.zeros(len(motion.fields))
     system = None
     for _ in range(steps + 1):
-        current = warped(moving, to_centre_matrix(pose)[:2], (width, height))
+        current = seen(pose)
         score = correlation(fixed, current)
         if score > best_score:
             best, best_score, damping = pose, score, max(damping / 4, 1e-4)
-            system = _normal_equations(fixed, current, powers)
+            system = _normal_equations(fixed, current, powers, motion)
         else:
             damping *= 16
         if system is None or damping > 10:
@@ -99,26 +166,19 @@ def _climb(fixed: DescriptorMap, moving: DescriptorMap, pose: Floats, steps: int
             step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), gradient)
         except np.linalg.LinAlgError:
             break
-        # A step that would leave the neighbourhood is shortened: 3 px at the border, no more.
-        reach = np.hypot(step[0], step[1]) * np.hypot(width, height) / 2 + np.hypot(step[2], step[3])
-        if reach < 0.03:
+        # A step that would leave the neighbourhood is shortened.
+        reach = motion.reach_px(step, width, height)
+        if reach < LEAST_STEP_PX:
             break
-        step *= min(1.0, 3.0 / reach)
-        pose = _moved(step, width, height) @ best
+        step *= min(1.0, STEP_PX / reach)
+        pose = centre @ motion.matrix(step) @ np.linalg.inv(centre) @ best
     return best, best_score
 
 
-def _moved(step: AnyArray, width: int, height: int) -> Floats:
-    """(3, 3) small similarity about the centre, fixed px -> fixed px, corner-counted."""
-    a, b, tx, ty = step
-    about = np.array([[1 + a, -b, tx], [b, 1 + a, ty], [0.0, 0.0, 1.0]])
-    centre = shift_matrix((width / 2, height / 2))
-    moved: Floats = centre @ about @ np.linalg.inv(centre)
-    return moved
-
-
-def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, powers: Image) -> tuple[Floats, Floats]:
-    """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under a small motion of `moving`."""
+def _normal_equations(
+    fixed: DescriptorMap, moving: DescriptorMap, powers: Image, motion: Motion
+) -> tuple[Floats, Floats]:
+    """Hessian (k, k) and gradient (k,) of the gain-fitted squared difference under small motions of `moving`."""
     weight = fixed.valid * moving.valid
     target, source = (np.stack(cv2.split(one.planes)) * weight for one in (fixed, moving))
     gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), 0.05)
@@ -130,15 +190,22 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, powers: Image
     # Position enters each product only as a factor: sum over the planes first, then against powers of x and y.
     squares = [np.einsum("chw,chw->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
     pulls = [np.einsum("chw,chw->hw", one, residual).ravel() for one in (gx, gy)]
-    xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)
-    px, py = (np.stack(pulls) @ powers[:3].T).astype(np.float64)
-    one, x, y, x2, x_y, y2 = range(6)
-    zoom = [
-        xx[x2] + 2 * xy[x_y] + yy[y2],
-        xy[x2] - xy[y2] + yy[x_y] - xx[x_y],
-        xx[x] + xy[y],
-        xy[x] + yy[y],
+    count = motion.fields.shape[2]
+    xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)[:, _PRODUCTS[:count, :count]]
+    pull = (np.stack(pulls) @ powers[:count].T).astype(np.float64).ravel()
+    fields = motion.fields.reshape(-1, 2 * count)
+    hessian: Floats = fields @ np.block([[xx, xy], [xy, yy]]) @ fields.T
+    return hessian, fields @ pull
+
+
+_PRODUCTS = np.array(
+    [
+        [0, 1, 2, 3, 4, 5],
+        [1, 3, 4, 6, 7, 8],
+        [2, 4, 5, 7, 8, 9],
+        [3, 6, 7, 10, 11, 12],
+        [4, 7, 8, 11, 12, 13],
+        [5, 8, 9, 12, 13, 14],
     ]
-    turn = [zoom[1], xx[y2] - 2 * xy[x_y] + yy[x2], xy[x] - xx[y], yy[x] - xy[y]]
-    hessian = np.array([zoom, turn, [zoom[2], turn[2], xx[one], xy[one]], [zoom[3], turn[3], xy[one], yy[one]]])
-    return hessian, np.array([px[x] + py[y], py[x] - px[y], px[one], py[one]])
+)
+"""Which monomial the product of two is."""
