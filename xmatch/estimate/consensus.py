@@ -39,16 +39,20 @@ def similarity_consensus(points: WeightedPoints, tolerance_px: float, seed: int)
     return _mask(found, len(points), minimum=2)
 
 
-def affine_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
-    return _magsac(cv2.estimateAffine2D, points, tolerance_px, seed, minimum=3)
+def affine_consensus(
+    points: WeightedPoints, tolerance_px: float, seed: int, samples: int = ITERATIONS[3]
+) -> np.ndarray | None:
+    return _magsac(cv2.estimateAffine2D, points, tolerance_px, seed, 3, samples)
 
 
-def homography_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np.ndarray | None:
-    return _magsac(cv2.findHomography, points, tolerance_px, seed, minimum=4)
+def homography_consensus(
+    points: WeightedPoints, tolerance_px: float, seed: int, samples: int = ITERATIONS[4]
+) -> np.ndarray | None:
+    return _magsac(cv2.findHomography, points, tolerance_px, seed, 4, samples)
 
 
 def _magsac(
-    estimator: Callable[..., Any], points: WeightedPoints, tolerance_px: float, seed: int, minimum: int
+    estimator: Callable[..., Any], points: WeightedPoints, tolerance_px: float, seed: int, minimum: int, samples: int
 ) -> np.ndarray | None:
     """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it."""
     params = cv2.UsacParams()
@@ -57,7 +61,7 @@ def _magsac(
     params.final_polisher = cv2.MAGSAC
     params.sampler = cv2.SAMPLING_UNIFORM
     params.threshold = tolerance_px
-    params.maxIterations = max(ITERATIONS[minimum] * FULL_SPEED // max(len(points), FULL_SPEED), 5_000)
+    params.maxIterations = max(samples * FULL_SPEED // max(len(points), FULL_SPEED), min(samples, 5_000))
     params.confidence = CONFIDENCE
     params.randomGeneratorState = seed
     params.isParallel = False

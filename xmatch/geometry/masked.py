@@ -35,6 +35,12 @@ def warped_masked(image: Image, valid: Mask, matrix: Floats, size: tuple[int, in
     return _freed(cv2.warpAffine(image * valid, onto, size, flags=cv2.INTER_LINEAR), cover), cover
 
 
+def projected_masked(image: Image, valid: Mask, matrix: Floats, size: tuple[int, int]) -> tuple[Image, Image]:
+    """As `warped_masked`, under a homography (3, 3)."""
+    cover = as_image(cv2.warpPerspective(valid.astype(np.float32), matrix, size, flags=cv2.INTER_LINEAR))
+    return _freed(cv2.warpPerspective(image * valid, matrix, size, flags=cv2.INTER_LINEAR), cover), cover
+
+
 def remapped_masked(image: Image, valid: Mask, at_xy: AnyArray) -> tuple[Image, Image]:
     """`image` (h, w) looked up at positions (H, W, 2), centre-counted, and the share of each px that comes from `valid`
     (h, w); 0 where a position is not finite."""

@@ -9,11 +9,15 @@ from typing import TypeAlias
 from xmatch.matchers.base import Matcher, Matches, Plan
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import RegisterOptions
-from xmatch.registration.pose_selection import align
+from xmatch.registration.pose_selection import align, refined_alignments
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
 from xmatch.verification.alignment import Alignment
 
+STIFF = ("translation", "similarity")
+"""Kinds that a pose is: nothing is refined for them."""
+SETTLED_SHARE = 0.5
+"""Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
 
 
@@ -70,6 +74,11 @@ def attempt_plan(
     return best
 
 
+def _is_settled(attempt: Attempt) -> bool:
+    """Whether the map is right, and all over."""
+    return attempt.verdict.accepted and attempt.verdict.evidence["regions_share"] >= SETTLED_SHARE
+
+
 def _attempt_ranges(
     matcher: Matcher,
     ranges: list[FramedPair],
@@ -100,6 +109,13 @@ def _attempt_ranges(
             found = Attempt(matcher.name, frame, Verdict(False, 0.0, NOTHING_MATCHED, matcher=matcher.name))
         else:
             found = weigh(matcher.name, frame, alignment)
+            if options.transform not in STIFF and not _is_settled(found):
+                for refined in refined_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+                    other = weigh(matcher.name, frame, refined)
+                    if other.verdict.probability > found.verdict.probability:
+                        found = other
+                    if other.verdict.accepted:
+                        break
         if best is None or found.verdict.probability > best.verdict.probability:
             best = found
         if found.verdict.accepted:

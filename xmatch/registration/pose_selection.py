@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from xmatch.coords import Floats, corners
 from xmatch.estimate import estimate
-from xmatch.geometry.matrices import apply_projective, scale_of
+from xmatch.geometry.matrices import apply_projective, nearest_affine, scale_of
 from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
+from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.tie_points import NARROW, WIDE, Windows, regional, tie_points
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
@@ -29,6 +31,10 @@ TIE_TOLERANCE_PX = 2.0
 """As `TIE_PX` of the evidence."""
 MIN_TIES = 8
 """Tie points that make a pose. Not tuned."""
+STARTS = 3
+"""Poses from which a map is refined at most. Not tuned."""
+CLEARLY = 0.5
+"""Log-odds by which a refined map must be better than the pose, which has less freedom to fit by chance. Not tuned."""
 ELSEWHERE = 0.05
 """A rival's corners lie further off than this share of the side. Not tuned."""
 
@@ -74,7 +80,35 @@ def align(
         regions=regions,
         regions_forward_backward_px=regions_there_and_back,
         agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
+        starts=(best.matrix, *(c.matrix for c in others[: STARTS - 1])),
     )
+
+
+def refined_alignments(
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+) -> Iterator[Alignment]:
+    """From each start of an alignment, one at a time, the alignment by a map that is no similarity, where the judge
+    clearly prefers it to the pose."""
+    judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
+    outline = corners(moving.width, moving.height)
+    for start in alignment.starts:
+        refined = refiner(start)
+        measures = judge(refined)
+        best = ScoredProposal(
+            nearest_affine(outline, refined(outline)), measures, judge.log_odds(measures), "refined", refined
+        )
+        if best.log_odds < alignment.best.log_odds + CLEARLY:
+            continue
+        ties, there_and_back = tie_points(fixed, moving, refined)
+        regions, regions_there_and_back = tie_points(fixed, moving, refined, regional(fixed))
+        yield replace(
+            alignment,
+            best=best,
+            ties=ties,
+            forward_backward_px=there_and_back,
+            regions=regions,
+            regions_forward_backward_px=regions_there_and_back,
+        )
 
 
 def corner_distance(one: Floats, other: Floats, moving: View) -> float:

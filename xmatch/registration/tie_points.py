@@ -13,10 +13,12 @@ import numpy as np
 
 from xmatch.coords import Floats, Image, to_centre_matrix
 from xmatch.correspondences import Correspondences
-from xmatch.geometry.matrices import apply_affine, scale_of
-from xmatch.geometry.outlines import lattice
+from xmatch.geometry import Linear, Transform
+from xmatch.geometry.matrices import scale_of
+from xmatch.geometry.outlines import finite, lattice
 from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
+from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
 from xmatch.verification.measures import REGION_REACH_PX
 
@@ -49,30 +51,38 @@ def regional(fixed: View) -> Windows:
     return Windows(side, min(REGION_REACH_PX, side // 4), 6)
 
 
-def tie_points(fixed: View, moving: View, matrix: Floats, windows: Windows = NARROW) -> tuple[Correspondences, Floats]:
-    """Windows on a regular lattice, matched forward and backward around the pose `matrix`.
+def tie_points(
+    fixed: View, moving: View, to_fixed: Floats | Transform, windows: Windows = NARROW
+) -> tuple[Correspondences, Floats]:
+    """Windows on a regular lattice, matched forward and backward around a pose or a map of any kind.
 
     Args:
-        matrix: (3, 3) moving view px -> fixed view px, corner-counted, right to within the windows' reach.
+        to_fixed: moving view px -> fixed view px, corner-counted, right to within the windows' reach: a pose (3, 3),
+            whose turn moving's descriptors are given, or a map, through which moving is looked at first.
 
     Returns:
         Correspondences in view px, certainty in [0, 1] being the forward correlation's height above its surroundings,
         and the (N,) forward-backward distance, fixed view px.
     """
     size = (fixed.width, fixed.height)
-    small, factors = resized(moving, scale_of(matrix))
-    pose = matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
     here = edge_descriptors(fixed.image, fixed.valid)
-    there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
+    if isinstance(to_fixed, np.ndarray):
+        small, factors = resized(moving, scale_of(to_fixed))
+        pose = to_fixed @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+        there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
+    else:
+        there = edge_descriptors(*seen_through(moving, to_fixed, size))
     centres = _centres(here.valid * there.valid, windows)
     if len(centres) == 0:
         return Correspondences.empty(), np.zeros(0)
-    forward, certainty = _displacements(here, there, centres, windows)
-    backward, _ = _displacements(there, here, centres, windows)
+    forward, certainty = displacements(here, there, centres, windows)
+    backward, _ = displacements(there, here, centres, windows)
     # Moving content at c + d looks like fixed content at c; the way back should undo it.
     fixed_xy = centres + 0.5
-    moving_xy = apply_affine(np.linalg.inv(matrix), fixed_xy + forward)
-    return Correspondences(fixed_xy, moving_xy, certainty), np.linalg.norm(forward + backward, axis=1)
+    back = Linear(to_fixed, "affine").inverse if isinstance(to_fixed, np.ndarray) else to_fixed.inverse
+    moving_xy = back(fixed_xy + forward)
+    known = finite(moving_xy)
+    return Correspondences(fixed_xy, moving_xy, certainty)[known], np.linalg.norm(forward + backward, axis=1)[known]
 
 
 def _centres(cover: Image, windows: Windows) -> Floats:
@@ -90,7 +100,7 @@ def _centres(cover: Image, windows: Windows) -> Floats:
     return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER], np.float64)
 
 
-def _displacements(
+def displacements(
     fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows
 ) -> tuple[Floats, Floats]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""

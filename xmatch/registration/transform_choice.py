@@ -8,7 +8,7 @@ import numpy as np
 
 from xmatch.coords import Floats
 from xmatch.estimate import estimate, explains_better
-from xmatch.geometry import Linear, Transform
+from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.view_planning import FramedPair
@@ -46,7 +46,10 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     from_moving_plane = np.linalg.inv(frame.moving_plane @ frame.moving.to_pixel)
     px = scale_of(to_fixed_plane)
     pose = _stiffest(to_fixed_plane @ alignment.best.matrix @ from_moving_plane)
-    near = np.linalg.norm(pose(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
+    around: Transform = pose
+    if alignment.best.refined is not None:
+        around = compose(Linear(from_moving_plane, "affine"), alignment.best.refined, Linear(to_fixed_plane, "affine"))
+    near = np.linalg.norm(around(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
     steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & near]
     mirrored = np.linalg.det(pose.matrix[:2, :2]) < 0
     asked = options.transform
@@ -64,15 +67,15 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     if asked == "auto":
         enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
         freer = fitted.transform if fitted.kind != "similarity" and enough else None
-        found = freer or pose
+        found = freer or around
         as_it_is = frame.prior is not None and not frame.is_given
         if as_it_is and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
             found, notes = AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
     elif fitted.transform is not None:
         found = fitted.transform
     elif asked in ("similarity", "affine", "homography"):
-        found = pose
-        notes = (f"too few tie points agree for a {asked} of their own: the {pose.kind} found stands",)
+        found = around
+        notes = (f"too few tie points agree for a {asked} of their own: the {around.kind} found stands",)
     else:
         found = None
     return FittedTransform(

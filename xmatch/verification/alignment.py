@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from xmatch.coords import Floats
 from xmatch.correspondences import Correspondences
+from xmatch.geometry import Linear, Transform
 
 FORWARD_BACKWARD_PX = 1.5
 """A tie point is steady when matching there and back returns to within this of its start, fixed view px. Not tuned."""
@@ -16,11 +17,18 @@ class ScoredProposal:
     """A proposal, measured by what the matcher did not look at."""
 
     matrix: Floats
-    """(3, 3) moving view px -> fixed view px."""
+    """(3, 3) moving view px -> fixed view px; of a refined map the affine one nearest to it."""
     measures: dict[str, float]
     log_odds: float
     """What the judge makes of the measures: log-odds against the other candidates, up to a constant."""
     made_by: str
+    refined: Transform | None = None
+    """The map that it became, moving view px -> fixed view px, where no one pose holds for all of moving."""
+
+    @property
+    def to_fixed(self) -> Transform:
+        """Moving view px -> fixed view px."""
+        return self.refined or Linear(self.matrix, "affine")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +49,6 @@ class Alignment:
     """(R,) fixed view px."""
     agreement: dict[str, float] = field(default_factory=dict)
     """Distance between the best proposal and what other ways to sharpen it found, fixed view px."""
+    starts: tuple[Floats, ...] = ()
+    """(3, 3) poses from which a map may be refined that is no pose: the best one and those next to it that lie
+    elsewhere."""

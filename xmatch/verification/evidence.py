@@ -13,7 +13,7 @@ from scipy.special import bdtrc
 from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.geometry import Linear
+from xmatch.geometry import Transform
 from xmatch.geometry.matrices import apply_affine, nearest_affine, scale_of
 from xmatch.geometry.outlines import cell_centres, finite, nodes_over
 from xmatch.raster import View
@@ -100,7 +100,7 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
 def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
     """How the tie points and the regions of an alignment follow a map between the views, its pose unless another is
     given."""
-    to_fixed = mapped or Linear(alignment.best.matrix, "affine")
+    to_fixed = mapped or alignment.best.to_fixed
     ties = alignment.ties
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     found = following(to_fixed(ties.moving_xy), ties.fixed_xy, steady)
@@ -160,7 +160,7 @@ def gather(
             that it was refined from, which lies within the reach of tie points.
     """
     best, ties = alignment.best, alignment.ties
-    to_fixed = mapped or Linear(best.matrix, "affine")
+    to_fixed = mapped or best.to_fixed
     landed = to_fixed(ties.moving_xy)
     residual = np.linalg.norm(landed - ties.fixed_xy, axis=1)
     agrees = residual < TIE_PX
@@ -174,11 +174,11 @@ def gather(
         "repetition": repetition(fixed, moving, best.matrix),
         "inliers": float(agrees.sum()),
         "inlier_share": float(agrees.mean()) if count else 0.0,
-        "coverage": _coverage(ties[agrees], fixed, best.matrix, moving),
+        "coverage": _coverage(ties[agrees], fixed, best.to_fixed, moving),
         "forward_backward_px": float(np.median(alignment.forward_backward_px)) if count else REACH_PX,
         # Windows overlap by half or more, so that only about a quarter of them speak for themselves.
         "chance_log10": _chance_log10(int(agrees.sum()) // 4, max(count // 4, 1)),
-        "halves_px": _halves(Correspondences(ties.fixed_xy, landed, ties.certainty)[near], moving, best.matrix, seed),
+        "halves_px": _halves(Correspondences(ties.fixed_xy, landed, ties.certainty)[near], moving, best.to_fixed, seed),
         "regions_share": regions_share,
         "regions_px": regions_px,
         "sharpening_px": max(alignment.agreement.values(), default=0.0),
@@ -193,10 +193,10 @@ def _chance_log10(agreeing: int, count: int) -> float:
     return float(np.log10(max(tail, 10.0 ** RANGES["chance_log10"][0])))
 
 
-def _coverage(inliers: Correspondences, fixed: View, matrix: Floats, moving: View, cells: int = 6) -> float:
+def _coverage(inliers: Correspondences, fixed: View, to_fixed: Transform, moving: View, cells: int = 6) -> float:
     """Share of the overlap's cells (6 x 6 over the fixed view) that hold an inlier."""
     size = (fixed.width, fixed.height)
-    back = Linear(matrix, "affine").inverse(cell_centres(*size, cells, cells))
+    back = to_fixed.inverse(cell_centres(*size, cells, cells))
     shared = ((back > 0) & (back < (moving.width, moving.height))).all(axis=1)
     cell = np.clip((inliers.fixed_xy / size * cells).astype(int), 0, cells - 1)
     hit = np.zeros((cells, cells), bool)
@@ -204,13 +204,13 @@ def _coverage(inliers: Correspondences, fixed: View, matrix: Floats, moving: Vie
     return float((hit.ravel() & shared).sum() / max(shared.sum(), 1))
 
 
-def _halves(ties: Correspondences, moving: View, pose: Floats, seed: int) -> float:
+def _halves(ties: Correspondences, moving: View, to_fixed: Transform, seed: int) -> float:
     """Distance of moving's corners under corrections of the map by two interleaved halves of its tie points, fixed view
     px; the largest that counts when a half has no fit.
 
     Args:
         ties: where the map puts each tie point, as its position in moving.
-        pose: (3, 3) moving view px -> fixed view px: where the corners lie.
+        to_fixed: moving view px -> fixed view px: where the corners lie.
     """
     worst = RANGES["halves_px"][1]
     if len(ties) < FEWEST:
@@ -222,5 +222,5 @@ def _halves(ties: Correspondences, moving: View, pose: Floats, seed: int) -> flo
     )
     if one is None or other is None:
         return worst
-    outline = Linear(pose, "affine")(corners(moving.width, moving.height))
+    outline = to_fixed(corners(moving.width, moving.height))
     return float(min(worst, np.linalg.norm(one(outline) - other(outline), axis=1).mean()))

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xmatch.coords import Floats, Image, Mask, as_image, to_centre_matrix
-from xmatch.geometry.matrices import scale_of
+from xmatch.geometry import Linear, Transform, compose
+from xmatch.geometry.matrices import local_scale, scale_of
 from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, agreement, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
+from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
 from xmatch.verification.measures import JUDGED_RANGES
 
@@ -42,29 +44,62 @@ class ProposalJudge:
         self._to_level = np.diag([*factors, 1.0])
         self._learned = None if descriptor is None else centred(descriptor(*self._small))
 
-    def __call__(self, matrix: Floats) -> dict[str, float]:
-        """Measures of the pose `matrix` (3, 3), moving view px -> fixed view px; all 0 without overlap.
+    def __call__(self, to_fixed: Floats | Transform) -> dict[str, float]:
+        """Measures of a pose (3, 3) or a map of any kind, moving view px -> fixed view px; all 0 without overlap.
 
         The names are `NAMES`, and with a descriptor `LEARNED` besides.
         """
+        return self._of_pose(to_fixed) if isinstance(to_fixed, np.ndarray) else self._of_map(to_fixed)
+
+    def _of_pose(self, matrix: Floats) -> dict[str, float]:
+        """Moving's descriptors are made at its own grid and turned: what the weights were fitted to."""
         small, factors = resized(self.moving, self._to_level[0, 0] * scale_of(matrix))
         pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
-        image, valid = self._small
-        size = (image.shape[1], image.shape[0])
+        size = self._small[0].shape[1], self._small[0].shape[0]
         onto = to_centre_matrix(pose)[:2]
         seen = as_image(cv2.warpAffine(small[0], onto, size, flags=cv2.INTER_LINEAR))
         cover = as_image(cv2.warpAffine(small[1].astype(np.float32), onto, size)) > FULL_COVER
-        both = valid & cover
-        if both.sum() < MIN_OVERLAP_PX:
-            return dict.fromkeys(NAMES if self._learned is None else NAMES + LEARNED, 0.0)
+        if not self._overlaps(cover):
+            return self._nothing
         moved = warped(edge_descriptors(*small), onto, size)
+        return self._measured(seen, cover, int(small[1].sum()), moved) | self._by_descriptor(small, onto)
+
+    def _of_map(self, to_fixed: Transform) -> dict[str, float]:
+        """Moving is resampled first: no one turn and scale holds for all of it."""
+        size = self._small[0].shape[1], self._small[0].shape[0]
+        seen, cover = seen_through(self.moving, compose(to_fixed, Linear(self._to_level, "affine")), size, FULL_COVER)
+        if not self._overlaps(cover):
+            return self._nothing
+        middle = (self.moving.width / 2, self.moving.height / 2)
+        scale = local_scale(to_fixed, middle) * self._to_level[0, 0]
+        measures = self._measured(seen, cover, int(self.moving.valid.sum() * scale**2), edge_descriptors(seen, cover))
+        if self._learned is None or self._descriptor is None:
+            return measures
+        return measures | self._learned_measures(centred(self._descriptor(seen, cover)))
+
+    def _overlaps(self, cover: Mask) -> bool:
+        return int((self._small[1] & cover).sum()) >= MIN_OVERLAP_PX
+
+    @property
+    def _nothing(self) -> dict[str, float]:
+        return dict.fromkeys(NAMES if self._learned is None else NAMES + LEARNED, 0.0)
+
+    def _measured(self, seen: Image, cover: Mask, moving_px: int, moved: DescriptorMap) -> dict[str, float]:
+        """`NAMES` of moving on the grid of the small fixed view.
+
+        Args:
+            moving_px: valid px that all of moving would have there.
+            moved: its descriptors.
+        """
+        image, valid = self._small
+        both = valid & cover
         fixed_codes, moving_codes = _codes(image, both) * BINS, _codes(seen, both)
         information = _information((fixed_codes + moving_codes)[both])
         shifted = np.array([_information_shifted(fixed_codes, valid, moving_codes, cover, shift) for shift in SHIFTS])
         elsewhere, spread = shifted.mean(), shifted.std() + 0.005
         at_shifts = np.array([_agreement(self._edges, _rolled(moved, shift)) for shift in SHIFTS])
         order2, order4 = _agreement(self._edges, moved)
-        smaller = min(valid.sum(), small[1].sum())
+        smaller = min(int(valid.sum()), moving_px)
         return {
             "structure": order2 - at_shifts[:, 0].mean(),
             "structure_fine": order4 - at_shifts[:, 1].mean(),
@@ -74,7 +109,6 @@ class ProposalJudge:
             "information_gain": (information - elsewhere) / max(elsewhere, 0.02),
             "information_z": (information - elsewhere) / spread,
             "overlap": float(both.sum() / smaller),
-            **self._by_descriptor(small, onto),
         }
 
     def _by_descriptor(self, small: tuple[Image, Mask], onto: Floats) -> dict[str, float]:
@@ -87,7 +121,12 @@ class ProposalJudge:
         middle = (stride - 1) / 2
         cells[:, 2] = (onto[:, :2].sum(axis=1) * middle + onto[:, 2] - middle) / stride
         valid = self._learned.valid
-        moved = warped(centred(self._descriptor(*small)), cells, valid.shape[::-1])
+        return self._learned_measures(warped(centred(self._descriptor(*small)), cells, valid.shape[::-1]))
+
+    def _learned_measures(self, moved: DescriptorMap) -> dict[str, float]:
+        """`LEARNED` of moving's descriptors in the cells of fixed's."""
+        assert self._learned is not None and self._descriptor is not None
+        stride, valid = self._descriptor.stride, self._learned.valid
         here = _agreement_in_all(self._learned, moved)
         around = [
             _agreement_in_all(self._learned, _rolled(moved, (round(x / stride), round(y / stride)))) for x, y in SHIFTS
