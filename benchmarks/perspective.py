@@ -65,9 +65,7 @@ def main() -> None:
 
 
 def table(rows: dict) -> None:
-    print(
-        "| | n | below 3 px, % | below 10 px, % (of each set) | right accepted, % | wrong accepted | within ce90, % | s |"
-    )
+    print("| | n | below 3 px, % | 10 px (of each set) | right accepted, % | wrong accepted | within ce90, % | s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for (kind, size), found in rows.items():
         name = np.array([row[0] for row in found])

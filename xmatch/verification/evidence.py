@@ -171,7 +171,7 @@ def gather(
     return {
         **{name: float(np.clip(v, *RANGES[name])) for name, v in best.measures.items() if name in RANGES},
         "lead": NO_RIVAL if alignment.rival is None else best.log_odds - alignment.rival.log_odds,
-        "repetition": repetition(fixed, moving, best.matrix),
+        "repetition": repetition(fixed, moving, best.matrix if best.refined is None else best.refined),
         "inliers": float(agrees.sum()),
         "inlier_share": float(agrees.mean()) if count else 0.0,
         "coverage": _coverage(ties[agrees], fixed, best.to_fixed, moving),

@@ -6,9 +6,11 @@ import numpy as np
 import scipy.fft
 
 from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
+from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.descriptors import DescriptorMap, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
+from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
 
 SIDE_PX = 180
@@ -21,20 +23,24 @@ MIN_SHARE = 0.4
 """Shifts that keep less of the overlap are left out: as `MIN_OVERLAP` of the search."""
 
 
-def repetition(fixed: View, moving: View, matrix: Floats) -> float:
-    """Score of the best other place against that of the alignment `matrix`, (3, 3) moving view px -> fixed view px.
+def repetition(fixed: View, moving: View, to_fixed: Floats | Transform) -> float:
+    """Score of the best other place against that of an alignment: a pose (3, 3) or a map of any kind, moving view px ->
+    fixed view px.
 
-    All shifts of moving as `matrix` turns and scales it are tried; the score is the search's, normalised correlation
+    All shifts of moving as the alignment lays it are tried; the score is the search's, normalised correlation
     of structure times the square root of the overlap. Near 1: the same pattern comes again. 0 without overlap.
     """
     small, factors = resized(fixed, SIDE_PX / np.sqrt(fixed.width * fixed.height))
     to_small = np.diag([*factors, 1.0])
-    moving_small, moving_factors = resized(moving, scale_of(to_small @ matrix))
-    onto = to_small @ matrix @ np.diag([1 / moving_factors[0], 1 / moving_factors[1], 1.0])
     here = centred(edge_descriptors(*small, orders=1))
-    there = warped(
-        centred(edge_descriptors(*moving_small, orders=1)), to_centre_matrix(onto)[:2], here.valid.shape[::-1]
-    )
+    size = here.valid.shape[::-1]
+    if isinstance(to_fixed, np.ndarray):
+        moving_small, moving_factors = resized(moving, scale_of(to_small @ to_fixed))
+        onto = to_small @ to_fixed @ np.diag([1 / moving_factors[0], 1 / moving_factors[1], 1.0])
+        there = warped(centred(edge_descriptors(*moving_small, orders=1)), to_centre_matrix(onto)[:2], size)
+    else:
+        seen = seen_through(moving, compose(to_fixed, Linear(to_small, "affine")), size)
+        there = centred(edge_descriptors(*seen, orders=1))
     score = _scores_at_all_shifts(here, there)
     rows, columns = (np.abs(scipy.fft.fftfreq(n, 1 / n)) for n in score.shape)
     distance = np.hypot(rows[:, None], columns)

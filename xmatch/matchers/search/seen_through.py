@@ -16,7 +16,7 @@ STEP_PX = 8
 
 
 def seen_through(view: View, to_grid: Transform, size: tuple[int, int], cover: float = 0.5) -> tuple[Image, Mask]:
-    """(image, valid) of a view on a grid of `size` (width, height) px; shrunk by means over areas where the map shrinks.
+    """(image, valid) of a view on a grid of `size` (width, height) px; shrunk by means over areas.
 
     Args:
         to_grid: view px -> grid px, corner-counted.
