@@ -2,8 +2,8 @@
 
     python benchmarks/perspective.py --data DIR --pairs 4 --every 5 --corners 0,0.1,0.2,0.3 --bends 12
 
-DIR holds one folder a set with {split}/pairs.jsonl: "fixed", "moving" and "moving_to_fixed", centre-counted px. Moving's
-corners are moved at random by up to a share of its shorter side, or its px along smooth sines by so many px each way.
+DIR holds one folder a set with {split}/pairs.jsonl: "fixed", "moving" and "moving_to_fixed", centre-counted px.
+Moving's corners are moved at random by up to a share of its shorter side, or its px along sines by so many px each way.
 A pair's error is the mean at moving's corners, and of bends the 90th percentile over moving. A line a pair, then a
 table: below 3 and 10 px, accepted of right (below 10 px) and of wrong ones, median seconds. Only training splits belong
 into a choice.

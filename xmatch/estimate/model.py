@@ -126,7 +126,8 @@ def is_plausible(transform: Transform, frame: np.ndarray) -> bool:
     """
     low, high = frame.min(axis=0), frame.max(axis=0)
     step = np.maximum((high - low) / 64, 1e-3)
-    nodes = lattice(*np.linspace(low, high, 5).T).reshape(-1, 2)
+    # A map that bends may fold in a small part.
+    nodes = lattice(*np.linspace(low, high, 5 if transform.matrix is not None else 33).T).reshape(-1, 2)
     # Differences that point inwards stay in the frame.
     inward = np.where(nodes < (low + high) / 2, 1.0, -1.0) * step
     at = transform(nodes)

@@ -110,7 +110,10 @@ def _attempt_ranges(
         else:
             found = weigh(matcher.name, frame, alignment)
             if options.transform not in STIFF and not _is_settled(found):
-                for refined in refined_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+                bends = options.transform in ("auto", "tps", "grid")
+                for refined in refined_alignments(
+                    frame.fixed, frame.moving, matches, alignment, seed=options.seed, bends=bends
+                ):
                     other = weigh(matcher.name, frame, refined)
                     if other.verdict.probability > found.verdict.probability:
                         found = other

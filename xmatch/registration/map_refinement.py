@@ -15,9 +15,10 @@ import numpy as np
 from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS
+from xmatch.estimate.choose import beats, folds, heldout_residuals, score
 from xmatch.estimate.consensus import affine_consensus, homography_consensus
-from xmatch.estimate.model import WeightedPoints
-from xmatch.geometry import Linear, Transform, compose
+from xmatch.estimate.model import WeightedPoints, is_plausible
+from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.masked import resized_masked
 from xmatch.geometry.matrices import local_scale
 from xmatch.geometry.outlines import lattice
@@ -57,6 +58,15 @@ WINDOWS = (
     WindowLevel(0.1, 0.02, 540),
 )
 """Not tuned."""
+BENDS = (
+    WindowLevel(0.3, 0.10, 270),
+    WindowLevel(0.22, 0.05, 270),
+    WindowLevel(0.15, 0.03, 540),
+    WindowLevel(0.1, 0.02, 540),
+)
+"""Of a spline's windows. Not tuned."""
+SPLINE = ESTIMATORS["tps"].smoothed(1e-3)
+"""Smoothing of a spline on the way; that of the one that is written is chosen. Not tuned."""
 LEAST_SIDE_PX, LEAST_REACH_PX, ACROSS = 16, 4, 10
 """Of a window, and windows along the longer side. Not tuned."""
 SCORED_PX = 270.0
@@ -88,6 +98,26 @@ class MapRefiner:
         start = Linear(pose, "affine")
         found = max((start, self._climbed(start)), key=self.score)
         return self._by_windows(found)
+
+    def bent(self, start: Transform) -> ThinPlateSpline | None:
+        """A spline that bends about a map that is right to within a tenth of the overlap; None where windows that were
+        left out of its fit, in blocks of the image, do not lie clearly nearer to it."""
+        found: ThinPlateSpline | None = None
+        for level in BENDS:
+            around = start if found is None else found
+            ties = self._window_ties(around, level)
+            if ties is None or len(ties[0]) < SPLINE.minimum:
+                continue
+            points, tolerance_px = WeightedPoints.of(ties[0]), ties[1]
+            block, fold = folds(points.moving_xy, self._seed)
+            freer = score(heldout_residuals(SPLINE, points, fold), tolerance_px)
+            if not beats(freer, score(points.residual_px(around), tolerance_px), block):
+                continue
+            spline = SPLINE.robust_fit(points)
+            outline = corners(self.moving.width, self.moving.height)
+            if isinstance(spline, ThinPlateSpline) and is_plausible(spline, outline):
+                found = spline
+        return found
 
     def score(self, to_fixed: Transform) -> float:
         """Correlation of edges times the root of the overlap, as the search has it."""

@@ -167,7 +167,8 @@ def _judged(
     followed = confirmed.with_heldout(followed_by(alignment, mapped))
     if confirmed.is_finer:
         followed = replace(confirmed.followed(), regions_share=followed.regions_share, regions_off=followed.regions_off)
-    if options.transform in BENT_KINDS and evidence["coverage"] < HELD_SHARE:
+    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None
+    if bends and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
         followed = replace(followed, bend_px=max(followed.bend_px, bend))

@@ -10,7 +10,9 @@ import numpy as np
 
 from xmatch.coords import Floats, corners
 from xmatch.estimate import estimate
+from xmatch.geometry import Transform
 from xmatch.geometry.matrices import apply_projective, nearest_affine, scale_of
+from xmatch.geometry.outlines import nodes_over
 from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
@@ -85,30 +87,47 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, bends: bool
 ) -> Iterator[Alignment]:
-    """From each start of an alignment, one at a time, the alignment by a map that is no similarity, where the judge
-    clearly prefers it to the pose."""
+    """Alignments by maps that are no similarity, where the judge clearly prefers them to the pose: one by a homography
+    from each start and, in the end, one by a spline about the best of these.
+
+    Args:
+        bends: a spline is wanted.
+    """
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
-    outline = corners(moving.width, moving.height)
+    stands = alignment.best
     for start in alignment.starts:
-        refined = refiner(start)
-        measures = judge(refined)
-        best = ScoredProposal(
-            nearest_affine(outline, refined(outline)), measures, judge.log_odds(measures), "refined", refined
-        )
-        if best.log_odds < alignment.best.log_odds + CLEARLY:
-            continue
-        ties, there_and_back = tie_points(fixed, moving, refined)
-        regions, regions_there_and_back = tie_points(fixed, moving, refined, regional(fixed))
-        yield replace(
-            alignment,
-            best=best,
-            ties=ties,
-            forward_backward_px=there_and_back,
-            regions=regions,
-            regions_forward_backward_px=regions_there_and_back,
-        )
+        refined = _refined(judge, refiner(start))
+        if refined.log_odds > alignment.best.log_odds + CLEARLY:
+            stands = max(stands, refined, key=lambda one: one.log_odds)
+            yield _around(fixed, moving, alignment, refined)
+    bent = refiner.bent(stands.to_fixed) if bends else None
+    if bent is not None:
+        refined = _refined(judge, bent)
+        if refined.log_odds > stands.log_odds:
+            yield _around(fixed, moving, alignment, refined)
+
+
+def _refined(judge: ProposalJudge, to_fixed: Transform) -> ScoredProposal:
+    places = nodes_over(judge.moving.width, judge.moving.height, 5)
+    measures = judge(to_fixed)
+    nearest = nearest_affine(places, to_fixed(places))
+    return ScoredProposal(nearest, measures, judge.log_odds(measures), "refined", to_fixed)
+
+
+def _around(fixed: View, moving: View, alignment: Alignment, refined: ScoredProposal) -> Alignment:
+    """The alignment with a refined map as its best, and what lies around that."""
+    ties, there_and_back = tie_points(fixed, moving, refined.to_fixed)
+    regions, regions_there_and_back = tie_points(fixed, moving, refined.to_fixed, regional(fixed))
+    return replace(
+        alignment,
+        best=refined,
+        ties=ties,
+        forward_backward_px=there_and_back,
+        regions=regions,
+        regions_forward_backward_px=regions_there_and_back,
+    )
 
 
 def corner_distance(one: Floats, other: Floats, moving: View) -> float:

@@ -49,6 +49,7 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     around: Transform = pose
     if alignment.best.refined is not None:
         around = compose(Linear(from_moving_plane, "affine"), alignment.best.refined, Linear(to_fixed_plane, "affine"))
+    bends = around.matrix is None
     near = np.linalg.norm(around(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
     steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & near]
     mirrored = np.linalg.det(pose.matrix[:2, :2]) < 0
@@ -60,7 +61,8 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         tolerance_px=TOLERANCE_VIEW_PX * px,
         allow_mirror=mirrored,
         stiffest="similarity",
-        freest="homography",
+        freest="tps" if bends else "homography",
+        about=around if bends else None,
     )
     notes: tuple[str, ...] = ()
     found: Transform | None
@@ -79,7 +81,9 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     else:
         found = None
     return FittedTransform(
-        None if found is None else frame.between_files(found), fitted.heldout_px.get("tps", 0.0), notes
+        None if found is None else frame.between_files(found),
+        fitted.heldout_px.get("tps", 0.0) if found is not None and found.matrix is None else 0.0,
+        notes,
     )
 
 
