@@ -16,6 +16,9 @@ from xmatch.verification.alignment import Alignment
 
 STIFF = ("translation", "similarity")
 """Kinds that a pose is: nothing is refined for them."""
+BENT = ("tps", "grid")
+HOLDS_SHARE = 0.3
+"""Of the regions must lie where a refined map puts them. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
@@ -79,6 +82,32 @@ def _is_settled(attempt: Attempt) -> bool:
     return attempt.verdict.accepted and attempt.verdict.evidence["regions_share"] >= SETTLED_SHARE
 
 
+def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
+    """The attempt, or a more probable one by a map that is no similarity and holds all over."""
+    frame, alignment = found.frame, found.alignment
+    assert alignment is not None, "there is one to refine"
+    refined = refined_alignments(
+        frame.fixed,
+        frame.moving,
+        matches,
+        alignment,
+        seed=options.seed,
+        projective=options.transform not in BENT,
+        bends=options.transform in ("auto", *BENT),
+    )
+    for candidate in refined:
+        other = weigh(found.matcher, frame, candidate)
+        share = other.verdict.evidence["regions_share"]
+        # With more freedom, what is not seen to hold all over may fit by chance, or in a part only.
+        if share < HOLDS_SHARE or found.verdict.accepted and not _is_settled(other):
+            continue
+        if other.verdict.accepted > found.verdict.accepted or other.verdict.probability > found.verdict.probability:
+            found = other
+        if _is_settled(found) and options.transform not in BENT:
+            break
+    return found
+
+
 def _attempt_ranges(
     matcher: Matcher,
     ranges: list[FramedPair],
@@ -109,16 +138,8 @@ def _attempt_ranges(
             found = Attempt(matcher.name, frame, Verdict(False, 0.0, NOTHING_MATCHED, matcher=matcher.name))
         else:
             found = weigh(matcher.name, frame, alignment)
-            if options.transform not in STIFF and not _is_settled(found):
-                bends = options.transform in ("auto", "tps", "grid")
-                for refined in refined_alignments(
-                    frame.fixed, frame.moving, matches, alignment, seed=options.seed, bends=bends
-                ):
-                    other = weigh(matcher.name, frame, refined)
-                    if other.verdict.probability > found.verdict.probability:
-                        found = other
-                    if other.verdict.accepted:
-                        break
+            if options.transform in BENT or (options.transform not in STIFF and not _is_settled(found)):
+                found = _refined(found, matches, options, weigh)
         if best is None or found.verdict.probability > best.verdict.probability:
             best = found
         if found.verdict.accepted:

@@ -87,12 +87,13 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, bends: bool
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, projective: bool, bends: bool
 ) -> Iterator[Alignment]:
     """Alignments by maps that are no similarity, where the judge clearly prefers them to the pose: one by a homography
     from each start and, in the end, one by a spline about the best of these.
 
     Args:
+        projective: homographies are wanted; a spline bends about one in any case.
         bends: a spline is wanted.
     """
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
@@ -101,7 +102,8 @@ def refined_alignments(
         refined = _refined(judge, refiner(start))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
             stands = max(stands, refined, key=lambda one: one.log_odds)
-            yield _around(fixed, moving, alignment, refined)
+            if projective:
+                yield _around(fixed, moving, alignment, refined)
     bent = refiner.bent(stands.to_fixed) if bends else None
     if bent is not None:
         refined = _refined(judge, bent)
