@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xmatch.coords import corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
+from xmatch.estimate.model import is_plausible
 from xmatch.geometry import TRANSFORMS, ThinPlateSpline, affine, compose, homography, similarity, translation
 from xmatch.metrics import corner_error_px
 
@@ -253,3 +255,20 @@ def test_every_kind_can_be_estimated_and_an_unknown_one_is_told():
     with pytest.raises(ValueError, match="wobble"):
         points, _ = matches(KNOWN["affine"], n=20)
         estimate(points, "wobble")
+
+
+def test_a_spline_that_folds_in_a_small_part_is_not_plausible():
+    nodes = np.stack(np.meshgrid(np.linspace(0, WIDTH, 9), np.linspace(0, HEIGHT, 7)), axis=-1).reshape(-1, 2)
+    for past_its_neighbour, plausible in ((False, True), (True, False)):
+        moved = nodes.copy()
+        moved[30, 0] += 90 if past_its_neighbour else 10
+        assert is_plausible(ThinPlateSpline(nodes, moved), corners(WIDTH, HEIGHT)) is plausible
+
+
+def test_a_strong_bend_is_estimated_about_a_map_that_is_near_to_it():
+    wave = np.stack(np.meshgrid(np.linspace(0, WIDTH, 9), np.linspace(0, HEIGHT, 7)), axis=-1).reshape(-1, 2)
+    known = ThinPlateSpline(wave, wave + 25 * np.sin(2 * np.pi * wave[:, ::-1] / WIDTH))
+    near = compose(known, translation(3.0, -2.0))
+    points, right = matches(known, outliers=0.2)
+    stiff, about = (estimate(points, "tps", moving_size=SIZE, about=one) for one in (None, near))
+    assert about.inliers[right].mean() > 0.9 > stiff.inliers[right].mean() + 0.1
