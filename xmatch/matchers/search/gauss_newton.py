@@ -62,7 +62,7 @@ class Motion:
         """How far the step moves a corner of the image at most."""
         xy = corners(width, height) - (width / 2, height / 2)
         by = np.tensordot(step, self.fields, 1)
-        turned = by[:, 1:] @ _monomials(*xy.T, self.degree)[1:]
+        turned = by[:, 1:] @ _monomials(xy[:, 0], xy[:, 1], self.degree)[1:]
         return float(np.hypot(*turned).max() + np.hypot(*by[:, 0]))
 
 
@@ -149,8 +149,7 @@ def climb(
     centre = shift_matrix((width / 2, height / 2))
     best, best_score = pose, -np.inf
     damping = 1e-3
-    step: AnyArray = np.zeros(len(motion.fields))
-    system = None
+    system: tuple[Floats, Floats] | None = None
     for _ in range(steps + 1):
         current = seen(pose)
         score = correlation(fixed, current)
@@ -163,7 +162,9 @@ def climb(
             break
         hessian, gradient = system
         try:
-            step = np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), gradient)
+            step = np.asarray(
+                np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-9), gradient), np.float64
+            )
         except np.linalg.LinAlgError:
             break
         # A step that would leave the neighbourhood is shortened.
