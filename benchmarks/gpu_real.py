@@ -235,10 +235,9 @@ def _support(z: Tensor, w: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tens
 
 
 def main() -> None:
-    from xmatch.io.weights.shelf import find_weights
-
     from xmatch.io.weights.files import load_state, load_weights
     from xmatch.networks.registry import load_objective
+    from xmatch.networks.weights import find_weights
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -17,6 +19,8 @@ import xmatch
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+
+SCRIPTS = [path for folder in ("benchmarks", "recipes") for path in (ROOT / folder).rglob("*.py")]
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +56,15 @@ def test_every_dependency_is_pinned_and_has_its_reason_on_the_line_above():
     for extra in ("dev", "docs"):
         for dependency in PROJECT["project"]["optional-dependencies"][extra]:
             assert re.match(r"[\w.-]+", dependency)[0].lower() in pinned
+
+
+@pytest.mark.parametrize(
+    "path", [p for d in ("benchmarks", "recipes") for p in (ROOT / d).rglob("*.py")], ids=lambda path: path.name
+)
+def test_what_scripts_import_of_the_package_is_there(path):
+    # Imports inside functions too, which nothing runs here: mypy and the tests see the package only.
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "xmatch":
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                assert hasattr(module, name) or importlib.import_module(f"{node.module}.{name}")
