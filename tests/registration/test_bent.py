@@ -119,11 +119,14 @@ def test_a_global_map_of_images_that_bend_is_not_called_aligned(section):
     assert not found.verdict.accepted
 
 
-def test_auto_follows_images_that_bend(section):
-    fixed, moving, true = section
-    found = registered(fixed, moving, matcher="structural")
-    assert found.transform.matrix is None and found.verdict.accepted
-    assert np.quantile(off_px(found, true), 0.9) < min(2.5, found.verdict.ce90_px)
+@pytest.mark.parametrize(("bend_px", "error_px"), [(0.0, 0.5), (3.0, 1.0), (6.0, 1.2), (12.0, 2.0)])
+def test_auto_bends_as_the_images_do(tmp_path, bend_px, error_px):
+    land = ground(4, 560)
+    pixels, true = bent(land, bend_px)
+    fixed = write(tmp_path / "fixed.tif", optical(seen(land, MIDDLE, SECTION)))
+    found = registered(fixed, write(tmp_path / "moving.tif", radar(pixels)), matcher="structural")
+    assert (found.transform.matrix is None) == (bend_px > 0) and found.verdict.accepted
+    assert np.quantile(off_px(found, true), 0.9) < min(error_px, found.verdict.ce90_px)
 
 
 def test_a_map_that_bends_with_them_is_and_its_expected_error_is_its_own(tmp_path):

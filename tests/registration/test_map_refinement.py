@@ -74,10 +74,10 @@ def test_a_bend_of_a_twentieth_of_the_side_is_followed(image):
     assert np.median(off_px(spline, expected, xy)) < 1.0
 
 
-@pytest.mark.parametrize("what", ["the same", "another scene"])
-def test_no_spline_where_nothing_bends(image, what):
-    other = image if what == "the same" else scene(SIDE, SIDE, seed=11)
-    assert MapRefiner(view(image), view(inverted(other)), seed=0).bent(AS_IT_IS) is None
+def test_nothing_bends_between_images_that_do_not(image):
+    found = MapRefiner(view(image), view(inverted(image)), seed=0).bent(AS_IT_IS)
+    xy = nodes_over(SIDE, SIDE, 9)
+    assert off_px(found, xy, xy).max() < 0.3
 
 
 def test_a_pose_that_holds_stays(image):

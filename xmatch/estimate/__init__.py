@@ -12,8 +12,8 @@ import numpy as np
 
 from xmatch.coords import Floats, corners
 from xmatch.correspondences import Correspondences
-from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline, near
-from xmatch.estimate.choose import beats, folds, heldout_residuals, score
+from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline
+from xmatch.estimate.choose import MARGIN, beats, folds, heldout_residuals, score
 from xmatch.estimate.consensus import (
     affine_consensus,
     homography_consensus,
@@ -21,7 +21,7 @@ from xmatch.estimate.consensus import (
     translation_consensus,
 )
 from xmatch.estimate.fit import fit_affine, fit_homography, fit_similarity, fit_translation
-from xmatch.estimate.model import Model, WeightedPoints, is_plausible, refine
+from xmatch.estimate.model import Model, PointMap, WeightedPoints, is_plausible, refine
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
 
 ESTIMATORS: dict[str, Model] = {
@@ -74,7 +74,6 @@ def estimate(
     allow_mirror: bool = False,
     stiffest: str = "translation",
     freest: str = "tps",
-    about: Transform | None = None,
 ) -> Estimate:
     """The transform that most correspondences agree on, refitted to them by weighted least squares.
 
@@ -86,7 +85,6 @@ def estimate(
             box around the points.
         allow_mirror: also try moving turned over.
         stiffest, freest: bounds of what "auto" may choose.
-        about: a map that the correspondences were found around: a spline bends about it, and not about a stiff one.
 
     Too few points, duplicates, points on a line or not finite give an empty result, never an exception.
     """
@@ -102,10 +100,9 @@ def estimate(
         asked = names[names.index(stiffest) : names.index(freest) + 1]
     elif not asked:
         raise ValueError(f"kind {kind!r} is not one of auto, {', '.join(ESTIMATORS)}, grid")
-    models = ESTIMATORS if about is None else ESTIMATORS | {"tps": replace(ESTIMATORS["tps"], consensus=near(about))}
-    found = _best(points, asked, models, frame, tolerance_px, seed)
+    found = _best(points, asked, frame, tolerance_px, seed)
     if allow_mirror:
-        turned = _best(points.mirrored(), asked, ESTIMATORS, frame * (-1, 1), tolerance_px, seed)
+        turned = _best(points.mirrored(), asked, frame * (-1, 1), tolerance_px, seed)
         if turned.transform is not None and turned.inliers.sum() > found.inliers.sum():
             found = replace(turned, transform=_turned_back(turned.transform))
     if kind == "grid" and found.transform is not None:
@@ -119,21 +116,34 @@ def estimate(
     return replace(found, inliers=inliers, residual_px=residual, kind=chosen)
 
 
-def explains_better(freer: Transform, stiffer: Transform, ties: Correspondences, tolerance_px: float) -> bool:
+def explains_better(
+    freer: PointMap, stiffer: PointMap, ties: Correspondences, tolerance_px: float, share: float = MARGIN
+) -> bool:
     """Whether `freer` lies clearly nearer to the correspondences than `stiffer`, each part of the image having one
-    voice; False where there are too few of them to tell."""
+    voice; False where there are too few of them to tell.
+
+    Args:
+        freer, stiffer: (N, 2) moving px -> fixed px.
+        share: of the stiffer one's error (root mean square, capped) that the freer one's may be at most.
+    """
     points = WeightedPoints.of(ties)
     if len(points) < ESTIMATORS["similarity"].wanted:
         return False
     block, _ = folds(points.moving_xy, seed=0)
     one, other = (score(points.residual_px(transform), tolerance_px) for transform in (freer, stiffer))
-    return beats(one, other, block)
+    return beats(one, other, block, share)
+
+
+def error_px(transform: PointMap, ties: Correspondences, tolerance_px: float) -> float:
+    """Root mean square distance of the correspondences from where a map puts them, fixed px; capped as in a choice of
+    kinds, and 0 of none."""
+    points = WeightedPoints.of(ties)
+    return float(np.sqrt(score(points.residual_px(transform), tolerance_px).mean())) if len(points) else 0.0
 
 
 def _best(
     points: WeightedPoints,
     kinds: list[str],
-    models: dict[str, Model],
     frame: np.ndarray,
     tolerance_px: float,
     seed: int,
@@ -142,7 +152,7 @@ def _best(
     nothing = Estimate(None, np.zeros(len(points), bool), np.full(len(points), np.inf), kinds[0])
     candidates = {}
     for kind in kinds:
-        model = models[kind]
+        model = ESTIMATORS[kind]
         mask = model.consensus(points, tolerance_px, seed) if len(points) >= model.minimum else None
         transform = None if mask is None else refine(model, points, mask, tolerance_px)
         if transform is not None and is_plausible(transform, frame):
@@ -201,4 +211,4 @@ def _turned_back(transform: Transform) -> Transform:
     return compose(_MIRROR, transform)
 
 
-__all__ = ["ESTIMATORS", "Estimate", "estimate"]
+__all__ = ["ESTIMATORS", "Estimate", "error_px", "estimate", "explains_better"]

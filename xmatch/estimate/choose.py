@@ -49,9 +49,9 @@ def score(residual: np.ndarray, tolerance_px: float) -> np.ndarray:
     return np.minimum(residual, CAP * tolerance_px) ** 2
 
 
-def beats(freer: np.ndarray, stiffer: np.ndarray, block: np.ndarray) -> bool:
+def beats(freer: np.ndarray, stiffer: np.ndarray, block: np.ndarray, share: float = MARGIN) -> bool:
     """Whether the freer kind's (N,) squared errors are clearly below the stiffer one's; each block has one voice."""
     gain = np.bincount(block, weights=stiffer - freer) / np.bincount(block)
-    if len(gain) < 3 or freer.mean() > MARGIN**2 * stiffer.mean():
+    if len(gain) < 3 or freer.mean() > share**2 * stiffer.mean():
         return False
     return bool(gain.mean() > STANDARD_ERRORS * gain.std(ddof=1) / np.sqrt(len(gain)))

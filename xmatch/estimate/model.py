@@ -16,6 +16,10 @@ MAX_SCALE = 20.0
 """Local magnification beyond this, or below its inverse, is no registration. Not tuned."""
 
 
+PointMap = Callable[[np.ndarray], np.ndarray]
+"""(N, 2) moving px -> fixed px: a transform, or less."""
+
+
 @dataclass(frozen=True)
 class WeightedPoints:
     """Finite correspondences with weights."""
@@ -48,7 +52,7 @@ class WeightedPoints:
         (x0, y0), (x1, y1) = self.moving_xy.min(axis=0), self.moving_xy.max(axis=0)
         return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
-    def residual_px(self, transform: Transform) -> np.ndarray:
+    def residual_px(self, transform: PointMap) -> np.ndarray:
         """(N,) fixed px; infinity where the map is not defined."""
         return np.nan_to_num(np.linalg.norm(transform(self.moving_xy) - self.fixed_xy, axis=1), nan=np.inf)
 

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
+from xmatch.estimate import explains_better
 from xmatch.matchers.base import Matcher, Matches, Plan
 from xmatch.registration.full_resolution import ConfirmedMap
-from xmatch.registration.options import RegisterOptions
-from xmatch.registration.pose_selection import align, refined_alignments
+from xmatch.registration.options import BENT_KINDS, RegisterOptions
+from xmatch.registration.pose_selection import align, bent_alignment, refined_alignments
+from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
-from xmatch.verification.alignment import Alignment
+from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
 STIFF = ("translation", "similarity")
 """Kinds that a pose is: nothing is refined for them."""
-BENT = ("tps", "grid")
 HOLDS_SHARE = 0.3
 """Of the regions must lie where a refined map puts them. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
+MAY_BEND_PX, CLEARLY_BEND_PX, CLEAR_SHARE = 1.2, 0.5, 0.7
+"""A map that bends is looked for where regions lie so far off the one found (view px, three in four), or half as far
+where that share of the tie points agrees, so that little is noise: nearly all training pairs that were bent by 6 px,
+and a third of those that were not (lab log)."""
+BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
+"""Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
+unbent, none would be bent at the first and two at the second (lab log)."""
+FEWEST_FOR_A_BEND = 24
+"""Tie points that must be steady around a map that bends: fewer follow their own noise. Not tuned."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
 
 
@@ -83,19 +94,10 @@ def _is_settled(attempt: Attempt) -> bool:
 
 
 def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
-    """The attempt, or a more probable one by a map that is no similarity and holds all over."""
+    """The attempt, or a more probable one by a homography that holds all over."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
-    refined = refined_alignments(
-        frame.fixed,
-        frame.moving,
-        matches,
-        alignment,
-        seed=options.seed,
-        projective=options.transform not in BENT,
-        bends=options.transform in ("auto", *BENT),
-    )
-    for candidate in refined:
+    for candidate in refined_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
         # With more freedom, what is not seen to hold all over may fit by chance, or in a part only.
@@ -103,9 +105,34 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
             continue
         if other.verdict.accepted > found.verdict.accepted or other.verdict.probability > found.verdict.probability:
             found = other
-        if _is_settled(found) and options.transform not in BENT:
+        if _is_settled(found):
             break
     return found
+
+
+def _may_bend(found: Attempt) -> bool:
+    """Whether the images may bend against each other where the map found does not."""
+    off_px, share = (found.verdict.evidence[name] for name in ("regions_px", "inlier_share"))
+    return off_px > (CLEARLY_BEND_PX if share > CLEAR_SHARE else MAY_BEND_PX)
+
+
+def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
+    """The attempt, or one by a map that bends, where tie points say clearly that the images do."""
+    frame, alignment, confirmed = found.frame, found.alignment, found.confirmed
+    assert alignment is not None, "there is one to bend"
+    candidate = bent_alignment(frame.fixed, frame.moving, matches, alignment, seed=options.seed)
+    if candidate is None:
+        return found
+    so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
+    steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
+    share = BENT_SHARE if found.verdict.accepted else DOUBTFUL_SHARE
+    follows = len(steady) >= FEWEST_FOR_A_BEND
+    if not follows or not explains_better(candidate.best.to_fixed, so_far, steady, TOLERANCE_VIEW_PX, share):
+        return found
+    other = weigh(found.matcher, frame, candidate)
+    if other.verdict.evidence["regions_share"] < HOLDS_SHARE or found.verdict.accepted and not other.verdict.accepted:
+        return found
+    return other
 
 
 def _attempt_ranges(
@@ -138,8 +165,10 @@ def _attempt_ranges(
             found = Attempt(matcher.name, frame, Verdict(False, 0.0, NOTHING_MATCHED, matcher=matcher.name))
         else:
             found = weigh(matcher.name, frame, alignment)
-            if options.transform in BENT or (options.transform not in STIFF and not _is_settled(found)):
+            if options.transform not in STIFF and not _is_settled(found):
                 found = _refined(found, matches, options, weigh)
+            if options.transform in BENT_KINDS or (options.transform == "auto" and _may_bend(found)):
+                found = _bent(found, matches, options, weigh)
         if best is None or found.verdict.probability > best.verdict.probability:
             best = found
         if found.verdict.accepted:

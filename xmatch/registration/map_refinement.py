@@ -15,18 +15,19 @@ import numpy as np
 from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS
-from xmatch.estimate.choose import beats, folds, heldout_residuals, score
+from xmatch.estimate.bspline import SmoothField
 from xmatch.estimate.consensus import affine_consensus, homography_consensus
 from xmatch.estimate.model import WeightedPoints, is_plausible
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.masked import resized_masked
 from xmatch.geometry.matrices import local_scale
-from xmatch.geometry.outlines import lattice
+from xmatch.geometry.outlines import finite, lattice, nodes_over
 from xmatch.matchers.search.descriptors import DescriptorMap, blurred, edge_descriptors
 from xmatch.matchers.search.gauss_newton import AFFINE, HOMOGRAPHY, Motion, PyramidLevel, climb, correlation
 from xmatch.matchers.search.seen_through import Reduced
 from xmatch.raster import View
-from xmatch.registration.tie_points import Windows, displacements
+from xmatch.registration.coupled_field import coupled_field
+from xmatch.registration.tie_points import Windows, displacements, similarity_surfaces
 
 CLIMBS: tuple[tuple[PyramidLevel, Motion], ...] = (
     (PyramidLevel(80, 3.0, 12), AFFINE),
@@ -49,6 +50,17 @@ class WindowLevel:
     """Of maps that the windows may agree on."""
 
 
+@dataclass(frozen=True)
+class FieldLevel:
+    windows: WindowLevel
+    across: int
+    """Windows along the longer side."""
+    cells: int
+    """Of the field's lattice along the longer side."""
+    stiffness: float
+    """As `SmoothField.fitted` has it."""
+
+
 WINDOWS = (
     WindowLevel(0.5, 0.12, 180, ("affine",)),
     WindowLevel(0.4, 0.10, 180, ("affine", "homography")),
@@ -58,15 +70,18 @@ WINDOWS = (
     WindowLevel(0.1, 0.02, 540),
 )
 """Not tuned."""
-BENDS = (
-    WindowLevel(0.3, 0.10, 270),
-    WindowLevel(0.22, 0.05, 270),
-    WindowLevel(0.15, 0.03, 540),
-    WindowLevel(0.1, 0.02, 540),
+FIELDS = (
+    FieldLevel(WindowLevel(0.3, 0.10, 200), 12, 5, 0.3),
+    FieldLevel(WindowLevel(0.2, 0.06, 270), 16, 6, 0.1),
+    FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
+    FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
 )
-"""Of a spline's windows. Not tuned."""
-SPLINE = ESTIMATORS["tps"].smoothed(1e-3)
-"""Smoothing of a spline on the way; that of the one that is written is chosen. Not tuned."""
+"""On SRIF training pairs bent by 12 px, the third at ten times the stiffness halves those within 2.5 px (lab log)."""
+FIELD_NODES = 13
+"""Control points of the spline that a field is written as, each way. Not tuned."""
+MARGIN = 0.15
+"""Share of moving's longer side around it in which control points lie: a field beyond the images is only continued.
+Not tuned."""
 LEAST_SIDE_PX, LEAST_REACH_PX, ACROSS = 16, 4, 10
 """Of a window, and windows along the longer side. Not tuned."""
 SCORED_PX = 270.0
@@ -100,24 +115,41 @@ class MapRefiner:
         return self._by_windows(found)
 
     def bent(self, start: Transform) -> ThinPlateSpline | None:
-        """A spline that bends about a map that is right to within a tenth of the overlap; None where windows that were
-        left out of its fit, in blocks of the image, do not lie clearly nearer to it."""
+        """A map that bends about one that is right to within a tenth of the overlap; None where there is too little to
+        follow, or what is followed would fold."""
         found: ThinPlateSpline | None = None
-        for level in BENDS:
-            around = start if found is None else found
-            ties = self._window_ties(around, level)
-            if ties is None or len(ties[0]) < SPLINE.minimum:
-                continue
-            points, tolerance_px = WeightedPoints.of(ties[0]), ties[1]
-            block, fold = folds(points.moving_xy, self._seed)
-            freer = score(heldout_residuals(SPLINE, points, fold), tolerance_px)
-            if not beats(freer, score(points.residual_px(around), tolerance_px), block):
-                continue
-            spline = SPLINE.robust_fit(points)
-            outline = corners(self.moving.width, self.moving.height)
-            if isinstance(spline, ThinPlateSpline) and is_plausible(spline, outline):
-                found = spline
+        for level in FIELDS:
+            bent = self._bent_at(start if found is None else found, level)
+            if bent is None or not is_plausible(bent, corners(self.moving.width, self.moving.height)):
+                break
+            found = bent
         return found
+
+    def _bent_at(self, around: Transform, level: FieldLevel) -> ThinPlateSpline | None:
+        """The map moved by what windows around it choose together."""
+        here, to_level = self._level(level.windows.side_px)
+        there = self._seen(around, to_level, here)
+        fitting = self._windows(here, there, level.windows, level.across)
+        if fitting is None:
+            return None
+        windows, centres = fitting
+        margin = windows.side_px // 2 + windows.reach_px + 2
+        surfaces = similarity_surfaces(_padded(here, margin), _padded(there, margin), centres + margin, windows)
+        height, width = here.valid.shape
+        displaced = coupled_field(surfaces, centres + 0.5, SmoothField(width, height, level.cells), level.stiffness)
+        places = nodes_over(width, height, FIELD_NODES)
+        from_level = Linear(np.linalg.inv(to_level), "affine")
+        # What the fixed image shows at a place lies displaced in moving as it is laid so far.
+        moving_xy = around.inverse(from_level(places + displaced(places)))
+        size = np.array([self.moving.width, self.moving.height])
+        edge = MARGIN * size.max()
+        kept = finite(moving_xy) & ((moving_xy > -edge) & (moving_xy < size + edge)).all(axis=1)
+        if kept.sum() < MIN_WINDOWS:
+            return None
+        try:
+            return ThinPlateSpline(moving_xy[kept], from_level(places[kept]))
+        except ValueError:  # all in one place, or on a line
+            return None
 
     def score(self, to_fixed: Transform) -> float:
         """Correlation of edges times the root of the overlap, as the search has it."""
@@ -184,20 +216,27 @@ class MapRefiner:
                 best, best_score = fit, score
         return best
 
+    def _windows(
+        self, here: DescriptorMap, there: DescriptorMap, level: WindowLevel, across: int
+    ) -> tuple[Windows, Floats] | None:
+        """Windows for what both views show, and the (N, 2) middles of them, px of the level; None of too few."""
+        rows, columns = np.nonzero(here.valid * there.valid)
+        if len(rows) < 100:
+            return None
+        shorter = float(min(np.ptp(columns), np.ptp(rows)))
+        side = 2 * int(max(LEAST_SIDE_PX, level.share * shorter) // 2)
+        windows = Windows(side, int(max(LEAST_REACH_PX, level.reach * shorter)), across)
+        centres = _overhanging(np.asarray(here.valid * there.valid > 0), windows)
+        return (windows, centres) if len(centres) >= MIN_WINDOWS else None
+
     def _window_ties(self, to_fixed: Transform, level: WindowLevel) -> tuple[Correspondences, float] | None:
         """Steady windows around a map, and to how many fixed view px they may be expected to agree."""
         here, to_level = self._level(level.side_px)
         there = self._seen(to_fixed, to_level, here)
-        rows, columns = np.nonzero(here.valid * there.valid)
-        if len(rows) < 100:
+        fitting = self._windows(here, there, level, ACROSS)
+        if fitting is None:
             return None
-        side = float(min(np.ptp(columns), np.ptp(rows)))
-        windows = Windows(
-            2 * int(max(LEAST_SIDE_PX, level.share * side) // 2), int(max(LEAST_REACH_PX, level.reach * side)), ACROSS
-        )
-        centres = _overhanging(np.asarray(here.valid * there.valid > 0), windows)
-        if len(centres) < MIN_WINDOWS:
-            return None
+        windows, centres = fitting
         margin = windows.side_px // 2 + windows.reach_px + 2
         one, other = _padded(here, margin), _padded(there, margin)
         forward, certainty = displacements(one, other, centres + margin, windows)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from xmatch.errors import UsageError
 
+BENT_KINDS = ("tps", "grid")
+"""Values of `--transform` that are no matrix."""
+
 
 @dataclass(frozen=True)
 class RegisterOptions:

@@ -14,7 +14,7 @@ from xmatch.coords import pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform
 from xmatch.io.rasters.source import Source
-from xmatch.registration.options import RegisterOptions
+from xmatch.registration.options import BENT_KINDS, RegisterOptions
 from xmatch.result import Registration, Verdict
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
 
-BENT_KINDS = ("tps", "grid")
 HELD_SHARE = 0.9
 """Of the overlap must hold tie points that agree with a map that bends, or 90 % of it are not known to be right."""
 GRID_NODES, MOST_GRID_NODES, GRID_PX = 64, 256, 0.05

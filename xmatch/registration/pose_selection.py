@@ -87,28 +87,22 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, projective: bool, bends: bool
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
 ) -> Iterator[Alignment]:
-    """Alignments by maps that are no similarity, where the judge clearly prefers them to the pose: one by a homography
-    from each start and, in the end, one by a spline about the best of these.
-
-    Args:
-        projective: homographies are wanted; a spline bends about one in any case.
-        bends: a spline is wanted.
-    """
+    """Alignments by a homography from each start, where the judge clearly prefers it to the pose."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
-    stands = alignment.best
     for start in alignment.starts:
         refined = _refined(judge, refiner(start))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
-            stands = max(stands, refined, key=lambda one: one.log_odds)
-            if projective:
-                yield _around(fixed, moving, alignment, refined)
-    bent = refiner.bent(stands.to_fixed) if bends else None
-    if bent is not None:
-        refined = _refined(judge, bent)
-        if refined.log_odds > stands.log_odds:
             yield _around(fixed, moving, alignment, refined)
+
+
+def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int) -> Alignment | None:
+    """The alignment by a map that bends about its best one; None where there is too little to follow."""
+    bent = MapRefiner(fixed, moving, seed=seed).bent(alignment.best.to_fixed)
+    if bent is None:
+        return None
+    return _around(fixed, moving, alignment, _refined(ProposalJudge(fixed, moving, matches.descriptor), bent))
 
 
 def _refined(judge: ProposalJudge, to_fixed: Transform) -> ScoredProposal:

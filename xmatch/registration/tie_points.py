@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from xmatch.coords import Floats, Image, to_centre_matrix
 from xmatch.correspondences import Correspondences
@@ -104,31 +105,38 @@ def displacements(
     fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows
 ) -> tuple[Floats, Floats]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""
+    surfaces = similarity_surfaces(fixed, moving, centres, windows)
+    shifts, best = peaks(surfaces, windows.reach_px)
+    return shifts, _certainty(surfaces, best)
+
+
+def similarity_surfaces(fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows) -> Image:
+    """(N, 2 reach + 1, 2 reach + 1) normalised correlation of windows of `fixed` around (N, 2) centres with `moving` at
+    all places up to the reach around."""
     side, reach = windows.side_px, windows.reach_px
     half = side // 2
     taper = np.outer(np.hanning(side + 2)[1:-1], np.hanning(side + 2)[1:-1]).astype(np.float32)
     # How much of moving lies under the taper, for every place at once.
     square = np.einsum("hwc,hwc->hw", moving.planes, moving.planes)
     energy = cv2.filter2D(square, cv2.CV_32F, taper, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
-    surface = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
+    surfaces = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
     for i, (x, y) in enumerate(centres.astype(int)):
         top, left = y - half, x - half
         template = fixed.planes[top : top + side, left : left + side] * taper[..., None]
         region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
         product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
         around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]
-        surface[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
-    return _peaks(surface, reach)
+        surfaces[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
+    return surfaces
 
 
-def _peaks(surface: Image, reach_px: int) -> tuple[Floats, Floats]:
-    """Sub-pixel maxima (N, 2) and how far each stands above its surface's spread, squashed to [0, 1]."""
-    count, side, _ = surface.shape
-    best = surface.reshape(count, -1).argmax(axis=1)
+def peaks(surfaces: Floats | Image, reach_px: int) -> tuple[Floats, NDArray[np.intp]]:
+    """(N, 2) sub-pixel maxima (x, y) from the middle of each surface, and (N,) which of its places is the highest."""
+    count, side, _ = surfaces.shape
+    best = surfaces.reshape(count, -1).argmax(axis=1)
     y, x = best // side, best % side
-    inside = (y > 0) & (y < side - 1) & (x > 0) & (x < side - 1)
     yc, xc, rows = np.clip(y, 1, side - 2), np.clip(x, 1, side - 2), np.arange(count)
-    peak = surface[rows, yc, xc]
+    peak = surfaces[rows, yc, xc]
 
     def parabola(before: Floats, after: Floats) -> Floats:
         bend = before - 2 * peak + after
@@ -136,8 +144,17 @@ def _peaks(surface: Image, reach_px: int) -> tuple[Floats, Floats]:
             np.where(bend < -1e-9, 0.5 * (before - after) / np.where(bend < -1e-9, bend, 1.0), 0.0), -0.5, 0.5
         )
 
-    dx = xc + parabola(surface[rows, yc, xc - 1], surface[rows, yc, xc + 1]) - reach_px
-    dy = yc + parabola(surface[rows, yc - 1, xc], surface[rows, yc + 1, xc]) - reach_px
-    height = (peak - surface.mean(axis=(1, 2))) / (surface.std(axis=(1, 2)) + 1e-3)
+    dx = xc + parabola(surfaces[rows, yc, xc - 1], surfaces[rows, yc, xc + 1]) - reach_px
+    dy = yc + parabola(surfaces[rows, yc - 1, xc], surfaces[rows, yc + 1, xc]) - reach_px
+    return np.column_stack([dx, dy]), best
+
+
+def _certainty(surfaces: Image, best: NDArray[np.intp]) -> Floats:
+    """(N,) how far each maximum stands above its surface's spread, squashed to [0, 1]; 0 on the rim."""
+    count, side, _ = surfaces.shape
+    y, x = best // side, best % side
+    inside = (y > 0) & (y < side - 1) & (x > 0) & (x < side - 1)
+    peak = surfaces[np.arange(count), np.clip(y, 1, side - 2), np.clip(x, 1, side - 2)]
+    height = (peak - surfaces.mean(axis=(1, 2))) / (surfaces.std(axis=(1, 2)) + 1e-3)
     certainty = np.where(inside, np.clip((height - 1.0) / 4.0, 0.0, 1.0) * np.clip(peak, 0.0, 1.0) ** 0.5, 0.0)
-    return np.column_stack([dx, dy]), np.nan_to_num(certainty)
+    return np.asarray(np.nan_to_num(certainty), np.float64)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xmatch.coords import Floats
-from xmatch.estimate import estimate, explains_better
-from xmatch.geometry import Linear, Transform, compose
+from xmatch.correspondences import Correspondences
+from xmatch.estimate import error_px, estimate, explains_better
+from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
-from xmatch.registration.options import RegisterOptions
+from xmatch.geometry.outlines import nodes_over
+from xmatch.registration.options import BENT_KINDS, RegisterOptions
 from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
@@ -19,6 +21,8 @@ TOLERANCE_VIEW_PX = 2.0
 MIN_FREER_SHARE, MIN_FREER_TIES = 0.3, 12
 """Share of the steady tie points that a transform freer than a similarity must explain before it is believed, and how
 many at least. Not tuned."""
+SPLINE_NODES = 13
+"""Control points of a spline that is asked for, each way: as many as the one found has. Not tuned."""
 AS_GEOREFERENCED = Linear(np.eye(3), "translation")
 
 
@@ -39,7 +43,8 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
 
     Fitted on the planes of the frame, where a similarity is one of what is shown. With `--transform auto`, the judged
     similarity stands unless tie points that were left out of the fit are explained clearly better by a freer kind; and
-    a georeferencing stands as it is unless what was found explains them clearly better.
+    a georeferencing stands as it is unless what was found explains them clearly better. A map that bends was made from
+    more than tie points, and stands as it is.
     """
     ties = frame.on_planes(alignment.ties)
     to_fixed_plane = frame.fixed_plane @ frame.fixed.to_pixel
@@ -49,42 +54,51 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     around: Transform = pose
     if alignment.best.refined is not None:
         around = compose(Linear(from_moving_plane, "affine"), alignment.best.refined, Linear(to_fixed_plane, "affine"))
-    bends = around.matrix is None
-    near = np.linalg.norm(around(ties.moving_xy) - ties.fixed_xy, axis=1) < 8 * px
-    steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & near]
-    mirrored = np.linalg.det(pose.matrix[:2, :2]) < 0
-    asked = options.transform
+    off_px = np.linalg.norm(around(ties.moving_xy) - ties.fixed_xy, axis=1)
+    steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & (off_px < 8 * px)]
+    if around.matrix is None and options.transform in ("auto", *BENT_KINDS):
+        found, notes = _or_as_georeferenced(around, steady, frame, options, px)
+        heldout = error_px(found, steady, TOLERANCE_VIEW_PX * px)
+        if options.transform == "tps":
+            found = _as_spline(found, frame)
+        return FittedTransform(frame.between_files(found), heldout, notes)
     fitted = estimate(
         steady,
-        asked,
+        options.transform,
         seed=options.seed,
         tolerance_px=TOLERANCE_VIEW_PX * px,
-        allow_mirror=mirrored,
+        allow_mirror=np.linalg.det(pose.matrix[:2, :2]) < 0,
         stiffest="similarity",
-        freest="tps" if bends else "homography",
-        about=around if bends else None,
+        freest="homography",
     )
-    notes: tuple[str, ...] = ()
-    found: Transform | None
-    if asked == "auto":
+    if options.transform == "auto":
         enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
         freer = fitted.transform if fitted.kind != "similarity" and enough else None
-        found = freer or around
-        as_it_is = frame.prior is not None and not frame.is_given
-        if as_it_is and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
-            found, notes = AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
-    elif fitted.transform is not None:
-        found = fitted.transform
-    elif asked in ("similarity", "affine", "homography"):
-        found = around
-        notes = (f"too few tie points agree for a {asked} of their own: the {around.kind} found stands",)
-    else:
-        found = None
-    return FittedTransform(
-        None if found is None else frame.between_files(found),
-        fitted.heldout_px.get("tps", 0.0) if found is not None and found.matrix is None else 0.0,
-        notes,
-    )
+        found, notes = _or_as_georeferenced(freer or around, steady, frame, options, px)
+        return FittedTransform(frame.between_files(found), notes=notes)
+    if fitted.transform is not None:
+        return FittedTransform(frame.between_files(fitted.transform), fitted.heldout_px.get("tps", 0.0))
+    if options.transform in ("similarity", "affine", "homography"):
+        said = f"too few tie points agree for a {options.transform} of their own: the {around.kind} found stands"
+        return FittedTransform(frame.between_files(around), notes=(said,))
+    return FittedTransform(None)
+
+
+def _or_as_georeferenced(
+    found: Transform, steady: Correspondences, frame: FramedPair, options: RegisterOptions, px: float
+) -> tuple[Transform, tuple[str, ...]]:
+    """What was found, or the georeferencing where that is as good; and what to say of it."""
+    may_stay = options.transform == "auto" and frame.prior is not None and not frame.is_given
+    if may_stay and not explains_better(found, AS_GEOREFERENCED, steady, TOLERANCE_VIEW_PX * px):
+        return AS_GEOREFERENCED, ("tie points leave the georeferencing as it is",)
+    return found, ()
+
+
+def _as_spline(bent: Transform, frame: FramedPair) -> ThinPlateSpline:
+    """A map between the planes that bends, through its values at a lattice over moving's view."""
+    onto_plane = Linear(frame.moving_plane @ frame.moving.to_pixel, "affine")
+    nodes = onto_plane(nodes_over(frame.moving.width, frame.moving.height, SPLINE_NODES))
+    return ThinPlateSpline(nodes, bent(nodes))
 
 
 def _stiffest(matrix: Floats) -> Linear:
