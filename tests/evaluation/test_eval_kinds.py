@@ -13,6 +13,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, scannet, tapvid
 from xmatch.evaluation.scores import score
+from xmatch.evaluation.tables import csv_text, markdown
 from xmatch.evaluation.truths import as_map, saved
 from xmatch.geometry import similarity, translation
 from xmatch.result import Registration, Verdict
@@ -141,10 +142,31 @@ def test_the_control_truth_scores_everything_on_landmarks_that_no_straight_map_e
     write_fire(tmp_path, np.vstack([rows, rows[:1]]))
     recipe = EvalRecipe(dataset=DatasetSpec("fire", "."), matchers=("identity",))
     parts = results(recipe, tmp_path)["matchers"]
-    assert set(parts) == {"identity", "centre", "border-fit", "truth"}
+    assert set(parts) == {"identity", "centre", "border-fit", "landmark-affine", "truth"}
     assert parts["truth"]["mean"]["auc"]["3"]["value"] == pytest.approx(100, abs=1e-3)
     assert parts["truth"]["mean"]["pck_image_per_image"]["0.01"] == 100
     assert parts["identity"]["mean"]["pck_image_per_image"]["0.01"] < 50
+
+
+def test_landmarks_of_a_list_are_judged_beside_the_best_affine_map(tmp_path):
+    """A shear lays all points but for 1 px each way of chance."""
+    rng = np.random.default_rng(0)
+    moving_xy = rng.uniform(5, 55, (30, 2))
+    fixed_xy = moving_xy @ [[1.1, 0.0], [0.2, 1.0]] + rng.normal(0, 1, (30, 2))
+    write_image(tmp_path / "a.png")
+    row = {"fixed": "a.png", "moving": "a.png", "moving_to_fixed": None, "pixel_origin": "corner"}
+    row["landmarks"] = np.hstack([moving_xy, fixed_xy]).tolist()
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(row) + "\n")
+    recipe = EvalRecipe(("pairs.jsonl",), matchers=("landmark-affine", "identity", "truth"), controls=False)
+    document = results(recipe, tmp_path)
+    assert document["kind"] == "landmarks" and document["ok"]
+    affine, identity, truth = (document["matchers"][name]["mean"] for name in ("landmark-affine", "identity", "truth"))
+    assert affine["median_tre_of_affine_percent"] == pytest.approx(100) and affine["median_tre_px"] < 2
+    assert truth["median_tre_of_affine_percent"] == pytest.approx(0, abs=1e-6)
+    still = np.median(np.linalg.norm(fixed_xy - moving_xy, axis=1))
+    assert identity["median_tre_px"] == pytest.approx(still)
+    assert identity["median_tre_of_affine_percent"] == pytest.approx(100 * still / affine["median_tre_px"])
+    assert "of best affine's %" in markdown(document) and "median_tre_of_affine_percent" in csv_text(document)
 
 
 def test_landmarks_have_pck_by_the_fixed_image_and_missing_images_count_as_wrong(tmp_path):

@@ -172,6 +172,27 @@ def test_the_truth_of_the_file_goes_on_after_the_warp(tmp_path):
         )
 
 
+def test_a_part_of_an_image_lies_where_it_lay(tmp_path):
+    write_pairs(tmp_path, turn_deg=0)
+    all_valid = np.ones((HEIGHT, WIDTH), bool)
+    places = []
+    for seed in range(6):
+        made = warped(np.zeros((1, HEIGHT, WIDTH)), all_valid, WarpSpec(keep=0.6), np.random.default_rng(seed))
+        size = (round(0.6 * HEIGHT), round(0.6 * WIDTH))
+        assert made.valid.shape == size and made.valid.all()
+        np.testing.assert_allclose(made.corners_xy, corners(*size[::-1]))
+        places.append(made.to_source(made.corners_xy[:1])[0])
+    assert np.ptp(places, axis=0).min() > 5 and np.min(places) >= 0
+    recipe = EvalRecipe(("pairs.jsonl",), warp=WarpSpec(keep=0.6))
+    pair = prepare(plan(recipe, tmp_path)[0], recipe, tmp_path)
+    with open_source(pair.moving) as source:
+        part = source.read().pixels[0]
+    whole = cv2.imread(str(tmp_path / "0_moving.png"), cv2.IMREAD_GRAYSCALE)
+    # `write_pairs` lays moving 20 px to the right of fixed and 15 up.
+    left, top = (as_transform(pair.truth)(np.zeros((1, 2)))[0] - (20, -15)).round().astype(int)
+    np.testing.assert_array_equal(part, whole[top : top + part.shape[0], left : left + part.shape[1]])
+
+
 def test_the_truth_scores_everything_and_standing_still_next_to_nothing(tmp_path):
     write_pairs(tmp_path)
     for warp, kind in ((WarpSpec(corners=0.3), "registration"), (WarpSpec(corners=0.1, bend_px=8), "bend")):

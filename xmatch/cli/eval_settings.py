@@ -30,7 +30,7 @@ class Changes:
     matcher: Annotated[str | None, _option("--matcher", help="Measure this one alone.")] = None
     controls: Annotated[
         bool | None,
-        _option("--controls/--no-controls", help="Let identity, centre, border-fit and truth join."),
+        _option("--controls/--no-controls", help="Let controls (identity, truth, ...) join."),
     ] = None
     form: Annotated[
         Literal["published", "crop", "fill"] | None,

@@ -97,11 +97,14 @@ def _verdicts(sets: Sets, recipe: EvalRecipe, error: ErrorName) -> KindNumbers:
 
 
 def _landmarks(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
-    """ANHIR's: average and median, over pairs, of the median and the largest relative error of each; and PCK."""
+    """ANHIR's: average and median, over pairs, of the median and the largest relative error of each; the median error
+    beside what the best affine map leaves; and PCK."""
     medians = [np.array([pair.get("median_rtre", np.inf) for pair in pairs]) for pairs in sets]
     greatest = [np.array([pair.get("max_rtre", np.inf) for pair in pairs]) for pairs in sets]
     shares = [np.mean([pair.get("robustness", 0.0) for pair in pairs]) for pairs in sets]
     return {
+        "median_tre_px": _median_over(sets, "median_tre_px"),
+        "median_tre_of_affine_percent": 100 * _median_over(sets, "median_tre_of_affine"),
         "mean_median_rtre": float(np.mean([values.mean() for values in medians])),
         "median_median_rtre": float(np.mean([np.median(values) for values in medians])),
         "mean_max_rtre": float(np.mean([values.mean() for values in greatest])),
@@ -109,6 +112,13 @@ def _landmarks(sets: Sets, recipe: EvalRecipe) -> KindNumbers:
         "robustness": float(np.mean(shares)),
         **_pck(sets, ("image",)),
     }
+
+
+def _median_over(sets: Sets, key: Literal["median_tre_px", "median_tre_of_affine"]) -> float:
+    """Mean over sets of the median of their pairs; a pair that failed counts as infinite, one without a number not."""
+    each = [np.array([pair.get(key, np.inf) for pair in pairs]) for pairs in sets]
+    known = [found for values in each if len(found := values[~np.isnan(values)])]
+    return float(np.mean([np.median(values) for values in known])) if known else np.nan
 
 
 def _semantic(sets: Sets, recipe: EvalRecipe) -> KindNumbers:

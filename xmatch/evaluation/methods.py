@@ -18,7 +18,7 @@ from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions
 
-CONTROLS = ("identity", "centre", "border-fit", "truth")
+CONTROLS = ("identity", "centre", "border-fit", "landmark-affine", "truth")
 """Peers that join every table."""
 
 PEER_MARK = "peer:"

@@ -1,6 +1,6 @@
-"""What a recipe's `warp` makes of a moving image: another pose, a perspective, a smooth bend, other grey values.
+"""What a recipe's `warp` makes of a moving image: a part of it, another pose, a perspective, a bend, other grey values.
 
-    warped px --straight--> bent px --bend--> px of the image as it was
+    warped px --straight--> bent px --bend--> px of the window that is kept --shift--> px of the image as it was
 
 Pixels are looked up backwards along this chain, so the chain is the truth, in closed form: nothing of it is sampled.
 """
@@ -42,7 +42,7 @@ class WarpedImage:
     to_source: Linear | Chain
     """Warped px -> px of the image as it was."""
     corners_xy: np.ndarray
-    """(4, 2) warped px: where the corners of the image as it was lie."""
+    """(4, 2) warped px: where the corners of what is kept of the image lie."""
 
 
 def warped(pixels: np.ndarray, valid: np.ndarray, warp: WarpSpec, rng: np.random.Generator) -> WarpedImage:
@@ -54,8 +54,9 @@ def warped(pixels: np.ndarray, valid: np.ndarray, warp: WarpSpec, rng: np.random
     Raises:
         InputError: so strong a bend would fold so small an image.
     """
+    bends, places, poses, looks, cuts = rng.spawn(5)
+    pixels, valid, corner = _cut(pixels, valid, warp.keep, cuts)
     height, width = valid.shape
-    bends, places, poses, looks = rng.spawn(4)
     bend = smooth_bend(width, height, warp.bend_px, bends) if warp.bend_px else None
     ends, outline = corners(width, height), border(width, height, OUTLINE)
     if bend is not None:
@@ -66,7 +67,18 @@ def warped(pixels: np.ndarray, valid: np.ndarray, warp: WarpSpec, rng: np.random
     found = as_dtype(_relit(found, seen, warp, looks), pixels.dtype)
     if seen.any() and not seen.all():
         found[:, ~seen] = looks.choice(found[:, seen], int((~seen).sum()), axis=1)
-    return WarpedImage(found, seen, to_source, onto(ends))
+    return WarpedImage(found, seen, compose(to_source, translation(*corner)), onto(ends))
+
+
+def _cut(
+    pixels: np.ndarray, valid: np.ndarray, keep: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """A window of the image by chance, with its validity and its first (column, row)."""
+    height, width = valid.shape
+    rows, columns = (max(1, round(keep * side)) for side in (height, width))
+    top, left = (int(rng.integers(0, spare + 1)) for spare in (height - rows, width - columns))
+    inside = np.s_[..., top : top + rows, left : left + columns]
+    return pixels[inside], valid[inside], (left, top)
 
 
 def smooth_bend(width: int, height: int, most_px: float, rng: np.random.Generator) -> ThinPlateSpline:

@@ -11,9 +11,9 @@ import os
 from pathlib import Path
 
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import TransformTruth, load_dataset
-from xmatch.evaluation.datasets.manifest import read_rows
-from xmatch.evaluation.prediction_rows import KindName
+from xmatch.evaluation.datasets import LandmarkTruth, TransformTruth, load_dataset
+from xmatch.evaluation.datasets.manifest import ManifestRow, read_rows
+from xmatch.evaluation.prediction_rows import KindName, SavedTruth
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
 from xmatch.evaluation.sweeps import changed
 from xmatch.evaluation.task import Task
@@ -28,7 +28,7 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
         InputError: no manifest matches, or one cannot be read or is empty.
         UsageError: two sets have the same name, there is no such data set, or different tasks are mixed.
     """
-    sets = [(name, _pairs(path, name), repeats) for name, path, repeats in manifests(recipe, folder)]
+    sets = [(name, _pairs(path, name, spec), spec.repeats) for name, path, spec in manifests(recipe, folder)]
     for spec in recipe.datasets:
         sets += _groups(spec, folder, several=len(recipe.datasets) + len(recipe.manifest) > 1)
     if recipe.itself:
@@ -49,8 +49,8 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
     return changed(tasks, recipe)
 
 
-def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[str, str, bool]]:
-    """(name, path, repeats) of every set, in the recipe's order, globs sorted."""
+def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[str, str, SetSpec]]:
+    """(name, path, what the recipe says) of every set, in the recipe's order, globs sorted."""
     found: list[tuple[SetSpec, str]] = []
     for entry in recipe.manifest:
         spec = entry if isinstance(entry, SetSpec) else SetSpec(entry)
@@ -61,7 +61,7 @@ def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[
         found += [(spec, path) for path in paths]
     short = _short_names([path for _, path in found]) if found else []
     names = [spec.name or name for (spec, _), name in zip(found, short, strict=True)]
-    return [(name, path, spec.repeats) for name, (spec, path) in zip(names, found, strict=True)]
+    return [(name, path, spec) for name, (spec, path) in zip(names, found, strict=True)]
 
 
 def data_digest(recipe: EvalRecipe, folder: str | os.PathLike[str], tasks: list[Task]) -> str:
@@ -98,7 +98,7 @@ def _unrelated(task: Task, stranger: Task, repeats: bool) -> list[Task]:
     ]
 
 
-def _pairs(path: str, name: str) -> list[Task]:
+def _pairs(path: str, name: str, spec: SetSpec) -> list[Task]:
     """A row that cannot be read is a task with a problem, not an end of the run."""
     return [
         Task(
@@ -106,11 +106,18 @@ def _pairs(path: str, name: str) -> list[Task]:
             set=name,
             fixed=row.fixed,
             moving=row.moving,
-            truth=None if row.moving_to_fixed is None else row.moving_to_fixed.tolist(),
+            truth=_truth(row),
+            kind="registration" if row.landmarks is None else "landmarks",
             problem=row.problem,
         )
-        for row in read_rows(Path(path))
+        for row in read_rows(Path(path), spec.pixel_origin)
     ]
+
+
+def _truth(row: ManifestRow) -> SavedTruth | None:
+    if row.landmarks is not None:
+        return saved(LandmarkTruth(fixed_xy=row.landmarks[:, 2:], moving_xy=row.landmarks[:, :2]))
+    return None if row.moving_to_fixed is None else row.moving_to_fixed.tolist()
 
 
 def _groups(spec: DatasetSpec, folder: str | os.PathLike[str], several: bool) -> list[tuple[str, list[Task], bool]]:

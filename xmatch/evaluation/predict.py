@@ -104,12 +104,15 @@ def read_predictions(
 
 
 def for_method(tasks: list[Task], method: Method) -> list[Task]:
-    """The tasks that a method can be asked: controls look at no content and know no strangers, and the control
-    `truth` needs a map, or landmarks that one can be drawn through."""
+    """The tasks that a method can be asked: controls look at no content and know no strangers, the control `truth`
+    needs a map, or landmarks that one can be drawn through, and `landmark-affine` such landmarks."""
     if method.kind != "control":
         return tasks
     tasks = [task for task in tasks if task.related]
-    return [task for task in tasks if task.problem or as_map(task.truth)] if method.uses == "truth" else tasks
+    if method.uses == "landmark-affine":
+        tasks = [task for task in tasks if task.kind == "landmarks"]
+    has_map = ("truth", "landmark-affine")
+    return [task for task in tasks if task.problem or as_map(task.truth)] if method.uses in has_map else tasks
 
 
 def refuse_unsupported(tasks: list[Task], asked: list[Method]) -> list[Method]:

@@ -30,6 +30,8 @@ class SetSpec:
     """How tables call it; default: what tells its path apart from the others'."""
     repeats: bool = False
     """Its rows show some places more than once, like frames of one camera: strangers come from other sets only."""
+    pixel_origin: Literal["corner", "center"] | None = None
+    """How rows count that do not say it themselves."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class WarpSpec:
     """A perspective: each corner is moved by up to that share of the shorter side."""
     bend_px: float = 0.0
     """A smooth random field, at most so many px long and without an affine part."""
+    keep: float = 1.0
+    """Cut first to a window, anywhere in the image, of that share of its width and height."""
     gain: float = 0.0
     """Contrast changed by a factor of up to 1 more than this, either way, and brightness by up to half of it times the
     range of values; by chance."""
@@ -110,11 +114,14 @@ class WarpSpec:
     def __post_init__(self) -> None:
         for name in ("pose", "corners", "bend_px", "blur", "noise"):
             _refuse_outside(name, (getattr(self, name),))
+        if not LEAST_KEPT <= self.keep <= 1:
+            raise ValueError(f"keep lies between {LEAST_KEPT:g} and 1")
         if not 0 <= self.gain <= MOST_GAIN:
             raise ValueError(f"gain lies between 0 and {MOST_GAIN:g}")
 
 
 MOST_GAIN = 10.0
+LEAST_KEPT = 0.2
 
 
 def _refuse_outside(factor: str, values: tuple[float, ...]) -> None:
@@ -145,7 +152,7 @@ class EvalRecipe:
     matchers: tuple[str | MatcherSpec, ...] = ()
     """What is compared, in this order; empty: the matcher of `register` alone."""
     controls: bool = True
-    """Let identity, centre, border-fit and truth join the tables."""
+    """Let identity, centre, border-fit and truth join the tables, and landmark-affine those of landmarks."""
     register: RegisterOptions = RegisterOptions()
     peer_timeout_s: float = 300.0
     """After so long a peer's pair has failed."""

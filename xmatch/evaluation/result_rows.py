@@ -35,6 +35,9 @@ class PairNumbers(TypedDict, total=False):
     mma: NDArray[np.float64]
     """(10,) percent of matches within 1 to 10 px."""
     mean_tre_px: float
+    median_tre_px: float
+    median_tre_of_affine: float
+    """The same divided by what the affine map leaves that was fitted to the landmarks themselves."""
     median_rtre: float
     max_rtre: float
     robustness: float
@@ -122,6 +125,9 @@ class KindNumbers(TypedDict, total=False):
     mean_max_rtre: float
     median_max_rtre: float
     robustness: float
+    median_tre_px: float
+    """Medians over pairs of the pairs' medians, as the next, which is in percent."""
+    median_tre_of_affine_percent: float
     pck_box_per_image: dict[str, float]
     pck_box_per_point: dict[str, float]
     pck_image_per_image: dict[str, float]

@@ -104,8 +104,11 @@ def _landmarks(row: PredictionRow, matches: Correspondences | None, recipe: Eval
     errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
     before = metrics.distances_px(truth.moving_xy, truth.fixed_xy)
     target = metrics.target_errors(errors, _size(row["fixed_size"]))
+    stiff_px = metrics.affine_residual_px(truth.moving_xy, truth.fixed_xy)
     return {
         "mean_tre_px": target.mean_px,
+        "median_tre_px": target.median_px,
+        "median_tre_of_affine": target.median_px / stiff_px if stiff_px else math.nan,
         "median_rtre": target.median_relative,
         "max_rtre": target.max_relative,
         "robustness": metrics.landmark_robustness(errors, before),

@@ -105,6 +105,8 @@ _KIND_COLUMNS: dict[KindName, list[Column]] = {
     "registration": _OF_MAPS,
     "bend": _OF_MAPS,
     "landmarks": [
+        Column("median TRE px", ("median_tre_px",)),
+        Column("of best affine's %", ("median_tre_of_affine_percent",)),
         Column("mean median rTRE %", ("mean_median_rtre",), 100.0),
         Column("median median rTRE %", ("median_median_rtre",), 100.0),
         Column("mean max rTRE %", ("mean_max_rtre",), 100.0),

@@ -28,6 +28,8 @@ from xmatch.metrics.quirks import QUIRKS, minima_path_seed, quirky_corner_error_
 from xmatch.metrics.recall import auc, shares_up_to, success_rate
 from xmatch.metrics.registration import (
     TargetErrors,
+    affine_residual_px,
+    affine_through,
     corner_error_px,
     grid_error_px,
     landmark_errors_px,
@@ -67,6 +69,8 @@ __all__ = [
     "TapVid",
     "TargetErrors",
     "accept_rates",
+    "affine_residual_px",
+    "affine_through",
     "auc",
     "bootstrap_interval",
     "box_scale_px",

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from xmatch.coords import corners, pixel_centres
-from xmatch.geometry import Transform
+from xmatch.geometry import Linear, Transform
+from xmatch.geometry.matrices import nearest_affine
 from xmatch.metrics.distances import distances_px
 
 
@@ -90,6 +91,21 @@ def landmark_errors_px(estimate: Transform | None, moving_xy: np.ndarray, fixed_
         fixed_xy: (N, 2) px; row i marks what row i of `moving_xy` marks.
     """
     return distances_px(np.full(np.shape(fixed_xy), np.nan) if estimate is None else estimate(moving_xy), fixed_xy)
+
+
+def affine_residual_px(moving_xy: np.ndarray, fixed_xy: np.ndarray) -> float:
+    """Median distance that the affine map of least squares through landmarks leaves of them, fixed px.
+
+    What no map without a bend does much better; NaN for fewer than four landmarks, which it would pass through.
+    """
+    if len(moving_xy) < 4:
+        return float("nan")
+    return float(np.median(distances_px(affine_through(moving_xy, fixed_xy)(moving_xy), fixed_xy)))
+
+
+def affine_through(moving_xy: np.ndarray, fixed_xy: np.ndarray) -> Transform:
+    """The affine map of least squares, moving px -> fixed px, through (N, 2) landmarks."""
+    return Linear(nearest_affine(moving_xy, fixed_xy), "affine")
 
 
 class TargetErrors(NamedTuple):

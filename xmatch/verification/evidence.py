@@ -36,6 +36,10 @@ of so many. Not tuned."""
 MOST_OFF, MOST_OFF_FOR_ON = 0.1, 0.5
 """Share of all regions that may lie off so, and for each that lies on the map: none of 66 right alignments of SRIF's
 training split has more (lab log)."""
+EMPTY, FULL, PART = 0.15, 0.6, 0.2
+"""Where this share of neighbouring tie points agree with the map at most, nothing does, where that share at least, most
+do, and either is a part of the image from such a share of the tie points on. Not tuned: of tie points that agree by
+chance, be they a third or a half, one in twenty at most has neighbours of the one kind or the other."""
 FEWEST = 12
 """Tie points below which nothing is said of how they follow each other. Not tuned."""
 
@@ -60,6 +64,13 @@ class Following:
     """Share of regions that lie where the map puts them."""
     regions_off: float = 0.0
     """Share of regions that lie off the map, and where their neighbours say."""
+    silent: float = 0.0
+    """Share of tie points in a part of the image where hardly any agree with the map or with each other, if in another
+    part most do: one image may show something else there."""
+
+    apart: float = 0.0
+    """Share of tie points that agree with those around, which together lie off the map, if they are a part of the
+    image: what stands on the ground, or bends, is not followed there."""
 
     @property
     def share(self) -> float:
@@ -93,8 +104,26 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
     at, off = fixed_xy[known], off[known]
     _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
     said = np.median(off[around[:, 1:]], axis=1)
-    coherent = int((np.linalg.norm(off - said, axis=1) < TIE_PX).sum())
-    return Following(len(distance), agreeing, coherent, float(np.quantile(np.linalg.norm(said, axis=1), 0.75)))
+    is_coherent, said_px = np.linalg.norm(off - said, axis=1) < TIE_PX, np.linalg.norm(said, axis=1)
+    explained = distance < TIE_PX
+    explained[known] |= is_coherent
+    apart = float((is_coherent & (said_px >= TIE_PX)).sum() / len(distance))
+    return Following(
+        len(distance),
+        agreeing,
+        int(is_coherent.sum()),
+        float(np.quantile(said_px, 0.75)),
+        silent=_silent(fixed_xy, explained),
+        apart=apart if apart >= PART else 0.0,
+    )
+
+
+def _silent(at: Floats, agrees: Mask) -> float:
+    """Share of N places where hardly any of those around agree, if there is a part where most do."""
+    _, around = cKDTree(at).query(at, NEIGHBOURS + 1)
+    near = agrees[around].mean(axis=1)
+    none, every = float((near <= EMPTY).mean()), float((near >= FULL).mean())
+    return none if min(none, every) >= PART else 0.0
 
 
 def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:

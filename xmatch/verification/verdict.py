@@ -60,6 +60,10 @@ def verdict_on(
         reason = said.format(followed=followed, kind=kind) + (BEND if kind in LINEAR_KINDS else "")
     else:
         reason = _reason(accepted, evidence, model)
+    if accepted and followed.apart:
+        reason += NOT_FOLLOWED.format(share=followed.apart)
+    if accepted and followed.silent:
+        reason += IN_PART.format(share=followed.silent)
     if model.name != matcher:
         reason += NOT_CALIBRATED.format(matcher=matcher)
     ce90 = expected_error(followed, model) * px_per_matched_px if accepted else None
@@ -115,6 +119,14 @@ BENT = (
 )
 APART = "The images bend against each other: neighbouring parts agree on another place than one {kind} gives them."
 BEND = " --transform grid follows them."
+NOT_FOLLOWED = (
+    " But in a part of the image ({share:.0%} of the tie points) neighbours agree on another place than this map gives "
+    "them: what stands up there, or bends, is not followed."
+)
+IN_PART = (
+    " But in a part of the image ({share:.0%} of the tie points) nothing agrees with it: one of the two shows "
+    "something else there, or nothing that both see."
+)
 FEW = "Too few tie points agree to tell: the images show little in common, or overlap by a small part only."
 AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."
 NOT_CALIBRATED = " The probability is not calibrated for {matcher}."

@@ -65,6 +65,26 @@ def test_a_row_without_a_key_says_which(tmp_path):
         load_dataset("pairs").read(tmp_path)
 
 
+def test_a_row_that_does_not_say_how_it_counts_counts_as_its_reader_says(tmp_path):
+    silent = {key: value for key, value in row().items() if key != "pixel_origin"}
+    write(tmp_path, silent, row(pixel_origin="corner"))
+    by_centres, by_corners = read_rows(tmp_path / "pairs.jsonl", "center")
+    assert by_centres.problem is None and by_corners.problem is None
+    # A quarter turn about the middle of 10 px: what counts from centres is half a px further on both ways.
+    np.testing.assert_allclose(by_centres.moving_to_fixed[:2, 2], [10, 0], atol=1e-12)
+    np.testing.assert_allclose(by_corners.moving_to_fixed[:2, 2], [9, 0], atol=1e-12)
+
+
+def test_landmarks_stand_where_there_is_no_matrix(tmp_path):
+    marked = row(moving_to_fixed=None, landmarks=[[1, 2, 3, 4], [5, 6, 7, 8]])
+    write(tmp_path, marked, row(landmarks=marked["landmarks"]), marked | {"landmarks": [[1, 2, 3]]})
+    found, both, broken = read_rows(tmp_path / "pairs.jsonl")
+    np.testing.assert_array_equal(found.landmarks, [[1.5, 2.5, 3.5, 4.5], [5.5, 6.5, 7.5, 8.5]])
+    assert found.moving_to_fixed is None and found.problem is None
+    assert both.landmarks is None and both.moving_to_fixed is not None
+    assert "moving x" in broken.problem
+
+
 def test_what_is_no_list_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"pairs\.jsonl or pairs\.csv"):
         load_dataset("pairs").read(tmp_path)

@@ -27,7 +27,7 @@ class PeerSettings:
     seed: int = 0
     threads: int = 1
     truth: Transform | None = None
-    """Moving px -> fixed px, for the control `truth` alone: no other peer looks at it."""
+    """Moving px -> fixed px, for the controls `truth` and `landmark-affine` alone: no other peer looks at it."""
     matcher: str = "auto"
     """Of the peer `xmatch`: a name in `xmatch.matchers.registry.MATCHERS`."""
     weights: str | None = None

@@ -11,7 +11,8 @@ from xmatch.errors import UsageError
 from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings
 from xmatch.evaluation.peers.border_fit import BorderFit
 from xmatch.evaluation.peers.images import size_of
-from xmatch.geometry import similarity, translation
+from xmatch.geometry import ThinPlateSpline, similarity, translation
+from xmatch.metrics import affine_through
 
 
 class Identity:
@@ -45,4 +46,17 @@ class TruthControl:
         return PeerResult(settings.truth)
 
 
-CONTROLS: dict[str, Callable[[], Peer]] = {c.name: c for c in (Identity, Centre, TruthControl, BorderFit)}
+class LandmarkAffine:
+    """The affine map of least squares through the landmarks that results are judged by: what bending has to beat."""
+
+    name = "landmark-affine"
+
+    def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:
+        if not isinstance(settings.truth, ThinPlateSpline):
+            raise UsageError("the control `landmark-affine` wants landmarks", hint="leave it out of `matchers`")
+        return PeerResult(affine_through(settings.truth.moving_xy, settings.truth.fixed_xy))
+
+
+CONTROLS: dict[str, Callable[[], Peer]] = {
+    c.name: c for c in (Identity, Centre, TruthControl, BorderFit, LandmarkAffine)
+}

@@ -85,6 +85,7 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "centre": _control("centre"),
     "truth": _control("truth"),
     "border-fit": _control("border-fit"),
+    "landmark-affine": _control("landmark-affine"),
     "sift": _keypoints("sift"),
     "akaze": _keypoints("akaze"),
     "orb": _keypoints("orb"),
