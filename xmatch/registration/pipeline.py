@@ -201,7 +201,7 @@ def _written_as_one(transform: Transform, moving: Source) -> Transform:
     places = pixel_centres(width, height, step=max(1, max(width, height) // 101)).reshape(-1, 2)
     exact, nodes = transform(places), GRID_NODES
     while True:
-        grid = DisplacementGrid.sampled(transform, width, height, max(width, height) / nodes)
+        grid = DisplacementGrid.sampled(transform, width, height, max(width, height) / nodes, transform.supported)
         off = np.linalg.norm(grid(places) - exact, axis=1)
         known = np.isfinite(off)
         if nodes >= MOST_GRID_NODES or not known.any() or off[known].max() < GRID_PX:
