@@ -23,6 +23,10 @@ FADE_SHARE = 0.5
 fields held in a part, those beyond are met as well as by the spline itself up to here, and better further out; a fifth
 of the extent is too short."""
 
+REACH_SHARE = 0.1
+"""What few control points hold beyond them, of their extent, at most: there the same fields are met half as well as
+between them."""
+
 
 @dataclass(frozen=True, eq=False)
 class ThinPlateSpline:
@@ -76,8 +80,9 @@ class ThinPlateSpline:
         return mapped.reshape(xy.shape)
 
     def supported(self, xy: AnyArray) -> Mask:
-        """(N,) bool: not further beyond the hull of the control points than these lie apart."""
-        return np.asarray(self._support.distance(np.asarray(xy, np.float64)) <= self._support.gap)
+        """(N,) bool: not further beyond the hull of the control points than these lie apart (a tenth of it at most)."""
+        reach = min(self._support.gap, REACH_SHARE * self._support.extent)
+        return np.asarray(self._support.distance(np.asarray(xy, np.float64)) <= reach)
 
     @cached_property
     def _support(self) -> Support:
