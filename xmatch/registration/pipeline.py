@@ -167,7 +167,7 @@ def _judged(
     followed = confirmed.with_heldout(followed_by(alignment, mapped))
     if confirmed.is_finer:
         followed = replace(confirmed.followed(), regions_share=followed.regions_share, regions_off=followed.regions_off)
-    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None
+    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None or confirmed.bends
     if bends and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
