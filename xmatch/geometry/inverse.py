@@ -68,11 +68,14 @@ class Inverse:
         target = xy.reshape(-1, 2)
         linear = self._affine[:2, :2].T
         guess = apply_affine(self._affine, target)
+        far = np.arange(len(target))  # those that have not arrived
         for _ in range(self.max_steps):
-            miss = target - self.inverse(guess)
-            if not (np.abs(miss) > self.tolerance_px).any():
+            miss = target[far] - self.inverse(guess[far])
+            wide = (np.abs(miss) > self.tolerance_px).any(axis=1)
+            far, miss = far[wide], miss[wide]
+            if not len(far):
                 break
-            guess = guess + miss @ linear
+            guess[far] += miss @ linear
         lost = ~self._hits(target, guess) & finite(target)
         if lost.any():
             guess[lost] = self._newton(target[lost])
