@@ -60,4 +60,5 @@ def held_back(nodes: AnyArray, last: AnyArray) -> Floats:
     outside, smoothly and never more than one cell away from it."""
     inside = np.clip(nodes, 0, last)
     beyond = nodes - inside
-    return inside - np.sign(beyond) * np.expm1(-np.abs(beyond))
+    held: Floats = inside - np.sign(beyond) * np.expm1(-np.abs(beyond))
+    return held
