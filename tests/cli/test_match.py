@@ -76,3 +76,20 @@ def test_with_json_stdout_is_one_document_wherever_the_points_go(cli, pair):
     told = cli("match", *pair, "--json", "-o", "points.csv").json
     assert told["ok"] and told["output"] == "points.csv" and told["correspondences"] == {"count": 9, "inliers": 9}
     assert cli("match", *pair, "--json", "--format", "csv").code == 2
+
+
+def test_a_spacing_gives_a_lattice_in_every_format(cli, pair):
+    """The images are 48 x 40 px; their tie points reach from 5 to 40 and from 4 to 33 px of moving."""
+    table = rows(cli("match", *pair, "--spacing", "4").out)
+    fixed_xy, moving_xy = positions(table)
+    assert len(table) > 50 and np.array_equal(fixed_xy % 4, np.full(fixed_xy.shape, 2.0))
+    assert np.allclose(SHIFT(moving_xy), fixed_xy, atol=1e-3)
+    for suffix in ("csv", "json", "npz", "points"):
+        assert cli("match", *pair, "--spacing", "4", "-o", f"dense.{suffix}").code == 0
+    assert json.loads(Path("dense.json").read_text())["count"] == len(np.load("dense.npz")["certainty"]) == len(table)
+    assert len(Path("dense.points").read_text().splitlines()) == len(table) + 1
+
+
+def test_a_spacing_that_cannot_be_is_refused_before_any_work(cli, pair, behave):
+    behave("bug")
+    assert cli("match", *pair, "--spacing", "0").code == 2

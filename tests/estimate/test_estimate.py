@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmatch.coords import corners
+from xmatch.coords import corners, pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
-from xmatch.estimate.model import is_plausible
+from xmatch.estimate.model import WeightedPoints, is_plausible
 from xmatch.geometry import TRANSFORMS, ThinPlateSpline, affine, compose, homography, similarity, translation
 from xmatch.metrics import corner_error_px
 
@@ -263,3 +263,38 @@ def test_a_spline_that_folds_in_a_small_part_is_not_plausible():
         moved = nodes.copy()
         moved[30, 0] += 90 if past_its_neighbour else 10
         assert is_plausible(ThinPlateSpline(nodes, moved), corners(WIDTH, HEIGHT)) is plausible
+
+
+@pytest.mark.parametrize("kind", ["tps", "auto"])
+@pytest.mark.parametrize("seed", range(6))
+def test_fields_that_would_fold_are_refused_or_stiffened(kind, seed):
+    """Waves so steep that they fold, or nearly, seen by points that are off by 2 px; the tolerance takes them all."""
+    rng = np.random.default_rng(seed)
+    moving = rng.uniform(0, (WIDTH, HEIGHT), (150, 2))
+    length = rng.choice([WIDTH / 3, WIDTH / 2])
+    waves = (
+        length
+        / (2 * np.pi)
+        * rng.uniform(0.8, 1.5)
+        * np.sin(2 * np.pi * moving[:, ::-1] / length + rng.uniform(0, 6, 2))
+    )
+    waves += 0.5 * waves[:, ::-1]
+    points = Correspondences(moving + waves + rng.normal(0, 2, moving.shape), moving, np.ones(150))
+    found = estimate(points, kind, tolerance_px=20.0, moving_size=(WIDTH, HEIGHT)).transform
+    if found is not None:
+        at = np.concatenate([pixel_centres(WIDTH, HEIGHT, step=2).reshape(-1, 2), getattr(found, "moving_xy", moving)])
+        sides = np.stack([found(at + axis) - found(at - axis) for axis in np.eye(2) / 20], -1) * 10
+        assert np.linalg.det(sides).min() > 0
+
+
+def test_a_spline_that_would_fold_is_stiffened():
+    rng = np.random.default_rng(3)
+    moving = rng.uniform(0, (WIDTH, HEIGHT), (150, 2))
+    waves = 40 * np.sin(2 * np.pi * moving[:, ::-1] / 130 + (1.0, 2.0))
+    points = Correspondences(moving + waves, moving, np.ones(150))
+    model = ESTIMATORS["tps"]
+    frame = corners(WIDTH, HEIGHT)
+    as_it_is = model.try_fit(WeightedPoints.of(points))
+    found = estimate(points, "tps", tolerance_px=60.0, moving_size=(WIDTH, HEIGHT)).transform
+    assert not is_plausible(as_it_is, frame) and is_plausible(found, frame)
+    assert found.smoothing > 5 * as_it_is.smoothing

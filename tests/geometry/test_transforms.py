@@ -23,6 +23,7 @@ from xmatch.geometry import (
     transform_from_dict,
     translation,
 )
+from xmatch.geometry.matrices import apply_affine, nearest_affine
 
 WIDTH, HEIGHT = 80, 60
 CONTROL = np.array([[0, 0], [80, 0], [80, 60], [0, 60], [40, 30]], float)
@@ -161,3 +162,75 @@ def test_nodes_without_a_place_are_left_out_of_the_inverse():
 def test_a_grid_that_places_nothing_is_refused(origin, step, value):
     with pytest.raises(ValueError, match="grid"):
         DisplacementGrid(origin, step, np.full((3, 4, 2), value))
+
+
+def bent_nodes(width, height, rng, amount):
+    nodes = pixel_centres(width, height, step=width // 8).reshape(-1, 2)
+    return ThinPlateSpline(nodes, nodes + rng.uniform(-amount, amount, nodes.shape))
+
+
+def test_a_spline_goes_over_into_its_affine_part_without_a_kink():
+    turn = similarity(9.0, 1.1, (3.0, 4.0))
+    nodes = pixel_centres(100, 80, step=12).reshape(-1, 2)
+    spline = ThinPlateSpline(nodes, turn(nodes) + 4 * np.sin(nodes[:, ::-1] / 15))
+    far = np.array([[2000.0, 1500.0], [-900.0, 3000.0], [50.0, -1200.0]])
+    directions = spline(far + 1.0) - spline(far)
+    assert np.allclose(directions, directions[0], atol=1e-6)
+    # Along a line that leaves the hull, positions and slopes have no jump that steps of a thousandth would show.
+    along = np.column_stack([np.linspace(90, 120, 30_001), np.full(30_001, 41.3)])
+    slopes = np.diff(spline(along), axis=0) / 1e-3
+    assert np.abs(np.diff(slopes, axis=0)).max() < 1e-3
+
+
+def test_beyond_its_border_a_grid_keeps_what_it_is_off_from_its_affine_part():
+    turn = similarity(9.0, 1.1, (3.0, 4.0))
+    grid = DisplacementGrid.sampled(lambda xy: turn(xy) + 4 * np.sin(xy[:, ::-1] / 15), WIDTH, HEIGHT, 4)
+    line = np.column_stack([np.linspace(70, 150, 8001), np.full(8001, 33.3)])
+    assert np.abs(np.diff(grid(line), axis=0)).max() < 0.03
+    far = np.array([[500.0, 33.3], [5000.0, 33.3]])
+    stiff = nearest_affine(grid.nodes_xy.reshape(-1, 2), grid.target_xy.reshape(-1, 2))
+    off = grid(far) - apply_affine(stiff, far)
+    assert np.allclose(off[0], off[1]) and np.abs(off).max() < 5
+    inward = np.diff(grid(np.array([[79.0, 33.3], [80.0, 33.3], [80.01, 33.3]])), axis=0) / [[1.0], [0.01]]
+    assert np.allclose(inward[0], inward[1], atol=0.02)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_map_that_does_not_fold_inside_does_not_fold_around_it(seed):
+    spline = bent_nodes(160, 120, np.random.default_rng(seed), 4.0)
+    around = pixel_centres(480, 360, step=6).reshape(-1, 2) - (160, 120)
+    for transform in (spline, DisplacementGrid.sampled(spline, 160, 120, 8)):
+        sides = np.stack([transform(around + axis) - transform(around - axis) for axis in np.eye(2) / 20], -1) * 10
+        assert np.linalg.det(sides).min() > 0
+
+
+def test_maps_say_where_they_are_only_continued():
+    nodes = pixel_centres(100, 80, step=10).reshape(-1, 2)
+    spline = ThinPlateSpline(nodes, nodes + np.sin(nodes[:, ::-1] / 15))
+    xy = np.array([[50.0, 40.0], [1.0, 1.0], [-20.0, 40.0], [150.0, 90.0], [np.nan, 3.0]])
+    assert spline.supported(xy).tolist() == [True, True, False, False, False]
+    assert spline.inverse.supported(spline(xy)).tolist() == [True, True, False, False, False]
+    shifted = compose(translation(-30, 0), spline)
+    assert shifted.supported(xy).tolist() == [True, False, False, False, False]
+    grid = DisplacementGrid.sampled(spline, 200, 80, 10, spline.supported)
+    again = transform_from_dict(json.loads(json.dumps(grid.as_dict())))
+    assert again.supported(xy).tolist() == [True, True, False, False, False]
+    everywhere = DisplacementGrid.sampled(spline, 200, 80, 10)
+    assert everywhere.supported([[150.0, 70.0], [150.0, 90.0]]).tolist() == [True, False]
+    tilted = homography([[1, 0, 0], [0, 1, 0], [-0.01, 0, 1]])
+    assert tilted.supported(np.array([[50.0, 3.0], [150.0, 3.0]])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("amount", [2.0, 6.0])
+def test_the_inverse_of_a_bend_is_exact_to_a_hundredth_of_a_px(amount):
+    spline = bent_nodes(160, 120, np.random.default_rng(7), amount)
+    xy = pixel_centres(160, 120, step=4).reshape(-1, 2)
+    for transform in (spline, DisplacementGrid.sampled(spline, 160, 120, 10)):
+        assert np.abs(transform.inverse(transform(xy)) - xy).max() < 0.01
+
+
+def test_where_nothing_lands_the_inverse_is_none():
+    """Moving is laid over itself along a line, so that nothing of it comes to lie beyond."""
+    folded = DisplacementGrid.sampled(lambda xy: np.column_stack([-((xy[:, 0] - 50) ** 2) / 50, xy[:, 1]]), 100, 80, 5)
+    nowhere, somewhere = np.array([[3.0, 40.0], [20.0, 10.0]]), np.array([[-20.0, 40.0]])
+    assert np.isnan(folded.inverse(nowhere)).all() and np.allclose(folded(folded.inverse(somewhere)), somewhere)

@@ -234,7 +234,7 @@ def test_gdal_places_the_copy_with_control_points_where_xmatch_does(tmp_path, tr
         gcps, crs = file.gcps
         assert crs.to_epsg() == 32632 and file.transform.is_identity
         assert np.array_equal(file.read(1), moving.pixels[0]) and file.descriptions == ("amplitude",)
-    assert len(gcps) == 9 if transform is TURN else len(gcps) in (144, 324, 729)
+    assert len(gcps) == 9 if transform is TURN else 144 <= len(gcps) <= 1600
     moving_xy = np.random.default_rng(0).uniform(3, np.array(MOVING_SIZE) - 3, (40, 2))
     with GCPTransformer(gcps, tps=True) as gdal:
         xs, ys = gdal.xy(moving_xy[:, 1], moving_xy[:, 0], offset="ul")

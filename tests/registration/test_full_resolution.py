@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from scenes import distance_px, georeferenced, ground, optical, radar, registered, seen, write
 
+from xmatch.coords import pixel_centres, to_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.geometry import Linear, similarity, translation
+from xmatch.evaluation.moving_warps import smooth_bend
+from xmatch.geometry import DisplacementGrid, Linear, compose, similarity, translation
 from xmatch.io import open_source
 from xmatch.registration.full_resolution import TILE_PX, ConfirmedMap, sharpen
 from xmatch.registration.options import RegisterOptions
@@ -114,3 +117,37 @@ def test_on_px_that_are_not_square_the_correction_is_made_on_the_ground_and_told
     start = translation(3.5, -3.0).after(TRUE)
     found = sharpened(files, start, plane=np.diag([3.0, 1.0, 1.0]), transform="translation").transform
     assert distance_px(found, TRUE, SIZE) < 1
+
+
+BENT_SIZE = (1500, 1400)
+
+
+@pytest.fixture(scope="module")
+def bent(tmp_path_factory):
+    """A pair that is bent by up to 8 px, and where px of its moving image lie."""
+    folder, land = tmp_path_factory.mktemp("bent"), ground(8, 1700)
+    place, stiff = translation(100, 100), similarity(1.5, 1.01, (9, -12))
+    true = compose(smooth_bend(*BENT_SIZE, 8.0, np.random.default_rng(3)), stiff)
+    at = DisplacementGrid.sampled(true, *BENT_SIZE, 8)(pixel_centres(*BENT_SIZE))
+    cells = to_centre_xy(place(at)).astype(np.float32)
+    looked_up = cv2.remap(land, cells[..., 0], cells[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    files = (
+        write(folder / "fixed.tif", optical(seen(land, place, BENT_SIZE))),
+        write(folder / "m.tif", radar(looked_up)),
+    )
+    xy = pixel_centres(*BENT_SIZE, step=40).reshape(-1, 2)
+    shared = ((true(xy) > 0) & (true(xy) < BENT_SIZE)).all(axis=1)
+    return files, stiff, xy[shared], true(xy)[shared]
+
+
+def test_a_bend_that_a_first_look_cannot_see_is_followed(bent):
+    """Of up to 8 px, which are two of a view's."""
+    files, start, xy, true_xy = bent
+    found = sharpened(files, start).transform
+    off, before = (np.linalg.norm(transform(xy) - true_xy, axis=1) for transform in (found, start))
+    assert np.quantile(before, 0.9) > 3 and np.quantile(off, 0.9) < 1
+    assert found.matrix is None and found.kind == "tps"
+
+
+def test_what_does_not_bend_is_not_bent(result):
+    assert not result.bends and result.transform.matrix is not None

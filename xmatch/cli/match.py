@@ -36,11 +36,23 @@ def match_command(
         PointsFormat | None,
         typer.Option("--format", help="Default: what --output's suffix says, else csv.", show_default=False),
     ] = None,
+    spacing: Annotated[
+        float | None,
+        typer.Option(
+            "--spacing",
+            help="Points on a lattice so many FIXED px apart instead of tie points, where these hold the map.",
+            metavar="PX",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Print corresponding points of FIXED and MOVING, with certainty, inlier flag and residual.
 
     xmatch match a.tif b.tif > points.csv
+
+    --spacing PX gives a dense set: a lattice over what both images show, through the map that was found, without places
+    that no tie points hold.
 
     Positions are px, x right, y down, the corner of the first pixel at (0, 0). Exit code 4 when the alignment is
     not to be trusted; the points are given all the same.
@@ -58,6 +70,7 @@ def match_command(
 
     from xmatch.io import open_source
     from xmatch.io.points.writing import POINTS_ENCODERS, write_points
+    from xmatch.registration.dense_points import lattice_over, with_dense_points
     from xmatch.registration.pipeline import register
     from xmatch.report.correction import correction, in_words
     from xmatch.report.document import check_points_part
@@ -66,8 +79,12 @@ def match_command(
         open_source(fixed, reading.of_fixed()) as fixed_source,
         open_source(moving, reading.of_moving()) as moving_source,
     ):
+        if spacing is not None:
+            lattice_over(fixed_source.header.width, fixed_source.header.height, spacing)
         with progress_bar(talk) as progress:
             registration = register(fixed_source, moving_source, options, progress)
+        if spacing is not None:
+            registration = with_dense_points(registration, fixed_source, moving_source, options, spacing)
         if output is not None:
             write_points(output, kind, registration, overwrite=overwrite)
         else:

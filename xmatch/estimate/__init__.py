@@ -21,7 +21,7 @@ from xmatch.estimate.consensus import (
     translation_consensus,
 )
 from xmatch.estimate.fit import fit_affine, fit_homography, fit_similarity, fit_translation
-from xmatch.estimate.model import Model, PointMap, WeightedPoints, is_plausible, refine
+from xmatch.estimate.model import Model, PointMap, WeightedPoints, sane_fit
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform, compose
 
 ESTIMATORS: dict[str, Model] = {
@@ -29,7 +29,7 @@ ESTIMATORS: dict[str, Model] = {
     "similarity": Model(similarity_consensus, fit_similarity, minimum=2, wanted=4),
     "affine": Model(affine_consensus, fit_affine, minimum=3, wanted=8),
     "homography": Model(homography_consensus, fit_homography, minimum=4, wanted=12),
-    "tps": Model(bent_consensus, fit_spline, minimum=10, wanted=40),
+    "tps": Model(bent_consensus, fit_spline, minimum=10, wanted=40).smoothed(1e-2),
 }
 """kind -> how it is estimated, from the stiffest to the freest. "grid" is "tps", sampled."""
 
@@ -107,7 +107,8 @@ def estimate(
             found = replace(turned, transform=_turned_back(turned.transform))
     if kind == "grid" and found.transform is not None:
         width, height = frame.max(axis=0)
-        grid = DisplacementGrid.sampled(found.transform, width, height, max(width, height) / GRID_NODES)
+        spline = found.transform
+        grid = DisplacementGrid.sampled(spline, width, height, max(width, height) / GRID_NODES, spline.supported)
         residual = points.residual_px(grid)
         found = replace(found, transform=grid, inliers=residual <= tolerance_px, residual_px=residual)
     inliers, residual = np.zeros(n, bool), np.full(n, np.inf)
@@ -154,8 +155,8 @@ def _best(
     for kind in kinds:
         model = ESTIMATORS[kind]
         mask = model.consensus(points, tolerance_px, seed) if len(points) >= model.minimum else None
-        transform = None if mask is None else refine(model, points, mask, tolerance_px)
-        if transform is not None and is_plausible(transform, frame):
+        transform = None if mask is None else sane_fit(_stiffened(model), points, mask, tolerance_px, frame)
+        if transform is not None:
             candidates[kind] = points.residual_px(transform) <= tolerance_px
     if not candidates:
         return nothing
@@ -165,14 +166,20 @@ def _best(
     # max() keeps the first of equals, the stiffer one.
     pool = max(candidates.values(), key=np.count_nonzero)
     chosen, model, heldout = _choose(points[pool], list(candidates), tolerance_px, seed)
-    transform = refine(model, points, pool, tolerance_px)
-    if transform is None or not is_plausible(transform, frame):
+    transform = sane_fit(_stiffened(model), points, pool, tolerance_px, frame)
+    if transform is None:
         return replace(nothing, heldout_px=heldout)
     residual = points.residual_px(transform)
     inliers = residual <= tolerance_px
     if inliers.sum() < model.minimum:
         return replace(nothing, heldout_px=heldout)
     return Estimate(transform, inliers, residual, chosen, heldout)
+
+
+def _stiffened(model: Model) -> list[Model]:
+    """The model and, for where its map would fold, stiffer ones of a spline."""
+    stiffer = () if model.smoothing is None else [s for s in SMOOTHING if s > model.smoothing]
+    return [model, *(model.smoothed(smoothing) for smoothing in stiffer)]
 
 
 def _choose(

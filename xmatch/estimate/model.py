@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -74,11 +74,13 @@ class Model:
     """Points that determine the map."""
     wanted: int
     """Inliers from which on `auto` dares to choose it."""
+    smoothing: float | None = None
+    """Of a spline's fit, where it was chosen."""
 
     def smoothed(self, smoothing: float) -> Model:
         """The same with another smoothing of its fit, which must be a spline's."""
         fit: Callable[..., Transform] = self.fit
-        return replace(self, fit=partial(fit, smoothing=smoothing))
+        return replace(self, fit=partial(fit, smoothing=smoothing), smoothing=smoothing)
 
     def try_fit(self, points: WeightedPoints) -> Transform | None:
         if len(points) < self.minimum:
@@ -121,6 +123,17 @@ def refine(
         if (mask == before).all() or mask.sum() < model.minimum:
             break
     return transform
+
+
+def sane_fit(
+    models: Iterable[Model], points: WeightedPoints, mask: np.ndarray, tolerance_px: float, frame: np.ndarray
+) -> Transform | None:
+    """The refined fit of the first of `models` whose map `is_plausible` over the frame."""
+    for model in models:
+        transform = refine(model, points, mask, tolerance_px)
+        if transform is not None and is_plausible(transform, frame):
+            return transform
+    return None
 
 
 def is_plausible(transform: Transform, frame: np.ndarray) -> bool:

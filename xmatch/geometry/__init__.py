@@ -39,6 +39,10 @@ class Transform(Protocol):
     def __call__(self, xy: np.ndarray) -> np.ndarray:
         """(N, 2) float64 px -> (N, 2) px; NaN where the map is not defined."""
 
+    def supported(self, xy: np.ndarray) -> np.ndarray:
+        """(N,) bool: positions (N, 2) px at which the map rests on what it was made from; False where it is only
+        continued, or not defined."""
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form that `transform_from_dict` takes back without loss."""
 

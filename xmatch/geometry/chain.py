@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from xmatch.coords import AnyArray
+from xmatch.coords import AnyArray, Mask
 from xmatch.geometry.linear import Linear
 
 _STIFF_TO_FREE = ("translation", "similarity", "affine", "homography", "tps", "grid")
@@ -23,6 +23,8 @@ class Step(Protocol):
     def inverse(self) -> Step: ...
 
     def __call__(self, xy: AnyArray) -> AnyArray: ...
+
+    def supported(self, xy: AnyArray) -> Mask: ...
 
 
 AnyStep = TypeVar("AnyStep", bound=Step)
@@ -49,6 +51,14 @@ class Chain:
         for step in self.steps:
             xy = step(xy)
         return xy
+
+    def supported(self, xy: AnyArray) -> Mask:
+        """(N,) bool: in every step."""
+        held = np.ones(np.shape(xy)[:-1], bool)
+        for step in self.steps:
+            held &= step.supported(xy)
+            xy = step(xy)
+        return held
 
     def as_dict(self) -> dict[str, Any]:
         raise TypeError("write the steps of a chain, each by itself")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats
+from xmatch.coords import AnyArray, Floats, Mask
 from xmatch.geometry.matrices import apply_affine
 
 LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
@@ -44,6 +44,10 @@ class Linear:
             mapped, w = -mapped, -w
         # Points on or behind the horizon have no image; a sign change of w marks them.
         return np.where(w > 1e-9, mapped[..., :2] / np.where(w > 1e-9, w, 1.0), np.nan)
+
+    def supported(self, xy: AnyArray) -> Mask:
+        """(N,) bool: in front of the horizon. What holds a matrix holds it everywhere."""
+        return np.asarray(np.isfinite(self(xy)).all(axis=-1))
 
     @property
     def inverse(self) -> Linear:

@@ -9,18 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats
+from xmatch.coords import AnyArray, Floats, Mask
 from xmatch.geometry.matrices import apply_affine, nearest_affine
-from xmatch.geometry.outlines import lattice
+from xmatch.geometry.outlines import finite, lattice
+from xmatch.geometry.support import Support, fading, held_back
 
 if TYPE_CHECKING:
     from scipy.interpolate import RBFInterpolator
     from scipy.spatial import cKDTree
 
+FADE_SHARE = 0.5
+"""Beyond its control points a spline goes over into its affine part within about so much of their extent. Of random
+fields held in a part, those beyond are met as well as by the spline itself up to here, and better further out; a fifth
+of the extent is too short."""
+
+REACH_SHARE = 0.1
+"""What few control points hold beyond them, of their extent, at most: there the same fields are met half as well as
+between them."""
+
 
 @dataclass(frozen=True, eq=False)
 class ThinPlateSpline:
-    """The smoothest map through (or, with smoothing, near) control points (Bookstein, PAMI 11, 1989)."""
+    """The smoothest map through (or, with smoothing, near) control points (Bookstein, PAMI 11, 1989), which goes over
+    into its affine part beyond their hull."""
 
     moving_xy: AnyArray
     """(N, 2) px, N >= 3, not on one line."""
@@ -58,8 +69,28 @@ class ThinPlateSpline:
 
     def __call__(self, xy: AnyArray) -> AnyArray:
         xy = np.asarray(xy, dtype=np.float64)
-        mapped: np.ndarray = self._spline(xy.reshape(-1, 2))
+        flat = xy.reshape(-1, 2)
+        mapped: np.ndarray = self._spline(flat)
+        distance = self._support.distance(flat)
+        beyond = distance > 0
+        if beyond.any():
+            stiff = apply_affine(self._affine, flat[beyond])
+            left = fading(distance[beyond], FADE_SHARE * self._support.extent)[:, None]
+            mapped[beyond] = stiff + left * (mapped[beyond] - stiff)
         return mapped.reshape(xy.shape)
+
+    def supported(self, xy: AnyArray) -> Mask:
+        """(N,) bool: not further beyond the hull of the control points than these lie apart (a tenth of it at most)."""
+        reach = min(self._support.gap, REACH_SHARE * self._support.extent)
+        return np.asarray(self._support.distance(np.asarray(xy, np.float64)) <= reach)
+
+    @cached_property
+    def _support(self) -> Support:
+        return Support(self.moving_xy)
+
+    @cached_property
+    def _affine(self) -> Floats:
+        return nearest_affine(self.moving_xy, self.fixed_xy)
 
     @cached_property
     def inverse(self) -> Inverse:
@@ -84,7 +115,8 @@ class ThinPlateSpline:
 
 @dataclass(frozen=True, eq=False)
 class DisplacementGrid:
-    """Target positions on a regular lattice over the moving image, linear in between and beyond."""
+    """Target positions on a regular lattice over the moving image, linear in between. Beyond it, what the border is off
+    from the nearest affine map stays as it is."""
 
     origin_xy: tuple[float, float]
     """Position of node (0, 0), moving px."""
@@ -92,6 +124,8 @@ class DisplacementGrid:
     """Distance of nodes, moving px."""
     target_xy: AnyArray
     """(h, w, 2) fixed px of each node, h, w >= 2; NaN where moving shows what fixed cannot, as beyond a horizon."""
+    held: Mask | None = None
+    """(h, w) bool: nodes that the map is not only continued to; None: all that have a target."""
     kind: str = field(default="grid", init=False)
     matrix: None = field(default=None, init=False)
 
@@ -100,22 +134,49 @@ class DisplacementGrid:
             raise ValueError(f"a displacement grid needs (h >= 2, w >= 2, 2) targets; got {self.target_xy.shape}")
         if np.isinf(self.target_xy).any():
             raise ValueError("a target of a displacement grid is infinite")
+        if self.held is not None and np.shape(self.held) != self.target_xy.shape[:2]:
+            raise ValueError(f"a displacement grid of {self.target_xy.shape} has {np.shape(self.held)} nodes held")
         frame = np.array([self.origin_xy, self.step_xy], float)
         if frame.shape != (2, 2) or not np.isfinite(frame).all() or (frame[1] <= 0).any():
             raise ValueError(f"a displacement grid cannot start at {self.origin_xy} and step by {self.step_xy} px")
 
     def __call__(self, xy: AnyArray) -> AnyArray:
         xy = np.asarray(xy, dtype=np.float64)
-        height, width = self.target_xy.shape[:2]
-        node = (xy - np.array(self.origin_xy)) / np.array(self.step_xy)
-        # Clamping the cell, not the position, continues the outermost cells linearly.
-        cell = np.clip(np.nan_to_num(np.floor(node)), 0, (width - 2, height - 2)).astype(int)
-        fx, fy = np.moveaxis((node - cell)[..., None, :], -1, 0)
+        node = self._node(xy)
+        last = np.array(self.target_xy.shape[1::-1]) - 1
+        at = held_back(node, last)
+        cell = np.clip(np.nan_to_num(np.floor(at)), 0, last - 1).astype(int)
+        fx, fy = np.moveaxis((at - cell)[..., None, :], -1, 0)
         ix, iy = cell[..., 0], cell[..., 1]
         top = self.target_xy[iy, ix] * (1 - fx) + self.target_xy[iy, ix + 1] * fx
         bottom = self.target_xy[iy + 1, ix] * (1 - fx) + self.target_xy[iy + 1, ix + 1] * fx
         landed: Floats = top * (1 - fy) + bottom * fy
+        beyond = (at != node).any(axis=-1)
+        if beyond.any():
+            landed[beyond] += (node - at)[beyond] @ self._slope.T
         return landed
+
+    def supported(self, xy: AnyArray) -> Mask:
+        """(N,) bool: the nearest node is on the lattice, has a target, and is held."""
+        node = np.nan_to_num(np.round(self._node(np.asarray(xy, np.float64))), nan=-1.0, posinf=-1.0)
+        last = np.array(self.target_xy.shape[1::-1]) - 1
+        on = np.asarray(((node >= 0) & (node <= last)).all(axis=-1))
+        ix, iy = np.moveaxis(np.clip(node, 0, last).astype(int), -1, 0)
+        known = np.isfinite(self.target_xy[iy, ix]).all(axis=-1)
+        return np.asarray(on & known if self.held is None else on & known & self.held[iy, ix])
+
+    def _node(self, xy: AnyArray) -> Floats:
+        """Positions counted in nodes."""
+        node: Floats = (xy - np.array(self.origin_xy)) / np.array(self.step_xy)
+        return node
+
+    @cached_property
+    def _slope(self) -> Floats:
+        """(2, 2) fixed px a node of the affine map nearest to the targets."""
+        nodes, target = self.nodes_xy.reshape(-1, 2), self.target_xy.reshape(-1, 2)
+        known = finite(target)
+        slope: Floats = nearest_affine(nodes[known], target[known])[:2, :2] * self.step_xy
+        return slope
 
     @property
     def nodes_xy(self) -> AnyArray:
@@ -131,27 +192,49 @@ class DisplacementGrid:
 
     @staticmethod
     def sampled(
-        transform: Callable[[Floats], AnyArray], width: float, height: float, step_px: float
+        transform: Callable[[Floats], AnyArray],
+        width: float,
+        height: float,
+        step_px: float,
+        supported: Callable[[Floats], Mask] | None = None,
     ) -> DisplacementGrid:
-        """Any map moving -> fixed, sampled over a moving image of `width` x `height` px."""
+        """Any map moving -> fixed, sampled over a moving image of `width` x `height` px.
+
+        Args:
+            supported: which positions it is not only continued to; default all.
+        """
         nx, ny = max(2, int(np.ceil(width / step_px)) + 1), max(2, int(np.ceil(height / step_px)) + 1)
         step = (width / (nx - 1), height / (ny - 1))
         nodes = lattice(step[0] * np.arange(nx), step[1] * np.arange(ny))
         target = transform(nodes.reshape(-1, 2)).reshape(nodes.shape)
-        return DisplacementGrid((0.0, 0.0), step, np.where(np.isfinite(target).all(-1, keepdims=True), target, np.nan))
+        held = None if supported is None else supported(nodes.reshape(-1, 2)).reshape(nodes.shape[:2])
+        return DisplacementGrid(
+            (0.0, 0.0),
+            step,
+            np.where(np.isfinite(target).all(-1, keepdims=True), target, np.nan),
+            None if held is None or held.all() else held,
+        )
 
     def as_dict(self) -> dict[str, Any]:
+        held = {} if self.held is None else {"held": self.held.astype(int).tolist()}
         return {
             "kind": self.kind,
             "origin_xy": list(self.origin_xy),
             "step_xy": list(self.step_xy),
             # JSON has no NaN.
             "target_xy": np.where(np.isfinite(self.target_xy), self.target_xy.astype(object), np.array(None)).tolist(),
+            **held,
         }
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> DisplacementGrid:
-        return DisplacementGrid(tuple(data["origin_xy"]), tuple(data["step_xy"]), np.array(data["target_xy"], float))
+        held = data.get("held")
+        return DisplacementGrid(
+            tuple(data["origin_xy"]),
+            tuple(data["step_xy"]),
+            np.array(data["target_xy"], float),
+            None if held is None else np.array(held, int).astype(bool),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +258,7 @@ class Inverse:
     @cached_property
     def _known(self) -> tuple[AnyArray, AnyArray]:
         """Those that land; LAPACK's least squares may not come to an end on numbers that are not finite."""
-        lands = np.isfinite(self.fixed_xy).all(axis=1)
+        lands = finite(self.fixed_xy)
         return self.moving_xy[lands], self.fixed_xy[lands]
 
     @cached_property
@@ -195,19 +278,26 @@ class Inverse:
         target = xy.reshape(-1, 2)
         linear = self._affine[:2, :2].T
         guess = apply_affine(self._affine, target)
+        far = np.arange(len(target))  # those that have not arrived
         for _ in range(self.max_steps):
-            miss = target - self.inverse(guess)
-            if not (np.abs(miss) > self.tolerance_px).any():
+            miss = target[far] - self.inverse(guess[far])
+            wide = (np.abs(miss) > self.tolerance_px).any(axis=1)
+            far, miss = far[wide], miss[wide]
+            if not len(far):
                 break
-            guess = guess + miss @ linear
-        lost = ~self._hits(target, guess) & np.isfinite(target).all(axis=1)
+            guess[far] += miss @ linear
+        lost = ~self._hits(target, guess) & finite(target)
         if lost.any():
             guess[lost] = self._newton(target[lost])
         found: np.ndarray = np.where(self._hits(target, guess)[:, None], guess, np.nan)
         return found.reshape(xy.shape)
 
+    def supported(self, xy: AnyArray) -> Mask:
+        """(N,) bool: comes from where the map is."""
+        return self.inverse.supported(self(xy))
+
     def _hits(self, target: AnyArray, guess: AnyArray) -> AnyArray:
-        return np.asarray((np.abs(target - self.inverse(guess)) <= 100 * self.tolerance_px).all(axis=1))
+        return np.asarray((np.abs(target - self.inverse(guess)) <= 10 * self.tolerance_px).all(axis=1))
 
     def _newton(self, target: AnyArray) -> AnyArray:
         """(N, 2) by the map's own slope, from the point that lands nearest."""

@@ -43,7 +43,8 @@ def register_by_points(fixed: Source, moving: Source, options: RegisterOptions) 
     transform = found.transform
     if not isinstance(transform, (Linear, ThinPlateSpline, DisplacementGrid)):
         width, height = moving.header.width, moving.header.height
-        transform = DisplacementGrid.sampled(transform, width, height, max(width, height) / 64)
+        step_px = max(width, height) / 64
+        transform = DisplacementGrid.sampled(transform, width, height, step_px, transform.supported)
     residual = np.linalg.norm(transform(points.moving_xy) - points.fixed_xy, axis=1)
     return Registration(
         fixed=describe(fixed),

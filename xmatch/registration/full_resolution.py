@@ -11,6 +11,7 @@ from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.errors import InputError
 from xmatch.estimate import estimate
+from xmatch.estimate.model import is_plausible
 from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, scale_of
 from xmatch.geometry.outlines import cell_centres
@@ -38,6 +39,8 @@ WORTH_IT = 1.4
 MIN_TIES = 12
 MIN_SHARE = 0.2
 """Tie points that must agree on a step, and their share, or the coarser alignment stands. Not tuned."""
+AS_IT_IS = Linear(np.eye(3), "translation")
+"""What a step corrects, and bends about."""
 RAYLEIGH_90 = float(np.sqrt(np.log(10)))
 """90th percentile of a distance over its root mean square, where both coordinates err alike."""
 
@@ -59,6 +62,8 @@ class ConfirmedMap:
     notes: tuple[str, ...] = ()
     is_finer: bool = True
     """Than the views that were matched first."""
+    bends: bool = False
+    """Tie points of tiles have bent it."""
 
     @property
     def px(self) -> float:
@@ -86,7 +91,9 @@ def sharpen(
 ) -> ConfirmedMap:
     """A first alignment after matching tiles at finer and finer resolution, up to the file's own.
 
-    Memory is bounded by a tile. What a resolution cannot confirm is left as the coarser one found it.
+    Memory is bounded by a tile. What a resolution cannot confirm is left as the coarser one found it. Each step is of
+    the kind asked for; of `auto` the stiffest that no freer one clearly beats at tie points left out in blocks, so that
+    what bends by less than a first look can see is followed, and nothing else is bent.
 
     Args:
         fixed_plane: (3, 3) fixed px -> a plane on which a similarity of what is shown is one.
@@ -96,25 +103,31 @@ def sharpen(
     found, reduction = start, start.px
     moving_reduction = reduction / local_scale(start.transform, (moving.header.width / 2, moving.header.height / 2))
     to_plane = Linear(fixed_plane, "affine")
+    outline = corners(*looked_at[2:]) + looked_at[:2]
     is_square = np.array_equal(fixed_plane, np.eye(3))
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
         ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options, looked_at)
         moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
         kept = moved[steady]
-        fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, freest="homography")
-        if fitted.transform is None or fitted.inliers.sum() < max(MIN_TIES, MIN_SHARE * len(kept)):
+        fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, about=AS_IT_IS)
+        agreed = fitted.transform is not None and fitted.inliers.sum() >= max(MIN_TIES, MIN_SHARE * len(kept))
+        if not agreed or fitted.transform is None or not is_plausible(fitted.transform, to_plane(outline)):
             note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
             return replace(found, notes=(note,))
         step = fitted.transform if is_square else compose(to_plane, fitted.transform, to_plane.inverse)
+        bends = found.bends or fitted.transform.matrix is None
+        # A step that does not bend tells of the bends before it, too.
+        heldout_px = fitted.heldout_px.get(fitted.kind, fitted.heldout_px.get("tps", 0.0)) if bends else 0.0
         note = f"sharpened by tie points at 1/{reduction:.3g} of the full resolution"
         found = ConfirmedMap(
             compose(found.transform, step),
             ties,
             steady,
             np.diag([1 / reduction, 1 / reduction, 1.0]),
-            fitted.heldout_px.get("tps", 0.0),
-            (note,),
+            heldout_px,
+            (f"{note}, which bend the map" if bends else note,),
+            bends=bends,
         )
         if moving_reduction / STEP < 0.3:
             break  # moving has no finer detail to offer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.coords import Floats
+from xmatch.coords import Floats, Mask
 from xmatch.errors import InputError
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.matrices import apply_affine, nearest_affine
@@ -70,6 +70,10 @@ class ThroughCrs:
             ground[reached, 0] += turn * np.round((middle - ground[reached, 0]) / turn)
         ground = np.where(np.isfinite(ground).all(axis=1, keepdims=True), ground, np.nan)
         return apply_affine(np.linalg.inv(target.matrix), ground)
+
+    def supported(self, xy: Floats) -> Mask:
+        """(N,) bool: both projections reach it."""
+        return finite(self(xy))
 
     def as_dict(self) -> dict[str, Any]:
         raise TypeError("sample a map through two CRS before it is written")

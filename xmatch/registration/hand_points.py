@@ -104,9 +104,8 @@ def _fitted(points: Correspondences, *, kind: str, fixed: Header, moving: Header
     if not (np.array_equal(_plane(fixed), np.eye(3)) and np.array_equal(_plane(moving), np.eye(3))):
         transform = compose(to_plane, transform, from_plane)
     if kind == "grid":
-        return DisplacementGrid.sampled(
-            transform, moving.width, moving.height, max(moving.width, moving.height) / GRID_NODES
-        )
+        step_px = max(moving.width, moving.height) / GRID_NODES
+        return DisplacementGrid.sampled(transform, moving.width, moving.height, step_px, transform.supported)
     return transform
 
 

@@ -166,7 +166,7 @@ def _judged(
     followed = confirmed.with_heldout(followed_by(alignment, mapped))
     if confirmed.is_finer:
         followed = replace(confirmed.followed(), regions_share=followed.regions_share, regions_off=followed.regions_off)
-    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None
+    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None or confirmed.bends
     if bends and evidence["coverage"] < HELD_SHARE:
         # What no tie point holds is continued, and may be wrong by as much as the map bends.
         bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
@@ -200,7 +200,7 @@ def _written_as_one(transform: Transform, moving: Source) -> Transform:
     places = pixel_centres(width, height, step=max(1, max(width, height) // 101)).reshape(-1, 2)
     exact, nodes = transform(places), GRID_NODES
     while True:
-        grid = DisplacementGrid.sampled(transform, width, height, max(width, height) / nodes)
+        grid = DisplacementGrid.sampled(transform, width, height, max(width, height) / nodes, transform.supported)
         off = np.linalg.norm(grid(places) - exact, axis=1)
         known = np.isfinite(off)
         if nodes >= MOST_GRID_NODES or not known.any() or off[known].max() < GRID_PX:

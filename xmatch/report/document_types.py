@@ -82,6 +82,8 @@ class TransformPart(_TransformPart, total=False):
     origin_xy: list[float]
     step_xy: list[float]
     target_xy: list[list[list[float | None]]]
+    held: list[list[int]]
+    """1 for each node that the map is not only continued to; missing where it is to none."""
 
 
 class CorrespondencesPart(TypedDict):

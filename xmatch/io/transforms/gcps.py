@@ -20,10 +20,12 @@ from xmatch.io.writing.staging import Block
 from xmatch.raster import Georef, Grid
 
 _BLOCK_PX = 1024
-_COUNTS = (12, 18, 27)
-"""Points along each side; a spline through 27 x 27 is slow already where a program computes it at every pixel."""
+_COUNT, _MOST = 12, 1600
+"""Points along each side at first, and in all at most: GDAL solves for so many in a second, and a program that computes
+the spline at every pixel takes minutes. Not tuned."""
 _GOOD_PX = 0.1
-_PROBES = 400
+_PROBES, _MOST_CELLS = 4000, 48
+"""Places at which the spline is compared with the map, and cells each way of which one is added. Not tuned."""
 
 
 def write_gcps(
@@ -74,33 +76,47 @@ def check_gcps(path: str | os.PathLike, fixed: Source, moving: Source) -> Georef
 
 def spline_points(transform: Transform, width: int, height: int) -> tuple[np.ndarray, np.ndarray, float]:
     """(N, 2) moving px, their fixed px, and the greatest error, in moving px, of the thin-plate spline that GDAL lays
-    through them to find where fixed px come from. As few points, from 12 x 12 to 27 x 27, as bring it to 0.1 px."""
-    for count in _COUNTS:
-        moving_xy, fixed_xy = forward_points(transform, width, height, count)
-        error_px = _spline_error(transform, moving_xy, fixed_xy, (width, height))
-        if error_px <= _GOOD_PX:
-            break
-    return moving_xy, fixed_xy, error_px
+    through them to find where fixed px come from.
+
+    A lattice of 12 x 12 and, until the spline follows the map within 0.1 px or there are 1600, points where it is off.
+    """
+    moving_xy, fixed_xy = forward_points(transform, width, height, _COUNT)
+    rng, cells = np.random.default_rng(0), 2 * _COUNT
+    while True:
+        # Drawn anew each time: what is told is not measured at the points that it was mended by.
+        probe = rng.uniform(0, (width, height), (_PROBES, 2))
+        landed = transform(probe)
+        seen = np.isfinite(landed).all(axis=1)
+        probe, landed = probe[seen], landed[seen]
+        off = _spline_misses(moving_xy, fixed_xy, probe, landed)
+        error_px = float(off.max(initial=0.0))
+        cell = (probe / (width, height) * cells).astype(int) @ (cells, 1)
+        worst = np.argsort(-off)
+        # The worst of each cell, or points would crowd where it is off most.
+        worst = worst[np.sort(np.unique(cell[worst], return_index=True)[1])]
+        added = worst[off[worst] > _GOOD_PX / 2][: min(len(moving_xy) // 2, _MOST - len(moving_xy))]
+        if error_px <= _GOOD_PX or not len(added):
+            return moving_xy, fixed_xy, error_px
+        moving_xy, fixed_xy = np.vstack([moving_xy, probe[added]]), np.vstack([fixed_xy, landed[added]])
+        cells = min(2 * cells, _MOST_CELLS)
 
 
 def is_affine(transform: Transform) -> TypeGuard[Linear]:
     return isinstance(transform, Linear) and transform.kind != "homography"
 
 
-def _spline_error(transform: Transform, moving_xy: np.ndarray, fixed_xy: np.ndarray, size: tuple[int, int]) -> float:
+def _spline_misses(moving_xy: np.ndarray, fixed_xy: np.ndarray, probe: np.ndarray, landed: np.ndarray) -> np.ndarray:
+    """(M,) moving px from where GDAL's spline through points finds `landed` (M, 2) to where they come from."""
     from rasterio.control import GroundControlPoint
     from rasterio.transform import GCPTransformer
 
-    probe = np.random.default_rng(0).uniform(0, size, (_PROBES, 2))
-    landed = transform(probe)
-    seen = np.isfinite(landed).all(axis=1)
     points = [
         GroundControlPoint(row=row, col=column, x=x, y=y)
         for (column, row), (x, y) in zip(moving_xy.tolist(), fixed_xy.tolist(), strict=True)
     ]
     with GCPTransformer(points, tps=True) as gdal:
-        rows, columns = gdal.rowcol(landed[seen, 0], landed[seen, 1], op=float)
-    return float(np.hypot(*(np.column_stack([columns, rows]) - probe[seen]).T).max(initial=0.0))
+        rows, columns = gdal.rowcol(landed[:, 0], landed[:, 1], op=float)
+    return np.hypot(np.asarray(columns) - probe[:, 0], np.asarray(rows) - probe[:, 1])
 
 
 def _blocks(moving: Source) -> Iterator[Block]:
