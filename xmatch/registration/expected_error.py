@@ -30,12 +30,14 @@ def expected_error_map(frame: FramedPair, alignment: Alignment, confirmed: Confi
     moving_xy, fixed_xy = _overlap(frame, confirmed.transform, step)
     if len(fixed_xy) < ENOUGH and step > 1:
         moving_xy, fixed_xy = _overlap(frame, confirmed.transform, max(1, step // 4))
-    regions = frame.in_files(alignment.regions)
+    ties = _seen(confirmed.correspondences, confirmed.steady, confirmed.transform)
+    steady = alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX
+    regions = _seen(frame.in_files(alignment.regions), steady, confirmed.transform)
     return error_map(
         moving_xy,
         fixed_xy,
-        _seen(confirmed.correspondences, confirmed.steady, confirmed.transform),
-        _seen(regions, alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX, confirmed.transform),
+        ties,
+        ties if confirmed.is_finer else regions,
         px=confirmed.px,
         ground_per_px=frame.ground.per_px,
         ground_unit=frame.ground.unit,
