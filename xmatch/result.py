@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from xmatch.coords import Floats, Mask
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Transform
 
@@ -38,6 +39,44 @@ class Verdict:
     def is_calibrated(self) -> bool:
         """Whether the probability comes from a fit to registrations of the same matcher."""
         return self.calibration == self.matcher
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorMap:
+    """The expected error place by place: on cells over the part of the fixed image that the moving one covers."""
+
+    origin_xy: tuple[float, float]
+    """Outer corner of the first cell, fixed px."""
+    cell_px: tuple[float, float]
+    """Width and height of a cell, fixed px."""
+    ce90_px: Floats
+    """(rows, columns): nine in ten places of such cells lie within this many fixed px of their true place; NaN where
+    the images do not overlap."""
+    extrapolated: Mask
+    """(rows, columns): no tie point holds the map there, it is continued from where one does."""
+    share: Floats
+    """(rows, columns) of the overlap that lies in each cell; they sum to 1."""
+    matched_px: float = 1.0
+    """Side of a px that was matched, fixed px: errors scale with it."""
+    ground_per_px: float | None = None
+    """Side of a fixed px in `ground_unit`."""
+    ground_unit: str | None = None
+    measures: dict[str, Floats] = field(default_factory=dict)
+    """Name -> (rows, columns) of what each error was reckoned from."""
+
+    @property
+    def ce90_ground(self) -> Floats | None:
+        """(rows, columns) in `ground_unit`; None where that is not known."""
+        return None if self.ground_per_px is None else self.ce90_px * self.ground_per_px
+
+    def at(self, fixed_xy: Floats) -> Floats:
+        """(N,) `ce90_px` of the cells that hold positions (N, 2); NaN elsewhere."""
+        found = np.full(len(fixed_xy), np.nan)
+        where = np.floor((fixed_xy - self.origin_xy) / self.cell_px)
+        on = ((where >= 0) & (where < self.ce90_px.shape[::-1])).all(axis=1)
+        column, row = where[on].astype(int).T
+        found[on] = self.ce90_px[row, column]
+        return found
 
 
 @dataclass(frozen=True)
@@ -83,3 +122,5 @@ class Registration:
     """Versions, options, seed and hashes: enough to run it again."""
     check_points: CheckPoints | None = None
     """What control points say that were given to measure by; None where none were."""
+    error_map: ErrorMap | None = None
+    """The expected error place by place; None where the map is not to be trusted, or no image was looked at."""

@@ -87,7 +87,7 @@ def test_a_malformed_list_does_no_work(cli, folder):
 
 
 def test_outputs_for_a_single_file_are_refused(cli, folder):
-    for option in ("--report", "--gcps", "--points", "--vrt", "--tfm", "--displacement"):
+    for option in ("--report", "--gcps", "--points", "--vrt", "--tfm", "--displacement", "--error-map"):
         assert cli(*listed("optical.tif,a.tif\n"), option, "x.tif").code == 2
 
 

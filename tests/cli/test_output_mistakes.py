@@ -20,6 +20,7 @@ def names() -> list[str]:
         ("--gcps", "x.points", 2, "does not end in .tif"),
         ("--gcps", "x.png", 2, "does not end in .tif"),
         ("--displacement", "x.nii", 2, "does not end in .tif"),
+        ("--error-map", "x.png", 2, "--error-map x.png does not end in .tif"),
         ("--points", "x.txt", 2, "does not end in .csv"),
         ("--report", "x.pdf", 2, "does not end in .html"),
         ("--report", "x.json", 2, "does not end in .html"),

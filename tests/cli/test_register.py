@@ -43,7 +43,7 @@ def test_json_on_stdout_is_the_report(cli, pair):
 def test_json_lists_every_file_that_was_written(cli, pair, behave, behaviour, options):
     behave(behaviour)
     before = set(names())
-    extra = ("--points", "p.csv", "--tfm", "t.tfm", "--vrt", "v.vrt", "--displacement", "d.tif")
+    extra = ("--points", "p.csv", "--tfm", "t.tfm", "--vrt", "v.vrt", "--displacement", "d.tif", "--error-map", "e.tif")
     listed = cli("register", *pair, "--json", *extra, *options).json["files"]
     assert set(listed) == set(names()) - before and len(listed) == len(set(listed))
 

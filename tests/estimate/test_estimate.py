@@ -265,6 +265,15 @@ def test_a_spline_that_folds_in_a_small_part_is_not_plausible():
         assert is_plausible(ThinPlateSpline(nodes, moved), corners(WIDTH, HEIGHT)) is plausible
 
 
+def test_a_strong_bend_is_estimated_about_a_map_that_is_near_to_it():
+    wave = np.stack(np.meshgrid(np.linspace(0, WIDTH, 9), np.linspace(0, HEIGHT, 7)), axis=-1).reshape(-1, 2)
+    known = ThinPlateSpline(wave, wave + 25 * np.sin(2 * np.pi * wave[:, ::-1] / WIDTH))
+    near = compose(known, translation(3.0, -2.0))
+    points, right = matches(known, outliers=0.2)
+    stiff, about = (estimate(points, "tps", moving_size=SIZE, about=one) for one in (None, near))
+    assert about.inliers[right].mean() > 0.9 > stiff.inliers[right].mean() + 0.1
+
+
 @pytest.mark.parametrize("kind", ["tps", "auto"])
 @pytest.mark.parametrize("seed", range(6))
 def test_fields_that_would_fold_are_refused_or_stiffened(kind, seed):

@@ -23,7 +23,7 @@ from xmatch.evaluation.tables import tables
 from xmatch.evaluation.truths import as_transform
 from xmatch.geometry import affine, similarity, translation
 from xmatch.io import open_source
-from xmatch.result import Registration, Verdict
+from xmatch.result import ErrorMap, Registration, Verdict
 
 WIDTH, HEIGHT = 160, 120
 WARPS = {
@@ -228,22 +228,29 @@ def test_errors_are_counted_where_moving_shows_something():
 
 
 def shifted_by_24_px(ce90_px):
-    """A registration 4 px beside the truth of `write_pairs(turn_deg=0)`, and how far off it says it is."""
+    """A registration 4 px beside the truth of `write_pairs(turn_deg=0)`, and how far off it says it is: as a whole, and
+    in two cells, of which the right one claims half."""
 
     def register(fixed, moving, options):
         verdict, nothing = Verdict(True, 0.9, "so", ce90_px=ce90_px), np.zeros(0)
-        to_fixed = translation(24, -15)
-        return Registration({}, {}, to_fixed, Correspondences.empty(), nothing.astype(bool), nothing, verdict)
+        to_fixed, cells = translation(24, -15), np.array([[ce90_px, ce90_px / 2]])
+        width, height = fixed.header.width, fixed.header.height
+        errors = ErrorMap((0.0, 0.0), (width / 2, height), cells, cells < 0, np.array([[0.5, 0.5]]))
+        empty = Correspondences.empty()
+        return Registration({}, {}, to_fixed, empty, nothing.astype(bool), nothing, verdict, error_map=errors)
 
     return register
 
 
-@pytest.mark.parametrize(("says_px", "holds"), [(5.0, 100), (3.0, 0)])
-def test_the_expected_error_holds_where_nine_tenths_of_the_overlap_lie_within_it(says_px, holds, tmp_path):
+@pytest.mark.parametrize(
+    ("says_px", "holds", "within"), [(9.0, 100, (100, 100)), (5.0, 100, (20, 80)), (3.0, 0, (0, 0))]
+)
+def test_the_expected_error_holds_where_nine_tenths_of_the_overlap_lie_within_it(says_px, holds, within, tmp_path):
     write_pairs(tmp_path, turn_deg=0)
     recipe = EvalRecipe(("pairs.jsonl",), matchers=("structural",), controls=False)
-    verdicts = document_of(recipe, tmp_path, shifted_by_24_px(says_px))["matchers"]["structural"]["mean"]["verdicts"]
-    assert verdicts["ce90_holds"]["value"] == holds
+    mean = document_of(recipe, tmp_path, shifted_by_24_px(says_px))["matchers"]["structural"]["mean"]
+    verdicts = mean["verdicts"]
+    assert verdicts["ce90_holds"]["value"] == holds and within[0] <= mean["error_map_percent"] <= within[1]
     assert verdicts["right_accepted"]["value"] == 100 and "wrong_accepted" not in verdicts
 
 

@@ -138,3 +138,8 @@ def test_a_map_that_bends_with_them_is_and_its_expected_error_is_its_own(tmp_pat
     real = np.quantile(off_px(found, true), 0.9)
     assert found.verdict.accepted and found.transform.kind == "grid"
     assert real < found.verdict.ce90_px < 10
+    centres = pixel_centres(*SECTION).reshape(-1, 2)
+    expected = found.error_map.at(found.transform(centres))
+    on = np.isfinite(expected)
+    assert on.mean() > 0.9 and np.mean(off_px(found, true)[on] <= expected[on]) > 0.85
+    assert found.error_map.share[found.error_map.ce90_px <= found.verdict.ce90_px].sum() >= 0.9

@@ -9,7 +9,7 @@ from memory_source import MemorySource
 
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import similarity
-from xmatch.result import Registration, Verdict
+from xmatch.result import ErrorMap, Registration, Verdict
 
 WIDTH, HEIGHT = 80, 60
 TURN = similarity(10.0, 1.2, (6.0, -4.0))
@@ -42,6 +42,16 @@ def registration(transform=TURN, *, accepted: bool = True, count: int = 60, **ch
         provenance={"command": ["/usr/bin/xmatch", "register", "a b.tif", "c.tif"], "options": {"seed": 0}},
     )
     return replace(made, **changes)
+
+
+def errors() -> ErrorMap:
+    """4 x 3 cells over all of fixed, 1 to 4 px from left to right; the last column is continued, its last cell
+    empty."""
+    ce90 = np.tile([1.0, 2.0, 3.0, 4.0], (3, 1))
+    ce90[-1, -1] = np.nan
+    continued = np.zeros((3, 4), bool)
+    continued[:2, -1] = True
+    return ErrorMap((0.0, 0.0), (20.0, 20.0), ce90, continued, np.isfinite(ce90) / 11, 1.0, 10.0, "m")
 
 
 def sources(transform=TURN, width: int = WIDTH, height: int = HEIGHT) -> tuple[MemorySource, MemorySource]:

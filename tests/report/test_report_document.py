@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-from report_cases import HEIGHT, TURN, WIDTH, registration, sources
+from report_cases import HEIGHT, TURN, WIDTH, errors, registration, sources
 
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, homography, transform_from_dict, translation
 from xmatch.report import make_previews, registration_document, to_json
@@ -40,6 +40,17 @@ def test_every_kind_of_transform_is_replayed_from_the_json_alone(kind, validator
     xy = np.array([[0.0, 0.0], [33.0, 21.0], [79.5, 59.5]])
     assert document["transform"]["kind"] == kind
     np.testing.assert_array_equal(transform_from_dict(document["transform"])(xy), TRANSFORMS[kind](xy))
+
+
+def test_the_expected_error_of_each_cell_is_told_in_px_and_on_the_ground(validator):
+    document = json.loads(to_json(registration_document(registration(error_map=errors()), output=None)))
+    validator.validate(document)
+    part = document["error_map"]
+    assert part["ce90_px"][0] == [1, 2, 3, 4] and part["ce90_ground"][0] == [10, 20, 30, 40]
+    assert part["ce90_px"][2][3] is None and part["ce90_ground"][2][3] is None
+    assert part["extrapolated"][0] == [False, False, False, True]
+    assert part["extrapolated_share"] == pytest.approx(2 / 11)
+    assert registration_document(registration(), output=None)["error_map"] is None
 
 
 def test_a_registration_without_transform_or_matches_is_a_valid_document(validator):

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_cases import TURN, registration, sources
+from report_cases import TURN, errors, registration, sources
 
 from xmatch.geometry import ThinPlateSpline
 from xmatch.report import evidence, make_previews, registration_document, render_html
@@ -313,3 +313,21 @@ def test_numbers_are_short_and_true():
 def test_the_transform_is_shown_in_words(accepted):
     text = Page(accepted).text
     assert TURN.kind in text and "Rotation 10\u00b0" in text and "1.200 \u00d7 1.200" in text
+
+
+def test_the_expected_error_is_drawn_cell_by_cell_and_what_is_continued_is_hatched():
+    page = rendered(registration(error_map=errors()))
+    titles = re.findall(r"<title>([^<]*)</title></rect>", page)
+    assert len(titles) == 11 and titles[0] == "1\u202fpx (10\u202fm)" and "no tie point holds" in titles[3]
+    assert (
+        page.count('class="continued"') == 2 and "18\u202f%</b>" not in page and "of the overlap: no tie point" in page
+    )
+    assert "error-title" not in rendered()
+
+
+def test_how_a_map_bends_is_drawn_where_it_does():
+    moved = CORNERS + [[0, 0], [0, 0], [0, 0], [12.0, 0]]
+    control = np.vstack([CORNERS, [[40.0, 30.0]]]), np.vstack([moved, [[43.0, 30.0]]])
+    page = rendered(registration(ThinPlateSpline(*control)))
+    assert "bend-title" in page and "bending" in Page(page).text
+    assert "bend-title" not in rendered()

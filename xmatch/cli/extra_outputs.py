@@ -20,6 +20,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "vrt": (".vrt",),
     "tfm": (".tfm",),
     "displacement": (".tif", ".tiff"),
+    "error_map": (".tif", ".tiff"),
 }
 """Further output -> how its file's name may end: other programs tell the format by it."""
 
@@ -31,6 +32,7 @@ def check_suffix(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
     Raises:
         UsageError: the name of an output ends in none of `suffixes`.
     """
+    option = option.replace("_", "-")
     if path.suffix.lower() not in suffixes:
         example = path.with_suffix(suffixes[0]) if path.name else f"NAME{suffixes[0]}"
         raise UsageError(f"--{option} {path} does not end in {' or '.join(suffixes)}", hint=f"--{option} {example}")
@@ -65,6 +67,11 @@ def write_extra(
 
         write_points(path, points_format(final), registration, overwrite=True)
         return ()
+    if kind == "error_map":
+        from xmatch.io.writing.error_map import write_error_map
+        from xmatch.raster import Grid
+
+        return write_error_map(path, registration.error_map, Grid.of(fixed.header), final=final, overwrite=True)
     from xmatch.io.transforms.files import TRANSFORM_WRITERS
 
     more = {"resampling": resampling} if kind == "vrt" else {}

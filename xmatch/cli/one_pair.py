@@ -40,6 +40,9 @@ class Settings:
         """
         if self.writing.crop_to_roi and (self.given.roi is None or self.writing.grid == "moving"):
             raise UsageError("--crop-to-roi cuts FIXED's grid to --roi", hint="give --roi, and leave out --grid moving")
+        if self.writing.error_map is not None and self.given.tie_points_only:
+            message = "--error-map comes from matching, which --tie-points-only leaves out"
+            raise UsageError(message, hint="leave out one of them")
         return self.matching.options(self.reading, self.running, self.given)
 
     def as_options(self) -> dict[str, Any]:

@@ -55,6 +55,9 @@ class Writing:
     vrt: Annotated[str | None, _path_option("--vrt", "VRT that warps MOVING onto FIXED's grid on the fly.")] = None
     tfm: Annotated[str | None, _path_option("--tfm", "ITK transform, in the mm or px of SimpleITK's reading.")] = None
     displacement: Annotated[str | None, _path_option("--displacement", "Displacement grid, GeoTIFF.")] = None
+    error_map: Annotated[
+        str | None, _path_option("--error-map", "Expected error place by place, GeoTIFF or .ome.tif.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Targets:
     """The page for people, or what another writer of reports makes."""
     json: Path | None = None
     extra: dict[str, Path] = field(default_factory=dict)
-    """"gcps", "points", "vrt", "tfm", "displacement" -> path."""
+    """"gcps", "points", "vrt", "tfm", "displacement", "error_map" -> path."""
 
     @staticmethod
     def of(moving: str, writing: Writing, output: str | None = None) -> Targets:

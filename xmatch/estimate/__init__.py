@@ -12,7 +12,7 @@ import numpy as np
 
 from xmatch.coords import Floats, corners
 from xmatch.correspondences import Correspondences
-from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline
+from xmatch.estimate.bend import SMOOTHING, bent_consensus, fit_spline, near
 from xmatch.estimate.choose import MARGIN, beats, folds, heldout_residuals, score
 from xmatch.estimate.consensus import (
     affine_consensus,
@@ -74,6 +74,7 @@ def estimate(
     allow_mirror: bool = False,
     stiffest: str = "translation",
     freest: str = "tps",
+    about: Transform | None = None,
 ) -> Estimate:
     """The transform that most correspondences agree on, refitted to them by weighted least squares.
 
@@ -85,6 +86,7 @@ def estimate(
             box around the points.
         allow_mirror: also try moving turned over.
         stiffest, freest: bounds of what "auto" may choose.
+        about: a map that the correspondences were found around: a spline bends about it, and not about a stiff one.
 
     Too few points, duplicates, points on a line or not finite give an empty result, never an exception.
     """
@@ -100,9 +102,10 @@ def estimate(
         asked = names[names.index(stiffest) : names.index(freest) + 1]
     elif not asked:
         raise ValueError(f"kind {kind!r} is not one of auto, {', '.join(ESTIMATORS)}, grid")
-    found = _best(points, asked, frame, tolerance_px, seed)
+    models = ESTIMATORS if about is None else ESTIMATORS | {"tps": replace(ESTIMATORS["tps"], consensus=near(about))}
+    found = _best(points, asked, models, frame, tolerance_px, seed)
     if allow_mirror:
-        turned = _best(points.mirrored(), asked, frame * (-1, 1), tolerance_px, seed)
+        turned = _best(points.mirrored(), asked, ESTIMATORS, frame * (-1, 1), tolerance_px, seed)
         if turned.transform is not None and turned.inliers.sum() > found.inliers.sum():
             found = replace(turned, transform=_turned_back(turned.transform))
     if kind == "grid" and found.transform is not None:
@@ -145,6 +148,7 @@ def error_px(transform: PointMap, ties: Correspondences, tolerance_px: float) ->
 def _best(
     points: WeightedPoints,
     kinds: list[str],
+    models: dict[str, Model],
     frame: np.ndarray,
     tolerance_px: float,
     seed: int,
@@ -153,7 +157,7 @@ def _best(
     nothing = Estimate(None, np.zeros(len(points), bool), np.full(len(points), np.inf), kinds[0])
     candidates = {}
     for kind in kinds:
-        model = ESTIMATORS[kind]
+        model = models[kind]
         mask = model.consensus(points, tolerance_px, seed) if len(points) >= model.minimum else None
         transform = None if mask is None else sane_fit(_stiffened(model), points, mask, tolerance_px, frame)
         if transform is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.estimate.consensus import affine_consensus, homography_consensus
-from xmatch.estimate.model import WeightedPoints
-from xmatch.geometry import ThinPlateSpline
+from xmatch.estimate.model import Consensus, WeightedPoints
+from xmatch.geometry import ThinPlateSpline, Transform
 
 CELLS = 12
 """Control points are the means of the inliers in CELLS x CELLS cells: the spline stays quick, and its noise small.
@@ -24,6 +24,11 @@ def bent_consensus(points: WeightedPoints, tolerance_px: float, seed: int) -> np
     found = [find(points, LOOSE * tolerance_px, seed) for find in (affine_consensus, homography_consensus)]
     masks = [mask for mask in found if mask is not None]
     return max(masks, key=lambda mask: int(np.count_nonzero(mask))) if masks else None
+
+
+def near(about: Transform) -> Consensus:
+    """Points near enough to a map that is known already."""
+    return lambda points, tolerance_px, seed: points.residual_px(about) <= LOOSE * tolerance_px
 
 
 def fit_spline(points: WeightedPoints, smoothing: float = 1e-2) -> ThinPlateSpline:

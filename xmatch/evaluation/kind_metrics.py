@@ -39,7 +39,7 @@ def _of_maps(sets: Sets, recipe: EvalRecipe, error: ErrorName) -> KindNumbers:
     # Pairs without overlap have no grid error.
     areas = np.mean([metrics.auc(errors[~np.isnan(errors)], recipe.thresholds_px) for errors in grid], axis=0)
     found: KindNumbers = {"grid_auc": {f"{t:g}": a for t, a in zip(recipe.thresholds_px, areas, strict=True)}}
-    found |= _overlap(sets) | _verdicts(sets, recipe, error)
+    found |= _overlap(sets) | _verdicts(sets, recipe, error) | _error_maps(sets)
     if any("mma" in pair for pairs in sets for pair in pairs):
         # A pair without correspondences counts as 0, as in the protocol.
         nothing = np.zeros(len(MMA_PX))
@@ -68,6 +68,13 @@ def _overlap(sets: Sets) -> KindNumbers:
         "overlap_p90_px": median("overlap_p90_px"),
         "overlap_below_percent": {key: below(key) for key in (f"{t:g}" for t in OVERLAP_PX)},
     }
+
+
+def _error_maps(sets: Sets) -> KindNumbers:
+    """Mean over the sets whose pairs have such maps."""
+    each = ([share for pair in pairs if (share := pair.get("error_map_percent")) is not None] for pairs in sets)
+    means = [float(np.mean(shares)) for shares in each if shares]
+    return {"error_map_percent": float(np.mean(means))} if means else {}
 
 
 def _verdicts(sets: Sets, recipe: EvalRecipe, error: ErrorName) -> KindNumbers:

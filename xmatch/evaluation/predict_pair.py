@@ -16,6 +16,7 @@ from typing import Any
 
 from xmatch.errors import ResourceError, XmatchError
 from xmatch.evaluation.dense import dense_matches
+from xmatch.evaluation.error_maps import saved_error_map
 from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers.isolation import PeerRun, isolated
@@ -105,6 +106,7 @@ def _registered(pair: PreparedPair, work: PredictionJob) -> Answer:
         "verdict": _json_ready(dataclasses.asdict(result.verdict)),
         "correspondences": {"count": len(result.correspondences), "inliers": int(result.inliers.sum())},
         "stages_s": _json_ready(result.seconds),
+        "error_map": None if result.error_map is None else saved_error_map(result.error_map),
     }
 
 

@@ -46,6 +46,21 @@ class SavedVerdict(TypedDict, total=False):
     evidence: dict[str, float | None]
 
 
+Cells = list[list[float | None]]
+"""Rows of a lattice over the fixed image; null where the images do not overlap."""
+
+
+class SavedErrorMap(TypedDict):
+    """`xmatch.result.ErrorMap`."""
+
+    origin_xy: list[float]
+    cell_px: list[float]
+    ce90_px: Cells
+    share: Cells
+    matched_px: float
+    measures: dict[str, Cells]
+
+
 class MatchCounts(TypedDict):
     count: int | None
     inliers: int | None
@@ -91,6 +106,7 @@ class _Found(Sizes, total=False):
     verdict: SavedVerdict
     correspondences: MatchCounts
     stages_s: dict[str, float | None]
+    error_map: SavedErrorMap | None
     seconds: float
     peak_memory_mib: float | None
 

@@ -31,7 +31,9 @@ class PairNumbers(TypedDict, total=False):
     overlap_p90_px: float
     overlap_below_percent: dict[str, float]
     ce90_px: float | None
-    """What the verdict says of the one before the last."""
+    """What the verdict says of `overlap_p90_px`."""
+    error_map_percent: float | None
+    """Share of the overlap that lies within the expected error of its own cell; None without such a map."""
     mma: NDArray[np.float64]
     """(10,) percent of matches within 1 to 10 px."""
     mean_tre_px: float
@@ -119,6 +121,8 @@ class KindNumbers(TypedDict, total=False):
     verdicts: dict[str, WithInterval]
     """Percent of right pairs accepted, of wrong ones, and of accepted ones whose expected error holds 90 % of the
     overlap."""
+    error_map_percent: float
+    """Mean over the accepted pairs."""
     mma: dict[str, float]
     mean_median_rtre: float
     median_median_rtre: float

@@ -10,6 +10,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
+from xmatch.evaluation.error_maps import as_error_map, percent_within_cells
 from xmatch.evaluation.lens_distortion import undistorted_xy
 from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes
 from xmatch.evaluation.recipe import EvalRecipe
@@ -85,6 +86,7 @@ def _registration(row: PredictionRow, matches: Correspondences | None, recipe: E
         corner = metrics.mean_error_px(estimate, truth, np.array(row["moving_corners"]))
     else:
         corner = metrics.quirky_corner_error_px(estimate, truth, width, height, recipe.quirks)
+    lattice = metrics.overlap_lattice(width, height)
     numbers: PairNumbers = {
         "corner_error_px": corner,
         "grid_error_px": float(over.mean()) if len(over) else math.nan,
@@ -92,11 +94,21 @@ def _registration(row: PredictionRow, matches: Correspondences | None, recipe: E
         "overlap_median_px": float(np.median(over)) if len(over) else math.nan,
         "overlap_below_percent": {f"{t:g}": metrics.success_rate(over, t) for t in OVERLAP_PX},
         "ce90_px": (row.get("verdict") or {}).get("ce90_px"),
+        "error_map_percent": _error_map_percent(
+            row, estimate, truth, lattice.reshape(-1, 2) if seen is None else lattice[seen]
+        ),
     }
     if matches is not None:
         errors = metrics.matching_errors_px(matches.fixed_xy, matches.moving_xy, truth)
         numbers["mma"] = metrics.mean_matching_accuracy([errors], MMA_PX)
     return numbers
+
+
+def _error_map_percent(
+    row: PredictionRow, estimate: Transform | None, truth: Transform, xy: np.ndarray
+) -> float | None:
+    saved = row.get("error_map")
+    return None if saved is None or estimate is None else percent_within_cells(as_error_map(saved), estimate, truth, xy)
 
 
 def _landmarks(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:

@@ -95,6 +95,7 @@ _OF_MAPS = [
     Column("right accepted %", ("verdicts", "right_accepted")),
     Column("wrong accepted %", ("verdicts", "wrong_accepted")),
     Column("CE90 holds %", ("verdicts", "ce90_holds")),
+    Column("within own cell's CE90 %", ("error_map_percent",)),
     *(Column(f"MMA@{t}", ("mma", t)) for t in ("1", "3", "5", "10")),
     Column("cells off px", ("end_point_error_px",)),
     *(Column(f"cells <{t} px %", ("cells_below_percent", t)) for t in ("1", "3", "5")),

@@ -14,7 +14,7 @@ from xmatch.geometry.linear import LINEAR_KINDS
 from xmatch.geometry.outlines import cell_centres
 from xmatch.io.rasters.source import Source
 from xmatch.registration.ground import ground_size
-from xmatch.result import Verdict
+from xmatch.result import ErrorMap, Verdict
 
 LOOK_PX = 256
 """Longest side of the look by which pages, bands and masks are told apart that lie in one file. Not tuned."""
@@ -41,8 +41,8 @@ def same_image(fixed: Source, moving: Source) -> bool:
     )
 
 
-def identity(fixed: Source, kind: str) -> tuple[Transform, Correspondences, Verdict]:
-    """The map of an image onto itself, some points of it, and the verdict.
+def identity(fixed: Source, kind: str) -> tuple[Transform, Correspondences, Verdict, ErrorMap]:
+    """The map of an image onto itself, some points of it, the verdict, and that no place is off.
 
     Args:
         kind: "auto", which is a translation then, or a name in `xmatch.geometry.TRANSFORMS`.
@@ -58,7 +58,10 @@ def identity(fixed: Source, kind: str) -> tuple[Transform, Correspondences, Verd
         ce90_ground=None if ground.per_px is None else 0.0,
         ground_unit=ground.unit,
     )
-    return _map(kind, header.width, header.height), points, verdict
+    nothing = np.zeros((1, 1))
+    size = (float(header.width), float(header.height))
+    errors = ErrorMap((0.0, 0.0), size, nothing, nothing > 0, nothing + 1, 1.0, ground.per_px, ground.unit)
+    return _map(kind, header.width, header.height), points, verdict, errors
 
 
 def _same_bytes(one: str, other: str) -> bool:

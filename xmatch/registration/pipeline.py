@@ -75,6 +75,7 @@ def _registered(
     from xmatch.matchers.registry import load_plan
     from xmatch.provenance import describe
     from xmatch.registration.attempts import attempt_plan
+    from xmatch.registration.expected_error import expected_error_map, with_global_error
     from xmatch.registration.full_resolution import sharpen
     from xmatch.registration.identical import identity, same_image
     from xmatch.registration.view_planning import frame_pair
@@ -85,7 +86,7 @@ def _registered(
     colour = any(stage.wants_colour for stage in plan)
     start = frame_pair(seen_fixed, seen_moving, options, colour=colour, region=region)
     if same_image(fixed, moving):
-        transform, correspondences, verdict = identity(fixed, options.transform)
+        transform, correspondences, verdict, errors = identity(fixed, options.transform)
         return Registration(
             fixed=describe(fixed),
             moving=describe(moving),
@@ -97,15 +98,22 @@ def _registered(
             seconds=clock.seconds(),
             notes=fixed.header.notes + moving.header.notes,
             provenance={"options": asdict(options)},
+            error_map=errors,
         )
     attempt = attempt_plan(plan, start, options, partial(_weighed, options=options, clock=clock), clock.done)
     frame, confirmed, verdict, notes = attempt.frame, attempt.confirmed, attempt.verdict, attempt.notes
     notes = frame.notes + notes
+    error_map = None
     if verdict.accepted and confirmed is not None and attempt.alignment is not None:
         confirmed = sharpen(seen_fixed, seen_moving, confirmed, frame.fixed_plane, options, region)
         verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
         notes += confirmed.notes
-        clock.done("full size", 0.9)
+        clock.done("full size", 0.85)
+        if verdict.accepted:
+            error_map = expected_error_map(frame, attempt.alignment, confirmed)
+        if error_map is not None:
+            verdict = with_global_error(verdict, error_map)
+        clock.done("verify", 0.9)
     if not verdict.is_calibrated:
         notes += (f"the probability is not calibrated for {verdict.matcher}: it is fitted to {verdict.calibration}",)
     found = None if confirmed is None else _written_as_one(confirmed.transform, moving)
@@ -122,6 +130,7 @@ def _registered(
         seconds=clock.seconds(),
         notes=fixed.header.notes + moving.header.notes + notes,
         provenance={"options": asdict(options)},
+        error_map=error_map,
     )
 
 

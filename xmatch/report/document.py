@@ -15,7 +15,7 @@ from xmatch.report.affine_part import affine_part
 from xmatch.report.correction import correction
 from xmatch.report.document_types import CheckPointsPart, RegistrationDocument, ResidualsPart, ShownPart
 from xmatch.report.previews import Previews
-from xmatch.result import Registration
+from xmatch.result import ErrorMap, Registration
 
 SCHEMA = "xmatch.registration/1"
 """Changes with any change of a name or a meaning in the document."""
@@ -68,6 +68,7 @@ def registration_document(
             },
             "residuals": _residuals(registration),
             "check_points": check_points_part(registration),
+            "error_map": _error_map(registration.error_map),
             "shown": previews and _shown(previews),
             "seconds": registration.seconds,
             "notes": registration.notes,
@@ -127,6 +128,22 @@ def _residuals(registration: Registration) -> ResidualsPart | None:
         "p90_px": float(np.percentile(residual_px, 90)),
         "max_px": float(residual_px.max()),
         "histogram": {"edges_px": edges.tolist(), "counts": counts.tolist()},
+    }
+
+
+def _error_map(found: ErrorMap | None) -> dict[str, Any] | None:
+    """Errors to three decimals: no one knows more of them."""
+    if found is None:
+        return None
+    ground = found.ce90_ground
+    return {
+        "origin_xy": found.origin_xy,
+        "cell_px": found.cell_px,
+        "ce90_px": found.ce90_px.round(3),
+        "ce90_ground": None if ground is None else [[float(f"{value:.4g}") for value in row] for row in ground],
+        "ground_unit": found.ground_unit,
+        "extrapolated": found.extrapolated,
+        "extrapolated_share": float(found.share[found.extrapolated].sum()),
     }
 
 

@@ -122,6 +122,22 @@ class CheckPointsPart(TypedDict):
     ground_unit: str | None
 
 
+class ErrorMapPart(TypedDict):
+    """The expected error on cells over the overlap, rows from top to bottom; None where the images do not overlap."""
+
+    origin_xy: list[float]
+    """Outer corner of the first cell, fixed px."""
+    cell_px: list[float]
+    """Width and height of a cell, fixed px."""
+    ce90_px: list[list[float | None]]
+    ce90_ground: list[list[float | None]] | None
+    ground_unit: str | None
+    extrapolated: list[list[bool]]
+    """No tie point holds the map there."""
+    extrapolated_share: float
+    """Of the overlap."""
+
+
 class ShownPart(TypedDict):
     """What the pictures of the report show."""
 
@@ -203,6 +219,7 @@ class RegistrationDocument(TypedDict):
     correspondences: CorrespondencesPart
     residuals: ResidualsPart | None
     check_points: NotRequired[CheckPointsPart | None]
+    error_map: NotRequired[ErrorMapPart | None]
     shown: ShownPart | None
     seconds: dict[str, float | None]
     notes: list[str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmatch.report.previews import Previews
+from xmatch.report.previews import PreviewFrame, Previews
 
 JPEG_QUALITY = 88
 """Not tuned: a page of two previews stays below a MB."""
@@ -21,7 +21,7 @@ ARROW_SHARE = 0.06
 
 @dataclass(frozen=True)
 class Arrows:
-    """Residual vectors over the fixed preview, from where a match should land towards where it does."""
+    """Vectors over the fixed preview, such as residuals: from where a match should land towards where it does."""
 
     path: str
     heads: str
@@ -110,17 +110,22 @@ def residual_arrows(previews: Previews) -> Arrows | None:
     keep = previews.inliers & np.isfinite(previews.mapped_xy).all(axis=1)
     if not keep.any():
         return None
-    scale = previews.fixed_frame.scale
-    start = previews.fixed_frame.to_preview(previews.fixed_xy[keep])
-    vector = (previews.mapped_xy[keep] - previews.fixed_xy[keep]) * scale
+    return arrows(previews.fixed_xy[keep], (previews.mapped_xy - previews.fixed_xy)[keep], previews.fixed_frame)
+
+
+def arrows(fixed_xy: np.ndarray, vector_px: np.ndarray, frame: PreviewFrame) -> Arrows:
+    """Arrows from positions (N, 2) by vectors (N, 2) fixed px, N >= 1, exaggerated so that they can be seen."""
+    scale = frame.scale
+    start = frame.to_preview(fixed_xy)
+    vector = vector_px * scale
     long_px = np.percentile(np.linalg.norm(vector, axis=1), 90)
-    wanted = ARROW_SHARE * max(previews.fixed_frame.size) / max(long_px, 1e-9)
+    wanted = ARROW_SHARE * max(frame.size) / max(long_px, 1e-9)
     exaggeration = max((step for step in EXAGGERATIONS if step <= wanted), default=1)
     end = start + vector * exaggeration
     key_px = next((px for px in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if px >= long_px / scale.mean()), 100.0)
     return Arrows(
         path=_segments(start, end),
-        heads=_heads(start, end, 0.008 * max(previews.fixed_frame.size)),
+        heads=_heads(start, end, 0.008 * max(frame.size)),
         dots=_dots(start),
         exaggeration=exaggeration,
         count=len(start),

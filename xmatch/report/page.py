@@ -13,6 +13,7 @@ from xmatch.report.charts import Axis, Bar, Chart, chart
 from xmatch.report.correction import in_words
 from xmatch.report.document_types import HistogramPart, ImageFacts, RegistrationDocument
 from xmatch.report.drawing import edges_png, jpeg, match_lines, residual_arrows
+from xmatch.report.fields import bend_field, error_field
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.previews import Previews
 from xmatch.report.templating import templates
@@ -66,6 +67,8 @@ def render_html(document: RegistrationDocument, previews: Previews | None = None
         pictures=previews and _pictures(previews),
         lines=previews and match_lines(previews),
         arrows=previews and residual_arrows(previews),
+        errors=previews and error_field(document, previews),
+        bend=previews and bend_field(document, previews),
         histogram=residual_histogram(document["residuals"]["histogram"]) if document["residuals"] else None,
         facts=_facts(document["fixed"], document["moving"]),
         timings=_timings(document["seconds"]),

@@ -1,6 +1,6 @@
 """What verdicts were fitted to: one file of coefficients a matcher, named as the matcher is, with its certificate.
 
-benchmarks/fit_verdict.py writes them.
+benchmarks/fit_verdict.py writes them; error-map.json, that of errors place by place, benchmarks/fit_error_map.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 
 FALLBACK = "structural"
 """The calibration of matchers that have none of their own: it asks for nothing that a matcher may lack."""
+
+ERROR_MAP = "error-map"
+"""The fit of errors place by place, which is no matcher's: they come from tie points, whoever found the alignment."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Calibration:
 def calibrated_matchers() -> tuple[str, ...]:
     """Names of all matchers with a calibration of their own."""
     found = (item.name for item in files(__name__).iterdir() if item.name.endswith(".json"))
-    return tuple(sorted(name.removesuffix(".json") for name in found))
+    return tuple(sorted({name.removesuffix(".json") for name in found} - {ERROR_MAP}))
 
 
 @cache
