@@ -15,7 +15,7 @@ from xmatch.raster import View
 from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
-from xmatch.registration.tie_points import NARROW, WIDE
+from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder
 from xmatch.registration.transform_choice import fit_transform
 from xmatch.registration.view_planning import FramedPair
 
@@ -91,9 +91,9 @@ def test_mirrored_guesses_stay_mirrored():
 def test_wide_windows_are_tried_where_narrow_ones_disagree(trusted, wanted, monkeypatch):
     asked = []
 
-    def wary(fixed, moving, matrix, seed, windows):
+    def wary(find, matrix, seed, windows):
         asked.append(windows)
-        tied, share = refit(fixed, moving, matrix, seed, windows)
+        tied, share = refit(find, matrix, seed, windows)
         return tied, share if windows in trusted else 0.1
 
     monkeypatch.setattr("xmatch.registration.pose_selection.refit", wary)
@@ -104,7 +104,7 @@ def test_wide_windows_are_tried_where_narrow_ones_disagree(trusted, wanted, monk
 def test_a_flat_moving_image_leaves_the_guess_and_no_tie_points():
     flat = view(np.full((SIDE, SIDE), 128))
     found = align(FIXED, flat, guesses(TRUE), seed=0, threads=1)
-    assert refit(FIXED, flat, TRUE.matrix, 0)[1] == 0
+    assert refit(TiePointFinder(FIXED, flat), TRUE.matrix, 0)[1] == 0
     assert distance(found.best.matrix) < 1e-6
 
 
