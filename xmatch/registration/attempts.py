@@ -135,9 +135,9 @@ def _attempt_ranges(
         if before is not None:
             matches = _with_earlier(matches, before, frame)
         matched[index] = matches
-        done("match", 0.4)
         if matches.is_faint and not is_last:
             continue
+        done("match", 0.4)
         alignment = align(
             frame.fixed,
             frame.moving,

@@ -34,6 +34,8 @@ TIE_TOLERANCE_PX = 2.0
 """As `TIE_PX` of the evidence."""
 MAP_TIE_TOLERANCE_PX = 4.0
 """How far tie points may lie from a map that keypoints of small copies of the views agree on. Not tuned."""
+STILL_PX = 1.0
+"""A map that tie points move by less than this on average keeps those that it was moved by. Not tuned."""
 MIN_TIES = 8
 """Tie points that make a pose. Not tuned."""
 STARTS = 3
@@ -83,7 +85,10 @@ def align(
         for c in sorted([*judged, *mapped], key=lambda candidate: -candidate.log_odds)
         if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
     ]
-    around = best.matrix if best.refined is None else best.refined
+    # What tie points moved by less than they can tell, they need not be looked for again.
+    moved_px = corner_distance(group[0].matrix, best.matrix, moving)
+    seen = group[0] if best.refined is not None and moved_px < STILL_PX else best
+    around = seen.refined or seen.matrix
     ties, there_and_back = find(around)
     regions, regions_there_and_back = find(around, regional(fixed))
     return Alignment(

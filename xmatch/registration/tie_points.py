@@ -54,8 +54,8 @@ def regional(fixed: View) -> Windows:
 
 
 class TiePointFinder:
-    """Tie points of one pair. What belongs to the fixed view is computed once, and moving as a pose or a map shows it
-    once for all kinds of windows that look around that.
+    """Tie points of one pair. What belongs to the fixed view is computed once, and so is what belongs to the pose or
+    map that was asked for last: asking for the same again costs nothing.
 
     Args:
         threads: at most so many match windows.
@@ -64,6 +64,7 @@ class TiePointFinder:
     def __init__(self, fixed: View, moving: View, *, threads: int = 1) -> None:
         self.fixed, self.moving, self._threads = fixed, moving, threads
         self._seen: tuple[Floats | Transform, DescriptorMap] | None = None
+        self._found: dict[Windows, tuple[Correspondences, Floats]] = {}
 
     def __call__(self, to_fixed: Floats | Transform, windows: Windows = NARROW) -> tuple[Correspondences, Floats]:
         """Windows on a regular lattice, matched forward and backward around a pose or a map of any kind.
@@ -77,6 +78,13 @@ class TiePointFinder:
             surroundings, and the (N,) forward-backward distance, fixed view px.
         """
         here, there = self._here, self._through(to_fixed)
+        if windows not in self._found:
+            self._found[windows] = self._matched(here, there, to_fixed, windows)
+        return self._found[windows]
+
+    def _matched(
+        self, here: DescriptorMap, there: DescriptorMap, to_fixed: Floats | Transform, windows: Windows
+    ) -> tuple[Correspondences, Floats]:
         centres = _centres(here.valid * there.valid, windows)
         if len(centres) == 0:
             return Correspondences.empty(), np.zeros(0)
@@ -106,7 +114,7 @@ class TiePointFinder:
             there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
         else:
             there = edge_descriptors(*seen_through(self.moving, to_fixed, size))
-        self._seen = to_fixed, there
+        self._seen, self._found = (to_fixed, there), {}
         return there
 
 
