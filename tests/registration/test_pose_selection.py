@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from scenes import FIXED_AT, SIDE, distance_px, ground, optical, placed, radar, seen, to_fixed
 
+from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity
-from xmatch.matchers.base import Matches, Proposal, SearchRange
+from xmatch.matchers.base import Matches, Proposal, ProposedMap, SearchRange
 from xmatch.raster import View
 from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
@@ -75,6 +77,28 @@ def test_correspondences_of_a_matcher_are_a_guess_of_their_own():
     matches = Matches((), Correspondences(AWAY.after(TRUE)(moving_xy), moving_xy, np.ones(40)))
     found = align(FIXED, MOVING, matches, seed=0, threads=1)
     assert distance(found.best.matrix) < 0.6
+
+
+def test_a_whole_map_is_judged_beside_the_poses_and_wins_where_no_pose_holds():
+    """Moving as it would be seen from aside: its far side lies a sixth nearer together."""
+    tilt = Linear(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [4e-4, -2e-4, 1.0]]))
+    seen_aside = view(
+        cv2.warpPerspective(optical(seen(LAND, FIXED_AT)), to_centre_matrix(tilt.inverse.matrix), (SIDE, SIDE))
+    )
+    near = tilt.after(similarity(0.3, 1.004, (1.0, -1.0)))
+    matches = replace(guesses(Linear(np.eye(3), "similarity")), maps=(ProposedMap(near, 50.0),))
+    found = align(FIXED, seen_aside, matches, seed=0, threads=2)
+    assert found.best.refined is not None and found.best.refined.kind == "homography"
+    assert distance_px(found.best.refined, tilt) < 0.3 < distance_px(near, tilt)
+    alone = align(FIXED, seen_aside, Matches(maps=matches.maps), seed=0, threads=1)
+    assert distance_px(alone.best.to_fixed, tilt) < 0.3
+
+
+def test_a_map_that_does_not_clearly_fit_better_leaves_the_pose(alignment):
+    stretched = Linear(np.diag([1.3, 0.8, 1.0]) @ TRUE.matrix, "affine")
+    matches = replace(guesses(AWAY.after(TRUE)), maps=(ProposedMap(stretched, 1e3),))
+    found = align(FIXED, MOVING, matches, seed=0, threads=1)
+    assert found.best.refined is None and distance(found.best.matrix) < 0.6
 
 
 def test_mirrored_guesses_stay_mirrored():

@@ -52,8 +52,9 @@ MAPS, MIN_INLIERS = 3, 5
 """Maps looked for one after the other, and how many pairs make a similarity: noise rarely agrees on more than four."""
 MIN_FREER_INLIERS = 12
 """Pairs that make an affine map or a homography: as `Model.wanted` of the homography."""
-STIFFER = 0.95
-"""The stiffest kind is taken that explains so large a share of what any kind does. Not tuned."""
+STIFFER, LEAST_LOSS_PX = 1.25, 0.1
+"""The stiffest kind is taken whose mean squared residual is at most so many times that of any kind, which freedom alone
+makes of a dozen pairs, and so much more as keypoints are exact to. Not tuned."""
 SAMPLES = 5_000
 """Of a consensus at most: a tenth of right pairs makes a homography of four in half of that many. Not tuned."""
 SLACK_DEG, SLACK_SCALE = 30.0, 2.0
@@ -222,8 +223,8 @@ def _pairs(fixed: _Keypoints, moving: _Keypoints, within: SearchRange) -> Corres
 def _agreed(
     points: WeightedPoints, outline: Floats, tolerance_px: float, seed: int
 ) -> tuple[Linear, Mask, Linear] | None:
-    """The map that most points agree on, of the stiffest kind that explains nearly as many as any; (N,) bool, which do;
-    and the similarity nearest to it.
+    """The map that most points agree on, of the stiffest kind that explains them about as well as any; (N,) bool, which
+    do; and the similarity nearest to it.
 
     Args:
         outline: (4, 2) corners of moving, all of which lie before the horizon.
@@ -237,17 +238,20 @@ def _agreed(
     }
     found = {}
     for kind, (mask, fewest) in masks.items():
-        fitted = (
-            None if mask is None or mask.sum() < fewest else refine(ESTIMATORS[kind], points, mask, tolerance_px, 2)
-        )
+        if mask is None or mask.sum() < fewest:
+            continue
+        fitted = refine(ESTIMATORS[kind], points, mask, tolerance_px, rounds=2)
         if isinstance(fitted, Linear) and is_plausible(fitted, outline):
-            inliers = points.residual_px(fitted) <= tolerance_px
-            if inliers.sum() >= fewest:
-                found[kind] = fitted, inliers
+            residual = points.residual_px(fitted)
+            if (residual <= tolerance_px).sum() >= fewest:
+                found[kind] = fitted, residual
     if not found:
         return None
-    most = max(inliers.sum() for _, inliers in found.values())
-    fitted, inliers = next((fit, mask) for fit, mask in found.values() if mask.sum() >= STIFFER * most)
+    pool = max((residual <= tolerance_px for _, residual in found.values()), key=np.count_nonzero)
+    loss = {kind: (np.minimum(residual, tolerance_px)[pool] ** 2).mean() for kind, (_, residual) in found.items()}
+    kind = next(kind for kind in found if loss[kind] <= STIFFER * min(loss.values()) + LEAST_LOSS_PX**2)
+    fitted, residual = found[kind]
+    inliers = residual <= tolerance_px
     try:
         return fitted, inliers, fit_similarity(points[inliers])
     except ValueError:  # all in one place
