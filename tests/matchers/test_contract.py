@@ -39,7 +39,7 @@ def match(request, monkeypatch):
 
 def test_auto_asks_matchers_that_keep_the_contract_one_after_the_other():
     stages = load_plan("auto", device="cpu")
-    assert [stage.name for stage in stages] == ["structural", "xmatch-fields"]
+    assert [stage.name for stage in stages] == ["sift", "structural", "xmatch-fields"]
     assert [stage.build().name for stage in stages] == [stage.name for stage in stages]
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from made_views import corner_error_px, pose, scene, seen_from, view
 
+from xmatch.coords import corners, to_centre_matrix
+from xmatch.geometry import Linear
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.sift import Sift
+from xmatch.raster import View
 
 SIDE = 128
 
@@ -87,3 +93,38 @@ def test_two_agreeing_motions_come_with_the_larger_one_first(image):
     moving[12:, 86:] = image[:-12, 86:]
     shifts = [h.matrix[1, 2] for h in match(image, view(moving)).proposals]
     assert np.allclose(shifts[:2], [0, -12], atol=0.5)
+
+
+def aside(image: np.ndarray) -> tuple[View, np.ndarray]:
+    """The image seen from aside, with a hole and without its left edge, and (3, 3) from there onto it."""
+    outline = corners(SIDE, SIDE)
+    moved = outline + [[18, 10], [-6, 12], [-14, -20], [10, -4]]
+    onto = cv2.getPerspectiveTransform(outline.astype(np.float32), moved.astype(np.float32)).astype(np.float64)
+    back = to_centre_matrix(np.linalg.inv(onto))
+    looked = cv2.warpPerspective(image, back, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    valid = cv2.warpPerspective(np.ones_like(image), back, (SIDE, SIDE)) > 0.99
+    valid[50:80, 60:90] = valid[:, :20] = False
+    return view(np.clip(looked, 0, 1), valid), onto
+
+
+def test_a_view_from_aside_is_found_as_a_homography_and_nothing_is_seen_where_nothing_is_valid(image):
+    moving, onto = aside(image)
+    loud = replace(moving, image=np.where(moving.valid, moving.image, scene(SIDE, SIDE, seed=99)))
+    found = match(image, loud)
+    best = found.maps[0].to_fixed
+    assert best.kind == "homography" and not found.is_faint
+    assert np.linalg.norm(best(corners(SIDE, SIDE)) - Linear(onto)(corners(SIDE, SIDE)), axis=1).max() < 1
+    column, row = found.correspondences.moving_xy.astype(int).T
+    assert moving.valid[row, column].all()
+
+
+def test_what_only_turns_is_a_proposal_and_no_freer_map(image):
+    found = match(image, seen_from(image, pose(SIDE, SIDE, turn_deg=25, shift=(3, 1))))
+    assert found.proposals and not found.maps and not found.is_faint
+
+
+@pytest.mark.parametrize("gives_up_early", [False, True])
+def test_unrelated_views_are_at_most_faintly_alike(image, gives_up_early):
+    strangers = [Sift(gives_up_early)(view(image), view(scene(SIDE, SIDE, seed=s)), SearchRange()) for s in (20, 21)]
+    assert all(found.is_faint for found in strangers)
+    assert not gives_up_early or not any(len(found.correspondences) for found in strangers)

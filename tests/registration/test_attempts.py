@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scenes import SIDE, distance_px, georeferenced, ground, optical, placed, radar, seen, to_fixed, write
+from scenes import SIDE, distance_px, georeferenced, ground, optical, placed, radar, registered, seen, to_fixed, write
 
-from xmatch.geometry import translation
+from xmatch.geometry import homography, translation
 from xmatch.io import open_source
-from xmatch.matchers.base import Matches, Proposal
+from xmatch.matchers.base import Matches, PlanStage, Proposal
 from xmatch.matchers.registry import MATCHERS
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pipeline import register
@@ -91,3 +93,78 @@ def test_a_right_georeferencing_stands_for_election_though_no_matcher_says_so(tm
     moving = write(tmp_path / "moving.tif", radar(seen(LAND, at)), **georeferenced(at))
     found = asked(Knowing(np.eye(3), lambda within: False), fixed, moving)
     assert found.verdict.accepted and distance_px(found.transform, to_fixed(at)) < 0.1
+
+
+# A plan: keypoints, then others.
+
+
+class Told:
+    """A stage that says what it is told to, and remembers what it was handed."""
+
+    wants_colour = False
+
+    def __init__(self, name, matches):
+        self.name, self.matches, self.handed = name, matches, []
+
+    def __call__(self, fixed, moving, within, *, seed=0, threads=1, earlier=None):
+        self.handed.append(earlier)
+        return self.matches
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """(registration of radar on optical by two stages, the second one)."""
+
+    def run(first, second):
+        stages = Told("first", first), Told("second", second)
+        plan = tuple(PlanStage.ready(stage) for stage in stages)
+        monkeypatch.setitem(MATCHERS, "planned", lambda weights, device: plan)
+        fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())))
+        moving = write(tmp_path / "moving.tif", radar(seen(LAND, AWAY)))
+        return registered(fixed, moving, matcher="planned"), stages[1]
+
+    return run
+
+
+RIGHT, WRONG = (
+    Matches((Proposal(pose, 30.0),)) for pose in (TRUE.matrix, np.array([[0.0, -1.0, 256.0], [1.0, 0, 0], [0, 0, 1]]))
+)
+
+
+def test_a_stage_that_is_sure_stops_the_line(planned):
+    found, second = planned(RIGHT, WRONG)
+    assert found.verdict.accepted and found.verdict.matcher == "first" and not second.handed
+
+
+def test_a_wrong_stage_is_followed_by_the_next_which_says_so(planned):
+    found, second = planned(WRONG, RIGHT)
+    assert found.verdict.accepted and found.verdict.matcher == "second" and len(second.handed) == 1
+    assert any("first was not sure: this is what second found" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("faint", [False, True])
+def test_what_a_stage_finds_is_weighed_with_what_the_next_one_finds(planned, faint):
+    found, second = planned(replace(RIGHT, is_faint=faint), WRONG)
+    if faint:
+        assert found.verdict.accepted and found.verdict.matcher == "second" and second.handed
+        assert distance_px(found.transform, TRUE) < 1
+        assert not any("was not sure" in note for note in found.notes)
+    else:
+        assert not second.handed
+
+
+def test_a_faint_find_is_verified_where_nothing_follows(planned):
+    found, _ = planned(WRONG, replace(RIGHT, is_faint=True))
+    assert found.verdict.matcher == "second" and found.verdict.accepted
+
+
+@pytest.mark.parametrize("matcher", ["auto", "sift"])
+def test_images_of_one_sensor_need_keypoints_only_and_unrelated_ones_are_refused(tmp_path, matcher):
+    aside = homography(np.array([[0.9, 0.05, 8.0], [-0.04, 0.95, 12.0], [3e-4, 1e-4, 1.0]]))
+    fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())))
+    moving = write(tmp_path / "moving.tif", optical(seen(LAND, placed().after(aside))))
+    other = write(tmp_path / "other.tif", optical(seen(ground(77), placed())))
+    found = registered(fixed, moving, matcher=matcher)
+    assert found.verdict.accepted and found.verdict.matcher == "sift" and found.transform.kind == "homography"
+    assert distance_px(found.transform, aside) < 0.3
+    assert not registered(fixed, other, matcher="sift").verdict.accepted

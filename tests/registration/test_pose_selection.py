@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from scenes import FIXED_AT, SIDE, distance_px, ground, optical, placed, radar, seen, to_fixed
 
+from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity
-from xmatch.matchers.base import Matches, Proposal, SearchRange
+from xmatch.matchers.base import Matches, Proposal, ProposedMap, SearchRange
 from xmatch.raster import View
 from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
-from xmatch.registration.tie_points import NARROW, WIDE
+from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder
 from xmatch.registration.transform_choice import fit_transform
 from xmatch.registration.view_planning import FramedPair
 
@@ -77,6 +79,28 @@ def test_correspondences_of_a_matcher_are_a_guess_of_their_own():
     assert distance(found.best.matrix) < 0.6
 
 
+def test_a_whole_map_is_judged_beside_the_poses_and_wins_where_no_pose_holds():
+    """Moving as it would be seen from aside: its far side lies a sixth nearer together."""
+    tilt = Linear(np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [4e-4, -2e-4, 1.0]]))
+    seen_aside = view(
+        cv2.warpPerspective(optical(seen(LAND, FIXED_AT)), to_centre_matrix(tilt.inverse.matrix), (SIDE, SIDE))
+    )
+    near = tilt.after(similarity(0.3, 1.004, (1.0, -1.0)))
+    matches = replace(guesses(Linear(np.eye(3), "similarity")), maps=(ProposedMap(near, 50.0),))
+    found = align(FIXED, seen_aside, matches, seed=0, threads=2)
+    assert found.best.refined is not None and found.best.refined.kind == "homography"
+    assert distance_px(found.best.refined, tilt) < 0.3 < distance_px(near, tilt)
+    alone = align(FIXED, seen_aside, Matches(maps=matches.maps), seed=0, threads=1)
+    assert distance_px(alone.best.to_fixed, tilt) < 0.3
+
+
+def test_a_map_that_does_not_clearly_fit_better_leaves_the_pose(alignment):
+    stretched = Linear(np.diag([1.3, 0.8, 1.0]) @ TRUE.matrix, "affine")
+    matches = replace(guesses(AWAY.after(TRUE)), maps=(ProposedMap(stretched, 1e3),))
+    found = align(FIXED, MOVING, matches, seed=0, threads=1)
+    assert found.best.refined is None and distance(found.best.matrix) < 0.6
+
+
 def test_mirrored_guesses_stay_mirrored():
     at = placed(5, 1.0, (9, 4), mirror=True)
     mirrored = view(radar(seen(LAND, at)))
@@ -91,9 +115,9 @@ def test_mirrored_guesses_stay_mirrored():
 def test_wide_windows_are_tried_where_narrow_ones_disagree(trusted, wanted, monkeypatch):
     asked = []
 
-    def wary(fixed, moving, matrix, seed, windows):
+    def wary(find, matrix, seed, windows):
         asked.append(windows)
-        tied, share = refit(fixed, moving, matrix, seed, windows)
+        tied, share = refit(find, matrix, seed, windows)
         return tied, share if windows in trusted else 0.1
 
     monkeypatch.setattr("xmatch.registration.pose_selection.refit", wary)
@@ -104,7 +128,7 @@ def test_wide_windows_are_tried_where_narrow_ones_disagree(trusted, wanted, monk
 def test_a_flat_moving_image_leaves_the_guess_and_no_tie_points():
     flat = view(np.full((SIDE, SIDE), 128))
     found = align(FIXED, flat, guesses(TRUE), seed=0, threads=1)
-    assert refit(FIXED, flat, TRUE.matrix, 0)[1] == 0
+    assert refit(TiePointFinder(FIXED, flat), TRUE.matrix, 0)[1] == 0
     assert distance(found.best.matrix) < 1e-6
 
 

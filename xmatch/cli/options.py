@@ -187,8 +187,8 @@ class Matching:
         _option(
             _MATCHING,
             "--matcher",
-            help="auto (structural, then xmatch-fields where it is not sure; or what --weights are for), structural, "
-            "xmatch-fields, xmatch-small, sift or mi.",
+            help="auto (sift, then structural, then xmatch-fields, each where the one before is not sure; or what "
+            "--weights are for), sift, structural, xmatch-fields, xmatch-small or mi.",
         ),
     ] = "auto"
     weights: Annotated[

@@ -12,6 +12,8 @@ from xmatch.correspondences import Correspondences
 from xmatch.geometry import Transform
 from xmatch.geometry.outlines import lattice
 
+SETTLED = 0.01
+"""Reweighting ends when no residual changes by more than this, of their spread: the rest is below what it says."""
 MAX_SCALE = 20.0
 """Local magnification beyond this, or below its inverse, is no registration. Not tuned."""
 
@@ -54,7 +56,8 @@ class WeightedPoints:
 
     def residual_px(self, transform: PointMap) -> np.ndarray:
         """(N,) fixed px; infinity where the map is not defined."""
-        return np.nan_to_num(np.linalg.norm(transform(self.moving_xy) - self.fixed_xy, axis=1), nan=np.inf)
+        off = np.linalg.norm(transform(self.moving_xy) - self.fixed_xy, axis=1)
+        return np.where(np.isnan(off), np.inf, off)
 
 
 Consensus = Callable[[WeightedPoints, float, int], "np.ndarray | None"]
@@ -97,16 +100,27 @@ class Model:
         (Rayleigh's median is 1.177 sigma).
         """
         transform = self.try_fit(points)
+        before = np.full(len(points), -1e9)
         for _ in range(steps):
             if transform is None:
                 return None
             residual = points.residual_px(transform)
-            sigma = max(float(np.median(residual)) / 1.177, 0.02)
+            sigma = max(_median(residual) / 1.177, 0.02)
             if not np.isfinite(sigma):
                 return None
+            known = np.isfinite(residual)
+            if np.abs(residual - before)[known].max() < SETTLED * sigma:
+                break
+            before = np.where(known, residual, 0.0)
             weight = points.weight / (1.0 + (residual / (2.385 * sigma)) ** 2)
             transform = self.try_fit(replace(points, weight=weight))
         return transform
+
+
+def _median(values: np.ndarray) -> float:
+    """As `np.median`, which takes longer to look at what it is given than to find it."""
+    ordered = np.sort(values)
+    return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
 
 
 def refine(

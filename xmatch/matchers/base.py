@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from xmatch.coords import Floats, Mask
 from xmatch.correspondences import Correspondences
+from xmatch.geometry import Linear
 from xmatch.geometry.matrices import scale_of
 from xmatch.raster import View
 
@@ -30,6 +31,16 @@ class Proposal:
     @property
     def scale(self) -> float:
         return scale_of(self.matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class ProposedMap:
+    """One guess of a whole map that no similarity is: seen from aside, or stretched."""
+
+    to_fixed: Linear
+    """Moving view px -> fixed view px, corner-counted; an affine map or a homography."""
+    score: float
+    """As that of a `Proposal`, and comparable with it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +99,17 @@ class Matches:
     proposals: tuple[Proposal, ...] = ()
     """Best first; may be empty."""
     correspondences: Correspondences = field(default_factory=Correspondences.empty)
-    """In view px; matchers that find whole poses only leave it empty."""
+    """In view px; matchers that find whole poses only leave it empty. Where there is no proposal or map, a similarity
+    is fitted to them."""
+    maps: tuple[ProposedMap, ...] = ()
+    """Guesses that are no similarities, best first."""
     descriptor: Descriptor | None = None
     """Of the matcher's own, by which the proposals can be told apart, if it has one."""
     edge_proposals: tuple[Proposal, ...] | None = None
     """What a search by edges found, if there was one: a later stage need not make it again."""
+    is_faint: bool = False
+    """So little agrees that it is not worth verifying by itself where another stage follows, which will weigh it among
+    its own."""
 
 
 MIN_SIDE_PX = 24
@@ -128,7 +145,8 @@ class Matcher(Protocol):
             within: where to look.
             seed: of whatever is drawn by chance; the same seed finds the same.
             threads: at most so many.
-            earlier: what the stage before found in the same views and range, whose result is not to be trusted.
+            earlier: what the stages before found in the same views and range, whose result is not to be trusted.
+                Their proposals and maps are weighed with the new ones without the matcher's help.
         """
 
 

@@ -20,13 +20,18 @@ Builder: TypeAlias = Callable[[str | None, str], Matcher | Plan]
 
 
 def _auto(weights: str | None, device: str) -> Matcher | Plan:
+    from xmatch.matchers.sift import Sift
     from xmatch.matchers.structural import Structural
     from xmatch.matchers.weights import matcher_of
 
     if weights is not None:
         return MATCHERS[matcher_of(weights)](weights, device)
-    # The network is loaded only where it is asked.
-    return PlanStage.ready(Structural()), PlanStage("xmatch-fields", lambda: _network("xmatch-fields")(None, device))
+    # From cheap to dear; the network is loaded only where it is asked.
+    return (
+        PlanStage.ready(Sift(gives_up_early=True)),
+        PlanStage.ready(Structural()),
+        PlanStage("xmatch-fields", lambda: _network("xmatch-fields")(None, device)),
+    )
 
 
 def _structural(weights: str | None, device: str) -> Matcher:

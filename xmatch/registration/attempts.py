@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
 from xmatch.estimate import explains_better
-from xmatch.matchers.base import Matcher, Matches, Plan
+from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
+from xmatch.matchers.search.fourier import distinct
+from xmatch.matchers.structural import SAME_POSE
+from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions
 from xmatch.registration.pose_selection import align, bent_alignment, refined_alignments
@@ -74,11 +77,14 @@ def attempt_plan(
         matcher = stage.build()
         if best is not None:
             done("read", 0.1)
-        found, earlier = _attempt_ranges(matcher, ranges, earlier, options, weigh, done)
+        is_last = stage is plan[-1]
+        found, earlier = _attempt_ranges(matcher, ranges, earlier, options, weigh, done, is_last=is_last)
+        if found is None:
+            continue
         if best is None:
             best = found
         elif found.verdict.probability > best.verdict.probability:
-            said = f"the first matcher was not sure: this is what {matcher.name} found"
+            said = f"{best.matcher} was not sure: this is what {matcher.name} found"
             best = replace(found, notes=(*found.notes, said))
         # Without evidence there was nothing to match, for anyone.
         if best.verdict.accepted or not best.verdict.evidence:
@@ -142,15 +148,22 @@ def _attempt_ranges(
     options: RegisterOptions,
     weigh: Weigh,
     done: Tell,
-) -> tuple[Attempt, list[Matches | None]]:
-    """The most probable attempt of one matcher, and what it matched in each range; None where it was not asked."""
+    *,
+    is_last: bool,
+) -> tuple[Attempt | None, list[Matches | None]]:
+    """The most probable attempt of one matcher, None where all it found is faint and another one follows; and what it
+    matched in each range, None where it was not asked."""
     best: Attempt | None = None
     matched: list[Matches | None] = [None] * len(ranges)
     for index, (frame, before) in enumerate(zip(ranges, earlier, strict=True)):
         matches = matcher(
             frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads, earlier=before
         )
+        if before is not None:
+            matches = _with_earlier(matches, before, frame)
         matched[index] = matches
+        if matches.is_faint and not is_last:
+            continue
         done("match", 0.4)
         alignment = align(
             frame.fixed,
@@ -173,5 +186,14 @@ def _attempt_ranges(
             best = found
         if found.verdict.accepted:
             break
-    assert best is not None, "there is one range at least"
     return best, matched
+
+
+def _with_earlier(matches: Matches, earlier: Matches, frame: FramedPair) -> Matches:
+    """What a matcher found, and what those before it found elsewhere."""
+    new = [pose for pose in earlier.proposals if _is_new(pose, matches.proposals, frame.moving)]
+    return replace(matches, proposals=(*matches.proposals, *new), maps=(*matches.maps, *earlier.maps))
+
+
+def _is_new(pose: Proposal, known: Sequence[Proposal], moving: View) -> bool:
+    return all(len(distinct([other, pose], moving, limit=2, apart=SAME_POSE)) == 2 for other in known)

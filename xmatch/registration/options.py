@@ -14,7 +14,7 @@ BENT_KINDS = ("tps", "grid")
 class RegisterOptions:
     matcher: str = "auto"
     """A name in `xmatch.matchers.registry.MATCHERS`. "auto": the one that `weights` are for; without weights
-    `structural`, and where its result is not to be trusted `xmatch-fields` as well."""
+    `sift`, and where its result is not to be trusted `structural` and then `xmatch-fields` as well."""
     weights: str | None = None
     transform: str = "auto"
     """"auto" or a name in `xmatch.geometry.TRANSFORMS`."""

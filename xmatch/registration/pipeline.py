@@ -106,7 +106,8 @@ def _registered(
     error_map = None
     if verdict.accepted and confirmed is not None and attempt.alignment is not None:
         confirmed = sharpen(seen_fixed, seen_moving, confirmed, frame.fixed_plane, options, region)
-        verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
+        if confirmed.is_finer:
+            verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
         notes += confirmed.notes
         clock.done("full size", 0.85)
         if verdict.accepted:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from xmatch.coords import Floats, corners
-from xmatch.estimate import estimate
+from xmatch.estimate import ESTIMATORS, estimate
+from xmatch.estimate.model import WeightedPoints, is_plausible, refine
 from xmatch.geometry import Transform
 from xmatch.geometry.matrices import apply_projective, nearest_affine, scale_of
 from xmatch.geometry.outlines import nodes_over
@@ -17,7 +18,7 @@ from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
 from xmatch.registration.map_refinement import MapRefiner
-from xmatch.registration.tie_points import NARROW, WIDE, Windows, regional, tie_points
+from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder, Windows, regional
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
 
@@ -31,6 +32,10 @@ Wide ones find each other where little runs alike, and say less exactly where: f
 (lab log, "Wider windows agree")."""
 TIE_TOLERANCE_PX = 2.0
 """As `TIE_PX` of the evidence."""
+MAP_TIE_TOLERANCE_PX = 4.0
+"""How far tie points may lie from a map that keypoints of small copies of the views agree on. Not tuned."""
+STILL_PX = 1.0
+"""A map that tie points move by less than this on average keeps those that it was moved by. Not tuned."""
 MIN_TIES = 8
 """Tie points that make a pose. Not tuned."""
 STARTS = 3
@@ -55,25 +60,37 @@ def align(
     Args:
         given: a pose that stands for election too, (3, 3) moving view px -> fixed view px: what georeferencing says.
     """
-    poses = _poses(matches, moving, seed)
-    if not poses:
+    poses = _poses(matches, seed)
+    if not poses and not matches.maps:
         return None
     if given is not None:
         poses.insert(0, Proposal(given, 0.0))
     judge = ProposalJudge(fixed, moving, matches.descriptor)
+    find = TiePointFinder(fixed, moving, threads=threads)
     with ThreadPoolExecutor(max(1, threads)) as pool:
         judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
-        judged.sort(key=lambda candidate: -candidate.log_odds)
-        close = [candidate for candidate in judged[:SHARPENED] if candidate.log_odds > judged[0].log_odds - CLOSE]
-        finals = list(pool.map(lambda start: _sharpened(fixed, moving, judge, start, seed), close))
-    best = max((c for group in finals for c in group), key=lambda candidate: candidate.log_odds)
+        mapped = list(pool.map(lambda one: _refined(judge, one.to_fixed, "match"), matches.maps))
+    judged.sort(key=lambda candidate: -candidate.log_odds)
+    close = [candidate for candidate in judged[:SHARPENED] if candidate.log_odds > judged[0].log_odds - CLOSE]
+    finals = [_sharpened(find, judge, start, seed) for start in close]
+    best = max((c for group in finals for c in group), key=lambda candidate: candidate.log_odds, default=None)
+    if mapped and (best is None or _is_clearly_best(mapped, best)):
+        finals.append(_sharpened_map(find, judge, max(mapped, key=lambda one: one.log_odds)))
+        best = finals[-1][-1]
+    assert best is not None, "there is a pose or a map"
     group = next(group for group in finals if any(c is best for c in group))
     outline = Proposal(best.matrix, 0.0)
     others = [
-        c for c in judged if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
+        c
+        for c in sorted([*judged, *mapped], key=lambda candidate: -candidate.log_odds)
+        if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
     ]
-    ties, there_and_back = tie_points(fixed, moving, best.matrix)
-    regions, regions_there_and_back = tie_points(fixed, moving, best.matrix, regional(fixed))
+    # What tie points moved by less than they can tell, they need not be looked for again.
+    moved_px = corner_distance(group[0].matrix, best.matrix, moving)
+    seen = group[0] if best.refined is not None and moved_px < STILL_PX else best
+    around = seen.refined or seen.matrix
+    ties, there_and_back = find(around)
+    regions, regions_there_and_back = find(around, regional(fixed))
     return Alignment(
         best=best,
         rival=others[0] if others else None,
@@ -91,10 +108,11 @@ def refined_alignments(
 ) -> Iterator[Alignment]:
     """Alignments by a homography from each start, where the judge clearly prefers it to the pose."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
+    find = TiePointFinder(fixed, moving)
     for start in alignment.starts:
         refined = _refined(judge, refiner(start))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
-            yield _around(fixed, moving, alignment, refined)
+            yield _around(find, alignment, refined)
 
 
 def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int) -> Alignment | None:
@@ -102,20 +120,25 @@ def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Align
     bent = MapRefiner(fixed, moving, seed=seed).bent(alignment.best.to_fixed)
     if bent is None:
         return None
-    return _around(fixed, moving, alignment, _refined(ProposalJudge(fixed, moving, matches.descriptor), bent))
+    judge = ProposalJudge(fixed, moving, matches.descriptor)
+    return _around(TiePointFinder(fixed, moving), alignment, _refined(judge, bent))
 
 
-def _refined(judge: ProposalJudge, to_fixed: Transform) -> ScoredProposal:
+def _is_clearly_best(mapped: Sequence[ScoredProposal], pose: ScoredProposal) -> bool:
+    return max(one.log_odds for one in mapped) > pose.log_odds + CLEARLY
+
+
+def _refined(judge: ProposalJudge, to_fixed: Transform, made_by: str = "refined") -> ScoredProposal:
     places = nodes_over(judge.moving.width, judge.moving.height, 5)
     measures = judge(to_fixed)
     nearest = nearest_affine(places, to_fixed(places))
-    return ScoredProposal(nearest, measures, judge.log_odds(measures), "refined", to_fixed)
+    return ScoredProposal(nearest, measures, judge.log_odds(measures), made_by, to_fixed)
 
 
-def _around(fixed: View, moving: View, alignment: Alignment, refined: ScoredProposal) -> Alignment:
+def _around(find: TiePointFinder, alignment: Alignment, refined: ScoredProposal) -> Alignment:
     """The alignment with a refined map as its best, and what lies around that."""
-    ties, there_and_back = tie_points(fixed, moving, refined.to_fixed)
-    regions, regions_there_and_back = tie_points(fixed, moving, refined.to_fixed, regional(fixed))
+    ties, there_and_back = find(refined.to_fixed)
+    regions, regions_there_and_back = find(refined.to_fixed, regional(find.fixed))
     return replace(
         alignment,
         best=refined,
@@ -144,10 +167,10 @@ def similar(matrix: Floats, moving: View) -> Floats:
     return nearest
 
 
-def _poses(matches: Matches, moving: View, seed: int) -> list[Proposal]:
-    """Whole poses: the matcher's own, and the one that its correspondences agree on."""
+def _poses(matches: Matches, seed: int) -> list[Proposal]:
+    """Whole poses: the matcher's own or, where it leaves that to others, the one that its correspondences agree on."""
     poses = list(matches.proposals)
-    if len(matches.correspondences) >= 3:
+    if not poses and not matches.maps and len(matches.correspondences) >= 3:
         fitted = estimate(matches.correspondences, "similarity", seed=seed, tolerance_px=3.0)
         if fitted.matrix is not None:
             poses.insert(0, Proposal(fitted.matrix, float(fitted.inliers.sum())))
@@ -160,13 +183,11 @@ def _judged(judge: ProposalJudge, matrix: Floats, made_by: str) -> ScoredProposa
     return ScoredProposal(matrix, measures, judge.log_odds(measures), made_by)
 
 
-def _sharpened(
-    fixed: View, moving: View, judge: ProposalJudge, start: ScoredProposal, seed: int
-) -> list[ScoredProposal]:
+def _sharpened(find: TiePointFinder, judge: ProposalJudge, start: ScoredProposal, seed: int) -> list[ScoredProposal]:
     """The candidate, and what tie points make of it."""
     candidates = [start]
     for windows, trusted_share in TRUSTED:
-        tied, share = refit(fixed, moving, start.matrix, seed, windows)
+        tied, share = refit(find, start.matrix, seed, windows)
         if tied is None:
             continue
         candidate = _judged(judge, tied, "ties")
@@ -176,11 +197,23 @@ def _sharpened(
     return candidates
 
 
-def refit(
-    fixed: View, moving: View, matrix: Floats, seed: int, windows: Windows = NARROW
-) -> tuple[Floats | None, float]:
+def _sharpened_map(find: TiePointFinder, judge: ProposalJudge, start: ScoredProposal) -> list[ScoredProposal]:
+    """The candidate map and, where enough tie points around it agree on one of its kind, that one."""
+    ties, there_and_back = find(start.to_fixed)
+    points = WeightedPoints.of(ties[there_and_back < FORWARD_BACKWARD_PX])
+    model = ESTIMATORS[start.to_fixed.kind]
+    mask = points.residual_px(start.to_fixed) < MAP_TIE_TOLERANCE_PX
+    if mask.sum() < max(model.wanted, TRUSTED[0][1] * len(ties)):
+        return [start]
+    tied = refine(model, points, mask, TIE_TOLERANCE_PX)
+    if tied is None or not is_plausible(tied, corners(find.moving.width, find.moving.height)):
+        return [start]
+    return [start, _refined(judge, tied, "ties")]
+
+
+def refit(find: TiePointFinder, matrix: Floats, seed: int, windows: Windows = NARROW) -> tuple[Floats | None, float]:
     """The similarity that tie points around a pose agree on, None when too few agree; and the share that agrees."""
-    ties, there_and_back = tie_points(fixed, moving, matrix, windows)
+    ties, there_and_back = find(matrix, windows)
     steady = ties[there_and_back < FORWARD_BACKWARD_PX]
     if len(steady) < MIN_TIES:
         return None, 0.0

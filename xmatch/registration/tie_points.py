@@ -6,7 +6,9 @@ freer transform is called for.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -52,38 +54,76 @@ def regional(fixed: View) -> Windows:
     return Windows(side, min(REGION_REACH_PX, side // 4), 6)
 
 
+class TiePointFinder:
+    """Tie points of one pair. What belongs to the fixed view is computed once, and so is what belongs to the pose or
+    map that was asked for last: asking for the same again costs nothing.
+
+    Args:
+        threads: at most so many match windows.
+    """
+
+    def __init__(self, fixed: View, moving: View, *, threads: int = 1) -> None:
+        self.fixed, self.moving, self._threads = fixed, moving, threads
+        self._seen: tuple[Floats | Transform, DescriptorMap] | None = None
+        self._found: dict[Windows, tuple[Correspondences, Floats]] = {}
+
+    def __call__(self, to_fixed: Floats | Transform, windows: Windows = NARROW) -> tuple[Correspondences, Floats]:
+        """Windows on a regular lattice, matched forward and backward around a pose or a map of any kind.
+
+        Args:
+            to_fixed: moving view px -> fixed view px, corner-counted, right to within the windows' reach: a pose
+                (3, 3), whose turn moving's descriptors are given, or a map, through which moving is looked at first.
+
+        Returns:
+            Correspondences in view px, certainty in [0, 1] being the forward correlation's height above its
+            surroundings, and the (N,) forward-backward distance, fixed view px.
+        """
+        here, there = self._here, self._through(to_fixed)
+        if windows not in self._found:
+            self._found[windows] = self._matched(here, there, to_fixed, windows)
+        return self._found[windows]
+
+    def _matched(
+        self, here: DescriptorMap, there: DescriptorMap, to_fixed: Floats | Transform, windows: Windows
+    ) -> tuple[Correspondences, Floats]:
+        centres = _centres(here.valid * there.valid, windows)
+        if len(centres) == 0:
+            return Correspondences.empty(), np.zeros(0)
+        with ThreadPoolExecutor(min(2, max(1, self._threads))) as pool:
+            both_ways = pool.map(lambda a, b: displacements(a, b, centres, windows), (here, there), (there, here))
+            (forward, certainty), (backward, _) = both_ways
+        # Moving content at c + d looks like fixed content at c; the way back should undo it.
+        fixed_xy = centres + 0.5
+        back = Linear(to_fixed, "affine").inverse if isinstance(to_fixed, np.ndarray) else to_fixed.inverse
+        moving_xy = back(fixed_xy + forward)
+        known = finite(moving_xy)
+        return Correspondences(fixed_xy, moving_xy, certainty)[known], np.linalg.norm(forward + backward, axis=1)[known]
+
+    @cached_property
+    def _here(self) -> DescriptorMap:
+        return edge_descriptors(self.fixed.image, self.fixed.valid)
+
+    def _through(self, to_fixed: Floats | Transform) -> DescriptorMap:
+        """Moving's descriptors on the grid of the fixed view."""
+        last = self._seen
+        if last is not None and last[0] is to_fixed:
+            return last[1]
+        size = (self.fixed.width, self.fixed.height)
+        if isinstance(to_fixed, np.ndarray):
+            small, factors = resized(self.moving, scale_of(to_fixed))
+            pose = to_fixed @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+            there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
+        else:
+            there = edge_descriptors(*seen_through(self.moving, to_fixed, size))
+        self._seen, self._found = (to_fixed, there), {}
+        return there
+
+
 def tie_points(
     fixed: View, moving: View, to_fixed: Floats | Transform, windows: Windows = NARROW
 ) -> tuple[Correspondences, Floats]:
-    """Windows on a regular lattice, matched forward and backward around a pose or a map of any kind.
-
-    Args:
-        to_fixed: moving view px -> fixed view px, corner-counted, right to within the windows' reach: a pose (3, 3),
-            whose turn moving's descriptors are given, or a map, through which moving is looked at first.
-
-    Returns:
-        Correspondences in view px, certainty in [0, 1] being the forward correlation's height above its surroundings,
-        and the (N,) forward-backward distance, fixed view px.
-    """
-    size = (fixed.width, fixed.height)
-    here = edge_descriptors(fixed.image, fixed.valid)
-    if isinstance(to_fixed, np.ndarray):
-        small, factors = resized(moving, scale_of(to_fixed))
-        pose = to_fixed @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
-        there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
-    else:
-        there = edge_descriptors(*seen_through(moving, to_fixed, size))
-    centres = _centres(here.valid * there.valid, windows)
-    if len(centres) == 0:
-        return Correspondences.empty(), np.zeros(0)
-    forward, certainty = displacements(here, there, centres, windows)
-    backward, _ = displacements(there, here, centres, windows)
-    # Moving content at c + d looks like fixed content at c; the way back should undo it.
-    fixed_xy = centres + 0.5
-    back = Linear(to_fixed, "affine").inverse if isinstance(to_fixed, np.ndarray) else to_fixed.inverse
-    moving_xy = back(fixed_xy + forward)
-    known = finite(moving_xy)
-    return Correspondences(fixed_xy, moving_xy, certainty)[known], np.linalg.norm(forward + backward, axis=1)[known]
+    """The tie points around one pose or map, as a `TiePointFinder` finds them."""
+    return TiePointFinder(fixed, moving)(to_fixed, windows)
 
 
 def _centres(cover: Image, windows: Windows) -> Floats:

@@ -14,7 +14,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats, Image, corners, to_centre_matrix
+from xmatch.coords import AnyArray, Floats, Mask, corners, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.matchers.base import Proposal
 from xmatch.matchers.search.descriptors import DescriptorMap, agreement, blurred, edge_descriptors, warped
@@ -144,8 +144,6 @@ def climb(
         seen: pose (3, 3), corner-counted px -> moving's descriptors on the grid of fixed's.
     """
     height, width = fixed.valid.shape
-    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
-    powers = _monomials(xs.ravel() - width / 2, ys.ravel() - height / 2, 2 * motion.degree)
     centre = shift_matrix((width / 2, height / 2))
     best, best_score = pose, -np.inf
     damping = 1e-3
@@ -155,7 +153,7 @@ def climb(
         score = correlation(fixed, current)
         if score > best_score:
             best, best_score, damping = pose, score, max(damping / 4, 1e-4)
-            system = _normal_equations(fixed, current, powers, motion)
+            system = _normal_equations(fixed, current, motion)
         else:
             damping *= 16
         if system is None or damping > 10:
@@ -176,12 +174,14 @@ def climb(
     return best, best_score
 
 
-def _normal_equations(
-    fixed: DescriptorMap, moving: DescriptorMap, powers: Image, motion: Motion
-) -> tuple[Floats, Floats]:
+def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motion) -> tuple[Floats, Floats]:
     """Hessian (k, k) and gradient (k,) of the gain-fitted squared difference under small motions of `moving`."""
     weight = fixed.valid * moving.valid
-    target, source = (np.stack(cv2.split(one.planes)) * weight for one in (fixed, moving))
+    height, width = weight.shape
+    # Beyond what both show, and a px around it for gradients, all is 0.
+    rows, columns = (_span(np.asarray(weight.any(axis=axis))) for axis in (1, 0))
+    weight = weight[rows, columns]
+    target, source = (np.stack(cv2.split(one.planes[rows, columns])) * weight for one in (fixed, moving))
     gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), 0.05)
     residual = target / gain - source
     # Content moves by +d where the sampled position moves by -d.
@@ -189,14 +189,30 @@ def _normal_equations(
     gx[..., 1:-1] = 0.5 * (source[..., :-2] - source[..., 2:]) * weight[:, 1:-1]
     gy[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[1:-1]
     # Position enters each product only as a factor: sum over the planes first, then against powers of x and y.
-    squares = [np.einsum("chw,chw->hw", one, other).ravel() for one, other in ((gx, gx), (gx, gy), (gy, gy))]
-    pulls = [np.einsum("chw,chw->hw", one, residual).ravel() for one in (gx, gy)]
+    products = ((gx, gx), (gx, gy), (gy, gy), (gx, residual), (gy, residual))
+    summed = np.stack([np.einsum("chw,chw->hw", one, other) for one, other in products])
+    exponents = np.arange(2 * motion.degree + 1)[:, None]
+    x, y = (np.arange(n, dtype=np.float32)[of] - n / 2 for n, of in ((width, columns), (height, rows)))
+    moments = (((y**exponents).astype(np.float32) @ summed) @ (x**exponents).astype(np.float32).T).astype(np.float64)
+    by_power = moments[:, *_orders(2 * motion.degree)]
     count = motion.fields.shape[2]
-    xx, xy, yy = (np.stack(squares) @ powers.T).astype(np.float64)[:, _PRODUCTS[:count, :count]]
-    pull = (np.stack(pulls) @ powers[:count].T).astype(np.float64).ravel()
+    xx, xy, yy = by_power[:3, _PRODUCTS[:count, :count]]
+    pull = by_power[3:, :count].ravel()
     fields = motion.fields.reshape(-1, 2 * count)
     hessian: Floats = fields @ np.block([[xx, xy], [xy, yy]]) @ fields.T
     return hessian, fields @ pull
+
+
+def _span(any_there: Mask) -> slice:
+    """From a px before the first to a px after the last."""
+    where = np.flatnonzero(any_there)
+    return slice(max(0, where[0] - 1), where[-1] + 2) if len(where) else slice(0, len(any_there))
+
+
+def _orders(degree: int) -> tuple[list[int], list[int]]:
+    """Powers of y and of x in the order of `_monomials`."""
+    pairs = [(k, n - k) for n in range(degree + 1) for k in range(n + 1)]
+    return [k for k, _ in pairs], [n for _, n in pairs]
 
 
 _PRODUCTS = np.array(
