@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-from xmatch.estimate import explains_better
+from xmatch.correspondences import Correspondences
+from xmatch.estimate import error_px, explains_better
+from xmatch.estimate.model import PointMap
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.structural import SAME_POSE
@@ -131,14 +133,22 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
         return found
     so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
     steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
-    share = BENT_SHARE if found.verdict.accepted else DOUBTFUL_SHARE
-    follows = len(steady) >= FEWEST_FOR_A_BEND
-    if not follows or not explains_better(candidate.best.to_fixed, so_far, steady, TOLERANCE_VIEW_PX, share):
+    if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
         return found
     other = weigh(found.matcher, frame, candidate)
     if other.verdict.evidence["regions_share"] < HOLDS_SHARE or found.verdict.accepted and not other.verdict.accepted:
         return found
     return other
+
+
+def _follows_better(
+    bent: PointMap, so_far: PointMap, steady: Correspondences, verdict: Verdict, options: RegisterOptions
+) -> bool:
+    """Whether tie points prefer a map that bends: clearly, unless one was asked for."""
+    if options.transform in BENT_KINDS:
+        return error_px(bent, steady, TOLERANCE_VIEW_PX) < error_px(so_far, steady, TOLERANCE_VIEW_PX)
+    share = BENT_SHARE if verdict.accepted else DOUBTFUL_SHARE
+    return len(steady) >= FEWEST_FOR_A_BEND and explains_better(bent, so_far, steady, TOLERANCE_VIEW_PX, share)
 
 
 def _attempt_ranges(

@@ -75,9 +75,11 @@ FIELDS = (
     FieldLevel(WindowLevel(0.2, 0.06, 270), 16, 6, 0.1),
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
+    FieldLevel(WindowLevel(0.08, 0.02, 640), 28, 16, 0.01),
 )
-"""On SRIF training pairs bent by 12 px, the third at ten times the stiffness halves those within 2.5 px (lab log)."""
-FIELD_NODES = 13
+"""On training pairs bent by 12 px, five times the stiffness halves those within 2.5 px, and the last level brings all of
+one sensor within 1 px (lab log)."""
+FIELD_NODES = 19
 """Control points of the spline that a field is written as, each way. Not tuned."""
 MARGIN = 0.15
 """Share of moving's longer side around it in which control points lie: a field beyond the images is only continued.

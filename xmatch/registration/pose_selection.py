@@ -26,8 +26,9 @@ JUDGED = 18
 """Proposals that are judged at most: 15 by edges and a network, and those of georeferencing and correspondences."""
 SHARPENED, CLOSE = 2, 4.0
 """Proposals that are sharpened at most, and how near (log-odds) they must come to the best judged one. Not tuned."""
-TRUSTED = ((NARROW, 0.3), (WIDE, 0.2))
-"""Windows of tie points, tried in this order, and the share of them that must agree for their fit to be taken as it is.
+TRUSTED = ((NARROW, 0.3, "narrow ties"), (WIDE, 0.2, "wide ties"))
+"""Windows of tie points, tried in this order, the share of them that must agree for their fit to be taken as it is, and
+its name in `Alignment.agreement`.
 Wide ones find each other where little runs alike, and say less exactly where: from 10 to 25 % of them came out alike
 (lab log, "Wider windows agree")."""
 TIE_TOLERANCE_PX = 2.0
@@ -186,11 +187,11 @@ def _judged(judge: ProposalJudge, matrix: Floats, made_by: str) -> ScoredProposa
 def _sharpened(find: TiePointFinder, judge: ProposalJudge, start: ScoredProposal, seed: int) -> list[ScoredProposal]:
     """The candidate, and what tie points make of it."""
     candidates = [start]
-    for windows, trusted_share in TRUSTED:
+    for windows, trusted_share, made_by in TRUSTED:
         tied, share = refit(find, start.matrix, seed, windows)
         if tied is None:
             continue
-        candidate = _judged(judge, tied, "ties")
+        candidate = _judged(judge, tied, made_by)
         if share >= trusted_share:
             return [start, replace(candidate, log_odds=max(candidate.log_odds, start.log_odds + 1e-6))]
         candidates.append(candidate)
@@ -208,7 +209,7 @@ def _sharpened_map(find: TiePointFinder, judge: ProposalJudge, start: ScoredProp
     tied = refine(model, points, mask, TIE_TOLERANCE_PX)
     if tied is None or not is_plausible(tied, corners(find.moving.width, find.moving.height)):
         return [start]
-    return [start, _refined(judge, tied, "ties")]
+    return [start, _refined(judge, tied, TRUSTED[0][2])]
 
 
 def refit(find: TiePointFinder, matrix: Floats, seed: int, windows: Windows = NARROW) -> tuple[Floats | None, float]:
