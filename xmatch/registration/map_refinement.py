@@ -77,8 +77,8 @@ FIELDS = (
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
     FieldLevel(WindowLevel(0.08, 0.02, 640), 28, 16, 0.01),
 )
-"""On training pairs bent by 12 px five times the stiffness halves those within 2.5 px. The last level brings all pairs of
-one sensor within 1 px (lab log)."""
+"""On training pairs bent by 12 px five times the stiffness halves those within 2.5 px. The last level brings all pairs
+of one sensor within 1 px (lab log)."""
 FIELD_NODES = 19
 """Control points of the spline that a field is written as, each way. Not tuned."""
 MARGIN = 0.15
