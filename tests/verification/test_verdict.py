@@ -115,7 +115,7 @@ def an_alignment(shift_px: float, *, count: int = 100, mirror: bool = False) -> 
     ties = Correspondences(fixed_xy, moving_xy, np.ones(count))
     view = View(np.zeros((200, 200), np.float32), np.ones((200, 200), bool), np.eye(3))
     steady = np.full(count, 0.3)
-    return Alignment(best, replace(best, log_odds=1.0), ties, steady, ties, steady), view, view
+    return Alignment(best, (replace(best, log_odds=1.0),), ties, steady, ties, steady), view, view
 
 
 def evidence_of(shift_px: float, **more) -> dict[str, float]:

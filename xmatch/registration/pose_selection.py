@@ -80,12 +80,7 @@ def align(
         best = finals[-1][-1]
     assert best is not None, "there is a pose or a map"
     group = next(group for group in finals if any(c is best for c in group))
-    outline = Proposal(best.matrix, 0.0)
-    others = [
-        c
-        for c in sorted([*judged, *mapped], key=lambda candidate: -candidate.log_odds)
-        if len(distinct([outline, Proposal(c.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
-    ]
+    judged_all = sorted([*judged, *mapped], key=lambda candidate: -candidate.log_odds)
     # What tie points moved by less than they can tell, they need not be looked for again.
     moved_px = corner_distance(group[0].matrix, best.matrix, moving)
     seen = group[0] if best.refined is not None and moved_px < STILL_PX else best
@@ -94,13 +89,12 @@ def align(
     regions, regions_there_and_back = find(around, regional(fixed))
     return Alignment(
         best=best,
-        rival=others[0] if others else None,
+        rivals=_elsewhere(best, judged_all, moving),
         ties=ties,
         forward_backward_px=there_and_back,
         regions=regions,
         regions_forward_backward_px=regions_there_and_back,
         agreement={c.made_by: corner_distance(best.matrix, c.matrix, moving) for c in group if c is not best},
-        starts=(best.matrix, *(c.matrix for c in others[: STARTS - 1])),
     )
 
 
@@ -110,10 +104,13 @@ def refined_alignments(
     """Alignments by a homography from each start, where the judge clearly prefers it to the pose."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
     find = TiePointFinder(fixed, moving)
-    for start in alignment.starts:
-        refined = _refined(judge, refiner(start))
+    starts = (alignment.best, *alignment.rivals[: STARTS - 1])
+    for start in starts:
+        refined = _refined(judge, refiner(start.matrix))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
-            yield _around(find, alignment, refined)
+            # What it came from does not speak against it, however far it went.
+            others = [other for other in (alignment.best, *alignment.rivals) if other is not start]
+            yield replace(_around(find, alignment, refined), rivals=_elsewhere(refined, others, moving))
 
 
 def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int) -> Alignment | None:
@@ -123,6 +120,16 @@ def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Align
         return None
     judge = ProposalJudge(fixed, moving, matches.descriptor)
     return _around(TiePointFinder(fixed, moving), alignment, _refined(judge, bent))
+
+
+def _elsewhere(best: ScoredProposal, others: Sequence[ScoredProposal], moving: View) -> tuple[ScoredProposal, ...]:
+    """Those that do not lie where the best one does, in their order."""
+    outline = Proposal(best.matrix, 0.0)
+    return tuple(
+        other
+        for other in others
+        if len(distinct([outline, Proposal(other.matrix, 0.0)], moving, limit=2, apart=ELSEWHERE)) == 2
+    )
 
 
 def _is_clearly_best(mapped: Sequence[ScoredProposal], pose: ScoredProposal) -> bool:

@@ -36,8 +36,8 @@ class Alignment:
     """The best proposal of a pair, and what tie points and regions around it say."""
 
     best: ScoredProposal
-    rival: ScoredProposal | None
-    """The best proposal that lies elsewhere."""
+    rivals: tuple[ScoredProposal, ...]
+    """Proposals that lie elsewhere, best first."""
     ties: Correspondences
     """Tie points around the best proposal, view px, both ways matched."""
     forward_backward_px: Floats
@@ -49,6 +49,3 @@ class Alignment:
     """(R,) fixed view px."""
     agreement: dict[str, float] = field(default_factory=dict)
     """Distance between the best proposal and what other ways to sharpen it found, fixed view px."""
-    starts: tuple[Floats, ...] = ()
-    """(3, 3) poses from which a map may be refined that is no pose: the best one and those next to it that lie
-    elsewhere."""

@@ -199,7 +199,7 @@ def gather(
     regions_share, regions_px = _regions(alignment, to_fixed)
     return {
         **{name: float(np.clip(v, *RANGES[name])) for name, v in best.measures.items() if name in RANGES},
-        "lead": NO_RIVAL if alignment.rival is None else best.log_odds - alignment.rival.log_odds,
+        "lead": best.log_odds - alignment.rivals[0].log_odds if alignment.rivals else NO_RIVAL,
         "repetition": repetition(fixed, moving, best.matrix if best.refined is None else best.refined),
         "inliers": float(agrees.sum()),
         "inlier_share": float(agrees.mean()) if count else 0.0,
