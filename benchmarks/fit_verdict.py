@@ -11,9 +11,7 @@ is right any more.
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than one percent of wrong ones pass. The
-guards against repeated patterns and against few tie points give up one right alignment in a hundred, each limit. The
-expected error is the 90 % quantile over accepted pairs of the 90 % quantile over the overlap, by linear quantile
-regression (Koenker and Bassett, Econometrica 46, 1978).
+guards against repeated patterns and against few tie points give up one right alignment in a hundred, each limit.
 Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
@@ -26,15 +24,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linprog, minimize
+from scipy.optimize import minimize
 
 from xmatch.evaluation.recipe import EvalRecipe
-from xmatch.evaluation.scores import COVERED, KINDS
+from xmatch.evaluation.scores import KINDS
 from xmatch.io.checksum import sha256
-from xmatch.registration.options import RegisterOptions
 from xmatch.verification import calibration, verdict
 from xmatch.verification.calibration import Calibration
-from xmatch.verification.evidence import Following
 from xmatch.verification.measures import MEASURES, RANGES
 
 RIGHT_PX, WRONG_PX = 5.0, 12.0
@@ -85,7 +81,6 @@ def main() -> None:
     fitted = weights[0] + (values - mean) / spread @ weights[1:]
     passed = (fitted > np.log(threshold / (1 - threshold))) & (errors < RIGHT_PX)
     told = [row["verdict"]["evidence"]["inliers"] for row, passes in zip(pairs, passed, strict=True) if passes]
-    ce90, covered = expected_errors(pairs, fitted > np.log(threshold / (1 - threshold)), group_numbers(pairs))
     document = {
         "intercept": round(weights[0], 4),
         "weights": dict(zip(names, np.round(weights[1:], 4).tolist(), strict=True)),
@@ -96,7 +91,6 @@ def main() -> None:
         "min_lead": round(float(np.quantile([e["lead"] for e in right], GUARD_SHARE)), 3),
         "max_repetition": round(float(np.quantile([e["repetition"] for e in right], 1 - GUARD_SHARE)), 3),
         "min_inliers": float(np.floor(np.quantile(told, GUARD_SHARE))),
-        "ce90": ce90,
         "certificate": {
             "command": " ".join(
                 [
@@ -119,7 +113,6 @@ def main() -> None:
                 "log_loss": round(losses[penalty], 4),
                 "wrong_accepted_percent": round(100 * float(accepted[~y].mean()), 2),
                 "right_accepted_percent": round(100 * float(accepted[y].mean()), 2),
-                "errors_within_ce90_percent": round(100 * covered, 1),
             },
         },
     }
@@ -127,7 +120,7 @@ def main() -> None:
     output.write_text(json.dumps(document, indent=1) + "\n")
     print(
         json.dumps(
-            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "ce90", "certificate")},
+            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "min_inliers", "certificate")},
             indent=1,
         )
     )
@@ -153,41 +146,8 @@ def exclusions(excluded: list[str]) -> list[str]:
     return ["--exclude", repr(",".join(excluded))] if excluded else []
 
 
-def view_error(row: dict, error_px: float) -> float:
-    """An error in px of the file as px of the view that was matched."""
-    return error_px / max(1.0, max(row["fixed_size"]) / RegisterOptions().view_px)
-
-
-def expected_errors(pairs: list[dict], accepted: np.ndarray, groups: np.ndarray) -> tuple[dict[str, float], float]:
-    """Coefficients of the 90 % quantile of log errors of alignments that are accepted and not wrong, and the share
-    covered when left out."""
-    spread = np.array([view_error(row, spread_error(row)) for row in pairs])
-    kept = np.flatnonzero(accepted & (spread < WRONG_PX))
-    measures = [verdict.error_measures(at_view(pairs[i]["verdict"]["evidence"])) for i in kept]
-    names = list(measures[0])
-    design = np.array([[1.0, *(m[n] for n in names)] for m in measures])
-    target = np.log(np.maximum(spread[kept], 0.05))
-    fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups[kept]] % FOLDS
-    covered = np.zeros(len(kept), bool)
-    for part in range(FOLDS):
-        out = fold == part
-        covered[out] = target[out] <= design[out] @ quantile_fit(design[~out], target[~out])
-    found = quantile_fit(design, target)
-    return dict(zip(["intercept", *names], np.round(found, 4).tolist(), strict=True)), float(covered.mean())
-
-
-def quantile_fit(design: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(3,) weights of the COVERED quantile: a linear programme over the weights and the parts above and below. The
-    error falls with agreement and grows with what is seen of it, whatever a small sample says."""
-    count, width = design.shape
-    cost = np.r_[np.zeros(width), np.full(count, COVERED), np.full(count, 1 - COVERED)]
-    equal = np.hstack([design, np.eye(count), -np.eye(count)])
-    bounds = [(None, None), (None, 0), (0, None)] + [(0, None)] * (2 * count)
-    return linprog(cost, A_eq=equal, b_eq=target, bounds=bounds, method="highs").x[:width]
-
-
 def checked(path: Path, model: Calibration) -> dict:
-    """How the evidence of another split is judged: acceptance of right and wrong ones, and coverage of the errors."""
+    """How the evidence of another split is judged: acceptance of right and wrong ones."""
     _, pairs = read(path, [])
     errors = np.array([error(row) for row in pairs])
     given = np.array([row["verdict"]["evidence"] for row in pairs])
@@ -195,9 +155,6 @@ def checked(path: Path, model: Calibration) -> dict:
     unique = np.array([passes_guards(e, model) for e in given])
     fits = scores >= np.log(model.threshold / (1 - model.threshold))
     accepted, right, wrong = unique & fits, errors < RIGHT_PX, errors > WRONG_PX
-    bound = np.array([verdict.expected_error(at_view(e), model) for e in given])
-    inside = np.array([view_error(row, spread_error(row)) for row in pairs]) <= bound
-    sound = accepted & ~wrong
     return {
         "n": len(pairs),
         "right_accepted": f"{int((accepted & right).sum())} of {int(right.sum())}",
@@ -205,8 +162,6 @@ def checked(path: Path, model: Calibration) -> dict:
         "wrong_ids": [row["id"] for row, bad in zip(pairs, accepted & wrong, strict=True) if bad],
         "refused_by_the_guard_alone": int((~unique & right & fits).sum()),
         "roc_area": round(float(np.mean(scores[right][:, None] > scores[wrong][None])), 4),
-        "within_ce90": f"{int((inside & sound).sum())} of {int(sound.sum())}",
-        "ce90_view_px_median": round(float(np.median(bound[accepted])), 2),
     }
 
 
@@ -221,22 +176,11 @@ def error(row: dict) -> float:
     return _number(row, KINDS[row["kind"]].error)
 
 
-def spread_error(row: dict) -> float:
-    """90th percentile of the error over the overlap, px: what the expected error is about."""
-    return _number(row, "overlap_p90_px")
-
-
 def _number(row: dict, name: str) -> float:
     if not row["related"] or row["transform"] is None:
         return np.inf
     found = KINDS[row["kind"]].score(row, None, JUDGED)[name]
     return np.inf if np.isnan(found) else found
-
-
-def at_view(evidence: dict[str, float]) -> Following:
-    """What the evidence says of how tie points follow the map, at the resolution of the view."""
-    agreeing = round(1000 * evidence["inlier_share"])
-    return Following(1000, agreeing, agreeing, evidence["regions_px"])
 
 
 def group_numbers(pairs: list[dict]) -> np.ndarray:

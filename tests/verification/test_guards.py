@@ -7,7 +7,7 @@ import pytest
 
 from xmatch.verification.evidence import MOST_OFF, MOST_OFF_FOR_ON, Following, following
 
-FOLLOWED = {"count": 100, "agreeing": 90, "coherent": 90, "bend_px": 0.5}
+FOLLOWED = {"count": 100, "agreeing": 90, "coherent": 90}
 
 
 @pytest.mark.parametrize(

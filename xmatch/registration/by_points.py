@@ -9,13 +9,14 @@ import numpy as np
 from xmatch.errors import InputError
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline
 from xmatch.io.rasters.source import Source
-from xmatch.registration.full_resolution import RAYLEIGH_90
 from xmatch.registration.ground import ground_size
 from xmatch.registration.hand_points import HandFit, enough_points, fit_hand_points, read_hand_points
 from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
 
 AUTO_KINDS = ("similarity", "affine", "homography", "tps")
+RAYLEIGH_90 = float(np.sqrt(np.log(10)))
+"""90th percentile of a distance over its root mean square, where both coordinates err alike."""
 MOST_SHARE = 0.05
 """Points that foretell each other no better than to this share of the fixed image's shorter side do not agree. Not
 tuned."""

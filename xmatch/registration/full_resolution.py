@@ -41,8 +41,6 @@ MIN_SHARE = 0.2
 """Tie points that must agree on a step, and their share, or the coarser alignment stands. Not tuned."""
 AS_IT_IS = Linear(np.eye(3), "translation")
 """What a step corrects, and bends about."""
-RAYLEIGH_90 = float(np.sqrt(np.log(10)))
-"""90th percentile of a distance over its root mean square, where both coordinates err alike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +55,9 @@ class ConfirmedMap:
     """(N,) bool: matching there and back returns to the start."""
     to_matched: Floats
     """(3, 3) fixed px -> px at that resolution."""
-    heldout_px: float = 0.0
-    """As in `Model`."""
     notes: tuple[str, ...] = ()
     is_finer: bool = True
     """Than the views that were matched first."""
-    bends: bool = False
-    """Tie points of tiles have bent it."""
 
     @property
     def px(self) -> float:
@@ -74,11 +68,7 @@ class ConfirmedMap:
         """How the tie points follow the map."""
         to_matched = Linear(self.to_matched, "affine")
         landed = to_matched(self.transform(self.correspondences.moving_xy))
-        return self.with_heldout(following(landed, to_matched(self.correspondences.fixed_xy), self.steady))
-
-    def with_heldout(self, followed: Following) -> Following:
-        """The same where a map that bends may have followed the errors of its own tie points."""
-        return replace(followed, bend_px=max(followed.bend_px, RAYLEIGH_90 * self.heldout_px / self.px))
+        return following(landed, to_matched(self.correspondences.fixed_xy), self.steady)
 
 
 def sharpen(
@@ -116,18 +106,14 @@ def sharpen(
             note = f"tie points at 1/{reduction:.3g} of the resolution do not agree: the coarser alignment stands"
             return replace(found, notes=(note,))
         step = fitted.transform if is_square else compose(to_plane, fitted.transform, to_plane.inverse)
-        bends = found.bends or fitted.transform.matrix is None
-        # A step that does not bend tells of the bends before it, too.
-        heldout_px = fitted.heldout_px.get(fitted.kind, fitted.heldout_px.get("tps", 0.0)) if bends else 0.0
+        bends = fitted.transform.matrix is None
         note = f"sharpened by tie points at 1/{reduction:.3g} of the full resolution"
         found = ConfirmedMap(
             compose(found.transform, step),
             ties,
             steady,
             np.diag([1 / reduction, 1 / reduction, 1.0]),
-            heldout_px,
             (f"{note}, which bend the map" if bends else note,),
-            bends=bends,
         )
         if moving_reduction / STEP < 0.3:
             break  # moving has no finer detail to offer

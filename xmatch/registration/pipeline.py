@@ -14,7 +14,7 @@ from xmatch.coords import pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import DisplacementGrid, Linear, ThinPlateSpline, Transform
 from xmatch.io.rasters.source import Source
-from xmatch.registration.options import BENT_KINDS, RegisterOptions
+from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, float], None]
 """Called with the stage's name and the share of the whole done so far, 0 to 1."""
 
-HELD_SHARE = 0.9
-"""Of the overlap must hold tie points that agree with a map that bends, or 90 % of it are not known to be right."""
 GRID_NODES, MOST_GRID_NODES, GRID_PX = 64, 256, 0.05
 """Cells along the longer side when a map through two CRS is written as one displacement grid: from so many to so many,
 until it is as near to the map as this, fixed px."""
@@ -156,7 +154,6 @@ def _weighed(
         frame.in_files(alignment.ties),
         steady=alignment.forward_backward_px < FORWARD_BACKWARD_PX,
         to_matched=np.asarray(np.linalg.inv(frame.fixed.to_pixel), np.float64),
-        heldout_px=fitted.heldout_px,
         is_finer=False,
     )
     verdict = _judged(matcher, frame, alignment, confirmed, options)
@@ -168,28 +165,15 @@ def _judged(
     matcher: str, frame: FramedPair, alignment: Alignment, confirmed: ConfirmedMap, options: RegisterOptions
 ) -> Verdict:
     """The verdict on a map, by the tie points of the finest resolution that confirmed it."""
-    from xmatch.verification.evidence import bending_px, followed_by, gather
+    from xmatch.verification.evidence import followed_by, gather
     from xmatch.verification.verdict import verdict_on
 
     mapped = partial(frame.between_views, confirmed.transform)
     evidence = gather(alignment, frame.fixed, frame.moving, options.seed, mapped)
-    followed = confirmed.with_heldout(followed_by(alignment, mapped))
+    followed = followed_by(alignment, mapped)
     if confirmed.is_finer:
         followed = replace(confirmed.followed(), regions_share=followed.regions_share, regions_off=followed.regions_off)
-    bends = options.transform in BENT_KINDS or alignment.best.to_fixed.matrix is None or confirmed.bends
-    if bends and evidence["coverage"] < HELD_SHARE:
-        # What no tie point holds is continued, and may be wrong by as much as the map bends.
-        bend = bending_px(mapped, frame.moving) * frame.px_per_view_px / confirmed.px
-        followed = replace(followed, bend_px=max(followed.bend_px, bend))
-    return verdict_on(
-        evidence,
-        followed,
-        matcher=matcher,
-        px_per_matched_px=confirmed.px,
-        kind=confirmed.transform.kind,
-        ground_per_px=frame.ground.per_px,
-        unit=frame.ground.unit,
-    )
+    return verdict_on(evidence, followed, matcher=matcher, kind=confirmed.transform.kind)
 
 
 def _explained(

@@ -8,7 +8,7 @@ import numpy as np
 
 from xmatch.coords import Floats
 from xmatch.correspondences import Correspondences
-from xmatch.estimate import error_px, estimate, explains_better
+from xmatch.estimate import estimate, explains_better
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.geometry.outlines import nodes_over
@@ -32,9 +32,6 @@ class FittedTransform:
 
     transform: Transform | None
     """moving px -> fixed px of the files."""
-    heldout_px: float = 0.0
-    """Of a map that bends: root mean square error at tie points that were left out of the fit, fixed px. Others have
-    too little freedom to follow their own errors."""
     notes: tuple[str, ...] = ()
 
 
@@ -58,10 +55,9 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & (off_px < 8 * px)]
     if around.matrix is None and options.transform in ("auto", *BENT_KINDS):
         found, notes = _or_as_georeferenced(around, steady, frame, options, px)
-        heldout = error_px(found, steady, TOLERANCE_VIEW_PX * px)
         if options.transform == "tps":
             found = _as_spline(found, frame)
-        return FittedTransform(frame.between_files(found), heldout, notes)
+        return FittedTransform(frame.between_files(found), notes)
     fitted = estimate(
         steady,
         options.transform,
@@ -75,12 +71,12 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
         freer = fitted.transform if fitted.kind != "similarity" and enough else None
         found, notes = _or_as_georeferenced(freer or around, steady, frame, options, px)
-        return FittedTransform(frame.between_files(found), notes=notes)
+        return FittedTransform(frame.between_files(found), notes)
     if fitted.transform is not None:
-        return FittedTransform(frame.between_files(fitted.transform), fitted.heldout_px.get("tps", 0.0))
+        return FittedTransform(frame.between_files(fitted.transform))
     if options.transform in ("similarity", "affine", "homography"):
         said = f"too few tie points agree for a {options.transform} of their own: the {around.kind} found stands"
-        return FittedTransform(frame.between_files(around), notes=(said,))
+        return FittedTransform(frame.between_files(around), (said,))
     return FittedTransform(None)
 
 

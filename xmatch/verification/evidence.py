@@ -57,9 +57,6 @@ class Following:
     coherent: int
     """Tie points that lie off the map by what their neighbours are off, to within `TIE_PX`: what a map that bends
     would explain."""
-    bend_px: float
-    """Distance from the map of what the tie points of a neighbourhood say together, 75th percentile, matched px: what
-    the images themselves show the map to miss by."""
     regions_share: float = 1.0
     """Share of regions that lie where the map puts them."""
     regions_off: float = 0.0
@@ -100,7 +97,7 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
     agreeing = int((distance < TIE_PX).sum())
     known = steady & np.isfinite(distance)
     if known.sum() < FEWEST:
-        return Following(len(off), agreeing, agreeing, REACH_PX)
+        return Following(len(off), agreeing, agreeing)
     at, off = fixed_xy[known], off[known]
     _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
     said = np.median(off[around[:, 1:]], axis=1)
@@ -112,7 +109,6 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
         len(distance),
         agreeing,
         int(is_coherent.sum()),
-        float(np.quantile(said_px, 0.75)),
         silent=_silent(fixed_xy, explained),
         apart=apart if apart >= PART else 0.0,
     )
@@ -133,8 +129,8 @@ def followed_by(alignment: Alignment, mapped: Map | None = None) -> Following:
     ties = alignment.ties
     steady = alignment.forward_backward_px < FORWARD_BACKWARD_PX
     found = following(to_fixed(ties.moving_xy), ties.fixed_xy, steady)
-    share, off_px = _regions(alignment, to_fixed)
-    return replace(found, bend_px=off_px, regions_share=share, regions_off=regions_off(alignment, to_fixed))
+    share, _ = _regions(alignment, to_fixed)
+    return replace(found, regions_share=share, regions_off=regions_off(alignment, to_fixed))
 
 
 def regions_off(alignment: Alignment, mapped: Map) -> float:

@@ -1,4 +1,4 @@
-"""Is the alignment right? Evidence in, one calibrated probability and an expected error out.
+"""Is the alignment right? Evidence in, one calibrated probability out; how exact it is says `error_map`.
 
 A logistic regression on measures that fail in different ways, fitted by benchmarks/fit_verdict.py on real pairs of
 known alignment and on pairs of unrelated images; its coefficients lie in `xmatch.verification.calibration`.
@@ -17,18 +17,12 @@ from xmatch.verification.calibration import Calibration, calibration_for
 from xmatch.verification.evidence import Following
 from xmatch.verification.measures import MEASURES
 
-LEAST_BEND_PX = 0.25
-"""Added to what tie points show: they are no more exact than this themselves. Not tuned."""
-
 
 def verdict_on(
     evidence: dict[str, float],
     followed: Following,
     *,
     matcher: str,
-    px_per_matched_px: float = 1.0,
-    ground_per_px: float | None = None,
-    unit: str | None = None,
     kind: str = "similarity",
 ) -> Verdict:
     """The verdict on a map.
@@ -37,9 +31,7 @@ def verdict_on(
         evidence: how likely the map is right.
         matcher: name of the one that found it, which chooses the calibration. Where it has none of its own the guards
             and the fit of `FALLBACK` decide, and the verdict says so.
-        followed: by tie points of the finest resolution reached: how exact it is, and whether its kind can be right.
-        px_per_matched_px: size of a px at that resolution in px of the fixed file; the expected error scales with it.
-        ground_per_px: size of a fixed px in `unit`, or None.
+        followed: by tie points of the finest resolution reached: whether its kind can be right.
         kind: of the map.
     """
     model = calibration_for(matcher)
@@ -66,14 +58,10 @@ def verdict_on(
         reason += IN_PART.format(share=followed.silent)
     if model.name != matcher:
         reason += NOT_CALIBRATED.format(matcher=matcher)
-    ce90 = expected_error(followed, model) * px_per_matched_px if accepted else None
     return Verdict(
         accepted=accepted,
         probability=probability,
         reason=reason,
-        ce90_px=ce90,
-        ce90_ground=None if ce90 is None or ground_per_px is None else ce90 * ground_per_px,
-        ground_unit=unit if ground_per_px is not None else None,
         evidence=evidence,
         matcher=matcher,
         calibration=model.name,
@@ -91,18 +79,6 @@ def _parts(evidence: Mapping[str, float], model: Calibration) -> dict[str, float
         name: weight * (np.clip(evidence[name], *model.range[name]) - model.mean[name]) / model.spread[name]
         for name, weight in model.weights.items()
     }
-
-
-def expected_error(followed: Following, model: Calibration) -> float:
-    """90th percentile of the position error of a map, matched px: log-linear in how tie points follow it
-    (benchmarks/fit_verdict.py)."""
-    weights = model.ce90
-    return float(np.exp(weights["intercept"] + sum(weights[k] * v for k, v in error_measures(followed).items())))
-
-
-def error_measures(followed: Following) -> dict[str, float]:
-    """What the expected error is reckoned from."""
-    return {"inlier_share": followed.share, "log_bend_px": float(np.log(LEAST_BEND_PX + followed.bend_px))}
 
 
 def _reason(accepted: bool, evidence: Mapping[str, float], model: Calibration) -> str:

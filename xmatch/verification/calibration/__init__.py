@@ -38,8 +38,6 @@ class Calibration:
     min_lead: float
     max_repetition: float
     min_inliers: float
-    ce90: Mapping[str, float]
-    """Measure of how tie points follow a map, or "intercept" -> weight in the logarithm of the expected error."""
     certificate: Mapping[str, Any]
     """Command, pairs, checksums and what cross-validation says."""
 
