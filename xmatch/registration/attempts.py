@@ -35,6 +35,9 @@ and a third of those that were not (lab log)."""
 BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
 unbent, none would be bent at the first and two at the second (lab log)."""
+BENT_HOLDS_SHARE = 0.5
+"""Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
+(lab log)."""
 FEWEST_FOR_A_BEND = 24
 """Tie points that must be steady around a map that bends: fewer follow their own noise. Not tuned."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
@@ -136,9 +139,10 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
         return found
     other = weigh(found.matcher, frame, candidate)
-    if other.verdict.evidence["regions_share"] < HOLDS_SHARE or found.verdict.accepted and not other.verdict.accepted:
+    if options.transform == "auto" and other.verdict.evidence["regions_share"] < BENT_HOLDS_SHARE:
         return found
-    return other
+    likelier = not found.verdict.accepted and other.verdict.probability >= found.verdict.probability
+    return other if other.verdict.accepted or likelier else found
 
 
 def _follows_better(
