@@ -106,15 +106,16 @@ class MapRefiner:
         self.fixed, self.moving, self._seed = fixed, moving, seed
         self._levels: dict[tuple[float, float], tuple[DescriptorMap, Floats]] = {}
 
-    def __call__(self, pose: Floats) -> Linear:
+    def __call__(self, pose: Floats, *, affine_only: bool = False) -> Linear:
         """The best map nearby, an affine one or a homography; the pose itself where nothing fits better.
 
         Args:
             pose: (3, 3) moving view px -> fixed view px.
+            affine_only: no homography.
         """
         start = Linear(pose, "affine")
-        found = max((start, self._climbed(start)), key=self.score)
-        return self._by_windows(found)
+        found = max((start, self._climbed(start, affine_only)), key=self.score)
+        return self._by_windows(found, affine_only)
 
     def bent(self, start: Transform) -> ThinPlateSpline | None:
         """A map that bends about one that is right to within a tenth of the overlap; None where there is too little to
@@ -176,7 +177,7 @@ class MapRefiner:
         reduced = Reduced(self.moving, local_scale(onto, (self.moving.width / 2, self.moving.height / 2)))
         return blurred(edge_descriptors(*reduced.through(onto, here.valid.shape[::-1])), blur_px)
 
-    def _climbed(self, start: Linear) -> Linear:
+    def _climbed(self, start: Linear, affine_only: bool) -> Linear:
         found = start
         for level, motion in CLIMBS:
             here, to_level = self._level(level.side_px, level.blur_px)
@@ -190,7 +191,7 @@ class MapRefiner:
                 return blurred(edge_descriptors(*reduced.through(Linear(matrix), here.valid.shape[::-1])), blur_px)
 
             try:
-                matrix, _ = climb(here, seen, onto, motion, level.steps)
+                matrix, _ = climb(here, seen, onto, AFFINE if affine_only else motion, level.steps)
                 climbed = Linear(np.linalg.inv(to_level) @ matrix)
             except ValueError:
                 break
@@ -199,7 +200,7 @@ class MapRefiner:
             found = climbed
         return found
 
-    def _by_windows(self, start: Linear) -> Linear:
+    def _by_windows(self, start: Linear, affine_only: bool) -> Linear:
         best = found = start
         best_score = self.score(start)
         for level in WINDOWS:
@@ -207,7 +208,7 @@ class MapRefiner:
             if ties is None:
                 continue
             points, tolerance_px = ties
-            fits = [self._agreed(points, kind, tolerance_px) for kind in level.kinds]
+            fits = [self._agreed(points, kind, tolerance_px) for kind in (("affine",) if affine_only else level.kinds)]
             scored = [(self.score(fit), fit) for fit in fits if fit is not None and self._is_sane(fit, start)]
             if not scored:
                 continue

@@ -99,14 +99,14 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, affine_only: bool = False
 ) -> Iterator[Alignment]:
-    """Alignments by a homography from each start, where the judge clearly prefers it to the pose."""
+    """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the pose."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
     find = TiePointFinder(fixed, moving)
     starts = (alignment.best, *alignment.rivals[: STARTS - 1])
     for start in starts:
-        refined = _refined(judge, refiner(start.matrix))
+        refined = _refined(judge, refiner(start.matrix, affine_only=affine_only))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
             # What it came from does not speak against it, however far it went.
             others = [other for other in (alignment.best, *alignment.rivals) if other is not start]

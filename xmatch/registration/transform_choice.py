@@ -12,7 +12,7 @@ from xmatch.estimate import error_px, estimate, explains_better
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.geometry.outlines import nodes_over
-from xmatch.registration.options import BENT_KINDS, RegisterOptions
+from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
@@ -78,8 +78,10 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         return FittedTransform(frame.between_files(found), notes=notes)
     if fitted.transform is not None:
         return FittedTransform(frame.between_files(fitted.transform), fitted.heldout_px.get("tps", 0.0))
-    if options.transform in ("similarity", "affine", "homography"):
-        said = f"too few tie points agree for a {options.transform} of their own: the {around.kind} found stands"
+    # A pose is a similarity of what is shown, whatever kind whole px of the views make of it between the planes.
+    stands = alignment.best.refined is None or not is_freer(around.kind, options.transform)
+    if options.transform in ("similarity", "affine", "homography") and stands:
+        said = f"too few tie points agree on a map of the kind {options.transform}: the {around.kind} found stands"
         return FittedTransform(frame.between_files(around), notes=(said,))
     return FittedTransform(None)
 
