@@ -22,8 +22,8 @@ from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder, Windows
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
 
-JUDGED = 18
-"""Proposals that are judged at most: 15 by edges and a network, and those of georeferencing and correspondences."""
+JUDGED = 20
+"""Proposals that are judged at most: 15 by edges and a network, 3 of keypoints, and that of georeferencing."""
 SHARPENED, CLOSE = 2, 4.0
 """Proposals that are sharpened at most, and how near (log-odds) they must come to the best judged one. Not tuned."""
 TRUSTED = ((NARROW, 0.3, "narrow ties"), (WIDE, 0.2, "wide ties"))
