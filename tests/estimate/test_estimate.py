@@ -9,7 +9,7 @@ from xmatch.coords import corners, pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
 from xmatch.estimate.model import WeightedPoints, is_plausible
-from xmatch.geometry import TRANSFORMS, ThinPlateSpline, affine, compose, homography, similarity, translation
+from xmatch.geometry import TRANSFORMS, Linear, ThinPlateSpline, affine, compose, homography, similarity, translation
 from xmatch.metrics import corner_error_px
 
 WIDTH, HEIGHT = 400, 300
@@ -272,6 +272,10 @@ def test_a_strong_bend_is_estimated_about_a_map_that_is_near_to_it():
     points, right = matches(known, outliers=0.2)
     stiff, about = (estimate(points, "tps", moving_size=SIZE, about=one) for one in (None, near))
     assert about.inliers[right].mean() > 0.9 > stiff.inliers[right].mean() + 0.1
+    turned = Correspondences(points.fixed_xy, points.moving_xy * (-1, 1) + (WIDTH, 0), points.certainty)
+    over = compose(Linear(np.array([[-1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]]), "similarity"), near)
+    mirrored = estimate(turned, "tps", moving_size=SIZE, about=over, allow_mirror=True)
+    assert mirrored.inliers[right].mean() > 0.9
 
 
 @pytest.mark.parametrize("kind", ["tps", "auto"])

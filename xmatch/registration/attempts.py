@@ -140,7 +140,8 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     other = weigh(found.matcher, frame, candidate)
     if other.verdict.evidence["regions_share"] < HOLDS_SHARE or found.verdict.accepted and not other.verdict.accepted:
         return found
-    return other
+    is_less_probable = other.verdict.probability < found.verdict.probability
+    return found if is_less_probable and not other.verdict.accepted else other
 
 
 def _follows_better(

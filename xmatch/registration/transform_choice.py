@@ -12,6 +12,7 @@ from xmatch.estimate import error_px, estimate, explains_better
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.geometry.outlines import nodes_over
+from xmatch.registration.map_refinement import FIELD_NODES
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -21,8 +22,6 @@ TOLERANCE_VIEW_PX = 2.0
 MIN_FREER_SHARE, MIN_FREER_TIES = 0.3, 12
 """Share of the steady tie points that a transform freer than a similarity must explain before it is believed, and how
 many at least. Not tuned."""
-SPLINE_NODES = 13
-"""Control points of a spline that is asked for, each way: as many as the one found has. Not tuned."""
 AS_GEOREFERENCED = Linear(np.eye(3), "translation")
 
 
@@ -58,7 +57,7 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     steady = ties[(alignment.forward_backward_px < FORWARD_BACKWARD_PX) & (off_px < 8 * px)]
     if around.matrix is None and options.transform in ("auto", *BENT_KINDS):
         found, notes = _or_as_georeferenced(around, steady, frame, options, px)
-        heldout = error_px(found, steady, TOLERANCE_VIEW_PX * px)
+        heldout = error_px(found, steady, TOLERANCE_VIEW_PX * px) if found is around else 0.0
         if options.transform == "tps":
             found = _as_spline(found, frame)
         return FittedTransform(frame.between_files(found), heldout, notes)
@@ -99,7 +98,7 @@ def _or_as_georeferenced(
 def _as_spline(bent: Transform, frame: FramedPair) -> ThinPlateSpline:
     """A map between the planes that bends, through its values at a lattice over moving's view."""
     onto_plane = Linear(frame.moving_plane @ frame.moving.to_pixel, "affine")
-    nodes = onto_plane(nodes_over(frame.moving.width, frame.moving.height, SPLINE_NODES))
+    nodes = onto_plane(nodes_over(frame.moving.width, frame.moving.height, FIELD_NODES))
     return ThinPlateSpline(nodes, bent(nodes))
 
 
