@@ -2,7 +2,8 @@
 
 First Gauss-Newton steps over affine maps and homographies, from coarse to fine. Then windows, from half the overlap
 down to a tenth of it, each free to move around where the map so far puts it: what most of them agree on is the next
-map, kept where the correlation of the images' edges rises.
+map, kept where the correlation of the images' edges rises. Bends are followed by windows that choose their places
+together (`coupled_field`), from the best map so far.
 """
 
 from __future__ import annotations
