@@ -9,7 +9,7 @@ from xmatch.coords import corners, pixel_centres
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import ESTIMATORS, estimate
 from xmatch.estimate.model import WeightedPoints, is_plausible
-from xmatch.geometry import TRANSFORMS, ThinPlateSpline, affine, compose, homography, similarity, translation
+from xmatch.geometry import TRANSFORMS, Linear, ThinPlateSpline, affine, compose, homography, similarity, translation
 from xmatch.metrics import corner_error_px
 
 WIDTH, HEIGHT = 400, 300
@@ -272,6 +272,10 @@ def test_a_strong_bend_is_estimated_about_a_map_that_is_near_to_it():
     points, right = matches(known, outliers=0.2)
     stiff, about = (estimate(points, "tps", moving_size=SIZE, about=one) for one in (None, near))
     assert about.inliers[right].mean() > 0.9 > stiff.inliers[right].mean() + 0.1
+    turned = Correspondences(points.fixed_xy, points.moving_xy * (-1, 1) + (WIDTH, 0), points.certainty)
+    over = compose(Linear(np.array([[-1.0, 0, WIDTH], [0, 1, 0], [0, 0, 1]]), "similarity"), near)
+    mirrored = estimate(turned, "tps", moving_size=SIZE, about=over, allow_mirror=True)
+    assert mirrored.inliers[right].mean() > 0.9
 
 
 @pytest.mark.parametrize("kind", ["tps", "auto"])
@@ -290,6 +294,8 @@ def test_fields_that_would_fold_are_refused_or_stiffened(kind, seed):
     waves += 0.5 * waves[:, ::-1]
     points = Correspondences(moving + waves + rng.normal(0, 2, moving.shape), moving, np.ones(150))
     found = estimate(points, kind, tolerance_px=20.0, moving_size=(WIDTH, HEIGHT)).transform
+    if kind == "tps":
+        assert found is not None, "a stiffer spline does not fold"
     if found is not None:
         at = np.concatenate([pixel_centres(WIDTH, HEIGHT, step=2).reshape(-1, 2), getattr(found, "moving_xy", moving)])
         sides = np.stack([found(at + axis) - found(at - axis) for axis in np.eye(2) / 20], -1) * 10

@@ -167,4 +167,6 @@ def test_images_of_one_sensor_need_keypoints_only_and_unrelated_ones_are_refused
     found = registered(fixed, moving, matcher=matcher)
     assert found.verdict.accepted and found.verdict.matcher == "sift" and found.transform.kind == "homography"
     assert distance_px(found.transform, aside) < 0.3
+    stiffer = registered(fixed, moving, matcher=matcher, transform="affine").transform
+    assert stiffer is None or stiffer.kind == "affine"
     assert not registered(fixed, other, matcher="sift").verdict.accepted

@@ -66,6 +66,8 @@ def test_two_planes_at_different_depth_are_not_said_to_fit_all_over(laid, parall
     moving = below.copy()
     moving[raised] = above[raised]
     verdict = laid(optical(seen(LAND, FIXED_AT)), radar(moving)).verdict
+    if parallax_px < 10:
+        assert verdict.accepted
     assert not verdict.accepted or "in a part of the image" in verdict.reason
 
 

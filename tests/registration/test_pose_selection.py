@@ -60,8 +60,8 @@ def test_the_right_guess_wins_though_the_matcher_preferred_another_and_is_sharpe
 
 
 def test_the_best_other_guess_is_the_rival(alignment):
-    assert alignment.best.log_odds > alignment.rival.log_odds + 1
-    assert distance(alignment.rival.matrix) > 50
+    assert alignment.best.log_odds > alignment.rivals[0].log_odds + 1
+    assert distance(alignment.rivals[0].matrix) > 50
 
 
 def test_tie_points_lie_on_the_alignment(alignment):
@@ -173,6 +173,17 @@ def test_a_kind_asked_for_by_name_comes_back_as_that_kind_and_fits(alignment, ki
     assert found.transform.kind == kind
     inner = distance_px(found.transform, IN_FILES)
     assert inner < 2.0, "px of the file; a view px is two"
+
+
+@pytest.mark.parametrize("kind", ["similarity", "affine"])
+def test_a_kind_asked_for_is_never_answered_by_a_freer_one(alignment, kind):
+    aside = Linear(TRUE.matrix + np.array([[0, 0, 0], [0, 0, 0], [1e-4, 0, 0]]), "homography")
+    silent = alignment.ties[np.zeros(len(alignment.ties), bool)]
+    freer = replace(
+        alignment, best=replace(alignment.best, refined=aside), ties=silent, forward_backward_px=np.zeros(0)
+    )
+    assert fit_transform(freer, framed(), RegisterOptions(transform=kind)).transform is None
+    assert fit_transform(freer, framed(), RegisterOptions(transform="homography")).transform.kind == "homography"
 
 
 def test_a_translation_is_fitted_when_that_is_all_that_may_move():

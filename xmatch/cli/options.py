@@ -200,7 +200,7 @@ class Matching:
         _option(
             _MATCHING,
             "--transform",
-            help="Kind of map (on top of georeferencing); auto: matches choose.",
+            help="Kind of map (on top of georeferencing); auto: matches choose, from similarity to grid.",
         ),
     ] = "auto"
     max_angle: Annotated[

@@ -102,10 +102,10 @@ def estimate(
         asked = names[names.index(stiffest) : names.index(freest) + 1]
     elif not asked:
         raise ValueError(f"kind {kind!r} is not one of auto, {', '.join(ESTIMATORS)}, grid")
-    models = ESTIMATORS if about is None else ESTIMATORS | {"tps": replace(ESTIMATORS["tps"], consensus=near(about))}
-    found = _best(points, asked, models, frame, tolerance_px, seed)
+    found = _best(points, asked, _models(about), frame, tolerance_px, seed)
     if allow_mirror:
-        turned = _best(points.mirrored(), asked, ESTIMATORS, frame * (-1, 1), tolerance_px, seed)
+        turned_about = None if about is None else compose(_MIRROR, about)
+        turned = _best(points.mirrored(), asked, _models(turned_about), frame * (-1, 1), tolerance_px, seed)
         if turned.transform is not None and turned.inliers.sum() > found.inliers.sum():
             found = replace(turned, transform=_turned_back(turned.transform))
     if kind == "grid" and found.transform is not None:
@@ -145,6 +145,11 @@ def error_px(transform: PointMap, ties: Correspondences, tolerance_px: float) ->
     return float(np.sqrt(score(points.residual_px(transform), tolerance_px).mean())) if len(points) else 0.0
 
 
+def _models(about: Transform | None) -> dict[str, Model]:
+    """`ESTIMATORS`, with a spline that bends about a map if there is one."""
+    return ESTIMATORS if about is None else ESTIMATORS | {"tps": replace(ESTIMATORS["tps"], consensus=near(about))}
+
+
 def _best(
     points: WeightedPoints,
     kinds: list[str],
@@ -165,11 +170,11 @@ def _best(
     if not candidates:
         return nothing
     # A free map finds some followers in any noise: it needs more of them to be heard, if any kind has enough.
-    enough = {kind: mask for kind, mask in candidates.items() if mask.sum() >= ESTIMATORS[kind].wanted}
+    enough = {kind: mask for kind, mask in candidates.items() if mask.sum() >= models[kind].wanted}
     candidates = enough or candidates
     # max() keeps the first of equals, the stiffer one.
     pool = max(candidates.values(), key=np.count_nonzero)
-    chosen, model, heldout = _choose(points[pool], list(candidates), tolerance_px, seed)
+    chosen, model, heldout = _choose(points[pool], list(candidates), models, tolerance_px, seed)
     transform = sane_fit(_stiffened(model), points, pool, tolerance_px, frame)
     if transform is None:
         return replace(nothing, heldout_px=heldout)
@@ -187,15 +192,15 @@ def _stiffened(model: Model) -> list[Model]:
 
 
 def _choose(
-    points: WeightedPoints, kinds: list[str], tolerance_px: float, seed: int
+    points: WeightedPoints, kinds: list[str], models: dict[str, Model], tolerance_px: float, seed: int
 ) -> tuple[str, Model, dict[str, float]]:
     """The stiffest kind that no freer one clearly beats on `points`, its model, and every kind's held-out error."""
     if len(kinds) == 1 and kinds[0] != "tps":  # how smooth a spline is remains to be chosen
-        return kinds[0], ESTIMATORS[kinds[0]], {}
+        return kinds[0], models[kinds[0]], {}
     if len(points) > JUDGES:
         points = points[np.sort(np.random.default_rng(seed).choice(len(points), JUDGES, replace=False))]
     block, fold = folds(points.moving_xy, seed)
-    tuned = {kind: _tuned(ESTIMATORS[kind], kind, points, fold, tolerance_px) for kind in kinds}
+    tuned = {kind: _tuned(models[kind], kind, points, fold, tolerance_px) for kind in kinds}
     heldout = {kind: float(np.sqrt(loss.mean())) for kind, (_, loss) in tuned.items()}
     best = kinds[0]
     for kind in kinds[1:]:

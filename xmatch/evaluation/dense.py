@@ -36,10 +36,13 @@ def dense_matches(fixed: Source, moving: Source, options: RegisterOptions) -> Co
     Raises:
         InputError: an image is too small or has no valid pixel, or the two do not overlap.
     """
-    from xmatch.matchers.registry import load_matcher
+    from xmatch.matchers.registry import load_plan
     from xmatch.registration.view_planning import frame_pair
 
-    matcher = load_matcher(options.matcher, options.weights, options.device)
+    plan = load_plan(options.matcher, options.weights, options.device)
+    if len(plan) > 1:  # it starts with keypoints: a second matching would only show that they are no lattice
+        return None
+    matcher = plan[0].build()
     frame = frame_pair(fixed, moving, options)
     found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads).correspondences
     if not is_lattice(found.fixed_xy):

@@ -104,7 +104,8 @@ class Sift:
         """
         found = Matches(is_faint=True)
         for look in (FIRST, SECOND):
-            found = self._looked(fixed, moving, within, look, seed, threads)
+            # A second look that agrees on less than the first one does not replace it.
+            found = max(self._looked(fixed, moving, within, look, seed, threads), found, key=_agreeing)
             agreeing = _agreeing(found)
             if agreeing >= ENOUGH:
                 break

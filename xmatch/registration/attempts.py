@@ -15,7 +15,7 @@ from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.structural import SAME_POSE
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
-from xmatch.registration.options import BENT_KINDS, RegisterOptions
+from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.pose_selection import align, bent_alignment, refined_alignments
 from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
@@ -105,10 +105,12 @@ def _is_settled(attempt: Attempt) -> bool:
 
 
 def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
-    """The attempt, or a more probable one by a homography that holds all over."""
+    """The attempt, or a more probable one by an affine map or a homography that holds all over."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
-    for candidate in refined_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+    for candidate in refined_alignments(
+        frame.fixed, frame.moving, matches, alignment, seed=options.seed, affine_only=options.transform == "affine"
+    ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
         # With more freedom, what is not seen to hold all over may fit by chance, or in a part only.
@@ -176,6 +178,9 @@ def _attempt_ranges(
         if before is not None:
             matches = _with_earlier(matches, before, frame)
         matched[index] = matches
+        # What is freer than asked is not offered: it would win, and speak for a map that is not written.
+        allowed = tuple(one for one in matches.maps if not is_freer(one.to_fixed.kind, options.transform))
+        matches = replace(matches, maps=allowed)
         if matches.is_faint and not is_last:
             continue
         done("match", 0.4)

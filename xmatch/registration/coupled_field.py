@@ -22,6 +22,7 @@ anything, in the end more than any second place is worth. Not tuned."""
 ROUNDS = 2
 """Choices and fits at each coupling. Not tuned."""
 LEAST_WEIGHT = 1e-3
+"""Of a window whose place is no more alike than the others, so that all weights stay above 0. Not tuned."""
 
 
 @dataclass(frozen=True, eq=False)

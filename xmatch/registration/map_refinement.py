@@ -2,7 +2,8 @@
 
 First Gauss-Newton steps over affine maps and homographies, from coarse to fine. Then windows, from half the overlap
 down to a tenth of it, each free to move around where the map so far puts it: what most of them agree on is the next
-map, kept where the correlation of the images' edges rises.
+map, kept where the correlation of the images' edges rises. Bends are followed by windows that choose their places
+together (`coupled_field`), from the best map so far.
 """
 
 from __future__ import annotations
@@ -106,15 +107,16 @@ class MapRefiner:
         self.fixed, self.moving, self._seed = fixed, moving, seed
         self._levels: dict[tuple[float, float], tuple[DescriptorMap, Floats]] = {}
 
-    def __call__(self, pose: Floats) -> Linear:
+    def __call__(self, pose: Floats, *, affine_only: bool = False) -> Linear:
         """The best map nearby, an affine one or a homography; the pose itself where nothing fits better.
 
         Args:
             pose: (3, 3) moving view px -> fixed view px.
+            affine_only: no homography.
         """
         start = Linear(pose, "affine")
-        found = max((start, self._climbed(start)), key=self.score)
-        return self._by_windows(found)
+        found = max((start, self._climbed(start, affine_only)), key=self.score)
+        return self._by_windows(found, affine_only)
 
     def bent(self, start: Transform) -> ThinPlateSpline | None:
         """A map that bends about one that is right to within a tenth of the overlap; None where there is too little to
@@ -176,7 +178,7 @@ class MapRefiner:
         reduced = Reduced(self.moving, local_scale(onto, (self.moving.width / 2, self.moving.height / 2)))
         return blurred(edge_descriptors(*reduced.through(onto, here.valid.shape[::-1])), blur_px)
 
-    def _climbed(self, start: Linear) -> Linear:
+    def _climbed(self, start: Linear, affine_only: bool) -> Linear:
         found = start
         for level, motion in CLIMBS:
             here, to_level = self._level(level.side_px, level.blur_px)
@@ -190,7 +192,7 @@ class MapRefiner:
                 return blurred(edge_descriptors(*reduced.through(Linear(matrix), here.valid.shape[::-1])), blur_px)
 
             try:
-                matrix, _ = climb(here, seen, onto, motion, level.steps)
+                matrix, _ = climb(here, seen, onto, AFFINE if affine_only else motion, level.steps)
                 climbed = Linear(np.linalg.inv(to_level) @ matrix)
             except ValueError:
                 break
@@ -199,7 +201,7 @@ class MapRefiner:
             found = climbed
         return found
 
-    def _by_windows(self, start: Linear) -> Linear:
+    def _by_windows(self, start: Linear, affine_only: bool) -> Linear:
         best = found = start
         best_score = self.score(start)
         for level in WINDOWS:
@@ -207,7 +209,7 @@ class MapRefiner:
             if ties is None:
                 continue
             points, tolerance_px = ties
-            fits = [self._agreed(points, kind, tolerance_px) for kind in level.kinds]
+            fits = [self._agreed(points, kind, tolerance_px) for kind in (("affine",) if affine_only else level.kinds)]
             scored = [(self.score(fit), fit) for fit in fits if fit is not None and self._is_sane(fit, start)]
             if not scored:
                 continue

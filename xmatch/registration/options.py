@@ -8,6 +8,13 @@ from xmatch.errors import UsageError
 
 BENT_KINDS = ("tps", "grid")
 """Values of `--transform` that are no matrix."""
+LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
+"""Those that are one, from the stiffest to the freest."""
+
+
+def is_freer(kind: str, asked: str) -> bool:
+    """Whether a map of a kind has more freedom than what `--transform` asks for; nothing has more than "auto"."""
+    return asked in LINEAR_KINDS and kind not in LINEAR_KINDS[: LINEAR_KINDS.index(asked) + 1]
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder, Windows
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
 
-JUDGED = 18
-"""Proposals that are judged at most: 15 by edges and a network, and those of georeferencing and correspondences."""
+JUDGED = 20
+"""Proposals that are judged at most: 15 by edges and a network, 3 of keypoints, and that of georeferencing."""
 SHARPENED, CLOSE = 2, 4.0
 """Proposals that are sharpened at most, and how near (log-odds) they must come to the best judged one. Not tuned."""
 TRUSTED = ((NARROW, 0.3, "narrow ties"), (WIDE, 0.2, "wide ties"))
@@ -99,14 +99,14 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, affine_only: bool = False
 ) -> Iterator[Alignment]:
-    """Alignments by a homography from each start, where the judge clearly prefers it to the pose."""
+    """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the pose."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
     find = TiePointFinder(fixed, moving)
     starts = (alignment.best, *alignment.rivals[: STARTS - 1])
     for start in starts:
-        refined = _refined(judge, refiner(start.matrix))
+        refined = _refined(judge, refiner(start.matrix, affine_only=affine_only))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
             # What it came from does not speak against it, however far it went.
             others = [other for other in (alignment.best, *alignment.rivals) if other is not start]

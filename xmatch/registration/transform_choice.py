@@ -12,7 +12,8 @@ from xmatch.estimate import estimate, explains_better
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.geometry.outlines import nodes_over
-from xmatch.registration.options import BENT_KINDS, RegisterOptions
+from xmatch.registration.map_refinement import FIELD_NODES
+from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 
@@ -21,8 +22,6 @@ TOLERANCE_VIEW_PX = 2.0
 MIN_FREER_SHARE, MIN_FREER_TIES = 0.3, 12
 """Share of the steady tie points that a transform freer than a similarity must explain before it is believed, and how
 many at least. Not tuned."""
-SPLINE_NODES = 13
-"""Control points of a spline that is asked for, each way: as many as the one found has. Not tuned."""
 AS_GEOREFERENCED = Linear(np.eye(3), "translation")
 
 
@@ -74,8 +73,10 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
         return FittedTransform(frame.between_files(found), notes)
     if fitted.transform is not None:
         return FittedTransform(frame.between_files(fitted.transform))
-    if options.transform in ("similarity", "affine", "homography"):
-        said = f"too few tie points agree for a {options.transform} of their own: the {around.kind} found stands"
+    # A pose is a similarity of what is shown, whatever kind whole px of the views make of it between the planes.
+    stands = alignment.best.refined is None or not is_freer(around.kind, options.transform)
+    if options.transform in ("similarity", "affine", "homography") and stands:
+        said = f"too few tie points agree on a map of the kind {options.transform}: the {around.kind} found stands"
         return FittedTransform(frame.between_files(around), (said,))
     return FittedTransform(None)
 
@@ -93,7 +94,7 @@ def _or_as_georeferenced(
 def _as_spline(bent: Transform, frame: FramedPair) -> ThinPlateSpline:
     """A map between the planes that bends, through its values at a lattice over moving's view."""
     onto_plane = Linear(frame.moving_plane @ frame.moving.to_pixel, "affine")
-    nodes = onto_plane(nodes_over(frame.moving.width, frame.moving.height, SPLINE_NODES))
+    nodes = onto_plane(nodes_over(frame.moving.width, frame.moving.height, FIELD_NODES))
     return ThinPlateSpline(nodes, bent(nodes))
 
 

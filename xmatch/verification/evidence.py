@@ -181,8 +181,8 @@ def gather(
 
     Args:
         mapped: the map that is written, moving view px -> fixed view px; default the alignment's pose. What tie points
-            say, they say of this map; what whole images say (structure, information, overlap), they say of the pose
-            that it was refined from, which lies within the reach of tie points.
+            say, they say of this map; what whole images say (structure, information, overlap), they say of the
+            alignment's best map, which lies within the reach of tie points.
     """
     best, ties = alignment.best, alignment.ties
     to_fixed = mapped or best.to_fixed
