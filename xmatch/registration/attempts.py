@@ -16,7 +16,7 @@ from xmatch.matchers.structural import SAME_POSE
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
-from xmatch.registration.pose_selection import align, bent_alignment, refined_alignments
+from xmatch.registration.pose_selection import align, bent_alignments, refined_alignments
 from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
@@ -131,20 +131,22 @@ def _may_bend(found: Attempt) -> bool:
 
 def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or one by a map that bends, where tie points say clearly that the images do."""
-    frame, alignment, confirmed = found.frame, found.alignment, found.confirmed
+    frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to bend"
-    candidate = bent_alignment(frame.fixed, frame.moving, matches, alignment, seed=options.seed)
-    if candidate is None:
-        return found
-    so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
-    steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
-    if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
-        return found
-    other = weigh(found.matcher, frame, candidate)
-    if options.transform == "auto" and other.verdict.evidence["regions_share"] < BENT_HOLDS_SHARE:
-        return found
-    likelier = not found.verdict.accepted and other.verdict.probability >= found.verdict.probability
-    return other if other.verdict.accepted or likelier else found
+    for candidate in bent_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+        confirmed = found.confirmed
+        so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
+        steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
+        if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
+            break
+        other = weigh(found.matcher, frame, candidate)
+        if options.transform == "auto" and other.verdict.evidence["regions_share"] < BENT_HOLDS_SHARE:
+            break
+        likelier = not found.verdict.accepted and other.verdict.probability >= found.verdict.probability
+        if not other.verdict.accepted and not likelier:
+            break
+        found = other
+    return found
 
 
 def _follows_better(

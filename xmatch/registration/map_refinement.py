@@ -76,10 +76,10 @@ FIELDS = (
     FieldLevel(WindowLevel(0.2, 0.06, 270), 16, 6, 0.1),
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
-    FieldLevel(WindowLevel(0.08, 0.02, 640), 28, 16, 0.01),
 )
-"""On training pairs bent by 12 px five times the stiffness halves those within 2.5 px. The last level brings all pairs
-of one sensor within 1 px (lab log)."""
+"""On training pairs bent by 12 px five times the stiffness halves those within 2.5 px (lab log)."""
+FINE_FIELD = FieldLevel(WindowLevel(0.08, 0.02, 640), 28, 16, 0.01)
+"""Brings all training pairs of one sensor within 1 px; what sensors do not share it follows, too (lab log)."""
 FIELD_NODES = 19
 """Control points of the spline that a field is written as, each way. Not tuned."""
 MARGIN = 0.15
@@ -124,13 +124,17 @@ class MapRefiner:
         found: ThinPlateSpline | None = None
         for level in FIELDS:
             bent = self._bent_at(start if found is None else found, level)
-            if bent is None or not is_plausible(bent, corners(self.moving.width, self.moving.height)):
+            if bent is None:
                 break
             found = bent
         return found
 
+    def finely_bent(self, start: Transform) -> ThinPlateSpline | None:
+        """The same about one that bends already, by smaller windows that look less far."""
+        return self._bent_at(start, FINE_FIELD)
+
     def _bent_at(self, around: Transform, level: FieldLevel) -> ThinPlateSpline | None:
-        """The map moved by what windows around it choose together."""
+        """The map moved by what windows around it choose together; None where that is too little, or would fold."""
         here, to_level = self._level(level.windows.side_px)
         there = self._seen(around, to_level, here)
         fitting = self._windows(here, there, level.windows, level.across)
@@ -151,9 +155,10 @@ class MapRefiner:
         if kept.sum() < MIN_WINDOWS:
             return None
         try:
-            return ThinPlateSpline(moving_xy[kept], from_level(places[kept]))
+            bent = ThinPlateSpline(moving_xy[kept], from_level(places[kept]))
         except ValueError:  # all in one place, or on a line
             return None
+        return bent if is_plausible(bent, corners(*size)) else None
 
     def score(self, to_fixed: Transform) -> float:
         """Correlation of edges times the root of the overlap, as the search has it."""

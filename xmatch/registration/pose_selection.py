@@ -113,13 +113,20 @@ def refined_alignments(
             yield replace(_around(find, alignment, refined), rivals=_elsewhere(refined, others, moving))
 
 
-def bent_alignment(fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int) -> Alignment | None:
-    """The alignment by a map that bends about its best one; None where there is too little to follow."""
-    bent = MapRefiner(fixed, moving, seed=seed).bent(alignment.best.to_fixed)
+def bent_alignments(
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+) -> Iterator[Alignment]:
+    """Alignments by a map that bends about the best one, and by one that bends about that more finely; as far as there
+    is something to follow."""
+    judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
+    find = TiePointFinder(fixed, moving)
+    bent = refiner.bent(alignment.best.to_fixed)
     if bent is None:
-        return None
-    judge = ProposalJudge(fixed, moving, matches.descriptor)
-    return _around(TiePointFinder(fixed, moving), alignment, _refined(judge, bent))
+        return
+    yield _around(find, alignment, _refined(judge, bent))
+    finer = refiner.finely_bent(bent)
+    if finer is not None:
+        yield _around(find, alignment, _refined(judge, finer))
 
 
 def _elsewhere(best: ScoredProposal, others: Sequence[ScoredProposal], moving: View) -> tuple[ScoredProposal, ...]:
