@@ -35,7 +35,7 @@ from xmatch.io.checksum import sha256
 from xmatch.metrics import distances_px
 from xmatch.metrics.registration import lattice_step
 from xmatch.verification import calibration
-from xmatch.verification.error_map import log_error
+from xmatch.verification.error_map import expected_px
 
 FALLS = ("agreeing", "all_agreeing")
 """Measures with which errors become smaller; they grow with all others."""
@@ -78,7 +78,7 @@ def main() -> None:
     for part in range(FOLDS):
         weights = fitted([pair for pair, f in zip(pairs, fold, strict=True) if f != part], names)
         for i in np.flatnonzero(fold == part):
-            expected[i] = np.exp(log_error(pairs[i].measures, weights))
+            expected[i] = expected_px(pairs[i].measures, weights)
     # Of pairs left out, or it would be too narrow; so the share of pairs that it holds is no finding there.
     whole = np.array([quantile(each, pair.share) for each, pair in zip(expected, pairs, strict=True)])
     widened = max(1.0, float(np.quantile([pair.p90_px for pair in pairs] / whole, COVERED)))
@@ -105,7 +105,7 @@ def main() -> None:
     for path in args.check:
         others = read(path)[1]
         table(f"{path.name}, as they said", others, [pair.said_px for pair in others], said(others))
-        expected = [np.exp(log_error(pair.measures, weights)) for pair in others]
+        expected = [expected_px(pair.measures, weights) for pair in others]
         whole = np.array(
             [widened * quantile(each, pair.share) for each, pair in zip(expected, others, strict=True)], dtype=float
         )

@@ -31,7 +31,9 @@ def bent(x, y):
 
 
 def found(ties: Seen, regions: Seen | None = None, **changes) -> ErrorMap:
-    made = error_map(PLACES, PLACES, ties, seen(exact) if regions is None else regions, **({"px": 1.0} | changes))
+    made = error_map(
+        PLACES, ties, seen(exact) if regions is None else regions, **({"px": 1.0, "bend_px": 0.0} | changes)
+    )
     assert made is not None
     return made
 
@@ -41,6 +43,12 @@ def test_cells_cover_the_overlap_and_their_shares_are_all_of_it():
     assert made.ce90_px.shape == (9, 12) and made.share.sum() == pytest.approx(1)
     assert np.isfinite(made.ce90_px).all() and not made.extrapolated.any()
     np.testing.assert_allclose(made.cell_px, 20, rtol=0.02)
+    assert np.isfinite(made.at(PLACES)).all()  # the outermost ones too
+
+
+def test_an_overlap_one_place_wide_has_a_map():
+    strip = error_map(PLACES[PLACES[:, 0] < 3], seen(exact), seen(exact), px=1.0, bend_px=0.0)
+    assert strip is not None and strip.share.sum() == pytest.approx(1)
 
 
 def test_where_tie_points_lie_off_the_map_the_error_is_larger():
@@ -49,22 +57,27 @@ def test_where_tie_points_lie_off_the_map_the_error_is_larger():
     assert right_half.min() > 1.1 * left_half.max() and right_half.mean() > 1.5 * right.ce90_px[:, -3:].mean()
 
 
+def test_no_cell_says_less_than_its_own_tie_points_show():
+    """A part that lies elsewhere as one, while most of the image fits."""
+    made = found(seen(lambda x, y: (6.0 if x > 0.75 * WIDTH else 0.0, 0.0)))
+    assert made.ce90_px[:, -1].min() > 5.5
+
+
 def test_an_edge_that_no_tie_point_holds_is_continued_and_the_more_in_error_the_more_the_map_bends():
     held = LATTICE[LATTICE[:, 0] < 0.6 * WIDTH]
     made = found(seen(exact, held))
     assert made.extrapolated[:, -2:].all() and not made.extrapolated[:, :7].any()
     assert made.ce90_px[:, -1].min() > made.ce90_px[:, 3].max()
-    bending = PLACES + np.column_stack([8 * np.sin(PLACES[:, 1] / 40), 0 * PLACES[:, 1]])
-    lost = error_map(PLACES, bending, seen(exact, held), seen(exact), px=1.0)
-    assert lost is not None and np.nanmean(lost.ce90_px[:, -2:]) > 1.2 * made.ce90_px[:, -2:].mean()
+    lost = found(seen(exact, held), bend_px=8.0)
+    assert np.nanmean(lost.ce90_px[:, -2:]) > 1.2 * made.ce90_px[:, -2:].mean()
 
 
 def test_nothing_is_said_where_the_images_do_not_overlap():
     corner = (PLACES[:, 0] < 120) | (PLACES[:, 1] < 90)
-    made = error_map(PLACES[corner], PLACES[corner], seen(exact), seen(exact), px=1.0)
+    made = error_map(PLACES[corner], seen(exact), seen(exact), px=1.0, bend_px=0.0)
     assert made is not None and np.isnan(made.ce90_px[-3:, -4:]).all() and np.isfinite(made.ce90_px[:3]).all()
-    assert error_map(PLACES[:5], PLACES[:5], seen(exact), seen(exact), px=1.0) is None
-    at = made.at(np.array([[10.0, 10.0], [230.0, 170.0], [-1.0, 5.0], [np.nan, 5.0]]))
+    assert error_map(PLACES[:5], seen(exact), seen(exact), px=1.0, bend_px=0.0) is None
+    at = made.at(np.array([[10.0, 10.0], [230.0, 170.0], [-3.0, 5.0], [np.nan, 5.0]]))
     assert at[0] == made.ce90_px[0, 0] and np.isnan(at[1:]).all()
 
 
@@ -72,7 +85,13 @@ def test_errors_scale_with_the_pixels_that_were_matched_and_come_in_ground_units
     one = found(seen(exact))
     twice = lambda s: Seen(2 * s.fixed_xy, 2 * s.off_px, s.steady)  # noqa: E731
     two = error_map(
-        2 * PLACES, 2 * PLACES, twice(seen(exact)), twice(seen(exact)), px=2.0, ground_per_px=10.0, ground_unit="m"
+        2 * PLACES,
+        twice(seen(exact)),
+        twice(seen(exact)),
+        px=2.0,
+        bend_px=0.0,
+        ground_per_px=10.0,
+        ground_unit="m",
     )
     assert two is not None and two.ce90_ground is not None and one.ce90_ground is None
     np.testing.assert_allclose(two.ce90_px, 2 * one.ce90_px, rtol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from xmatch.registration.view_planning import FramedPair
 from xmatch.result import ErrorMap, Verdict
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 from xmatch.verification.error_map import Seen, error_map, global_error
+from xmatch.verification.evidence import bending_px
 
 PLACES = 64
 """Of moving that are looked at, along its shorter side. Not tuned."""
@@ -27,18 +29,18 @@ def expected_error_map(frame: FramedPair, alignment: Alignment, confirmed: Confi
     """What the tie points of the finest resolution, and the regions, say of the map that they confirmed; None where the
     images hardly overlap."""
     step = max(1, min(frame.moving.width, frame.moving.height) // PLACES)
-    moving_xy, fixed_xy = _overlap(frame, confirmed.transform, step)
+    fixed_xy = _overlap(frame, confirmed.transform, step)
     if len(fixed_xy) < ENOUGH and step > 1:
-        moving_xy, fixed_xy = _overlap(frame, confirmed.transform, max(1, step // 4))
+        fixed_xy = _overlap(frame, confirmed.transform, max(1, step // 4))
     ties = _seen(confirmed.correspondences, confirmed.steady, confirmed.transform)
     steady = alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX
     regions = _seen(frame.in_files(alignment.regions), steady, confirmed.transform)
     return error_map(
-        moving_xy,
         fixed_xy,
         ties,
         ties if confirmed.is_finer else regions,
         px=confirmed.px,
+        bend_px=_bend_px(frame, confirmed.transform),
         ground_per_px=frame.ground.per_px,
         ground_unit=frame.ground.unit,
     )
@@ -55,17 +57,24 @@ def with_global_error(verdict: Verdict, found: ErrorMap) -> Verdict:
     )
 
 
+def _bend_px(frame: FramedPair, transform: Transform) -> float:
+    """How far a map leaves the affine one nearest to it between the views, fixed px; a homography goes on as it is."""
+    if transform.matrix is not None:
+        return 0.0
+    return bending_px(partial(frame.between_views, transform), frame.moving) * frame.px_per_view_px
+
+
 def _seen(points: Correspondences, steady: np.ndarray, transform: Transform) -> Seen:
     return Seen(points.fixed_xy, points.fixed_xy - transform(points.moving_xy), steady)
 
 
-def _overlap(frame: FramedPair, transform: Transform, step: int) -> tuple[Floats, Floats]:
-    """(N, 2) places of the moving file and where the map puts them in the fixed one, valid in both."""
+def _overlap(frame: FramedPair, transform: Transform, step: int) -> Floats:
+    """(N, 2) where the map puts places of moving in the fixed file, valid in both."""
     places = pixel_centres(frame.moving.width, frame.moving.height, step=step).reshape(-1, 2)
     moving_xy = frame.moving_px(places[_is_valid(frame.moving, places)])
     fixed_xy = transform(moving_xy)
     shown = _is_valid(frame.fixed, Linear(np.linalg.inv(frame.fixed.to_pixel), "affine")(fixed_xy))
-    return moving_xy[shown], fixed_xy[shown]
+    return np.asarray(fixed_xy[shown], np.float64)
 
 
 def _is_valid(view: View, xy: Floats) -> np.ndarray:

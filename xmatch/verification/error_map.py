@@ -18,7 +18,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from xmatch.coords import Floats, Mask
-from xmatch.geometry.matrices import apply_affine, nearest_affine
 from xmatch.geometry.outlines import finite
 from xmatch.result import ErrorMap
 from xmatch.verification import calibration
@@ -63,12 +62,12 @@ class Seen:
 
 
 def error_map(
-    moving_xy: Floats,
     fixed_xy: Floats,
     ties: Seen,
     regions: Seen,
     *,
     px: float,
+    bend_px: float,
     ground_per_px: float | None = None,
     ground_unit: str | None = None,
     model: Mapping[str, float] | None = None,
@@ -76,25 +75,27 @@ def error_map(
     """The expected error on cells over the overlap; None where that is hardly there.
 
     Args:
-        moving_xy: (N, 2) places of moving, evenly spread, that fixed shows too.
-        fixed_xy: (N, 2) where the map puts them, fixed px.
+        fixed_xy: (N, 2) where the map puts places of moving, evenly spread, that fixed shows too, fixed px.
         regions: at full resolution, which regions do not look at, the tie points again.
         px: side of a px that was matched in px of the fixed file, with which errors scale.
+        bend_px: how far the map between the views leaves the affine one nearest to it, fixed px.
         model: weights of `measures`; default those of the calibration.
     """
     if len(fixed_xy) < FEWEST_PLACES:
         return None
-    low, high = fixed_xy.min(axis=0), fixed_xy.max(axis=0)
-    side = float((high - low).max()) / CELLS
+    # The overlap goes on for half of what places lie apart beyond the outermost of them.
+    spacing = float(np.median(_nearest(fixed_xy, fixed_xy, 2)[0][:, 1]))
+    low, high = fixed_xy.min(axis=0) - spacing / 2, fixed_xy.max(axis=0) + spacing / 2
+    side = max(float((high - low).max()) / CELLS, spacing)
     shape = np.maximum(1, np.round((high - low) / side)).astype(int)
     size = (high - low) / shape
     column, row = np.minimum((fixed_xy - low) // size, shape - 1).astype(int).T
     cells, cell, count = np.unique(row * shape[0] + column, return_inverse=True, return_counts=True)
     # Where the overlap lies in them: cells on its border are not full.
     at = np.column_stack([np.bincount(cell, weights=axis) / count for axis in fixed_xy.T])
-    found = measures(at, side, ties, regions, px=px, bend_px=_bend_px(moving_xy, fixed_xy))
-    held = np.expm1(found["apart"]) <= HELD_CELLS
-    expected = px * np.exp(log_error(found, model or calibrated()["weights"]))
+    found = measures(at, side, ties, regions, px=px, bend_px=bend_px)
+    held = np.expm1(found["log_apart_cells"]) <= HELD_CELLS
+    expected = px * expected_px(found, model or calibrated()["weights"])
 
     def laid(values: np.ndarray, empty: Any) -> np.ndarray:
         grid = np.full(shape[1] * shape[0], empty)
@@ -126,14 +127,14 @@ def measures(at: Floats, side_px: float, ties: Seen, regions: Seen, *, px: float
     apart = _apart(at, holding, side_px)
     middle = holding.mean(axis=0) if len(holding) else at.mean(axis=0)
     return {
-        "said_px": _said(at, ties.known(ties.steady), AROUND_CELLS * side_px, px),
-        "region_px": _said(at, regions.known(regions.steady), REGION_CELLS * side_px, px),
+        "log_said_px": _said(at, ties.known(ties.steady), AROUND_CELLS * side_px, px),
+        "log_region_px": _said(at, regions.known(regions.steady), REGION_CELLS * side_px, px),
         "agreeing": _agreeing(at, ties.fixed_xy, agrees),
         "all_agreeing": np.full(len(at), agrees.mean() if len(agrees) else 0.0),
-        "apart": apart,
-        "bend_apart": np.log1p(np.expm1(apart) / CELLS * bend_px / px),
+        "log_apart_cells": apart,
+        "log_bend_apart": np.log1p(np.expm1(apart) / CELLS * bend_px / px),
         # As turn, scale and shear err: with the distance from the middle of what was fitted.
-        "outward": np.log1p(((at - middle) ** 2).sum(axis=1) / (CELLS / 2 * side_px) ** 2),
+        "log_outward": np.log1p(((at - middle) ** 2).sum(axis=1) / (CELLS / 2 * side_px) ** 2),
     }
 
 
@@ -147,6 +148,12 @@ def global_error(found: ErrorMap) -> float:
     below = np.cumsum(found.share[on][order])
     place = min(int(np.searchsorted(below, QUANTILE * below[-1])), len(order) - 1)
     return float(calibrated()["widened"] * found.ce90_px[on][order][place])
+
+
+def expected_px(found: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
+    """(C,) 90th percentile of the position error, matched px: no less than what is seen of it."""
+    seen = np.where(np.isfinite(found["log_said_px"]), found["log_said_px"], -np.inf)
+    return np.maximum(np.exp(log_error(found, weights)), np.exp(seen) - LEAST_PX)
 
 
 def log_error(found: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
@@ -201,9 +208,3 @@ def _nearest(at: Floats, xy: Floats, count: int) -> tuple[Floats, Any]:
     count = min(count, len(xy))
     distance, nearest = cKDTree(xy).query(at, count)
     return distance.reshape(len(at), count), nearest.reshape(len(at), count)
-
-
-def _bend_px(moving_xy: Floats, fixed_xy: Floats) -> float:
-    """How far a map leaves the affine one nearest to it over the overlap, 90th percentile, fixed px."""
-    off = fixed_xy - apply_affine(nearest_affine(moving_xy, fixed_xy), moving_xy)
-    return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
