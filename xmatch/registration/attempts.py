@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import error_px, explains_better
 from xmatch.estimate.model import PointMap
@@ -35,6 +37,9 @@ and a third of those that were not (lab log)."""
 BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
 unbent, none would be bent at the first and two at the second (lab log)."""
+MORE_AGREE, MIN_AGREEING = 2.0, 12
+"""Or so many times as many tie points agree with it as with the stiff one, and so many at least: none of those pairs
+unbent (lab log)."""
 BENT_HOLDS_SHARE = 0.5
 """Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
 (lab log)."""
@@ -155,8 +160,17 @@ def _follows_better(
     """Whether tie points prefer a map that bends: clearly, unless one was asked for."""
     if options.transform in BENT_KINDS:
         return error_px(bent, steady, TOLERANCE_VIEW_PX) < error_px(so_far, steady, TOLERANCE_VIEW_PX)
+    if len(steady) < FEWEST_FOR_A_BEND:
+        return False
+    # Tie points that find nothing count alike for both, and between two sensors they may be most of them.
+    agree, agreed = (
+        int((np.linalg.norm(mapped(steady.moving_xy) - steady.fixed_xy, axis=1) < TOLERANCE_VIEW_PX).sum())
+        for mapped in (bent, so_far)
+    )
+    if agree >= max(MIN_AGREEING, MORE_AGREE * agreed):
+        return True
     share = BENT_SHARE if verdict.accepted else DOUBTFUL_SHARE
-    return len(steady) >= FEWEST_FOR_A_BEND and explains_better(bent, so_far, steady, TOLERANCE_VIEW_PX, share)
+    return explains_better(bent, so_far, steady, TOLERANCE_VIEW_PX, share)
 
 
 def _attempt_ranges(
