@@ -109,7 +109,7 @@ def test_a_range_ofscales_within_without_one_in_it_is_covered_from_end_to_end(bo
 def test_a_search_that_was_made_is_not_made_again(image, monkeypatch):
     asked = []
     monkeypatch.setattr(structural, "search", lambda *a, **k: asked.append(k["descriptor"]) or search(*a, **k))
-    first, second = (stage.build() for stage in load_plan("auto"))
+    _, first, second = (stage.build() for stage in load_plan("auto"))
     views = view(image), seen_from(inverted(image), pose(SIDE, SIDE, turn_deg=5))
     within = SearchRange(**NARROW)
     found = second(*views, within, earlier=first(*views, within))

@@ -40,6 +40,9 @@ unbent, none would be bent at the first and two at the second (lab log)."""
 MORE_AGREE, MIN_AGREEING = 2.0, 12
 """Or so many times as many tie points agree with it as with the stiff one, and so many at least: none of those pairs
 unbent (lab log)."""
+HARDLY_MORE_AGREE, MUCH_NEARER_SHARE = 1.25, 0.5
+"""Where hardly more tie points agree, they must lie so much nearer: speckle bends made scenes of two sensors a little
+(three quarters of the error), images of one sensor bent by 3 px leave a tenth of it."""
 BENT_HOLDS_SHARE = 0.5
 """Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
 (lab log)."""
@@ -170,6 +173,8 @@ def _follows_better(
     if agree >= max(MIN_AGREEING, MORE_AGREE * agreed):
         return True
     share = BENT_SHARE if verdict.accepted else DOUBTFUL_SHARE
+    if agree < HARDLY_MORE_AGREE * agreed:
+        share = MUCH_NEARER_SHARE
     return explains_better(bent, so_far, steady, TOLERANCE_VIEW_PX, share)
 
 
