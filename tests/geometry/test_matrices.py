@@ -47,3 +47,20 @@ def test_the_nearest_affine_of_a_perspective_misses_all_corners_alike():
 
 def test_two_points_leave_an_affine_map_open():
     assert np.isnan(nearest_affine(POINTS[:2], POINTS[:2])).all()
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_no_say_in_the_nearest_affine(hole):
+    spoilt = apply_affine(AFFINE, POINTS).astype(float)
+    spoilt[0, 1] = hole
+    assert nearest_affine(POINTS, spoilt) == pytest.approx(nearest_affine(POINTS[1:], apply_affine(AFFINE, POINTS[1:])))
+    elsewhere = np.vstack([POINTS, [(hole, 1.0)]])
+    assert nearest_affine(elsewhere, apply_affine(AFFINE, np.vstack([POINTS, [(1.0, 1.0)]]))) == pytest.approx(AFFINE)
+
+
+@pytest.mark.parametrize(("here", "there"), [(1e308, 1.0), (1.0, 1e308), (1e308, 1e308), (1e-300, 1e308)])
+def test_the_nearest_affine_comes_to_an_end_on_numbers_whose_squares_no_float_holds(here, there):
+    matrix = nearest_affine(POINTS / np.abs(POINTS).max() * here, POINTS / np.abs(POINTS).max() * there)
+    assert np.isnan(matrix).all() or matrix[:2, :2] == pytest.approx(
+        there / here * np.eye(2), rel=1e-9, abs=1e-9 * there / here
+    )

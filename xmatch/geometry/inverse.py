@@ -55,14 +55,13 @@ class Inverse:
 
     @cached_property
     def _known(self) -> tuple[AnyArray, AnyArray]:
-        """Those that land; LAPACK's least squares may not come to an end on numbers that are not finite."""
+        """Those that land."""
         lands = finite(self.fixed_xy)
         return self.moving_xy[lands], self.fixed_xy[lands]
 
     @cached_property
     def _affine(self) -> AnyArray:
-        moving_xy, fixed_xy = self._known
-        return nearest_affine(fixed_xy, moving_xy)
+        return nearest_affine(self.fixed_xy, self.moving_xy)
 
     @cached_property
     def _tree(self) -> cKDTree:

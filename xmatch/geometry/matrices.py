@@ -41,12 +41,22 @@ def local_scale(transform: Callable[[Floats], Floats], at_xy: ArrayLike) -> floa
 
 
 def nearest_affine(from_xy: AnyArray, to_xy: AnyArray) -> Floats:
-    """(3, 3) least-squares affine map of N >= 3 positions onto N others; NaN of fewer than three.
-
-    All of them must be finite: LAPACK may not come to an end on others.
-    """
-    if len(from_xy) < 3:
+    """(3, 3) least-squares affine map of N positions onto N others; those that are not finite, in one or the other,
+    have no say. NaN where fewer than three are left, or no float holds the map."""
+    known = np.isfinite(from_xy).all(axis=1) & np.isfinite(to_xy).all(axis=1)
+    if known.sum() < 3:
         return np.full((3, 3), np.nan)
-    design = np.column_stack([from_xy, np.ones(len(from_xy))])
-    solution = np.linalg.lstsq(design, to_xy, rcond=None)[0]
-    return np.vstack([solution.T, (0.0, 0.0, 1.0)])
+    # LAPACK may not come to an end on numbers whose squares are infinite.
+    (here, centred), (there, landed) = _normalised(from_xy[known]), _normalised(to_xy[known])
+    solution = np.linalg.lstsq(np.column_stack([centred, np.ones(len(centred))]), landed, rcond=None)[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        matrix: Floats = there @ np.vstack([solution.T, (0.0, 0.0, 1.0)]) @ np.linalg.inv(here)
+    return matrix if np.isfinite(matrix).all() else np.full((3, 3), np.nan)
+
+
+def _normalised(xy: AnyArray) -> tuple[Floats, Floats]:
+    """The (3, 3) map of positions within [-1, 1] around their middle onto (N, 2) positions, and the former."""
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    middle = low / 2 + high / 2
+    reach = float(np.abs(high / 2 - low / 2).max()) or 1.0
+    return np.array([[reach, 0.0, middle[0]], [0.0, reach, middle[1]], [0.0, 0.0, 1.0]]), (xy - middle) / reach

@@ -12,7 +12,7 @@ import numpy as np
 from xmatch.coords import AnyArray, Floats, Mask
 from xmatch.geometry.inverse import Inverse
 from xmatch.geometry.matrices import apply_affine, nearest_affine
-from xmatch.geometry.outlines import finite, lattice
+from xmatch.geometry.outlines import lattice
 from xmatch.geometry.support import Support, fading, held_back
 
 if TYPE_CHECKING:
@@ -173,10 +173,9 @@ class DisplacementGrid:
     @cached_property
     def _slope(self) -> Floats:
         """(2, 2) fixed px a node of the affine map nearest to the targets."""
-        nodes, target = self.nodes_xy.reshape(-1, 2), self.target_xy.reshape(-1, 2)
-        known = finite(target)
-        slope: Floats = nearest_affine(nodes[known], target[known])[:2, :2] * self.step_xy
-        return slope
+        height, width = self.target_xy.shape[:2]
+        counted = lattice(np.arange(width), np.arange(height)).reshape(-1, 2)
+        return nearest_affine(counted, self.target_xy.reshape(-1, 2))[:2, :2]
 
     @property
     def nodes_xy(self) -> AnyArray:

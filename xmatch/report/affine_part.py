@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.geometry import Transform
+from xmatch.geometry.matrices import nearest_affine
 from xmatch.report.document_types import AffinePart
 
 LATTICE = 9
@@ -30,9 +31,8 @@ def affine_part(transform: Transform, width: float, height: float) -> AffinePart
     if transform.matrix is not None and np.allclose(transform.matrix[2], (0.0, 0.0, 1.0), atol=1e-15):
         linear, shift = transform.matrix[:2, :2], transform.matrix[:2, 2]
     else:
-        design = np.column_stack([moving_xy, np.ones(len(moving_xy))])
-        solution = np.linalg.lstsq(design, fixed_xy, rcond=None)[0].T
-        linear, shift = solution[:, :2], solution[:, 2]
+        nearest = nearest_affine(moving_xy, fixed_xy)
+        linear, shift = nearest[:2, :2], nearest[:2, 2]
     departure_px = np.linalg.norm(moving_xy @ linear.T + shift - fixed_xy, axis=1).max()
 
     angle = np.arctan2(linear[1, 0], linear[0, 0])

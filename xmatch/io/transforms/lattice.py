@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.geometry import DisplacementGrid, Transform
+from xmatch.geometry.matrices import apply_affine, nearest_affine
 from xmatch.raster import Grid
 
 _COARSEST_PX, _FINEST_PX = 64, 4
@@ -53,7 +54,6 @@ def _without_gaps(lattice: DisplacementGrid) -> DisplacementGrid:
         return lattice
     if known.sum() < 3:
         raise ValueError("hardly any of the fixed image has a place in the moving one")
-    design = np.column_stack([nodes, np.ones(len(nodes))])
-    fit = np.linalg.lstsq(design[known], target[known], rcond=None)[0]
-    filled = np.where(known[:, None], target, design @ fit).reshape(lattice.target_xy.shape)
+    continued = apply_affine(nearest_affine(nodes, target), nodes)
+    filled = np.where(known[:, None], target, continued).reshape(lattice.target_xy.shape)
     return DisplacementGrid(lattice.origin_xy, lattice.step_xy, filled)
