@@ -11,6 +11,7 @@ from xmatch.networks.shapes import Config, built, chosen
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xmatch.networks.base import CorrespondenceNetwork, Detector
     from xmatch.synth.pairs import TrainingPairs
 
 Family = Literal["dense", "fields", "semi-dense", "sparse", "backbone"]
@@ -62,6 +63,16 @@ class Architecture(Generic[Config]):
     """Name -> frozen config; the first is the default."""
     network: Callable[[Config], nn.Module] | None = None
     """Config -> network with fresh weights, on the CPU."""
+    config_of: Callable[[Mapping[str, Tensor]], Config] | None = None
+    """Config of tensors that say nothing of it, from their names and shapes; None: only files that do can be built."""
+    renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    """Tensors as published -> under the names of `network`; None: they have them."""
+    detector: Callable[[nn.Module, str], Detector] | None = None
+    """(network, device) -> what finds and describes keypoints; of networks that do no more than that."""
+    runner: Callable[[nn.Module, str, Detector | None], CorrespondenceNetwork] | None = None
+    """(network, device, whose keypoints it matches) -> what finds correspondences."""
+    wants_detector: bool = False
+    """Whether it works on the keypoints of another network."""
     matcher: str | None = None
     """Name of the matcher that runs it; None: `NOT_RUN`."""
     objective_name: str | None = None

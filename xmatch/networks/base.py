@@ -1,4 +1,4 @@
-"""What networks have in common: dense predictions, and the objective that a network is trained by."""
+"""What networks have in common: what matchers ask of them, dense predictions, and what a network is trained by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,42 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xmatch.coords import Floats, Image, Mask
+    from xmatch.correspondences import Correspondences
     from xmatch.synth.pairs import TrainingPairs
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """Places that a detector tells apart from others, strongest first."""
+
+    xy: Floats
+    """(N, 2) px of the image as given, corner-counted."""
+    descriptors: Tensor
+    """(N, D) float32 of length 1, on the detector's device."""
+    size: tuple[int, int]
+    """(width, height) of the image, px."""
+
+
+class Detector(Protocol):
+    """Finds keypoints and describes them: a network and its device, in numpy and pixels."""
+
+    name: str
+    """Of its architecture, as `xmatch.networks.registry` has it."""
+
+    def __call__(self, image: Image, valid: Mask) -> Keypoints:
+        """Keypoints of an image (h, w) float32 in [0, 1], all of them where `valid` (h, w) is true."""
+
+
+class CorrespondenceNetwork(Protocol):
+    """Finds places of one image in another: a network and its device, in numpy and pixels."""
+
+    def describe(self, image: Image, valid: Mask) -> Any:
+        """What it has to know of an image (h, w) float32 in [0, 1], any size; 0 where not `valid` (h, w) bool."""
+
+    def match(self, fixed: Any, moving: Any) -> Correspondences:
+        """Correspondences between two described images, in px of the images as given, corner-counted; only places that
+        are valid in both. Certainty in [0, 1] as the network has it."""
 
 
 @dataclass(frozen=True, eq=False)
