@@ -13,8 +13,8 @@ from tests.networks.test_xmatch import TINY
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.weights.files import WeightsMetadata, save_weights
-from xmatch.matchers.base import Proposal, SearchRange
-from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher, _small, _warped
+from xmatch.matchers.base import SearchRange
+from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher
 from xmatch.matchers.registry import load_matcher
 from xmatch.matchers.weights import matcher_of, open_network
 from xmatch.networks.xmatch.network import XMatch
@@ -32,23 +32,6 @@ def image() -> np.ndarray:
 def network() -> Network:
     torch.manual_seed(0)
     return Network(XMatch(TINY))
-
-
-def test_a_view_warped_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_it_came_from(image):
-    truth = pose(SIDE, SIDE, turn_deg=20, shift=(4, -3))
-    moving = seen_from(image, truth)
-    here = _small(view(image), 1.0)
-    laid = _warped(moving, Proposal(truth, 1.0), here)
-    assert laid.valid.mean() > 0.6
-    assert np.abs(laid.image - here.image)[laid.valid].mean() < 0.03
-    np.testing.assert_allclose(laid.to_view, np.linalg.inv(truth), atol=1e-9)
-
-
-def test_what_is_laid_down_by_a_quarter_turn_is_the_same_to_the_px(image):
-    quarter = np.array([[0.0, -1.0, SIDE], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    laid = _warped(view(np.rot90(image)), Proposal(quarter, 1.0), _small(view(image), 1.0))
-    np.testing.assert_allclose(laid.image[laid.valid], image[laid.valid], atol=1e-5)
-    assert laid.valid.mean() > 0.97
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 71)])

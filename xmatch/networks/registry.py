@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from xmatch.errors import UsageError
+from xmatch.networks.aliked.entry import ALIKED
 from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.disk.entry import DISK
 from xmatch.networks.fieldnet.entry import FIELDNET
-from xmatch.networks.lightglue.entry import LIGHTGLUE, XMATCH_SPARSE
+from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
 from xmatch.networks.not_run_yet import (
     DINO_V2,
     DINO_V2_HF,
-    DISK,
     ELOFTR,
     ELOFTR_HF,
     ROMA,
@@ -26,6 +27,8 @@ from xmatch.networks.not_run_yet import (
     TINY_ROMA,
     XOFTR,
 )
+from xmatch.networks.sparse.entry import XMATCH_SPARSE
+from xmatch.networks.xfeat.entry import XFEAT
 from xmatch.networks.xmatch.entry import XMATCH
 
 ARCHITECTURES: dict[str, Architecture[Any]] = {
@@ -42,7 +45,9 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
         XOFTR,
         LOFTR,
         LIGHTGLUE,
+        ALIKED,
         DISK,
+        XFEAT,
         SUPERPOINT,
         DINO_V2,
         DINO_V2_HF,
