@@ -10,9 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from xmatch.coords import Floats
 from xmatch.matchers.agreement import agreeing, maps_agreed_on
-from xmatch.matchers.base import MIN_SIDE_PX, Matches, Proposal, SearchRange, has_texture
+from xmatch.matchers.base import MIN_SIDE_PX, Matches, SearchRange, has_texture
 from xmatch.matchers.structural import EDGE_SEARCH, propose
 from xmatch.matchers.under_pose import Look, in_views, reduced, under_pose
 from xmatch.networks.base import CorrespondenceNetwork

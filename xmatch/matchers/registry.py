@@ -15,7 +15,6 @@ from xmatch.networks.registry import ARCHITECTURES
 from xmatch.ops.devices import checked
 from xmatch.plugins import ExtensionPoint
 
-
 Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
 """(weights, device, detector weights) -> one matcher, or several to ask one after the other."""
 
