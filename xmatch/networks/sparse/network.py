@@ -69,7 +69,7 @@ class SparseMatcher(nn.Module):
         both = torch.where(valid, both, mean)
         side = 2 * BORDER_PX + 1
         usable = -nn.functional.max_pool2d(-valid.float(), side, 1, BORDER_PX) > 0
-        found, logits = detect(self.network, both, usable, self.points, least=0.0)
+        found, logits = detect(self.network, both, usable, self.points)
         here, there = (Points(xy + 0.5, s > 0) for xy, s in zip(found.xy.chunk(2), found.score.chunk(2), strict=True))
         sides = both.new_tensor([both.shape[-1], both.shape[-2]])
         places = ((found.xy - sides / 2) / (sides.max() / 2)).chunk(2)

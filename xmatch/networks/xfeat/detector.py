@@ -17,8 +17,6 @@ MULTIPLE = 32
 """Of px, that the network wants sides to be."""
 WINDOW_PX = 5
 """Side of the window in which a keypoint is the strongest, its authors'."""
-LEAST = 0.05
-"""Heat of a keypoint, its authors'."""
 CELL_PX = 8
 
 
@@ -34,9 +32,7 @@ class Detected:
     """(B, N, 64) of length 1."""
 
 
-def detect(
-    network: nn.Module, image: Tensor, usable: Tensor, count: int, least: float = LEAST
-) -> tuple[Detected, Tensor]:
+def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tuple[Detected, Tensor]:
     """The strongest keypoints of images, as XFeat's authors find them, and the logits (B, 65, H / 8, W / 8) that they
     are found by: for each cell which px is a keypoint, row by row, the last one: none. The gradient reaches descriptors
     and logits.
@@ -45,15 +41,15 @@ def detect(
         network: kornia's `XFeatModel`.
         image: (B, 1, H, W), H and W multiples of `MULTIPLE`.
         usable: (B, 1, H, W) bool: where keypoints may lie.
-        count: keypoints an image.
-        least: heat of a keypoint.
+        count: keypoints an image. Their authors want a heat of 0.05 too, which leaves images of other sensors hardly
+            any.
     """
     features, logits, reliability = network(image)
     height, width = image.shape[-2:]
     with torch.no_grad():
         heat = F.pixel_shuffle(logits.softmax(1)[:, :-1], CELL_PX)
         peak = heat == F.max_pool2d(heat, WINDOW_PX, 1, WINDOW_PX // 2)
-        good = peak & (heat > least) & usable
+        good = peak & usable
         at = _sampling_grid(height, width, image.device)
         sure = F.grid_sample(reliability, at.expand(len(image), -1, -1, -1), align_corners=False)
         score, index = torch.where(good, heat * sure, 0.0).flatten(1).topk(min(count, height * width))
