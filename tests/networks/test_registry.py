@@ -14,6 +14,7 @@ import torch
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.registry import MATCHERS, load_matcher
 from xmatch.networks.registry import ARCHITECTURES, recognise
+from xmatch.networks.weights import shipped
 from xmatch.raster import View
 
 LOFTR = ("backbone.layer3_outconv.weight", "loftr_coarse.layers.0.q_proj.weight", "fine_preprocess.down_proj.weight")
@@ -35,7 +36,8 @@ NAMES = {
 """Some names of published files, as their authors' code gives them."""
 
 BUILT = [name for name, entry in ARCHITECTURES.items() if entry.network is not None]
-RUN = [name for name, entry in ARCHITECTURES.items() if entry.matcher is not None]
+RUN = [name for name, entry in ARCHITECTURES.items() if entry.matcher in shipped()]
+"""Those whose weights come with the package."""
 SHIFT_PX = (21.0, -13.0)
 
 

@@ -86,21 +86,26 @@ def turned_over(found):
 
 
 def test_loftr_sees_grey_images_of_one_size_and_its_positions_become_px_of_the_files(pair, loftr_file, monkeypatch):
-    seen = {}
+    seen = []
+
+    def extract_features(network, image):
+        seen.append((network, image))
+        return {}
 
     def forward(network, data):
-        seen.update(data, network=network)
-        xy = 8.0 * torch.tensor([[1, 2], [18, 3], [9, 9], [4, 7], [15, 10], [2, 10]])
+        xy = 8.0 * torch.tensor([[3, 3], [17, 4], [9, 8], [4, 7], [15, 8], [3, 9]])
         turned = torch.tensor(SIZE) - xy
         return {"keypoints0": xy, "keypoints1": turned, "confidence": torch.linspace(0.3, 0.9, len(xy))}
 
+    monkeypatch.setattr(LoFTR, "extract_features", extract_features)
     monkeypatch.setattr(LoFTR, "forward", forward)
     found = load_peer("kornia-loftr")(*pair, settings(loftr_file, model="outdoor"))
     assert turned_over(found) and (found.correspondences, found.inliers) == (6, 6)
-    assert seen["image0"].shape == seen["image1"].shape == (1, 1, *SIZE[::-1])
-    assert 0 <= seen["image0"].min() and 0.9 < seen["image0"].max() <= 1
-    assert torch.allclose(seen["image0"], seen["image1"], atol=1.5 / 255)
-    assert not seen["network"].training and not seen["network"].config["coarse"]["temp_bug_fix"]
+    (network, fixed), (_, moving) = seen
+    assert fixed.shape == moving.shape == (1, 1, *SIZE[::-1])
+    assert 0 <= fixed.min() and 0.9 < fixed.max() <= 1
+    assert torch.allclose(fixed, moving, atol=1.5 / 255)
+    assert not network.training and not network.config["coarse"]["temp_bug_fix"]
 
 
 def test_loftr_runs_with_the_numbers_of_the_file_and_says_what_came_of_it(pair, loftr_file):

@@ -6,7 +6,6 @@ al., NeurIPS 2020). `xmatch models list` says where published weights are. Each 
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -32,10 +31,6 @@ KEYPOINTS = 2048
 """Of DISK, at most so many per image, as LightGlue's authors count them."""
 DISK_DIM = 128
 """Length of DISK's descriptors."""
-
-POSITIONS_AS_MEANT = {"outdoor": False, "indoor": False, "indoor_new": True, "minima": True}
-"""Training of published LoFTR weights -> whether its encoding of positions was without the slip of the first ones
-(github.com/zju3dv/LoFTR/issues/41). The weights do not tell."""
 
 Match = Callable[[Shrunk, Shrunk], Correspondences]
 """(fixed, moving) -> correspondences in px of the shrunk images, corner-counted."""
@@ -80,17 +75,19 @@ class KorniaLoftr(_Network):
     multiple = 8
 
     def load(self, settings: PeerSettings) -> Match:
+        from xmatch.networks.loftr.entry import LOFTR
         from xmatch.ops.devices import resolved
 
-        network, device = _loftr(settings), resolved(settings.device)
-        network.to(device)
+        assert LOFTR.runner is not None
+
+        runner = LOFTR.runner(_loftr(settings), resolved(settings.device), None)
 
         def match(fixed: Shrunk, moving: Shrunk) -> Correspondences:
-            images = [_tensor(seen.grey[..., None], device) for seen in (fixed, moving)]
-            found = network({"image0": images[0], "image1": images[1]})
-            # Already corner-counted: coarse cell (x, y) was trained to stand for (8x, 8y) of a camera whose first pixel
-            # has its centre at (0.5, 0.5).
-            return _correspondences(found["keypoints0"], found["keypoints1"], found["confidence"])
+            here, there = (
+                runner.describe(seen.grey.astype(np.float32) / np.float32(255), np.ones(seen.grey.shape, bool))
+                for seen in (fixed, moving)
+            )
+            return runner.match(here, there)
 
         return match
 
@@ -123,29 +120,23 @@ class KorniaDiskLightGlue(_Network):
 
 
 def _loftr(settings: PeerSettings) -> nn.Module:
-    from kornia.feature import LoFTR
-    from kornia.feature.loftr.loftr import default_cfg
-
     from xmatch.io.weights.files import load_state
+    from xmatch.networks.loftr.entry import LOFTR
+    from xmatch.networks.weights import published_as
 
     wanted = "weights: outdoor_ds.ckpt of github.com/zju3dv/LoFTR, or minima_loftr.ckpt of github.com/LSXI7/storage"
     read = _weights(settings.weights, "loftr", f"the peer `{KorniaLoftr.name}` needs LoFTR's weights", wanted)
-    if read.metadata and read.metadata.config:
-        from xmatch.networks.loftr.config import LoftrConfig
-        from xmatch.networks.shapes import built
-
-        config = built(LoftrConfig, read.metadata.config).kornia()
-    elif settings.model in POSITIONS_AS_MEANT:
-        config = copy.deepcopy(default_cfg)
-        config["coarse"]["temp_bug_fix"] = POSITIONS_AS_MEANT[settings.model]
-    else:
+    config = read.metadata.config if read.metadata else {}
+    known = published_as(read.sha256)
+    training = settings.model or (known.training if known else None)
+    if not config and training not in LOFTR.trainings:
         raise UsageError(
             f"the peer `{KorniaLoftr.name}` must be told which training the weights are of: they do not say it",
-            hint=f"model: {', '.join(POSITIONS_AS_MEANT)}",
+            hint=f"model: {', '.join(LOFTR.trainings)}",
         )
-    network = LoFTR(pretrained=None, config=config)
+    network = LOFTR.build(config or LOFTR.config_told(read.state_dict, training))
     load_state(network, read.state_dict, settings.weights)
-    return network.eval()
+    return network
 
 
 def _lightglue(settings: PeerSettings) -> nn.Module:
