@@ -1,4 +1,4 @@
-"""LoFTR as a network that finds correspondences: kornia's own answers, and none where nothing is valid."""
+"""LoFTR as a network that finds correspondences: kornia's own answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from kornia.feature import LoFTR
 
 from xmatch.errors import UsageError
-from xmatch.networks.cell_masks import BORDER_CELLS, CELL_PX, at_cells, off_border, padded
 from xmatch.networks.loftr.config import SIZES, LoftrConfig
 from xmatch.networks.loftr.entry import LOFTR as ENTRY
 from xmatch.networks.loftr.entry import config_of
@@ -53,27 +52,6 @@ def as_tensor(one: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(one)[None, None]
 
 
-def test_what_is_not_valid_is_neither_matched_nor_seen(runner):
-    fixed, moving = image(1), image(2)
-    right = everywhere(moving)
-    right[:, :50] = False
-    described = runner.describe(fixed, everywhere(fixed))
-    found = runner.match(described, runner.describe(moving, right))
-    assert len(found) > 5 and found.moving_xy[:, 0].min() >= 50 + CELL_PX * (BORDER_CELLS - 1)
-    other = np.where(right, moving, 1 - moving)
-    again = runner.match(described, runner.describe(other, right))
-    np.testing.assert_array_equal(found.moving_xy, again.moving_xy)
-    for nothing in (runner.describe(moving, ~everywhere(moving)), runner.describe(moving[:5, :7], right[:5, :7])):
-        assert len(runner.match(described, nothing)) == len(runner.match(nothing, described)) == 0
-
-
-def test_any_size_is_taken_and_positions_stay_inside(runner):
-    fixed, moving = image(1, 191, 177), image(2, 165, 230)
-    found = runner.match(*(runner.describe(one, everywhere(one)) for one in (fixed, moving)))
-    assert len(found) > 2
-    assert (found.fixed_xy < (177, 191)).all() and (found.moving_xy < (230, 165)).all() and (found.moving_xy >= 0).all()
-
-
 def test_an_image_that_meets_many_is_described_once(runner, monkeypatch):
     counted, extract = [], runner.network.extract_features
     monkeypatch.setattr(runner.network, "extract_features", lambda one: counted.append(1) or extract(one))
@@ -91,16 +69,3 @@ def test_sizes_are_told_from_shapes_and_the_training_by_its_name():
         assert ENTRY.config_told(state, training)["temp_bug_fix"] is as_meant
     with pytest.raises(UsageError, match="which training.*--training outdoor|indoor|indoor_new|minima"):
         ENTRY.config_told(state, None)
-
-
-def test_a_cell_is_valid_where_half_of_its_pixels_are_and_matches_away_from_any_border():
-    valid = np.ones((60, 100), bool)
-    valid[:, :20] = False
-    seen = padded(np.ones((60, 100), np.float32), valid, 32, torch.device("cpu"))
-    assert seen.image.shape == (1, 1, 64, 128) and seen.image.sum() == valid.sum()
-    # Cells stand for 0, 8, 16, 24, ... px: around 16 lie 12 to 20, around 24 lie 20 to 28; beyond 100 nothing is.
-    assert seen.cells.shape == (8, 16) and seen.cells[4].nonzero().flatten().tolist() == list(range(3, 13))
-    kept = off_border(seen.cells)
-    assert kept[4].nonzero().flatten().tolist() == list(range(5, 11))
-    assert kept[:, 6].nonzero().flatten().tolist() == [2, 3, 4, 5]
-    assert at_cells(kept, torch.tensor([[40.0, 32.0], [43.9, 30], [32, 32]])).tolist() == [True, True, False]

@@ -54,7 +54,8 @@ def test_every_size_survives_json_and_its_network_is_recognised_as_itself_alone(
         with torch.device("meta"):
             network = entry.build(read)
         assert entry.config(size, read) == entry.config(size, {}) and type(config) is type(entry.sizes[size])
-        assert whose_marks(network.state_dict()) == [name]
+        # Both spellings of Efficient LoFTR build the network of the published names.
+        assert whose_marks(network.state_dict()) == [name.removesuffix("-hf")]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from typing import Any
 
 from xmatch.errors import UsageError
 from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE, XMATCH_SPARSE
 from xmatch.networks.loftr.entry import LOFTR
@@ -18,8 +19,6 @@ from xmatch.networks.not_run_yet import (
     DINO_V2,
     DINO_V2_HF,
     DISK,
-    ELOFTR,
-    ELOFTR_HF,
     ROMA,
     ROMA_V2,
     SUPERPOINT,
