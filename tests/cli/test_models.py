@@ -105,11 +105,29 @@ def test_a_file_known_by_its_hash_gets_its_name_and_licence(cli, folder, monkeyp
 
     digest = hashlib.sha256((folder / "loftr.ckpt").read_bytes()).hexdigest()
     row, entry = published()["minima-loftr"]
-    rows = {"minima-loftr": (replace(row, sha256=digest), entry)}
+    rows = {"minima-loftr": (replace(row, sha256=digest, training=None), entry)}
     monkeypatch.setattr("xmatch.networks.weights.published", lambda: rows)
     cli("models", "convert", "loftr.ckpt", "out.safetensors")
     told = read_metadata("out.safetensors")
     assert (told.name, told.licence) == ("minima-loftr", "Apache-2.0")
+
+
+def test_a_training_that_tensors_do_not_tell_is_recorded(cli, folder):
+    from xmatch.networks.loftr.config import LoftrConfig
+    from xmatch.networks.registry import ARCHITECTURES
+
+    entry, small = ARCHITECTURES["loftr"], {"initial_dim": 32, "block_dims": (32, 8, 32), "heads": 1, "layers": 1}
+    torch.save({"state_dict": entry.build(small).state_dict()}, "small.ckpt")
+    untold = cli("models", "convert", "small.ckpt", "untold.safetensors")
+    assert "--training outdoor|indoor|indoor_new|minima" in untold.err
+    assert read_metadata("untold.safetensors").config == {}
+    for training, as_meant in (("outdoor", False), ("minima", True)):
+        assert cli("models", "convert", "small.ckpt", f"{training}.safetensors", "--training", training).code == 0
+        told = read_metadata(f"{training}.safetensors").config
+        assert LoftrConfig(**{**told, "block_dims": (32, 8, 32)}) == LoftrConfig(32, (32, 8, 32), 1, 1, as_meant)
+    refused = cli("models", "convert", "small.ckpt", "x.safetensors", "--training", "mine")
+    assert refused.code == 2 and "known: outdoor" in refused.err and not Path("x.safetensors").exists()
+    assert cli("models", "convert", "loftr.ckpt", "x.safetensors", "--training", "minima").code == 6
 
 
 def test_halving_keeps_what_safetensors_say(cli, folder, shelf):

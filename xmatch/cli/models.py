@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,11 @@ from xmatch.cli.groups import grouped
 from xmatch.cli.model_documents import architecture_notes, document_lines, file_document, published_row
 from xmatch.cli.options import Overwrite, Verbosity
 from xmatch.cli.runtime import emit, emit_text
-from xmatch.errors import UsageError
+from xmatch.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from xmatch.networks.architecture import Architecture, PublishedWeights
 
 LIST_SCHEMA = "xmatch.models/1"
@@ -152,6 +155,16 @@ def convert_command(
     licence: Annotated[
         str | None, typer.Option("--licence", help="SPDX name of its licence.", metavar="SPDX", show_default=False)
     ] = None,
+    training: Annotated[
+        str | None,
+        typer.Option(
+            "--training",
+            help="Which training the weights are of, where they do not tell and it matters: of LoFTR outdoor, indoor, "
+            "indoor_new or minima.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Half precision: half the size.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -172,6 +185,7 @@ def convert_command(
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
     known, entry = published_as(found.sha256), recognise(found.state_dict)
+    training = training or (known.training if known else None)
     metadata = found.metadata or WeightsMetadata(
         name=known.name if known else target.stem,
         architecture=entry.name if entry else "",
@@ -181,17 +195,40 @@ def convert_command(
         metadata,
         name=name or metadata.name,
         licence=metadata.licence if licence is None else licence,
+        config=metadata.config or _config_told(entry, found.state_dict, training),
         sources=[*metadata.sources, {"file": source.name, "sha256": found.sha256}],
     )
     save_weights(target, found.state_dict, metadata, half=half, overwrite=overwrite)
     document = file_document(target)
     notes = [*found.notes, *architecture_notes(entry, found.state_dict)]
+    if entry and entry.trainings and not metadata.config:
+        notes.append(f"no matcher can run these: which training are they of? --training {'|'.join(entry.trainings)}")
     if talk.json:
         emit({"schema": MODEL_SCHEMA, "ok": True, **document, "notes": notes})
     say(talk, [f"note: {note}" for note in notes])
     say(talk, ["note: licence unknown; --licence records it"] if not metadata.licence else [])
     kind = f"{entry.title}: " if entry else ""
     say(talk, [f"{kind}{document['tensors']} tensors, {document['parameters']:,} parameters", f"wrote {target}"])
+
+
+def _config_told(
+    entry: Architecture[Any] | None, tensors: Mapping[str, Tensor], training: str | None
+) -> dict[str, Any]:
+    """What a file has to say of its config beyond its tensors; empty where these tell it, or nobody has told.
+
+    Raises:
+        UsageError: a training that is not known of these weights.
+        ModelError: tensors are missing.
+    """
+    if training is None:
+        return {}
+    if entry is None or training not in entry.trainings:
+        known = ", ".join(entry.trainings) if entry and entry.trainings else "none of these weights"
+        raise UsageError(f"--training {training!r} is not known", hint=f"known: {known}")
+    try:
+        return entry.config_told(entry.renamed(tensors) if entry.renamed else tensors, training)
+    except KeyError as error:
+        raise ModelError(f"{entry.title}: tensor {error} is missing") from None
 
 
 @models_app.command("merge")

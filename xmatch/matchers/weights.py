@@ -48,6 +48,18 @@ def open_matcher(name: str, weights: str | None, device: str, detector_weights: 
     return matcher_around(loaded.entry, loaded.network, resolved(device), _detector(loaded, detector_weights, device))
 
 
+def open_correspondence_network(
+    weights: str, device: str, detector_weights: str | None = None, training: str | None = None
+) -> CorrespondenceNetwork:
+    """The network of weights that find correspondences; arguments and errors as `open_matcher` and `load_network`."""
+    loaded = load_network(weights, training)
+    entry = loaded.entry
+    if entry.runner is None and entry.detector is None:
+        raise ModelError(f"{entry.title} finds no correspondences by itself", hint="xmatch models list", path=weights)
+    detector = _detector(loaded, detector_weights, device)
+    return _correspondence_network(entry, loaded.network, resolved(device), detector)
+
+
 def matcher_of(weights: str | os.PathLike[str]) -> str:
     """Name of the matcher that a file of weights is for.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
+from xmatch.errors import UsageError
 from xmatch.networks.shapes import Config, built, chosen
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class PublishedWeights:
     works_on: str | None = None
     """Name of the published weights whose keypoints it was trained on."""
     note: str = ""
+    training: str | None = None
+    """Of `Architecture.trainings`, where the tensors do not tell all of the config."""
 
     @property
     def mib(self) -> float | None:
@@ -71,6 +74,9 @@ class Architecture(Generic[Config]):
     """Config -> network with fresh weights, on the CPU."""
     config_of: Callable[[Mapping[str, Tensor]], Config] | None = None
     """Config of tensors that say nothing of it, from their names and shapes; None: only files that do can be built."""
+    trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of a training of published weights -> fields of the config that neither names nor shapes tell; empty: they
+    tell all."""
     renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Tensors as published -> under the names of `network`; None: they have them."""
     detector: Callable[[nn.Module, str], Detector] | None = None
@@ -123,6 +129,28 @@ class Architecture(Generic[Config]):
             UsageError: an unknown size or field, or a value that does not fit.
         """
         return asdict(chosen(self.sizes, size, changes))
+
+    def config_told(self, tensors: Mapping[str, Tensor], training: str | None) -> dict[str, Any]:
+        """The config as JSON of tensors under the names of `network`, whose file says nothing of it.
+
+        Args:
+            training: of `trainings`; None: nobody has said.
+
+        Raises:
+            UsageError: they do not tell all of it, and `training` is none of those known.
+            KeyError: tensors are missing.
+        """
+        if self.config_of is None:
+            raise TypeError(f"{self.name} is not known by its tensors")
+        config = asdict(self.config_of(tensors))
+        if not self.trainings:
+            return config
+        if training is None or training not in self.trainings:
+            raise UsageError(
+                f"weights of {self.title} do not say which training they are of, and it matters",
+                hint=f"xmatch models convert FILE NEW.safetensors --training {'|'.join(self.trainings)}",
+            )
+        return config | dict(self.trainings[training])
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The network of a config from JSON, with fresh weights, on the CPU.

@@ -89,46 +89,6 @@ TINY_ROMA: Architecture[Any] = Architecture(
         ),
     ),
 )
-ELOFTR: Architecture[Any] = Architecture(
-    name="eloftr",
-    title="Efficient LoFTR",
-    family="semi-dense",
-    marks=("loftr_coarse.layers.0.aggregate.weight", "fine_preprocess."),
-    tensors=447,
-    published=(
-        PublishedWeights(
-            name="minima-eloftr",
-            file="minima_eloftr.ckpt",
-            licence="Apache-2.0",
-            commercial=True,
-            parameters_m=16.05,
-            source="github.com/LSXI7/storage, release MINIMA",
-        ),
-        PublishedWeights(
-            name="matchanything-eloftr",
-            file="matchanything_eloftr.ckpt",
-            licence="Apache-2.0",
-            commercial=True,
-            parameters_m=16.05,
-            source="huggingface.co/spaces/LittleFrog/MatchAnything",
-            note="also zju-community/matchanything_eloftr on the Hugging Face hub, as safetensors under other names",
-        ),
-        PublishedWeights(
-            name="eloftr-outdoor",
-            file="eloftr_outdoor.ckpt",
-            licence="Apache-2.0",
-            commercial=True,
-            parameters_m=16.05,
-            source="github.com/zju3dv/EfficientLoFTR",
-        ),
-    ),
-)
-ELOFTR_HF: Architecture[Any] = Architecture(
-    name="eloftr-hf",
-    title="Efficient LoFTR, names of transformers",
-    family="semi-dense",
-    marks=("efficientloftr.backbone.stages.0.",),
-)
 XOFTR: Architecture[Any] = Architecture(
     name="xoftr",
     title="XoFTR",

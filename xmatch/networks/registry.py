@@ -13,14 +13,13 @@ from xmatch.errors import UsageError
 from xmatch.networks.aliked.entry import ALIKED
 from xmatch.networks.architecture import Architecture, NetworkObjective
 from xmatch.networks.disk.entry import DISK
+from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
 from xmatch.networks.not_run_yet import (
     DINO_V2,
     DINO_V2_HF,
-    ELOFTR,
-    ELOFTR_HF,
     ROMA,
     ROMA_V2,
     SUPERPOINT,

@@ -23,6 +23,8 @@ class LoftrConfig:
     def __post_init__(self) -> None:
         if any(dim % self.heads or dim % 4 for dim in (self.block_dims[0], self.block_dims[2])):
             raise ValueError("the first and last of block_dims must be multiples of heads and of 4")
+        if self.initial_dim != self.block_dims[0]:
+            raise ValueError("initial_dim must be the first of block_dims: its block has a plain residual path")
 
     def kornia(self) -> dict[str, Any]:
         """As kornia's LoFTR takes it."""

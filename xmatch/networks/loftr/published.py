@@ -6,6 +6,15 @@ MARKS = ("loftr_coarse.layers.0.q_proj.weight", "loftr_fine.layers.0.", "fine_pr
 TENSORS = 211
 """Of kornia's network in its published size."""
 
+TRAININGS = {
+    "outdoor": {"temp_bug_fix": False},
+    "indoor": {"temp_bug_fix": False},
+    "indoor_new": {"temp_bug_fix": True},
+    "minima": {"temp_bug_fix": True},
+}
+"""Training of published weights -> whether its encoding of positions was without the slip of the first ones
+(github.com/zju3dv/LoFTR/issues/41). The tensors do not tell."""
+
 PUBLISHED = (
     PublishedWeights(
         name="minima-loftr",
@@ -14,7 +23,7 @@ PUBLISHED = (
         commercial=True,
         parameters_m=11.57,
         source="github.com/LSXI7/storage, release MINIMA",
-        note="kornia's LoFTR needs temp_bug_fix=True for it",
+        training="minima",
     ),
     PublishedWeights(
         name="loftr-outdoor",
@@ -23,6 +32,7 @@ PUBLISHED = (
         commercial=True,
         parameters_m=11.57,
         source="github.com/zju3dv/LoFTR",
+        training="outdoor",
     ),
     PublishedWeights(
         name="loftr-outdoor-kornia",
@@ -32,5 +42,6 @@ PUBLISHED = (
         parameters_m=11.57,
         source="kornia.feature.LoFTR",
         sha256="21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
+        training="outdoor",
     ),
 )

@@ -1,0 +1,1 @@
+"""Efficient LoFTR (Wang et al., CVPR 2024): semi-dense matching without detectors, at a third of LoFTR's cost."""
