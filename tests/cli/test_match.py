@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from fakes import SHIFT
 
 pytest.importorskip("xmatch.io.points.writing")
@@ -93,3 +94,15 @@ def test_a_spacing_gives_a_lattice_in_every_format(cli, pair):
 def test_a_spacing_that_cannot_be_is_refused_before_any_work(cli, pair, behave):
     behave("bug")
     assert cli("match", *pair, "--spacing", "0").code == 2
+
+
+def test_a_geometry_fits_no_map_and_says_so(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 255, (120, 150), dtype=np.uint8)
+    tifffile.imwrite(Path("a.tif"), pixels[:, 20:])
+    tifffile.imwrite(Path("b.tif"), pixels[:, :-20])
+    result = cli("match", "a.tif", "b.tif", "--geometry", "fundamental", "--matcher", "sift", "--json", "-o", "p.csv")
+    assert result.code == 0 and result.json["transform"] is None and result.json["verdict"]["accepted"]
+    assert len(rows(Path("p.csv").read_text())) > 20
+    assert cli("match", "a.tif", "b.tif", "--geometry", "fundamental", "--spacing", "9").code == 2
+    assert "--focal" in cli("match", "a.tif", "b.tif", "--geometry", "essential", "--focal", "wide").err

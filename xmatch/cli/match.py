@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -45,6 +45,23 @@ def match_command(
             show_default=False,
         ),
     ] = None,
+    geometry: Annotated[
+        Literal["fundamental", "essential"] | None,
+        typer.Option(
+            "--geometry",
+            help="For scenes with depth: inliers lie on each other's epipolar lines, and no map is fitted.",
+            show_default=False,
+        ),
+    ] = None,
+    focal: Annotated[
+        str | None,
+        typer.Option(
+            "--focal",
+            help="Focal lengths of FIXED and MOVING for --geometry essential; one for both.",
+            metavar="PX[,PX]",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Print corresponding points of FIXED and MOVING, with certainty, inlier flag and residual.
@@ -54,6 +71,8 @@ def match_command(
     --spacing PX gives a dense set: a lattice over what both images show, through the map that was found, without places
     that no tie points hold.
 
+    --geometry fundamental is for what no map of the plane explains: two views of a room or a street.
+
     Positions are px, x right, y down, the corner of the first pixel at (0, 0). Exit code 4 when the alignment is
     not to be trusted; the points are given all the same.
     """
@@ -61,6 +80,9 @@ def match_command(
     if talk.json and output is None and kind != "json":
         raise UsageError(f"--json makes stdout JSON, and --format {kind} another thing", hint="leave one of them out")
     options = matching.options(reading, running, given)
+    if geometry is not None and spacing is not None:
+        raise UsageError("--spacing wants a map, and --geometry fits none", hint="leave one of them out")
+    focal_px = None if focal is None else _focal(focal)
     if output is not None:
         from xmatch.io.writing.atomic import check_target
 
@@ -71,6 +93,7 @@ def match_command(
     from xmatch.io import open_source
     from xmatch.io.points.writing import POINTS_ENCODERS, write_points
     from xmatch.registration.dense_points import lattice_over, with_dense_points
+    from xmatch.registration.epipolar import match_with_depth
     from xmatch.registration.pipeline import register
     from xmatch.report.correction import correction, in_words
     from xmatch.report.document import check_points_part
@@ -81,8 +104,11 @@ def match_command(
     ):
         if spacing is not None:
             lattice_over(fixed_source.header.width, fixed_source.header.height, spacing)
-        with progress_bar(talk) as progress:
-            registration = register(fixed_source, moving_source, options, progress)
+        if geometry is not None:
+            registration = match_with_depth(fixed_source, moving_source, options, geometry, focal_px)
+        else:
+            with progress_bar(talk) as progress:
+                registration = register(fixed_source, moving_source, options, progress)
         if spacing is not None:
             registration = with_dense_points(registration, fixed_source, moving_source, options, spacing)
         if output is not None:
@@ -106,6 +132,20 @@ def match_command(
     if talk.json and output is not None:
         emit(_document(registration, output))
     raise typer.Exit(ExitCode.OK if verdict.accepted else ExitCode.UNTRUSTED)
+
+
+def _focal(text: str) -> tuple[float, float]:
+    """
+    Raises:
+        UsageError: not one or two numbers above 0.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(0 < number < float("inf") for number in numbers):
+        raise UsageError(f"--focal {text!r} is not one or two numbers of px above 0", hint="--focal 800 or 800,650")
+    return numbers[0], numbers[-1]
 
 
 def _document(registration: Registration, output: str) -> dict[str, Any]:

@@ -54,26 +54,31 @@ def homography_consensus(
 def _magsac(
     estimator: Callable[..., Any], points: WeightedPoints, tolerance_px: float, seed: int, minimum: int, samples: int
 ) -> np.ndarray | None:
-    """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it."""
+    moving, fixed = _centred(points)
+    if len(points) == minimum:
+        # Nothing to disagree; USAC may find nothing in a minimal sample.
+        return np.ones(minimum, bool)
+    try:
+        found = estimator(moving, fixed, magsac_params(len(points), tolerance_px, seed, samples))
+        return _mask(found, len(points), minimum)
+    except cv2.error:
+        # Some degenerate samples make OpenCV's solvers throw instead of returning nothing.
+        return None
+
+
+def magsac_params(count: int, tolerance_px: float, seed: int, samples: int) -> cv2.UsacParams:
+    """MAGSAC++ (Barath et al., CVPR 2020) as OpenCV's USAC has it, for `count` points."""
     params = cv2.UsacParams()
     params.score = cv2.SCORE_METHOD_MAGSAC
     params.loMethod = cv2.LOCAL_OPTIM_SIGMA
     params.final_polisher = cv2.MAGSAC
     params.sampler = cv2.SAMPLING_UNIFORM
     params.threshold = tolerance_px
-    params.maxIterations = max(samples * FULL_SPEED // max(len(points), FULL_SPEED), min(samples, 5_000))
+    params.maxIterations = max(samples * FULL_SPEED // max(count, FULL_SPEED), min(samples, 5_000))
     params.confidence = CONFIDENCE
     params.randomGeneratorState = seed
     params.isParallel = False
-    moving, fixed = _centred(points)
-    if len(points) == minimum:
-        # Nothing to disagree; USAC may find nothing in a minimal sample.
-        return np.ones(minimum, bool)
-    try:
-        return _mask(estimator(moving, fixed, params), len(points), minimum)
-    except cv2.error:
-        # Some degenerate samples make OpenCV's solvers throw instead of returning nothing.
-        return None
+    return params
 
 
 def _centred(points: WeightedPoints) -> tuple[np.ndarray, np.ndarray]:

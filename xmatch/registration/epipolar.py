@@ -1,0 +1,92 @@
+"""Scenes with depth, which no map of the plane explains: correspondences that one epipolar geometry does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Literal
+
+import numpy as np
+
+from xmatch.correspondences import Correspondences
+from xmatch.errors import UsageError
+from xmatch.estimate.epipolar import epipolar_geometry
+from xmatch.io.rasters.source import Source
+from xmatch.matchers.base import Matches
+from xmatch.registration.options import RegisterOptions
+from xmatch.result import Registration, Verdict
+
+Geometry = Literal["fundamental", "essential"]
+
+TOLERANCE_PX = 1.5
+"""Of matched px, as protocols of relative poses have it."""
+LOG10_TRUSTED = -10.0
+"""False alarms, log10, below which a geometry is trusted: unrelated points would show one in ten billion pairs. What
+points that depend on each other show is more often; not tuned on real pairs."""
+
+
+def match_with_depth(
+    fixed: Source, moving: Source, options: RegisterOptions, geometry: Geometry, focal_px: tuple[float, float] | None
+) -> Registration:
+    """Correspondences of the matcher, with those as inliers that lie on each other's epipolar lines; no transform.
+
+    Args:
+        focal_px: of fixed and moving, for an essential matrix.
+
+    Raises:
+        UsageError: an essential matrix without focal lengths, or a matcher that finds whole maps only.
+        InputError: an image is too small or has no valid pixel.
+    """
+    from xmatch.matchers.registry import load_plan
+    from xmatch.provenance import describe
+    from xmatch.registration.view_planning import frame_pair
+
+    if (geometry == "essential") != (focal_px is not None):
+        raise UsageError("an essential matrix wants focal lengths, and nothing else does", hint="--focal PX or PX,PX")
+    begun = time.perf_counter()
+    frame = frame_pair(fixed, moving, options)
+    found = Matches()
+    for stage in load_plan(options.matcher, options.weights, options.device, options.detector_weights):
+        matcher = stage.build()
+        found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
+        if len(found.correspondences):
+            break
+    else:
+        if found.proposals:
+            raise UsageError(
+                f"{options.matcher} finds whole maps, and no single correspondences that depth could be told from",
+                hint="--matcher sift, or --weights of a published network",
+            )
+    points = frame.in_files(found.correspondences)
+    sizes = [(s.header.width, s.header.height) for s in (fixed, moving)]
+    tolerance = TOLERANCE_PX * max(1.0, frame.px_per_view_px)
+    fitted = epipolar_geometry(points, sizes[0], sizes[1], tolerance, options.seed, focal_px)
+    return Registration(
+        fixed=describe(fixed),
+        moving=describe(moving),
+        transform=None,
+        correspondences=points,
+        inliers=np.zeros(len(points), bool) if fitted is None else fitted.inliers,
+        residual_px=np.full(len(points), np.inf) if fitted is None else fitted.residual_px,
+        verdict=_verdict(geometry, points, None if fitted is None else fitted.log10_false_alarms,
+                         0 if fitted is None else int(fitted.inliers.sum()), matcher.name),
+        seconds={"total": time.perf_counter() - begun},
+        notes=(*frame.notes, "Points on epipolar lines are given; no map of the plane is fitted, and none promised."),
+        provenance={
+            "options": asdict(options),
+            "geometry": geometry,
+            "matrix": None if fitted is None else fitted.matrix.tolist(),
+        },
+    )  # fmt: skip
+
+
+def _verdict(geometry: Geometry, points: Correspondences, alarms: float | None, agreeing: int, matcher: str) -> Verdict:
+    said = f"{agreeing} of {len(points)} correspondences lie on the lines of one {geometry} matrix"
+    trusted = alarms is not None and alarms < LOG10_TRUSTED
+    if alarms is None or not np.isfinite(alarms):
+        return Verdict(False, float("nan"), f"{said}: too few to say anything.", matcher=matcher)
+    rare = f"unrelated points would show that in one of 10^{-alarms:.0f} pairs"
+    chance = rare if alarms < 0 else "so would unrelated points"
+    return Verdict(
+        trusted, float("nan"), f"{said}; {chance}.", evidence={"log10_false_alarms": alarms}, matcher=matcher
+    )
