@@ -26,9 +26,10 @@ from xmatch.geometry.matrices import apply_projective
 from xmatch.io import open_source
 from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.fourier import search
+from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.matchers.structural import EDGE_SEARCH, LEARNED_SEARCH, SearchSettings
-from xmatch.matchers.weights import open_fields
+from xmatch.networks.loading import load_network
 from xmatch.recipe import load_recipe
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.view_planning import frame_pair
@@ -46,7 +47,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     descriptor, how = pooled_edge_descriptors, EDGE_SEARCH
     if args.weights:
-        descriptor = open_fields("xmatch-fields", None if args.weights == "shipped" else args.weights, "cpu")
+        descriptor = LearnedDescriptor(
+            load_network("xmatch-fields" if args.weights == "shipped" else args.weights).network, "cpu"
+        )
         how = LEARNED_SEARCH
     found = defaultdict(list)
     for task in plan(replace(load_recipe(args.recipe, EvalRecipe), limit=args.limit), args.data):

@@ -64,7 +64,7 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_a_matcher_gets_the_arguments_of_ours(installed):
-    assert load_matcher("outside", "w.safetensors", "cpu").given == ("w.safetensors", "cpu")
+    assert load_matcher("outside", "w.safetensors", "cpu", "d.pth").given == ("w.safetensors", "cpu", "d.pth")
 
 
 def test_a_modality_is_built_and_listed(installed):

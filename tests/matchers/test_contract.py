@@ -7,22 +7,34 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
+from made_detectors import sift_detector
 from made_views import corner_error_px, pose, scene, seen_from, view
 
 from xmatch.matchers.base import Matcher, Matches, SearchRange
+from xmatch.matchers.correspondence import CorrespondenceMatcher
 from xmatch.matchers.registry import MATCHERS, load_matcher, load_plan
+from xmatch.networks.keypoints import MutualNearest
+from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.weights import shipped
 
 NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
 """Enough for poses near the identity, and quick."""
 SIDE = 112
 
 
+KEYPOINTS = "keypoints"
+"""What runs networks that find correspondences; SIFT takes the place of a published one, which does not come along."""
+FETCHED = {entry.matcher for entry in ARCHITECTURES.values()} - {None, *shipped()}
+
+
 @cache
 def loaded(name: str) -> Matcher:
+    if name == KEYPOINTS:
+        return CorrespondenceMatcher(KEYPOINTS, MutualNearest(sift_detector, ratio=0.85))
     return load_matcher(name, device="cpu")
 
 
-@pytest.fixture(params=[name for name in MATCHERS if name != "auto"])
+@pytest.fixture(params=[*(name for name in MATCHERS if name not in {"auto", *FETCHED}), KEYPOINTS])
 def match(request, monkeypatch):
     # The dense network as it ships, on views of the size that the images here have: a tenth of the time.
     monkeypatch.setattr("xmatch.matchers.dense.SIDE_PX", SIDE)

@@ -7,16 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from made_views import pose, scene, seen_from, view
+from made_views import scene, view
 
 from tests.networks.test_xmatch import TINY
 from xmatch.correspondences import Correspondences
 from xmatch.errors import ModelError, UsageError
 from xmatch.io.weights.files import WeightsMetadata, save_weights
-from xmatch.matchers.base import Proposal, SearchRange
-from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher, _small, _warped
+from xmatch.matchers.base import SearchRange
+from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher
 from xmatch.matchers.registry import load_matcher
-from xmatch.matchers.weights import matcher_of, open_network
+from xmatch.matchers.weights import matcher_of, open_matcher
+from xmatch.networks.loading import load_network
 from xmatch.networks.xmatch.network import XMatch
 from xmatch.networks.xmatch.runner import Network
 
@@ -32,23 +33,6 @@ def image() -> np.ndarray:
 def network() -> Network:
     torch.manual_seed(0)
     return Network(XMatch(TINY))
-
-
-def test_a_view_warped_down_by_the_truth_looks_like_the_fixed_one_and_knows_where_it_came_from(image):
-    truth = pose(SIDE, SIDE, turn_deg=20, shift=(4, -3))
-    moving = seen_from(image, truth)
-    here = _small(view(image), 1.0)
-    laid = _warped(moving, Proposal(truth, 1.0), here)
-    assert laid.valid.mean() > 0.6
-    assert np.abs(laid.image - here.image)[laid.valid].mean() < 0.03
-    np.testing.assert_allclose(laid.to_view, np.linalg.inv(truth), atol=1e-9)
-
-
-def test_what_is_laid_down_by_a_quarter_turn_is_the_same_to_the_px(image):
-    quarter = np.array([[0.0, -1.0, SIDE], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    laid = _warped(view(np.rot90(image)), Proposal(quarter, 1.0), _small(view(image), 1.0))
-    np.testing.assert_allclose(laid.image[laid.valid], image[laid.valid], atol=1e-5)
-    assert laid.valid.mean() > 0.97
 
 
 @pytest.mark.parametrize("size", [(64, 64), (50, 71)])
@@ -92,7 +76,7 @@ def metadata(**changes) -> WeightsMetadata:
 
 def test_saved_weights_match_as_they_did_before(network, image, tmp_path):
     save_weights(tmp_path / "tiny.safetensors", network.model.state_dict(), metadata())
-    again = open_network("tiny", str(tmp_path / "tiny.safetensors"), "cpu")
+    again = Network(load_network(tmp_path / "tiny.safetensors").network)
     valid = np.ones_like(image, bool)
     one, other = (n.match(n.encode([image], [valid]), image.T, valid) for n in (network, again))
     np.testing.assert_array_equal(one.moving_xy, other.moving_xy)
@@ -106,10 +90,8 @@ def test_weights_choose_their_matcher(network, tmp_path):
     assert isinstance(load_matcher("xmatch-small", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("auto", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("xmatch-small"), DenseMatcher)  # with the weights that come along
-    save_weights(
-        path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"), overwrite=True
-    )
-    with pytest.raises(ModelError, match="loftr; no matcher of xmatch runs it"):
+    save_weights(path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="roma"), overwrite=True)
+    with pytest.raises(ModelError, match="holds weights of RoMa; no matcher of xmatch runs it"):
         matcher_of(path)
 
 
@@ -122,19 +104,19 @@ def test_weights_for_what_takes_none_are_not_passed_over(name):
 def test_weights_of_something_else_are_refused_by_name(network, tmp_path):
     path = tmp_path / "other.safetensors"
     save_weights(path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="loftr"))
-    with pytest.raises(ModelError, match="loftr"):
-        open_network("tiny", str(path), "cpu")
+    with pytest.raises(ModelError, match="LoFTR.*not of xmatch-small|does not fit|configuration"):
+        open_matcher("xmatch-small", str(path), "cpu")
     save_weights(path, network.model.state_dict(), metadata(legs=4), overwrite=True)
     with pytest.raises(ModelError, match="legs"):
-        open_network("tiny", str(path), "cpu")
+        open_matcher("xmatch-small", str(path), "cpu")
     save_weights(path, network.model.state_dict(), metadata(coarse_channels=32), overwrite=True)
     with pytest.raises(ModelError, match="does not fit"):
-        open_network("tiny", str(path), "cpu")
+        open_matcher("xmatch-small", str(path), "cpu")
 
 
 def test_a_name_without_weights_and_a_device_that_is_not_there_are_clear_errors(network, tmp_path):
-    with pytest.raises(ModelError, match="no weights for xmatch-huge"):
-        open_network("xmatch-huge", None, "cpu")
+    with pytest.raises(ModelError, match="no weights for aliked"):
+        open_matcher("aliked", None, "cpu")
     save_weights(tmp_path / "tiny.safetensors", network.model.state_dict(), metadata())
     with pytest.raises(UsageError, match="abacus"):
-        open_network("tiny", str(tmp_path / "tiny.safetensors"), "abacus")
+        open_matcher("xmatch-small", str(tmp_path / "tiny.safetensors"), "abacus")

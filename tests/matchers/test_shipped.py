@@ -10,7 +10,8 @@ from scenes import ground
 
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.registry import load_matcher
-from xmatch.matchers.weights import open_network
+from xmatch.networks.loading import load_network
+from xmatch.networks.xmatch.runner import Network
 
 SIZE = (270, 200)
 """(width, height) px: no side a multiple of what the networks take, and no two alike."""
@@ -38,7 +39,7 @@ def one_thread():
 )
 def test_the_dense_network_finds_a_known_map_to_a_fifth_of_a_px(image, truth):
     moving = seen_from(image, truth)
-    network = open_network("xmatch-small", None, "cpu")
+    network = Network(load_network("xmatch-small").network)
     fixed = network.encode([image], [np.ones_like(image, bool)])
     found = network.match(fixed, np.where(moving.valid, inverted(moving.image), 0).astype(np.float32), moving.valid)
     true = np.column_stack([found.fixed_xy, np.ones(len(found))]) @ np.linalg.inv(truth).T[:, :2]

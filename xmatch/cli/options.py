@@ -188,12 +188,26 @@ class Matching:
             _MATCHING,
             "--matcher",
             help="auto (sift, then structural, then xmatch-fields, each where the one before is not sure; or what "
-            "--weights are for), sift, structural, xmatch-fields, xmatch-small or mi.",
+            "--weights are for), sift, structural, xmatch-fields, xmatch-small, mi, or the network of --weights.",
         ),
     ] = "auto"
     weights: Annotated[
         str | None,
-        _option(_MATCHING, "--weights", help="File of weights for the matcher."),
+        _option(
+            _MATCHING,
+            "--weights",
+            help="Weights for the matcher: a file (.safetensors, .ckpt, .pth, .pt as published), or a name of "
+            "`xmatch models list`.",
+        ),
+    ] = None
+    detector_weights: Annotated[
+        str | None,
+        _option(
+            _MATCHING,
+            "--detector-weights",
+            help="Of the network whose keypoints LightGlue's weights match (DISK, ALIKED, XFeat); default the one they "
+            "were trained on.",
+        ),
     ] = None
     transform: Annotated[
         TransformKind,
@@ -221,6 +235,7 @@ class Matching:
         return RegisterOptions(
             matcher=self.matcher,
             weights=self.weights,
+            detector_weights=self.detector_weights,
             transform=self.transform,
             use_georef=not reading.ignore_georef,
             max_angle_deg=self.max_angle,

@@ -43,8 +43,11 @@ class Method:
         """Of a matcher: what `xmatch register` is told."""
         base = recipe.register
         weights = base.weights if self.spec.weights is None else self.spec.weights
+        detector = base.detector_weights if self.spec.detector_weights is None else self.spec.detector_weights
         transform = base.transform if self.spec.transform is None else self.spec.transform
-        return dataclasses.replace(base, matcher=self.uses, weights=weights, transform=transform)
+        return dataclasses.replace(
+            base, matcher=self.uses, weights=weights, detector_weights=detector, transform=transform
+        )
 
     def settings(self, recipe: EvalRecipe, truth: Transform | None = None) -> PeerSettings:
         """Of a peer. It is asked for a homography where `register` is, and for a similarity otherwise."""
@@ -122,7 +125,7 @@ def _check(method: Method, recipe: EvalRecipe) -> None:
         from xmatch.matchers.registry import load_matcher
 
         options = method.options(recipe)
-        load_matcher(options.matcher, options.weights, options.device)
+        load_matcher(options.matcher, options.weights, options.device, options.detector_weights)
         return
     peer = load_peer(method.uses)
     try:

@@ -148,8 +148,9 @@ def recipe_digest(recipe: EvalRecipe, method: Method) -> str:
 def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
     """SHA-256 of the weights, where they are a file of the user's; those that come along are part of the code. Of two
     files: the SHA-256 of theirs, one after the other."""
-    weights = method.options(recipe).weights if method.kind == "matcher" else method.spec.weights
-    digests = [file_digest(each) for each in (weights, method.spec.detector_weights) if each and os.path.isfile(each)]
+    told = method.options(recipe) if method.kind == "matcher" else method.spec
+    files = (told.weights, told.detector_weights)
+    digests = [file_digest(each) for each in files if each and os.path.isfile(each)]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
 
 

@@ -71,9 +71,9 @@ class MatcherSpec:
     python: str | None = None
     """Of the peers `arosics` and `vismatch`: the Python of the environment that has it."""
     model: str | None = None
-    """Of the peer `vismatch`: the name of one of its matchers; of `kornia-loftr`: which training its weights are of."""
+    """Of the peer `vismatch`: the name of one of its matchers; of `network`: which training its weights are of."""
     detector_weights: str | None = None
-    """Of the peer `kornia-disk-lightglue`: DISK's own, `weights` being LightGlue's."""
+    """Of the network whose keypoints are matched, `weights` being LightGlue's."""
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ that it would take for content: what is not valid is masked out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from xmatch.coords import Floats, Image, Mask, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.geometry.masked import warped_masked
-from xmatch.geometry.matrices import apply_affine, scale_of
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, Proposal, SearchRange, has_texture
-from xmatch.matchers.search.fourier import distinct, resized
+from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.structural import EDGE_SEARCH, propose
+from xmatch.matchers.under_pose import in_views, reduced, under_pose
 from xmatch.networks.xmatch.runner import Network
 from xmatch.ops.threads import torch_threads
 from xmatch.raster import View
@@ -35,18 +33,6 @@ TOLERANCE_PX = 4.0
 """Of working px: how far cells may lie from the pose that they agree on. Not tuned."""
 MIN_INLIERS = 6
 """Cells that make a pose. Not tuned."""
-FULL_COVER = 0.99
-"""A px all of whose share is valid, rounding forgiven."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Small:
-    """A view at working size."""
-
-    image: Image
-    valid: Mask
-    to_view: Floats
-    """(3, 3) px here -> px of the view."""
 
 
 class DenseMatcher:
@@ -90,40 +76,18 @@ class DenseMatcher:
     ) -> list[tuple[Proposal, Correspondences]]:
         """Each pose matched densely on moving warped onto fixed by it, and the better pose that follows."""
         reduction = side_px / np.sqrt(fixed.width * fixed.height)
-        here = _small(fixed, reduction)
+        here = reduced(fixed, reduction)
         encoded = self.network.encode([here.image], [here.valid])
         found = []
         for pose in poses:
-            there = _warped(moving, pose, here)
+            there = under_pose(moving, pose.matrix, here)
             if there.valid.sum() < MIN_SIDE_PX**2:
                 continue
-            matched = _in_views(self.network.match(encoded, there.image, there.valid), here, there)
+            matched = in_views(self.network.match(encoded, there.image, there.valid), here, there)
             better = _pose(matched, seed, TOLERANCE_PX / reduction)
             if better is not None and within.allows(better.matrix, fixed, moving):
                 found.append((better, matched))
         return found
-
-
-def _small(view: View, factor: float) -> _Small:
-    (image, valid), factors = resized(view, factor)
-    return _Small(image, valid, np.diag([1 / factors[0], 1 / factors[1], 1.0]))
-
-
-def _warped(moving: View, pose: Proposal, here: _Small) -> _Small:
-    """Moving as it would look on the small fixed view, had `pose` been the truth."""
-    onto = np.linalg.inv(here.to_view) @ pose.matrix
-    # Shrunk first where needed: a warp takes no mean.
-    source = _small(moving, min(1.0, scale_of(onto)))
-    height, width = here.image.shape
-    image, cover = warped_masked(source.image, source.valid, to_centre_matrix(onto @ source.to_view), (width, height))
-    back = np.linalg.inv(pose.matrix) @ here.to_view
-    return _Small(image, cover > FULL_COVER, back)
-
-
-def _in_views(matched: Correspondences, here: _Small, there: _Small) -> Correspondences:
-    """Correspondences of working px as correspondences of view px."""
-    fixed_xy, moving_xy = apply_affine(here.to_view, matched.fixed_xy), apply_affine(there.to_view, matched.moving_xy)
-    return Correspondences(fixed_xy, moving_xy, matched.certainty)
 
 
 def _pose(matched: Correspondences, seed: int, tolerance_px: float) -> Proposal | None:

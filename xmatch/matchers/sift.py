@@ -14,14 +14,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from xmatch.coords import Floats, Image, Mask, as_image, corners, from_centre_xy
+from xmatch.coords import Floats, Image, Mask, as_image, from_centre_xy
 from xmatch.correspondences import Correspondences
-from xmatch.estimate import ESTIMATORS
-from xmatch.estimate.consensus import affine_consensus, homography_consensus, similarity_consensus
-from xmatch.estimate.fit import fit_similarity
-from xmatch.estimate.model import WeightedPoints, is_plausible, refine
-from xmatch.geometry import Linear
-from xmatch.matchers.base import Matches, Proposal, ProposedMap, SearchRange
+from xmatch.matchers.agreement import agreeing, maps_agreed_on
+from xmatch.matchers.base import Matches, SearchRange
 from xmatch.matchers.search.fourier import resized
 from xmatch.raster import View
 
@@ -48,15 +44,6 @@ RATIO = 0.85
 """Lowe's ratio test, looser than his 0.8: matching both ways prunes too, and unlike sensors leave few pairs to lose."""
 TOLERANCE_PX = 3.0
 """View px; half as much again as a px of the look where that is larger. Not tuned."""
-MAPS, MIN_INLIERS = 3, 5
-"""Maps looked for one after the other, and how many pairs make a similarity: noise rarely agrees on more than four."""
-MIN_FREER_INLIERS = 12
-"""Pairs that make an affine map or a homography: as `Model.wanted` of the homography."""
-STIFFER, LEAST_LOSS_PX = 1.25, 0.1
-"""The stiffest kind is taken whose mean squared residual is at most so many times that of any kind, which freedom alone
-makes of a dozen pairs, and so much more as keypoints are exact to. Not tuned."""
-SAMPLES = 5_000
-"""Of a consensus at most: a tenth of right pairs makes a homography of four in half of that many. Not tuned."""
 SLACK_DEG, SLACK_SCALE = 30.0, 2.0
 """How much further than the range a single keypoint's turn and scale may be off: they are rough, and a plane seen from
 aside has many. Not tuned."""
@@ -105,11 +92,11 @@ class Sift:
         found = Matches(is_faint=True)
         for look in (FIRST, SECOND):
             # A second look that agrees on less than the first one does not replace it.
-            found = max(self._looked(fixed, moving, within, look, seed, threads), found, key=_agreeing)
-            agreeing = _agreeing(found)
-            if agreeing >= ENOUGH:
+            found = max(self._looked(fixed, moving, within, look, seed, threads), found, key=agreeing)
+            pairs = agreeing(found)
+            if pairs >= ENOUGH:
                 break
-            if look is FIRST and self.gives_up_early and agreeing < GLIMPSE:
+            if look is FIRST and self.gives_up_early and pairs < GLIMPSE:
                 return Matches(is_faint=True)
         return found
 
@@ -125,14 +112,8 @@ class Sift:
                 _matched(here, there, fixed, moving, within, mirrored, tolerance_px, seed)
                 for there, mirrored in zip(sides, flips, strict=True)
             ),
-            key=_agreeing,
+            key=agreeing,
         )
-
-
-def _agreeing(matches: Matches) -> float:
-    """Pairs that agree on the best map."""
-    scores = [pose.score for pose in matches.proposals] + [one.score for one in matches.maps]
-    return max(scores, default=0.0)
 
 
 def _keypoints(view: View, mirrored: bool, look: _Look) -> _Keypoints:
@@ -176,31 +157,9 @@ def _matched(
     tolerance_px: float,
     seed: int,
 ) -> Matches:
-    """Pairs of keypoints and the maps within range that they agree on: the one most of them do, then the one that most
-    of the rest do..."""
-    pairs = rest = _pairs(here, there, within)
-    # Seen from the other side, moving's x axis points the other way.
-    turn_over = np.diag([-1.0, 1.0, 1.0]) if mirrored else np.eye(3)
-    outline = corners(moving.width, moving.height) * np.diag(turn_over)[:2]
-    proposals: list[Proposal] = []
-    maps: list[ProposedMap] = []
-    for _ in range(MAPS):
-        points = WeightedPoints.of(rest)
-        agreed = _agreed(points.mirrored() if mirrored else points, outline, tolerance_px, seed)
-        if agreed is None:
-            break
-        matrix, inliers, pose = agreed
-        if within.allows(pose.matrix @ turn_over, fixed, moving):
-            score = float(inliers.sum())
-            if matrix.kind == "similarity":
-                proposals.append(Proposal(matrix.matrix @ turn_over, score))
-            else:
-                maps.append(ProposedMap(Linear(matrix.matrix @ turn_over, matrix.kind), score))
-        rest = rest[~inliers]
-    proposals.sort(key=lambda one: -one.score)
-    maps.sort(key=lambda one: -one.score)
-    found = Matches(tuple(proposals), pairs, tuple(maps))
-    return replace(found, is_faint=_agreeing(found) < WORTH_VERIFYING)
+    """Pairs of keypoints and the maps within range that they agree on."""
+    found = maps_agreed_on(_pairs(here, there, within), fixed, moving, within, tolerance_px, seed, mirrored)
+    return replace(found, is_faint=agreeing(found) < WORTH_VERIFYING)
 
 
 def _pairs(fixed: _Keypoints, moving: _Keypoints, within: SearchRange) -> Correspondences:
@@ -219,41 +178,3 @@ def _pairs(fixed: _Keypoints, moving: _Keypoints, within: SearchRange) -> Corres
     near = within.holds(turn, scale, slack_deg=SLACK_DEG, slack_scale=SLACK_SCALE)
     kept = mutual & (ratio < RATIO) & near
     return Correspondences(fixed.xy[kept], moving.xy[nearest[kept]], np.clip(1 - ratio[kept], 0, 1).astype(np.float64))
-
-
-def _agreed(
-    points: WeightedPoints, outline: Floats, tolerance_px: float, seed: int
-) -> tuple[Linear, Mask, Linear] | None:
-    """The map that most points agree on, of the stiffest kind that explains them about as well as any; (N,) bool, which
-    do; and the similarity nearest to it.
-
-    Args:
-        outline: (4, 2) corners of moving, all of which lie before the horizon.
-    """
-    if len(points) < MIN_INLIERS:
-        return None
-    masks = {
-        "similarity": (similarity_consensus(points, tolerance_px, seed), MIN_INLIERS),
-        "affine": (affine_consensus(points, tolerance_px, seed, SAMPLES), MIN_FREER_INLIERS),
-        "homography": (homography_consensus(points, tolerance_px, seed, SAMPLES), MIN_FREER_INLIERS),
-    }
-    found = {}
-    for kind, (mask, fewest) in masks.items():
-        if mask is None or mask.sum() < fewest:
-            continue
-        fitted = refine(ESTIMATORS[kind], points, mask, tolerance_px, rounds=2)
-        if isinstance(fitted, Linear) and is_plausible(fitted, outline):
-            residual = points.residual_px(fitted)
-            if (residual <= tolerance_px).sum() >= fewest:
-                found[kind] = fitted, residual
-    if not found:
-        return None
-    pool = max((residual <= tolerance_px for _, residual in found.values()), key=np.count_nonzero)
-    loss = {kind: (np.minimum(residual, tolerance_px)[pool] ** 2).mean() for kind, (_, residual) in found.items()}
-    kind = next(kind for kind in found if loss[kind] <= STIFFER * min(loss.values()) + LEAST_LOSS_PX**2)
-    fitted, residual = found[kind]
-    inliers = residual <= tolerance_px
-    try:
-        return fitted, inliers, fit_similarity(points[inliers])
-    except ValueError:  # all in one place
-        return None

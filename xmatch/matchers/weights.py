@@ -3,46 +3,61 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 from xmatch.errors import ModelError, UsageError
 from xmatch.matchers.base import Matcher
 from xmatch.networks.architecture import NOT_RUN, Architecture
-from xmatch.networks.fieldnet.entry import FIELDNET
+from xmatch.networks.loading import LoadedNetwork, architecture_of, load_network
 from xmatch.networks.registry import ARCHITECTURES
-from xmatch.networks.xmatch.entry import XMATCH
+from xmatch.networks.weights import find_weights, shipped
 from xmatch.ops.devices import resolved
 
 if TYPE_CHECKING:
     from torch import nn
 
     from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
+    from xmatch.networks.base import CorrespondenceNetwork, Detector
     from xmatch.networks.xmatch.runner import Network
 
 
-def open_network(name: str, weights: str | None, device: str) -> Network:
-    """The dense network of `name` with the weights that come with the package, or with those in the file `weights`.
+def open_matcher(name: str, weights: str | None, device: str, detector_weights: str | None = None) -> Matcher:
+    """The matcher of that name with the weights that come with the package, or with those in a file.
 
     Args:
+        name: of `xmatch.matchers.registry.MATCHERS`.
+        weights: path, or name of weights (`xmatch.networks.weights.find_weights`); None: those of the package.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
+        detector_weights: as `weights`, of the network whose keypoints are matched; None: those that the matcher's
+            weights were trained on, if that is known.
 
     Raises:
         ModelError: no such weights, damaged ones, or ones of another architecture.
-        UsageError: no such device.
+        UsageError: no such device, or a detector where none is wanted.
     """
-    return _dense_runner(_opened(name, weights, XMATCH), resolved(device))
+    if weights is None and name not in shipped():
+        raise ModelError(
+            f"no weights for {name} come with the package",
+            hint="--weights FILE, or a name of `xmatch models list` after `xmatch models fetch NAME`",
+        )
+    loaded = load_network(weights or name)
+    if loaded.entry.matcher != name:
+        raise ModelError(
+            f"holds weights of {loaded.entry.title}, not of {name}", hint="xmatch models info", path=weights
+        )
+    return matcher_around(loaded.entry, loaded.network, resolved(device), _detector(loaded, detector_weights, device))
 
 
-def open_fields(name: str, weights: str | None, device: str) -> LearnedDescriptor:
-    """The network of `name` that draws fields; arguments and errors as `open_network`."""
-    return _fields_runner(_opened(name, weights, FIELDNET), resolved(device))
-
-
-def open_matcher(name: str, weights: str | None, device: str) -> Matcher:
-    """The matcher of that name that runs a network; arguments and errors as `open_network`."""
-    entry = next(entry for entry in ARCHITECTURES.values() if entry.matcher == name)
-    return matcher_around(entry, _opened(name, weights, entry), resolved(device))
+def open_correspondence_network(
+    weights: str, device: str, detector_weights: str | None = None, training: str | None = None
+) -> CorrespondenceNetwork:
+    """The network of weights that find correspondences; arguments and errors as `open_matcher` and `load_network`."""
+    loaded = load_network(weights, training)
+    entry = loaded.entry
+    if entry.runner is None and entry.detector is None:
+        raise ModelError(f"{entry.title} finds no correspondences by itself", hint="xmatch models list", path=weights)
+    detector = _detector(loaded, detector_weights, device)
+    return _correspondence_network(entry, loaded.network, resolved(device), detector)
 
 
 def matcher_of(weights: str | os.PathLike[str]) -> str:
@@ -52,16 +67,21 @@ def matcher_of(weights: str | os.PathLike[str]) -> str:
         ModelError: damaged, or of an architecture that no matcher here runs.
     """
     from xmatch.io.weights.files import read_metadata
+    from xmatch.io.weights.guard import weights_kind
+    from xmatch.io.weights.published_pickles import import_weights
 
-    name = read_metadata(weights).architecture
-    entry = ARCHITECTURES.get(name)
+    path = find_weights(weights)
+    stated = read_metadata(path).architecture if weights_kind(path) == "safetensors" else ""
+    entry = ARCHITECTURES.get(stated) or architecture_of(import_weights(path))
     if entry is None or entry.matcher is None:
-        found = name or "an unknown architecture"
+        found = entry.title if entry else stated or "an unknown architecture"
         raise ModelError(f"holds weights of {found}; {NOT_RUN}", hint="xmatch models info", path=weights)
     return entry.matcher
 
 
-def matcher_around(entry: Architecture[Any], network: nn.Module, device: str) -> Matcher:
+def matcher_around(
+    entry: Architecture[Any], network: nn.Module, device: str, detector: Detector | None = None
+) -> Matcher:
     """The matcher that runs a network which is built already.
 
     Raises:
@@ -73,9 +93,63 @@ def matcher_around(entry: Architecture[Any], network: nn.Module, device: str) ->
         from xmatch.matchers.dense import DenseMatcher
 
         return DenseMatcher(entry.matcher, _dense_runner(network, device))
-    from xmatch.matchers.structural import Structural
+    if entry.family == "fields":
+        from xmatch.matchers.structural import Structural
 
-    return Structural(entry.matcher, _fields_runner(network, device))
+        return Structural(entry.matcher, _fields_runner(network, device))
+    from xmatch.matchers.correspondence import CorrespondenceMatcher
+
+    return CorrespondenceMatcher(entry.matcher, _correspondence_network(entry, network, device, detector))
+
+
+def _correspondence_network(
+    entry: Architecture[Any], network: nn.Module, device: str, detector: Detector | None
+) -> CorrespondenceNetwork:
+    if entry.runner is not None:
+        return entry.runner(network, device, detector)
+    from xmatch.networks.keypoints import MutualNearest
+
+    assert entry.detector is not None  # or it would have no matcher
+    return MutualNearest(entry.detector(network, device), least_similarity=entry.least_similarity)
+
+
+def _detector(loaded: LoadedNetwork, weights: str | None, device: str) -> Detector | None:
+    """What finds the keypoints that a network matches; None where it finds them itself."""
+    entry, wanted = loaded.entry, loaded.known.works_on if loaded.known else None
+    if not entry.wants_detector:
+        if weights is not None:
+            raise UsageError(f"{entry.title} finds its keypoints itself", hint="leave out --detector-weights")
+        return None
+    if weights is None and wanted is None:
+        raise UsageError(
+            f"{entry.title} matches the keypoints of another network, and the weights do not say of which",
+            hint="--detector-weights FILE: of DISK, ALIKED or XFeat",
+        )
+    found = load_network(weights or wanted or "")
+    if found.entry.detector is None:
+        raise ModelError(f"holds weights of {found.entry.title}, which is no detector of keypoints", path=weights)
+    _check_fit(loaded, found, weights)
+    return found.entry.detector(found.network, resolved(device))
+
+
+def _check_fit(loaded: LoadedNetwork, found: LoadedNetwork, weights: str | None) -> None:
+    """Raises ModelError where descriptors are not those that a matcher of keypoints was trained on."""
+    wanted = loaded.known.works_on if loaded.known else None
+    family = next((e.name for e in ARCHITECTURES.values() for row in e.published if row.name == wanted), None)
+    length = found.entry.descriptor_length(found.config) if found.entry.descriptor_length else None
+    if family not in (None, found.entry.name):
+        raise ModelError(
+            f"{loaded.known.name if loaded.known else ''} matches keypoints of {wanted}, not of {found.entry.title}",
+            hint=f"--detector-weights {wanted}",
+            path=weights,
+        )
+    if length is not None and length != loaded.config["input"]:
+        raise ModelError(
+            f"{found.entry.title} describes keypoints by {length} numbers; these weights of {loaded.entry.title} "
+            f"match ones of {loaded.config['input']}",
+            hint="--detector-weights of the network that they were trained on",
+            path=weights,
+        )
 
 
 def _dense_runner(network: nn.Module, device: str) -> Network:
@@ -92,34 +166,3 @@ def _fields_runner(network: nn.Module, device: str) -> LearnedDescriptor:
 
     assert isinstance(network, FieldNet)
     return LearnedDescriptor(network, device)
-
-
-def _opened(name: str, weights: str | None, entry: Architecture[Any]) -> nn.Module:
-    if weights is not None:
-        return _loaded(weights, entry)
-    shipped = files("xmatch") / "weights" / f"{name}.safetensors"
-    if not shipped.is_file():
-        raise ModelError(f"no weights for {name} come with the package", hint="--weights PATH, or xmatch pretrain")
-    with as_file(shipped) as path:
-        return _loaded(path, entry)
-
-
-def _loaded(path: str | os.PathLike[str], entry: Architecture[Any]) -> nn.Module:
-    import torch
-
-    from xmatch.io.weights.files import load_state, load_weights
-
-    state, metadata = load_weights(path)
-    if metadata.architecture != entry.name:
-        found = metadata.architecture or "an unknown architecture"
-        raise ModelError(f"holds weights of {found}, not of {entry.name}", hint="xmatch models info", path=path)
-    try:
-        with torch.device("meta"):
-            model = entry.build(metadata.config)
-    except UsageError as error:
-        raise ModelError(f"its configuration cannot be used: {error.message}", path=path) from error
-    model.to_empty(device="cpu")
-    load_state(
-        model, {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, path
-    )
-    return model

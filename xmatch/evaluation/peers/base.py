@@ -31,13 +31,13 @@ class PeerSettings:
     matcher: str = "auto"
     """Of the peer `xmatch`: a name in `xmatch.matchers.registry.MATCHERS`."""
     weights: str | None = None
-    """Of the peers `xmatch`, `kornia-loftr` and `kornia-disk-lightglue`."""
+    """Of the peers `xmatch` and `network`."""
     detector_weights: str | None = None
-    """Of the peer `kornia-disk-lightglue`: DISK's own."""
+    """Of the peer `network`, where `weights` are LightGlue's: of the network whose keypoints these match."""
     model: str | None = None
-    """Of the peer `kornia-loftr`: which training the weights are of; of `vismatch`: the name of its matcher."""
+    """Of the peer `network`: which training the weights are of; of `vismatch`: the name of its matcher."""
     device: str = "auto"
-    """Of kornia's peers and `vismatch`: "auto", "cpu", "cuda" or "cuda:N"."""
+    """Of the peers `network` and `vismatch`: "auto", "cpu", "cuda" or "cuda:N"."""
     command: str | None = None
     """Of the peer `program`: a template with {fixed}, {moving} and {output}. No shell reads it."""
     output_suffix: str = ".json"

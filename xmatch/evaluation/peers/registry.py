@@ -62,16 +62,10 @@ def _arosics() -> Peer:
     return Arosics()
 
 
-def _kornia_loftr() -> Peer:
-    from xmatch.evaluation.peers.kornia_matchers import KorniaLoftr
+def _network() -> Peer:
+    from xmatch.evaluation.peers.networks import PublishedNetwork
 
-    return KorniaLoftr()
-
-
-def _kornia_disk_lightglue() -> Peer:
-    from xmatch.evaluation.peers.kornia_matchers import KorniaDiskLightGlue
-
-    return KorniaDiskLightGlue()
+    return PublishedNetwork()
 
 
 def _vismatch() -> Peer:
@@ -95,8 +89,7 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "xmatch": _xmatch,
     "program": _program,
     "arosics": _arosics,
-    "kornia-loftr": _kornia_loftr,
-    "kornia-disk-lightglue": _kornia_disk_lightglue,
+    "network": _network,
     "vismatch": _vismatch,
 }
 """name -> builder."""

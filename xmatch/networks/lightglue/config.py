@@ -1,4 +1,4 @@
-"""Sizes of the sparse matcher: plain numbers, so that a checkpoint can carry them as JSON."""
+"""Sizes of LightGlue: plain numbers, so that a checkpoint can carry them as JSON."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class SparseConfig:
-    points: int = 512
-    """Corners an image."""
-    channels: tuple[int, ...] = (32, 64, 96)
-    """Of the describing network at strides 1, 2 and 4."""
-    descriptor: int = 128
-    layers: int = 6
-    """Of LightGlue."""
+class LightGlueConfig:
+    input: int = 128
+    """Length of the keypoints' descriptors."""
+    width: int = 256
+    """Channels inside."""
+    layers: int = 9
     heads: int = 4
 
     def __post_init__(self) -> None:
-        if self.descriptor % (2 * self.heads):
-            raise ValueError("descriptor must be a multiple of twice the heads")
-        if self.points < 8 or self.layers < 1:
-            raise ValueError("want points >= 8 and layers >= 1")
+        if self.width % (2 * self.heads):
+            raise ValueError("width must be a multiple of twice the heads")
+        if min(self.layers, self.input, self.heads) < 1:
+            raise ValueError("want layers, input and heads of 1 at least")
 
 
-SIZES = {"lightglue-small": SparseConfig(), "lightglue-base": SparseConfig(1024, (48, 96, 192), 256, 9, 4)}
-"""Name -> shape; the second has the layers and heads of the published LightGlue."""
+SIZES = {
+    "lightglue": LightGlueConfig(),
+    "lightglue-superpoint": LightGlueConfig(input=256),
+    "lighterglue": LightGlueConfig(input=64, width=96, layers=6, heads=1),
+}
+"""Name -> shape: for DISK and ALIKED, for SuperPoint, and for XFeat as its authors made it smaller."""

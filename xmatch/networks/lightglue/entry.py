@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from xmatch.networks.architecture import Architecture
-from xmatch.networks.lightglue.config import SIZES, SparseConfig
-from xmatch.networks.lightglue.published import MARKS, PUBLISHED, TRAINED_MARKS
+from xmatch.networks.lightglue.config import SIZES, LightGlueConfig
+from xmatch.networks.lightglue.published import MARKS, PUBLISHED
 
 if TYPE_CHECKING:
-    from xmatch.networks.lightglue.network import SparseMatcher
-    from xmatch.networks.lightglue.objective import Sparse
+    from torch import Tensor, nn
+
+    from xmatch.networks.base import CorrespondenceNetwork, Detector
 
 
-def _network(config: SparseConfig) -> SparseMatcher:
-    from xmatch.networks.lightglue.network import SparseMatcher
+def _network(config: LightGlueConfig) -> nn.Module:
+    from xmatch.networks.lightglue.network import Glue
 
-    return SparseMatcher(config)
-
-
-def _objective(entry: Architecture[SparseConfig]) -> Sparse:
-    from xmatch.networks.lightglue.objective import Sparse
-
-    return Sparse(entry)
+    return Glue(config)
 
 
-LIGHTGLUE: Architecture[Any] = Architecture(
-    name="lightglue", title="LightGlue", family="sparse", marks=MARKS, published=PUBLISHED
-)
-"""As published: it works on the keypoints and descriptors of another network."""
+def _runner(network: nn.Module, device: str, detector: Detector | None) -> CorrespondenceNetwork:
+    from xmatch.networks.lightglue.runner import LightGlueRunner
 
-XMATCH_SPARSE = Architecture(
-    name="xmatch-sparse",
-    title="LightGlue with its own keypoints",
+    assert detector is not None  # `wants_detector`
+    return LightGlueRunner(network, device, detector)
+
+
+def config_of(tensors: Mapping[str, Tensor]) -> LightGlueConfig:
+    """The size of tensors under the names of `network`."""
+    width = tensors["log_assignment.0.final_proj.weight"].shape[0]
+    projection = tensors.get("input_proj.weight")
+    layers = sum(1 for name in tensors if re.fullmatch(r"log_assignment\.\d+\.final_proj\.weight", name))
+    # The encoding of positions has half a channel of a head for each of its frequencies.
+    heads = width // (2 * tensors["posenc.Wr.weight"].shape[0])
+    return LightGlueConfig(width if projection is None else projection.shape[1], width, layers, heads)
+
+
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Released files have the names of the first version, and leftovers that nothing reads."""
+    return {
+        re.sub(r"^(self|cross)_attn\.(\d+)\.", r"transformers.\2.\1_attn.", name): tensor
+        for name, tensor in tensors.items()
+        if name != "confidence_thresholds" and not re.fullmatch(r"log_assignment\.\d+\.r", name)
+    }
+
+
+LIGHTGLUE = Architecture(
+    name="lightglue",
+    title="LightGlue",
     family="sparse",
-    marks=TRAINED_MARKS,
+    marks=MARKS,
+    published=PUBLISHED,
     sizes=SIZES,
     network=_network,
-    objective_name="sparse",
-    objective=_objective,
+    config_of=config_of,
+    renamed=renamed,
+    runner=_runner,
+    wants_detector=True,
+    matcher="lightglue",
 )
-"""As `xmatch pretrain` trains it."""

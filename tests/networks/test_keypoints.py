@@ -1,0 +1,97 @@
+"""Detectors of keypoints, and what matches them: positions, masks, and the numbers of the published code."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from kornia.feature import XFeat
+from made_detectors import sift_detector
+from made_views import scene
+
+from xmatch.networks.keypoints import BORDER_PX, MutualNearest
+from xmatch.networks.lightglue.config import LightGlueConfig
+from xmatch.networks.lightglue.network import Glue
+from xmatch.networks.lightglue.runner import LightGlueRunner
+from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.xfeat.detector import detect
+
+DETECTORS = [name for name, entry in ARCHITECTURES.items() if entry.detector is not None]
+IMAGE = scene(128, 96)
+EVERYWHERE = np.ones_like(IMAGE, bool)
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def detector(request):
+    entry = ARCHITECTURES[request.param]
+    torch.manual_seed(0)
+    return entry.detector(entry.build(entry.config(None, {})), "cpu")
+
+
+def test_keypoints_lie_in_what_is_valid_and_off_its_border(detector):
+    valid = EVERYWHERE.copy()
+    valid[:, :30] = False
+    found = detector(np.where(valid, IMAGE, 0), valid)
+    assert found.size == (IMAGE.shape[1], IMAGE.shape[0]) and len(found.xy) > 10
+    assert found.xy[:, 0].min() > 30 + BORDER_PX - 1 and (found.xy < found.size).all()
+    np.testing.assert_allclose(found.descriptors.norm(dim=1), 1.0, atol=1e-4)
+
+
+def test_nothing_valid_has_no_keypoints(detector):
+    assert len(detector(np.zeros_like(IMAGE), ~EVERYWHERE).xy) == 0
+
+
+@pytest.mark.parametrize("size", [(96, 128), (77, 101)])
+def test_a_size_that_is_no_multiple_of_anything_keeps_its_pixels(detector, size):
+    found = detector(np.ascontiguousarray(np.resize(IMAGE, size)), np.ones(size, bool))
+    assert (found.xy > 0).all() and (found.xy < (size[1], size[0])).all()
+
+
+def test_xfeat_finds_and_describes_what_its_published_code_does():
+    torch.manual_seed(0)
+    published = XFeat(top_k=50, detection_threshold=0.0).eval()
+    image = torch.from_numpy(IMAGE)[None, None]
+    (theirs,) = published.detectAndCompute(image)
+    ours, _ = detect(published.net, image, torch.ones_like(image, dtype=torch.bool), 50)
+    np.testing.assert_array_equal(ours.xy[0], theirs["keypoints"])
+    torch.testing.assert_close(ours.score[0], theirs["scores"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours.descriptors[0], theirs["descriptors"], atol=1e-4, rtol=0)
+
+
+def test_mutual_nearest_keypoints_of_a_shifted_image_are_as_far_apart():
+    fixed, moving = IMAGE[8:, 12:], IMAGE[:-8, :-12]
+    network = MutualNearest(sift_detector, ratio=0.8)
+    found = network.match(*(network.describe(np.ascontiguousarray(i), np.ones(i.shape, bool)) for i in (fixed, moving)))
+    off = found.moving_xy - found.fixed_xy
+    assert len(found) > 10 and (np.abs(off - (12, 8)) < 0.5).all(axis=1).mean() > 0.9
+    assert (found.certainty >= 0).all() and (found.certainty <= 1).all()
+
+
+def test_a_similarity_that_is_wanted_leaves_out_what_has_less():
+    network, picky = MutualNearest(sift_detector), MutualNearest(sift_detector, least_similarity=1.1)
+    seen = network.describe(IMAGE, EVERYWHERE)
+    assert len(network.match(seen, seen)) == len(seen.xy) and len(picky.match(seen, seen)) == 0
+
+
+def test_lightglue_gives_the_keypoints_it_was_given():
+    torch.manual_seed(0)
+    network = Glue(LightGlueConfig(input=128, width=16, layers=2, heads=1))
+    network.conf.filter_threshold = 0.0
+    runner = LightGlueRunner(network, "cpu", sift_detector)
+    seen = runner.describe(IMAGE, EVERYWHERE)
+    found = runner.match(seen, seen)
+    assert len(found) and {tuple(xy) for xy in found.fixed_xy} <= {tuple(xy) for xy in seen.xy}
+    empty = runner.describe(np.zeros_like(IMAGE), ~EVERYWHERE)
+    assert len(runner.match(seen, empty)) == 0
+
+
+def test_training_sees_the_assignment_that_matching_uses():
+    """`assignments` is kornia's forward pass without its shortcuts."""
+    torch.manual_seed(0)
+    network = Glue(LightGlueConfig(input=8, width=16, layers=2, heads=1), adaptive=False).eval()
+    xy, size = 64 * torch.rand(1, 20, 2), torch.tensor([[64.0, 64.0]])
+    first, second = torch.rand(2, 1, 20, 8)
+    sides = [{"keypoints": xy, "descriptors": each, "image_size": size} for each in (first, second)]
+    theirs = network({"image0": sides[0], "image1": sides[1]})["log_assignment"]
+    ours = network.assignments(first, second, *[xy / 32 - 1] * 2)
+    torch.testing.assert_close(ours[-1], theirs, atol=1e-5, rtol=0)

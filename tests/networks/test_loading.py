@@ -1,0 +1,114 @@
+"""From files of weights as published to networks: recognised, renamed, sized, and refused with a reason."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from xmatch.errors import ModelError, UsageError
+from xmatch.matchers.registry import load_matcher
+from xmatch.matchers.weights import matcher_of
+from xmatch.networks.lightglue.config import LightGlueConfig
+from xmatch.networks.lightglue.network import Glue
+from xmatch.networks.loading import load_network
+from xmatch.networks.registry import ARCHITECTURES
+
+PLAIN = ["aliked", "disk", "xfeat", "xmatch-sparse"]
+"""Whose files need no second one."""
+
+
+def state_of(name: str, size: str | None = None) -> dict[str, torch.Tensor]:
+    entry = ARCHITECTURES[name]
+    torch.manual_seed(0)
+    return entry.build(entry.config(size, {})).state_dict()
+
+
+def old_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """LightGlue as its authors released it."""
+    released = {}
+    for name, value in state.items():
+        if name.startswith("transformers."):
+            _, number, attention, rest = name.split(".", 3)
+            name = f"{attention}.{number}.{rest}"
+        released[name] = value
+    return released
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("wrapper", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}], ids=["flat", "wrapped"])
+def test_a_published_file_is_recognised_and_loaded_whole(tmp_path, name, wrapper):
+    path, state = tmp_path / "as-published.pth", state_of(name)
+    torch.save(wrapper(state), path)
+    loaded = load_network(path)
+    assert loaded.entry.name == name == ARCHITECTURES[matcher_of(path)].name and loaded.known is None
+    assert all(torch.equal(value, state[key]) for key, value in loaded.network.state_dict().items())
+    assert load_matcher("auto", str(path), "cpu").name == loaded.entry.matcher
+
+
+@pytest.mark.parametrize("size", ARCHITECTURES["aliked"].sizes)
+def test_the_size_is_that_of_the_tensors(tmp_path, size):
+    torch.save(state_of("aliked", size), tmp_path / "a.pth")
+    assert load_network(tmp_path / "a.pth").config == ARCHITECTURES["aliked"].config(size, {})
+
+
+def glue_file(path, config: LightGlueConfig):
+    torch.manual_seed(0)
+    state = Glue(config).state_dict()
+    extra = {"confidence_thresholds": torch.ones(config.layers), "log_assignment.0.r": torch.ones(1)}
+    torch.save({**old_names(state), **extra}, path)
+    return path, state
+
+
+@pytest.mark.parametrize(
+    "config", [LightGlueConfig(layers=2), LightGlueConfig(64, 96, 3, 1), LightGlueConfig(256, 256, 2)]
+)
+def test_lightglue_comes_under_its_old_names_in_any_size(tmp_path, config):
+    path, state = glue_file(tmp_path / "glue.pth", config)
+    loaded = load_network(path)
+    assert LightGlueConfig(**loaded.config) == config
+    assert all(torch.equal(value, state[key]) for key, value in loaded.network.state_dict().items())
+
+
+def test_lightglue_matches_keypoints_of_a_detector_that_fits(tmp_path):
+    glue, _ = glue_file(tmp_path / "glue.pth", LightGlueConfig(layers=2))
+    for name in ("disk", "xfeat"):
+        torch.save(state_of(name), tmp_path / f"{name}.pth")
+    assert load_matcher("auto", str(glue), "cpu", str(tmp_path / "disk.pth")).name == "lightglue"
+    with pytest.raises(UsageError, match="do not say of which.*detector-weights"):
+        load_matcher("auto", str(glue), "cpu")
+    with pytest.raises(ModelError, match="XFeat describes keypoints by 64 numbers; .*LightGlue match ones of 128"):
+        load_matcher("auto", str(glue), "cpu", str(tmp_path / "xfeat.pth"))
+    with pytest.raises(ModelError, match="LightGlue, which is no detector"):
+        load_matcher("auto", str(glue), "cpu", str(glue))
+    with pytest.raises(UsageError, match="XFeat finds its keypoints itself"):
+        load_matcher("auto", str(tmp_path / "xfeat.pth"), "cpu", str(tmp_path / "disk.pth"))
+
+
+def test_a_detector_of_another_family_is_refused_though_its_numbers_fit(tmp_path, monkeypatch):
+    """DISK and ALIKED describe by 128 numbers both; the hash of the file says which ones it was trained on."""
+    glue, _ = glue_file(tmp_path / "glue.pth", LightGlueConfig(layers=2))
+    torch.save(state_of("aliked"), tmp_path / "aliked.pth")
+    row = next(row for row in ARCHITECTURES["lightglue"].published if row.works_on == "disk-depth")
+    monkeypatch.setattr("xmatch.networks.loading.published_as", lambda digest: row)
+    with pytest.raises(ModelError, match="lightglue-disk matches keypoints of disk-depth, not of ALIKED"):
+        load_matcher("auto", str(glue), "cpu", str(tmp_path / "aliked.pth"))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_missing_and_misshapen_tensors_are_said(tmp_path, name):
+    state = state_of(name)
+    marks = ARCHITECTURES[name].marks
+    lost = next(key for key in state if not key.startswith(marks) and state[key].ndim > 1)
+    torch.save({key: value for key, value in state.items() if key != lost}, tmp_path / "cut.pth")
+    with pytest.raises(ModelError, match="missing|configuration"):
+        load_network(tmp_path / "cut.pth")
+
+
+def test_what_nothing_here_builds_is_named(tmp_path):
+    torch.save({"decoder.embedding_decoder.to_out.weight": torch.ones(2), "decoder.conv_refiner.16.a": torch.ones(2),
+                "encoder.b": torch.ones(2)}, tmp_path / "roma.pth")  # fmt: skip
+    with pytest.raises(ModelError, match="weights of RoMa; nothing here can build it"):
+        load_network(tmp_path / "roma.pth")
+    torch.save({"some.weight": torch.ones(2)}, tmp_path / "odd.pth")
+    with pytest.raises(ModelError, match="no architecture that is known"):
+        load_network(tmp_path / "odd.pth")

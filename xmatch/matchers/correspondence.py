@@ -1,0 +1,87 @@
+"""Networks that find correspondences, keypoints or cells, behind the protocol of all matchers.
+
+Most of them were trained on photographs that stand upright. So they look at moving as it is first, and where that does
+not settle it, at moving as it would look on fixed under each pose that structure proposes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from xmatch.matchers.agreement import agreeing, maps_agreed_on
+from xmatch.matchers.base import MIN_SIDE_PX, Matches, SearchRange, has_texture
+from xmatch.matchers.structural import EDGE_SEARCH, propose
+from xmatch.matchers.under_pose import Look, in_views, reduced, under_pose
+from xmatch.networks.base import CorrespondenceNetwork
+from xmatch.ops.threads import torch_threads
+from xmatch.raster import View
+
+SIDE_PX = 640
+"""Views are looked at with so many px squared at most: what published networks are evaluated on, and what a CPU has
+time for."""
+TOLERANCE_PX = 3.0
+"""View px; half as much again as a px of the look where that is larger. Not tuned."""
+SETTLED = 60
+"""Agreeing pairs with which the first look is the last. Not tuned: unrelated images have hardly a dozen."""
+POSES = 3
+"""Of structure's, that are looked at. Not tuned."""
+
+
+class CorrespondenceMatcher:
+    """A network that finds correspondences, and the maps that they agree on."""
+
+    wants_colour = False
+
+    def __init__(self, name: str, network: CorrespondenceNetwork) -> None:
+        self.name, self._network = name, network
+
+    def __call__(
+        self,
+        fixed: View,
+        moving: View,
+        within: SearchRange,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        earlier: Matches | None = None,
+    ) -> Matches:
+        """The correspondences of the look on which most agree, and the maps that they agree on; after them what
+        structure proposed, if it was asked."""
+        if not (has_texture(fixed) and has_texture(moving)):
+            return Matches()
+        here = reduced(fixed, _shrinking(fixed))
+        with torch_threads(threads):
+            described = self._network.describe(here.image, here.valid)
+            best = self._looked(described, fixed, moving, here, _as_it_is(moving), within, seed)
+            if agreeing(best) >= SETTLED:
+                return best
+        # Whole images tell how moving is turned where single places do not.
+        proposed = earlier.edge_proposals if earlier else None
+        if proposed is None:
+            proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads))
+        with torch_threads(threads):
+            for pose in proposed[:POSES]:
+                there = under_pose(moving, pose.matrix, here)
+                if there.valid.sum() >= MIN_SIDE_PX**2:
+                    found = self._looked(described, fixed, moving, here, there, within, seed)
+                    best = max(best, found, key=agreeing)
+                if agreeing(best) >= SETTLED:
+                    break
+        return replace(best, edge_proposals=proposed)
+
+    def _looked(
+        self, described: object, fixed: View, moving: View, here: Look, there: Look, within: SearchRange, seed: int
+    ) -> Matches:
+        pairs = in_views(self._network.match(described, self._network.describe(there.image, there.valid)), here, there)
+        tolerance_px = max(TOLERANCE_PX, 1.5 * float(here.to_view[0, 0]))
+        return maps_agreed_on(pairs, fixed, moving, within, tolerance_px, seed)
+
+
+def _shrinking(view: View) -> float:
+    return min(1.0, SIDE_PX / float(np.sqrt(view.width * view.height)))
+
+
+def _as_it_is(moving: View) -> Look:
+    return reduced(moving, _shrinking(moving))

@@ -1,0 +1,95 @@
+"""The sparse matcher's training: keypoints, descriptors and LightGlue together, every layer by its assignment loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xmatch.networks.architecture import NetworkObjective
+from xmatch.networks.sparse.network import Points, SparsePrediction
+from xmatch.networks.truth import mutual_nearest, true_places
+from xmatch.networks.xfeat.detector import CELL_PX
+from xmatch.synth.pairs import TrainingPairs
+
+MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
+"""Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
+DETECTION = 0.1
+"""Weight of keypoints beside the assignment. Not tuned."""
+
+
+class Sparse(NetworkObjective):
+    """LightGlue's assignment loss, and keypoints of fixed wanted in moving too.
+
+    Published XFeat was taught its keypoints on photographs; another sensor has its own. What is a keypoint in fixed is
+    therefore the class that moving's cell should choose; as the sensors of a pair are drawn by chance, both learn.
+    """
+
+    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        found = _forward(model, batch)
+        true_xy, seen = true_places(batch, found.fixed.xy)
+        labels = assignment_truth(found.fixed, found.moving, true_xy, seen)
+        losses = torch.stack([assignment_loss(scores, *labels) for scores in found.layers])
+        repeated = detection_loss(found.moving_logits, true_xy, seen & found.fixed.usable)
+        return {
+            "total": losses.mean() + DETECTION * repeated,
+            "last": losses[-1].detach(),
+            "detection": repeated.detach(),
+            "matched": labels[0].float().sum(2).mean(),
+        }
+
+    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
+        """At the matches that are each other's best and more likely than none."""
+        found = _forward(model, batch)
+        scores = found.layers[-1]
+        best = mutual_nearest(-scores[:, :-1, :-1]) & (scores[:, :-1, :-1] > scores[:, :-1, -1:])
+        true_xy, seen = true_places(batch, found.fixed.xy)
+        distance = torch.cdist(true_xy, found.moving.xy)
+        return tuple(d[b & s[:, None]] for d, b, s in zip(distance, best, seen & found.fixed.usable, strict=True))
+
+
+def assignment_truth(fixed: Points, moving: Points, true_xy: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which keypoints match (B, N, M), and which of fixed (B, N) and of moving (B, M) have no partner; bool.
+
+    Args:
+        true_xy: (B, N, 2) where the keypoints of fixed lie in moving, px.
+        seen: (B, N) bool, whether they do.
+    """
+    usable = fixed.usable[:, :, None] & moving.usable[:, None]
+    distance = torch.cdist(true_xy, moving.xy)
+    distance = torch.where(usable & seen[:, :, None], distance, torch.inf)
+    matched = mutual_nearest(distance) & (distance < MATCHED_PX)
+    fixed_alone = fixed.usable & (distance.amin(2) > UNMATCHED_PX)
+    moving_alone = moving.usable & (distance.amin(1) > UNMATCHED_PX)
+    return matched, fixed_alone, moving_alone
+
+
+def assignment_loss(scores: Tensor, matched: Tensor, fixed_alone: Tensor, moving_alone: Tensor) -> Tensor:
+    """Mean negative log likelihood of matches and of points without one, half and half (LightGlue, section 3.4)."""
+    alone = _mean(scores[:, :-1, -1], fixed_alone) + _mean(scores[:, -1, :-1], moving_alone)
+    return -(_mean(scores[:, :-1, :-1], matched) + alone / 2) / 2
+
+
+def detection_loss(logits: Tensor, true_xy: Tensor, wanted: Tensor) -> Tensor:
+    """Mean cross entropy of the cells of moving in which keypoints of fixed lie (as SuperPoint's, DeTone et al. 2018).
+
+    Args:
+        logits: (B, 65, h, w) of moving.
+        true_xy: (B, N, 2) px of moving, corner-counted.
+        wanted: (B, N) bool: keypoints that moving shows.
+    """
+    height, width = logits.shape[-2:]
+    at = true_xy.floor().long()
+    cell = (at[..., 1] // CELL_PX).clamp(0, height - 1) * width + (at[..., 0] // CELL_PX).clamp(0, width - 1)
+    target = (at[..., 1] % CELL_PX) * CELL_PX + at[..., 0] % CELL_PX
+    chosen = logits.flatten(2).gather(2, cell[:, None].expand(-1, logits.shape[1], -1))
+    return _mean(F.cross_entropy(chosen.float(), target, reduction="none"), wanted)
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
+
+
+def _forward(model: nn.Module, batch: TrainingPairs) -> SparsePrediction:
+    found: SparsePrediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid)
+    return found

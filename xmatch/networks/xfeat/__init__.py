@@ -1,0 +1,1 @@
+"""XFeat (Potje et al., CVPR 2024): fast keypoints, and LighterGlue between them."""
