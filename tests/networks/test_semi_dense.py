@@ -12,10 +12,12 @@ from xmatch.networks.cell_matching import dual_softmax_matches, either_way_match
 from xmatch.networks.eloftr.config import EloftrConfig
 from xmatch.networks.loftr.config import LoftrConfig
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.xoftr.config import XoftrConfig
 
 TINY = {
     "loftr": LoftrConfig(initial_dim=32, block_dims=(32, 16, 32), heads=1, layers=1),
     "eloftr": EloftrConfig(block_dims=(16, 16, 64), blocks=(1, 1, 1), heads=2, layers=1, threshold=0.0),
+    "xoftr": XoftrConfig(block_dims=(32, 28, 32), heads=(2, 1, 1), layers=1, threshold=0.0, fine_threshold=0.0),
 }
 
 

@@ -89,24 +89,6 @@ TINY_ROMA: Architecture[Any] = Architecture(
         ),
     ),
 )
-XOFTR: Architecture[Any] = Architecture(
-    name="xoftr",
-    title="XoFTR",
-    family="semi-dense",
-    marks=("loftr_coarse.layers.0.q_proj.weight", "fine_process.", "coarse_matching."),
-    tensors=247,
-    published=(
-        PublishedWeights(
-            name="minima-xoftr",
-            file="minima_xoftr.ckpt",
-            licence="Apache-2.0",
-            commercial=True,
-            parameters_m=11.1,
-            source="github.com/LSXI7/storage, release MINIMA",
-            sha256="551eaa814713b3c60ca380eda022be9b7609e51737302e12370f8943a1e864d7",
-        ),
-    ),
-)
 SUPERPOINT: Architecture[Any] = Architecture(
     name="superpoint",
     title="SuperPoint",

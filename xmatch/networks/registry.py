@@ -24,11 +24,11 @@ from xmatch.networks.not_run_yet import (
     ROMA_V2,
     SUPERPOINT,
     TINY_ROMA,
-    XOFTR,
 )
 from xmatch.networks.sparse.entry import XMATCH_SPARSE
 from xmatch.networks.xfeat.entry import XFEAT
 from xmatch.networks.xmatch.entry import XMATCH
+from xmatch.networks.xoftr.entry import XOFTR
 
 ARCHITECTURES: dict[str, Architecture[Any]] = {
     entry.name: entry
