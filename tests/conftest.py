@@ -1,6 +1,11 @@
 """Settings of every test: random examples are drawn from fixed seeds, and signals end what the tests start."""
 
+import os
 import signal
+
+# Before numpy is imported, and for the processes that tests start: matrices as small as the tests' take BLAS longer to
+# share among threads than to multiply, many times as long beside other work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hypothesis import settings
 

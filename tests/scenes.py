@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,7 @@ WEST, NORTH = 600_000.0, 5_200_000.0
 """Where the ground's first corner lies."""
 
 
+@cache
 def ground(seed: int = 0, side: int = GROUND) -> np.ndarray:
     """(side, side) float32 in [0, 1]: hills of noise at several octaves under fields with straight edges."""
     rng = np.random.default_rng(seed)
@@ -45,7 +47,9 @@ def ground(seed: int = 0, side: int = GROUND) -> np.ndarray:
         around += field * np.float32(rng.choice([-1, 1]) * rng.uniform(0.4, 1.0))
     land = cv2.GaussianBlur(land, (0, 0), 0.7)
     low, high = np.percentile(land, (1, 99))
-    return np.clip((land - low) / (high - low), 0, 1).astype(np.float32)
+    land = np.clip((land - low) / (high - low), 0, 1).astype(np.float32)
+    land.flags.writeable = False  # drawn once for all tests
+    return land
 
 
 def optical(land: np.ndarray) -> np.ndarray:

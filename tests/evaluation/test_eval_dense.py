@@ -73,7 +73,7 @@ class Gridded:
 
 
 def test_eval_asks_dense_matchers_for_their_cells_and_tables_show_them(tmp_path, monkeypatch):
-    monkeypatch.setitem(MATCHERS, "gridded", lambda weights, device: Gridded())
+    monkeypatch.setitem(MATCHERS, "gridded", lambda *built_from: Gridded())
     image = cv2.resize(np.random.default_rng(0).integers(30, 255, (9, 12), dtype=np.uint8), SIZE)
     cv2.imwrite(str(tmp_path / "a.png"), image)
     pair = {"fixed": "a.png", "moving": "a.png", "moving_to_fixed": np.eye(3).tolist(), "pixel_origin": "corner"}

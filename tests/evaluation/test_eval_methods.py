@@ -144,7 +144,7 @@ def test_a_matcher_may_join_later_without_the_others_running_again():
 
 def test_weights_that_changed_are_not_mixed(folder, monkeypatch):
     matcher = SimpleNamespace(name="weighty", wants_colour=False)
-    monkeypatch.setitem(MATCHERS, "weighty", lambda weights, device: matcher)
+    monkeypatch.setitem(MATCHERS, "weighty", lambda *built_from: matcher)
     weights = folder / "w.bin"
     weights.write_bytes(b"one")
     recipe = recipe_of(MatcherSpec("weighty", weights=str(weights)), controls=False)

@@ -39,7 +39,7 @@ class Knowing:
 @pytest.fixture
 def asked(monkeypatch):
     def register_by(matcher, fixed, moving):
-        monkeypatch.setitem(MATCHERS, "knowing", lambda weights, device: matcher)
+        monkeypatch.setitem(MATCHERS, "knowing", lambda *built_from: matcher)
         with open_source(fixed) as one, open_source(moving) as other:
             return register(one, other, RegisterOptions("knowing", threads=1))
 
@@ -118,7 +118,7 @@ def planned(tmp_path, monkeypatch):
     def run(first, second):
         stages = Told("first", first), Told("second", second)
         plan = tuple(PlanStage.ready(stage) for stage in stages)
-        monkeypatch.setitem(MATCHERS, "planned", lambda weights, device: plan)
+        monkeypatch.setitem(MATCHERS, "planned", lambda *built_from: plan)
         fixed = write(tmp_path / "fixed.tif", optical(seen(LAND, placed())))
         moving = write(tmp_path / "moving.tif", radar(seen(LAND, AWAY)))
         return registered(fixed, moving, matcher="planned"), stages[1]

@@ -265,7 +265,7 @@ class _Lost:
 
 def after_a_lost_one(monkeypatch, second, fixed, moving):
     """The registration by a plan of two matchers, the first of which is lost."""
-    monkeypatch.setitem(MATCHERS, "lost", lambda weights, device: (PlanStage.ready(_Lost()), PlanStage.ready(second)))
+    monkeypatch.setitem(MATCHERS, "lost", lambda *built_from: (PlanStage.ready(_Lost()), PlanStage.ready(second)))
     options = RegisterOptions("lost", threads=1, max_angle_deg=12.0, max_scale=1.1)
     with open_source(fixed) as one, open_source(moving) as other:
         return register(one, other, options)
@@ -310,7 +310,7 @@ def test_a_callers_threads_are_as_they_were(fixed, moving, monkeypatch):
             seen.append(cv2.getNumThreads())
             return super().__call__(*args, **more)
 
-    monkeypatch.setitem(MATCHERS, "watching", lambda weights, device: Watching())
+    monkeypatch.setitem(MATCHERS, "watching", lambda *built_from: Watching())
     cv2.setNumThreads(3)
     try:
         with open_source(fixed) as one, open_source(moving) as other:
@@ -330,7 +330,7 @@ def test_colour_is_there_for_a_matcher_that_wants_it(fixed, moving, monkeypatch)
             seen.extend((one.colour, other.colour))
             return super().__call__(one, other, within, **more)
 
-    monkeypatch.setitem(MATCHERS, "in-colour", lambda weights, device: InColour())
+    monkeypatch.setitem(MATCHERS, "in-colour", lambda *built_from: InColour())
     with open_source(fixed) as one, open_source(moving) as other:
         register(one, other, RegisterOptions("in-colour", threads=1))
     assert [(image.shape[2], image.dtype) for image in seen] == [(3, np.float32)] * 2

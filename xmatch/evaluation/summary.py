@@ -88,7 +88,7 @@ def _set_metrics(sets: Sequence[list[PairResult]], name: KindName, recipe: EvalR
     def mean_auc(groups: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(np.mean([metrics.auc(each, thresholds) for each in groups], axis=0))
 
-    low, high = metrics.bootstrap_interval(errors, mean_auc, seed=recipe.seed)
+    low, high = metrics.bootstrap_interval(errors, mean_auc, at_once=True, seed=recipe.seed)
     everything = np.concatenate(errors)
     pairs = [pair for members in sets for pair in members]
     seconds = [pair["seconds"] for pair in pairs if pair["seconds"] is not None]

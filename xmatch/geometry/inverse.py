@@ -76,17 +76,23 @@ class Inverse:
         linear = self._affine[:2, :2].T
         guess = apply_affine(self._affine, target)
         far = np.arange(len(target))  # those that have not arrived
+        hits = np.zeros(len(target), bool)
         for _ in range(self.max_steps):
             miss = target[far] - self.inverse(guess[far])
             wide = (np.abs(miss) > self.tolerance_px).any(axis=1)
+            hits[far] = ~wide & finite(miss)
             far, miss = far[wide], miss[wide]
             if not len(far):
                 break
             guess[far] += miss @ linear
-        lost = ~self._hits(target, guess) & finite(target)
+        # Those that have arrived are not asked again: a spline is dear.
+        if len(far):
+            hits[far] = self._hits(target[far], guess[far])
+        lost = ~hits & finite(target)
         if lost.any():
             guess[lost] = self._newton(target[lost])
-        found: np.ndarray = np.where(self._hits(target, guess)[:, None], guess, np.nan)
+            hits[lost] = self._hits(target[lost], guess[lost])
+        found: np.ndarray = np.where(hits[:, None], guess, np.nan)
         return found.reshape(xy.shape)
 
     def supported(self, xy: AnyArray) -> Mask:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xmatch.coords import AnyArray, Floats
+from xmatch.coords import AnyArray, Floats, Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +39,30 @@ class Support:
     def distance(self, xy: AnyArray) -> Floats:
         """(...) px from positions (..., 2) to the hull; 0 in it, NaN where a position is no number."""
         # One side of the outline after the other: an array over sides and positions would be large.
-        nearest = np.full(xy.shape[:-1], np.inf)
         inside = np.ones(xy.shape[:-1], bool)
-        for start, end in zip(self.outline, np.roll(self.outline, -1, axis=0), strict=True):
-            side, off = end - start, xy - start
-            inside &= side[0] * off[..., 1] - side[1] * off[..., 0] >= 0
-            along = np.clip(off @ side / (side @ side), 0.0, 1.0)
-            nearest = np.minimum(nearest, np.linalg.norm(off - along[..., None] * side, axis=-1))
-        return np.where(inside, 0.0, nearest)
+        for start, side in self._sides:
+            inside &= side[0] * (xy[..., 1] - start[1]) - side[1] * (xy[..., 0] - start[0]) >= 0
+        distance = np.zeros(xy.shape[:-1])
+        beyond = ~inside
+        # Most positions lie in the hull: only those beyond it have a distance that is worth computing.
+        if beyond.any():
+            distance[beyond] = self._to_outline(xy, beyond)
+        return distance
+
+    @cached_property
+    def _sides(self) -> list[tuple[Floats, Floats]]:
+        """(2,) corner where a side of the outline starts, and (2,) from there to the next one."""
+        ends = np.roll(self.outline, -1, axis=0)
+        return [(start, end - start) for start, end in zip(self.outline, ends, strict=True)]
+
+    def _to_outline(self, xy: AnyArray, chosen: Mask) -> Floats:
+        """(K,) px from the positions of (..., 2) that are `chosen` to the nearest side."""
+        nearest = np.full(int(chosen.sum()), np.inf)
+        for start, side in self._sides:
+            off = xy - start
+            along = np.clip((off @ side)[chosen] / (side @ side), 0.0, 1.0)
+            nearest = np.minimum(nearest, np.linalg.norm(off[chosen] - along[:, None] * side, axis=-1))
+        return nearest
 
 
 def fading(distance: AnyArray, length: float) -> Floats:

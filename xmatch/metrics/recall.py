@@ -9,23 +9,26 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def auc(errors: ArrayLike, thresholds: Sequence[float]) -> NDArray[np.float64]:
-    """(T,) area under the recall curve from 0 up to each threshold, percent of the whole; NaN for no errors.
+    """(..., T) area under the recall curve of errors (..., N) from 0 up to each threshold, percent of the whole; NaN
+    for no errors.
 
     The exact trapezoid of SuperGlue's `pose_auc` (Sarlin et al. 2020), which RoMa and MINIMA use too: the recall
     curve joins (0, 0) and (sorted error i, i / N) by straight lines and stays level after the last one.
     """
-    ordered = np.sort(np.asarray(errors, dtype=np.float64))
-    if not len(ordered):
-        return np.full(len(thresholds), np.nan)
-    recall = np.arange(len(ordered) + 1) / len(ordered)
-    ordered = np.concatenate([[0.0], ordered])
+    ordered = np.sort(np.asarray(errors, dtype=np.float64), axis=-1)
+    *many, count = ordered.shape
+    if not count:
+        return np.full((*many, len(thresholds)), np.nan)
+    ordered = np.concatenate([np.zeros((*many, 1)), ordered], axis=-1)
     areas = []
     for threshold in thresholds:
-        last = int(np.searchsorted(ordered, threshold))
-        x = np.append(ordered[:last], threshold)
-        y = np.append(recall[:last], recall[max(last - 1, 0)])
-        areas.append(100.0 * np.trapezoid(y, x) / threshold)
-    return np.array(areas)
+        below = ordered < threshold
+        widths = np.diff(np.where(below, ordered, threshold), append=threshold, axis=-1)
+        # Between two errors below the threshold the curve rises by 1 / N; after the last one it stays level.
+        rises = np.concatenate([below[..., 1:], np.zeros((*many, 1), bool)], axis=-1)
+        heights = (np.arange(count + 1) + 0.5 * rises) / count
+        areas.append(100.0 * (widths * heights).sum(axis=-1) / threshold)
+    return np.stack(areas, axis=-1)
 
 
 def success_rate(errors: ArrayLike, threshold: float) -> float:
