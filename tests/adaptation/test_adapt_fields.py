@@ -11,10 +11,11 @@ import torch
 from made_pairs import SIDE, truth_of, write_pairs, write_tiny
 
 from xmatch.adaptation import material
-from xmatch.adaptation.adapt import AdaptOptions, adapt
+from xmatch.adaptation.adapt import adapt
 from xmatch.adaptation.base import open_base
 from xmatch.adaptation.collect import PairRequest
 from xmatch.adaptation.document import document, write_reports
+from xmatch.adaptation.options import AdaptOptions
 from xmatch.adaptation.poses import PosedPair
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec
 from xmatch.errors import ExitCode, InputError, UsageError

@@ -13,10 +13,11 @@ import pytest
 import torch
 from made_pairs import write_pair, write_pairs, write_tiny
 
-from xmatch.adaptation.adapt import AdaptOptions, adapt
+from xmatch.adaptation.adapt import adapt
 from xmatch.adaptation.collect import PairRequest, collect
 from xmatch.adaptation.document import document, reason, write_reports
 from xmatch.adaptation.guard import Guard
+from xmatch.adaptation.options import AdaptOptions
 from xmatch.adaptation.pseudo import NONE, SCHEMES
 from xmatch.adaptation.recipe import AdaptOptimiser, AdaptRecipe, GuardSpec, Scheme, ThresholdKind, ThresholdSpec
 from xmatch.adaptation.thresholds import THRESHOLDS

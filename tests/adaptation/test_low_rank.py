@@ -66,8 +66,9 @@ def tiny(tmp_path):
 def test_the_small_file_names_the_weights_it_belongs_to(tiny, tmp_path):
     from made_pairs import write_pairs
 
-    from xmatch.adaptation.adapt import AdaptOptions, adapt
+    from xmatch.adaptation.adapt import adapt
     from xmatch.adaptation.collect import PairRequest
+    from xmatch.adaptation.options import AdaptOptions
     from xmatch.adaptation.recipe import AdaptRecipe, GuardSpec
     from xmatch.io.checksum import sha256
     from xmatch.io.weights.files import load_weights

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from xmatch.adaptation.adapt import AdaptOptions
 from xmatch.adaptation.collect import PairRequest
+from xmatch.adaptation.options import AdaptOptions
 from xmatch.cli.eval_settings import Changes
 from xmatch.errors import ExitCode, InputError
 from xmatch.evaluation import EvalRecipe

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from xmatch.adaptation.base import Base, open_base
-from xmatch.adaptation.collect import Collected, PairRequest, collect
+from xmatch.adaptation.collect import Collected, collect
 from xmatch.adaptation.draws import Batches, held_batches
 from xmatch.adaptation.evidence import Evidence, Row, fields_score, labelled_score, unlabelled_score
 from xmatch.adaptation.guard import Gain, Guard, Measure
 from xmatch.adaptation.low_rank import additions, merged, stored, with_base
 from xmatch.adaptation.material import Judges, Material, prepare
 from xmatch.adaptation.objective import FewShot
+from xmatch.adaptation.options import AdaptOptions
 from xmatch.adaptation.origin import Origin
 from xmatch.adaptation.outputs import LAST, AdaptationFiles, WeightsWriter
 from xmatch.adaptation.overlays import Overlay, overlays
@@ -38,28 +38,6 @@ from xmatch.training.schedule import learning_rate
 from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import StopRequest, stop_on_signals
 from xmatch.training.state import checkpoints, load_newest
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptOptions:
-    """What the command line says."""
-
-    request: PairRequest
-    output: Path
-    recipe: AdaptRecipe | None = None
-    """None: that of the network the weights belong to."""
-    matcher: str = "xmatch-fields"
-    weights: str | None = None
-    max_minutes: float | None = None
-    """Training ends after this long, set-up included, and what it has reached is judged."""
-    resume: bool = True
-    device: str = "auto"
-    threads: int | None = None
-    overwrite: bool = False
-    seed: int | None = None
-    """In place of the recipe's."""
-    begun: float = field(default_factory=time.monotonic)
-    """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

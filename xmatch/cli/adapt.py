@@ -73,9 +73,10 @@ def adapt_command(
     Example: xmatch adapt pairs/ --labelled 2 -o adapted.safetensors
     """
     begun = time.monotonic()
-    from xmatch.adaptation.adapt import AdaptOptions, adapt
+    from xmatch.adaptation.adapt import adapt
     from xmatch.adaptation.collect import PairRequest
     from xmatch.adaptation.document import document, reason, write_reports
+    from xmatch.adaptation.options import AdaptOptions
     from xmatch.cli.console import progress_bar, say
     from xmatch.cli.runtime import emit
     from xmatch.ops.devices import checked

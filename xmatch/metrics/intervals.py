@@ -42,9 +42,11 @@ def bootstrap_interval(
     rng = np.random.default_rng(seed)
     drawn = [[rng.integers(0, len(g), len(g)) for g in groups] for _ in range(resamples)]
     if at_once:
-        draws = statistic([g[np.array(rows)] for g, rows in zip(groups, zip(*drawn, strict=True), strict=True)])
+        draws = np.asarray(
+            statistic([g[np.array(rows)] for g, rows in zip(groups, zip(*drawn, strict=True), strict=True)])
+        )
     else:
-        draws = [statistic([g[rows] for g, rows in zip(groups, each, strict=True)]) for each in drawn]
+        draws = np.array([statistic([g[rows] for g, rows in zip(groups, each, strict=True)]) for each in drawn])
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(np.array(draws), [tail, 100.0 - tail], axis=0)
+    low, high = np.percentile(draws, [tail, 100.0 - tail], axis=0)
     return low, high
