@@ -45,6 +45,7 @@ def caught(monkeypatch):
 REGISTER = {
     "matcher": (["--matcher", "sift"], "sift"),
     "weights": (["--weights", "own.safetensors"], "own.safetensors"),
+    "detector_weights": (["--detector-weights", "disk.pth"], "disk.pth"),
     "transform": (["--transform", "affine"], "affine"),
     "use_georef": (["--ignore-georef"], False),
     "max_angle_deg": (["--max-angle", "25"], 25.0),
@@ -184,6 +185,7 @@ EVAL = {
     "form": (["--form", "crop"], lambda r: r.fill, "crop"),
     "transform": (["--transform", "affine"], lambda r: r.register.transform, "affine"),
     "weights": (["--weights", "own.safetensors"], lambda r: r.register.weights, "own.safetensors"),
+    "detector_weights": (["--detector-weights", "disk.pth"], lambda r: r.register.detector_weights, "disk.pth"),
     "seed": (["--seed", "7"], lambda r: r.register.seed, 7),
     "limit": (["--limit", "5"], lambda r: r.limit, 5),
     "threads": (["--threads", "3"], lambda r: r.register.threads, 3),
