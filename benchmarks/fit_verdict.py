@@ -11,7 +11,8 @@ is right any more.
 
 Logistic regression with an L2 penalty chosen by cross-validation; alignments between the right and the wrong bound
 are left out of the fit. At the threshold, in cross-validation, no more than one percent of wrong ones pass. The
-guards against repeated patterns and against few tie points give up one right alignment in a hundred, each limit.
+guards against repeated patterns, few tie points and maps that lie on few regions give up one right alignment in a
+hundred, each limit.
 Only training splits belong into the fit; --check judges the evidence saved for others by the result.
 """
 
@@ -81,6 +82,7 @@ def main() -> None:
     fitted = weights[0] + (values - mean) / spread @ weights[1:]
     passed = (fitted > np.log(threshold / (1 - threshold))) & (errors < RIGHT_PX)
     told = [row["verdict"]["evidence"]["inliers"] for row, passes in zip(pairs, passed, strict=True) if passes]
+    held = [row["verdict"]["evidence"]["regions_share"] for row, passes in zip(pairs, passed, strict=True) if passes]
     document = {
         "intercept": round(weights[0], 4),
         "weights": dict(zip(names, np.round(weights[1:], 4).tolist(), strict=True)),
@@ -91,6 +93,7 @@ def main() -> None:
         "min_lead": round(float(np.quantile([e["lead"] for e in right], GUARD_SHARE)), 3),
         "max_repetition": round(float(np.quantile([e["repetition"] for e in right], 1 - GUARD_SHARE)), 3),
         "min_inliers": float(np.floor(np.quantile(told, GUARD_SHARE))),
+        "min_regions_share": round(float(np.quantile(held, GUARD_SHARE)), 3),
         "certificate": {
             "command": " ".join(
                 [
@@ -120,7 +123,10 @@ def main() -> None:
     output.write_text(json.dumps(document, indent=1) + "\n")
     print(
         json.dumps(
-            {k: document[k] for k in ("threshold", "min_lead", "max_repetition", "min_inliers", "certificate")},
+            {
+                k: document[k]
+                for k in ("threshold", "min_lead", "max_repetition", "min_inliers", "min_regions_share", "certificate")
+            },
             indent=1,
         )
     )
@@ -167,7 +173,8 @@ def checked(path: Path, model: Calibration) -> dict:
 
 def passes_guards(evidence: dict[str, float], model: Calibration) -> bool:
     enough = evidence["lead"] >= model.min_lead and evidence["inliers"] >= model.min_inliers
-    return enough and evidence["repetition"] <= model.max_repetition
+    widely = evidence["regions_share"] >= model.min_regions_share
+    return enough and widely and evidence["repetition"] <= model.max_repetition
 
 
 def error(row: dict) -> float:

@@ -190,6 +190,13 @@ def test_few_tie_points_are_too_few_whatever_share_of_them_agrees(model):
     assert few.probability <= 0.5 and few.reason == FEW and model.min_inliers > 2
 
 
+def test_a_map_that_hardly_any_region_lies_on_is_not_accepted_however_well_the_rest_fits(model):
+    share = model.min_regions_share
+    held, lost = (judged(model, best_of(model) | {"regions_share": value}) for value in (share, share - 0.05))
+    assert held.accepted and not lost.accepted and lost.probability <= 0.5
+    assert lost.reason.startswith("Only 20% of the regions lie where one similarity puts them")
+
+
 @pytest.mark.parametrize(("kind", "advised"), [("homography", True), ("grid", False)])
 def test_a_map_that_few_tie_points_follow_is_not_accepted_when_a_bent_one_would_explain_them(kind, advised, model):
     bent = judged(model, best_of(model), Following(100, 20, 80), kind=kind)

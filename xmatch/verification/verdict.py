@@ -40,7 +40,9 @@ def verdict_on(
     unique = evidence["lead"] >= model.min_lead and evidence["repetition"] <= model.max_repetition
     # Shares of three tie points say nothing, however high they are.
     enough = evidence["inliers"] >= model.min_inliers
-    sound = unique and enough and not followed.is_bent
+    # A map that hardly any part of the image lies on is right for that part at best.
+    followed_widely = evidence["regions_share"] >= model.min_regions_share
+    sound = unique and enough and followed_widely and not followed.is_bent
     probability = probability if sound else min(probability, 0.5)
     accepted = sound and probability >= model.threshold
     if not unique:
@@ -50,6 +52,8 @@ def verdict_on(
     elif followed.is_bent:
         said = BENT if followed.tie_points_bend else APART
         reason = said.format(followed=followed, kind=kind) + (BEND if kind in LINEAR_KINDS else "")
+    elif not followed_widely:
+        reason = HARDLY_ANYWHERE.format(share=evidence["regions_share"], kind=kind)
     else:
         reason = _reason(accepted, evidence, model)
     if accepted and followed.apart:
@@ -102,6 +106,9 @@ NOT_FOLLOWED = (
 IN_PART = (
     " But in a part of the image ({share:.0%} of the tie points) nothing agrees with it: one of the two shows "
     "something else there, or nothing that both see."
+)
+HARDLY_ANYWHERE = (
+    "Only {share:.0%} of the regions lie where one {kind} puts them: it explains a small part of the image at best."
 )
 FEW = "Too few tie points agree to tell: the images show little in common, or overlap by a small part only."
 AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."

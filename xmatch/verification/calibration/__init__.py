@@ -38,6 +38,8 @@ class Calibration:
     min_lead: float
     max_repetition: float
     min_inliers: float
+    min_regions_share: float
+    """Of the regions, on which a map lies at least."""
     certificate: Mapping[str, Any]
     """Command, pairs, checksums and what cross-validation says."""
 
