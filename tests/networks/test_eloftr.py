@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from xmatch.networks.cell_matching import points_at
 from xmatch.networks.eloftr.config import EloftrConfig
 from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF, config_of, renamed
+from xmatch.networks.eloftr.network import Backbone
 from xmatch.networks.eloftr.published import from_transformers
 from xmatch.networks.eloftr.refinement import refined
 from xmatch.networks.registry import recognise
@@ -55,6 +56,20 @@ def test_features_are_those_of_transformers_at_the_size_of_training():
         pixels = [ours.fine_preprocess(one, seen) for one, seen in zip(pyramids, coarse, strict=True)]
     torch.testing.assert_close(torch.cat(coarse), found[0][0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(torch.cat(pixels), fine, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_merged_into_one_convolution_each_give_the_same():
+    torch.manual_seed(0)
+    backbone = Backbone(EloftrConfig((16, 16, 32), (2, 1, 2), 1, 1)).eval()
+    with torch.no_grad():
+        for tensor in (t for t in backbone.state_dict().values() if t.ndim == 1):
+            tensor.uniform_(0.5, 1.5)
+    image = torch.rand(1, 1, 64, 96)
+    with torch.inference_mode():
+        expected, found = backbone(image), backbone.merged()(image)
+    for stride in ("half", "quarter", "eighth"):
+        torch.testing.assert_close(getattr(found, stride), getattr(expected, stride), rtol=1e-4, atol=1e-4)
+    assert len(list(backbone.merged().parameters())) == 2 * 6
 
 
 def test_a_match_of_cells_becomes_the_likeliest_pair_of_pixels_and_a_shift_in_moving():

@@ -33,9 +33,10 @@ def dual_softmax_matches(
     if not similarity.numel():
         return rows[:0], columns[:0], similarity.new_zeros(0)
     over_rows, over_columns = _log_sum_exp(similarity, 0), _log_sum_exp(similarity, 1)
-    product = similarity.mul_(2).sub_(over_columns[:, None]).sub_(over_rows).exp_()
-    sure, partner = product.max(1)
-    kept = (sure > threshold) & (product.max(0).values[partner] == sure)
+    log_product = similarity.mul_(2).sub_(over_columns[:, None]).sub_(over_rows)
+    best, partner = log_product.max(1)
+    sure = best.exp()
+    kept = (sure > threshold) & (log_product.amax(0)[partner] == best)
     return rows[kept], columns[partner[kept]], sure[kept]
 
 
@@ -99,4 +100,9 @@ def _similarity(
 def _log_sum_exp(matrix: Tensor, dim: int) -> Tensor:
     count = matrix.shape[1 - dim]
     parts = (matrix.narrow(1 - dim, start, min(_ROWS, count - start)) for start in range(0, count, _ROWS))
-    return torch.cat([part.logsumexp(dim) for part in parts])
+    sums = []
+    for part in parts:
+        top = part.amax(dim, keepdim=True)
+        # Below that, exp is many times slower on a CPU, and adds nothing to a sum of at least 1.
+        sums.append((part - top).clamp_(min=-80.0).exp_().sum(dim).log_() + top.squeeze(dim))
+    return torch.cat(sums)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def conv(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -22,3 +27,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+def channels_last(network: Network) -> Network:
+    """The network itself with its weights laid out so that a CPU is quicker at convolutions."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return] # stubs lack it

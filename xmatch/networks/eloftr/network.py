@@ -46,12 +46,26 @@ class RepVggBlock(nn.Module):
         total = self.rbr_dense(x) + self.rbr_1x1(x)
         return F.relu(total if self.rbr_identity is None else total + self.rbr_identity(x))
 
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """One convolution that gives the sum in evaluation mode, up to rounding."""
+        dense, single = (cast(nn.Conv2d, branch[0]) for branch in (self.rbr_dense, self.rbr_1x1))
+        found = nn.Conv2d(dense.in_channels, dense.out_channels, 3, dense.stride[0], 1).to(dense.weight.device)
+        parts = [_folded(dense.weight, self.rbr_dense[1]), _folded(F.pad(single.weight, (1,) * 4), self.rbr_1x1[1])]
+        if self.rbr_identity is not None:
+            same = torch.eye(dense.out_channels, device=dense.weight.device)[:, :, None, None]
+            parts.append(_folded(F.pad(same, (1,) * 4), self.rbr_identity))
+        found.weight.copy_(torch.stack([weight for weight, _ in parts]).sum(0))
+        assert found.bias is not None
+        found.bias.copy_(torch.stack([bias for _, bias in parts]).sum(0))
+        return found
+
 
 class Backbone(nn.Module):
     def __init__(self, config: EloftrConfig) -> None:
         super().__init__()
         (half, quarter, eighth), (a, b, c) = config.block_dims, config.blocks
-        self.layer0 = RepVggBlock(1, half, 2)
+        self.layer0: nn.Module = RepVggBlock(1, half, 2)
         self.layer1 = _stage(half, half, a, 1)
         self.layer2 = _stage(half, quarter, b, 2)
         self.layer3 = _stage(quarter, eighth, c, 2)
@@ -61,6 +75,16 @@ class Backbone(nn.Module):
         half = _through(self.layer1, self.layer0(image))
         quarter = _through(self.layer2, half)
         return Pyramid(half, quarter, _through(self.layer3, quarter))
+
+    def merged(self) -> Backbone:
+        """The same function with one convolution a block: less work, and not to be trained."""
+        found = Backbone.__new__(Backbone)
+        nn.Module.__init__(found)
+        found.layer0 = nn.Sequential(cast(RepVggBlock, self.layer0).merged(), nn.ReLU())
+        for name in ("layer1", "layer2", "layer3"):
+            blocks = (cast(RepVggBlock, block) for block in getattr(self, name))
+            setattr(found, name, nn.ModuleList(nn.Sequential(block.merged(), nn.ReLU()) for block in blocks))
+        return found
 
 
 class AggregatedAttention(nn.Module):
@@ -180,6 +204,13 @@ def _normalised_conv(inputs: int, outputs: int, side: int, stride: int) -> nn.Se
     layers.add_module("conv", nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False))
     layers.add_module("bn", nn.BatchNorm2d(outputs))
     return layers
+
+
+def _folded(weight: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution together with the normalisation after it, in evaluation mode."""
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.ModuleList:

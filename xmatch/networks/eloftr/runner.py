@@ -14,6 +14,7 @@ from xmatch.networks.cell_masks import off_border, on_valid_pixels, padded
 from xmatch.networks.cell_matching import dual_softmax_matches
 from xmatch.networks.eloftr.network import AGGREGATED, MULTIPLE, EfficientLoftr, Pyramid
 from xmatch.networks.eloftr.refinement import refined
+from xmatch.networks.layers import channels_last
 
 TEMPERATURE = 0.1
 """Of the softmax over cells, as published weights were trained with."""
@@ -37,7 +38,8 @@ class EloftrRunner:
 
     def __init__(self, network: EfficientLoftr, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
+        self.network = channels_last(network.to(self.device)).eval()
+        self._backbone = channels_last(self.network.backbone.merged())
 
     @torch.inference_mode()
     def describe(self, image: Image, valid: Mask) -> Described:
@@ -46,7 +48,7 @@ class EloftrRunner:
         shown = F.avg_pool2d(seen.cells.float()[None], AGGREGATED).flatten() >= 0.5
         # Small islands alone are better looked at than nothing, which has no answer.
         usable = shown if shown.any() else torch.ones_like(shown)
-        return Described(self.network.backbone(seen.image), seen.cells, usable, valid)
+        return Described(self._backbone(seen.image), seen.cells, usable, valid)
 
     @torch.inference_mode()
     def match(self, fixed: Described, moving: Described) -> Correspondences:

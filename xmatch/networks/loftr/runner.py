@@ -10,6 +10,7 @@ from torch import Tensor
 from xmatch.coords import Image, Mask
 from xmatch.correspondences import Correspondences
 from xmatch.networks.cell_masks import CELL_PX, at_cells, off_border, on_valid_pixels, padded
+from xmatch.networks.layers import channels_last
 from xmatch.networks.loftr.network import TrainedLoftr
 
 
@@ -30,7 +31,7 @@ class LoftrRunner:
 
     def __init__(self, network: TrainedLoftr, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
+        self.network = channels_last(network.to(self.device)).eval()
 
     @torch.inference_mode()
     def describe(self, image: Image, valid: Mask) -> Described:

@@ -11,6 +11,7 @@ from xmatch.coords import Image, Mask
 from xmatch.correspondences import Correspondences
 from xmatch.networks.cell_masks import CELL_PX, off_border, on_valid_pixels, padded
 from xmatch.networks.cell_matching import either_way_matches, points_at, windows_at
+from xmatch.networks.layers import channels_last
 from xmatch.networks.xoftr.network import Pyramid, Xoftr, standardised_where
 from xmatch.networks.xoftr.windows import FINE, MEDIUM
 
@@ -58,7 +59,7 @@ class XoftrRunner:
 
     def __init__(self, network: Xoftr, device: str = "cpu") -> None:
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval()
+        self.network = channels_last(network.to(self.device)).eval()
 
     @torch.inference_mode()
     def describe(self, image: Image, valid: Mask) -> Described:
