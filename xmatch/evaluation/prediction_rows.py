@@ -44,6 +44,10 @@ class SavedVerdict(TypedDict, total=False):
     ce90_ground: float | None
     ground_unit: str | None
     evidence: dict[str, float | None]
+    matcher: str | None
+    """Which one of a plan found it."""
+    calibration: str | None
+    """Matcher whose registrations the probability was fitted to."""
 
 
 Cells = list[list[float | None]]
