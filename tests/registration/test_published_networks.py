@@ -37,3 +37,10 @@ def test_a_pair_is_registered_by_the_network_of_a_file(pair, tmp_path):
     middle = np.array([[128.0, 128.0]])
     np.testing.assert_allclose(found.transform(middle) - middle, [SHIFT_PX], atol=0.1)
     assert any("not calibrated for xfeat" in note for note in found.notes)
+
+
+def test_where_nothing_is_found_nothing_is_said_of_a_probability(pair, tmp_path):
+    tifffile.imwrite(tmp_path / "flat.tif", np.full((256, 256), 90, np.uint8))
+    with open_source(pair[0]) as fixed, open_source(tmp_path / "flat.tif") as moving:
+        found = register(fixed, moving, RegisterOptions(matcher="mi", threads=1))
+    assert not found.verdict.accepted and not any("calibrated" in note for note in found.notes)
