@@ -15,6 +15,7 @@ import torch
 from stubs import Tiny, tiny_entry
 
 from xmatch.errors import ExitCode, InputError, ModelError, OutputError, ResourceError, UsageError
+from xmatch.io.checksum import sha256
 from xmatch.io.weights.files import load_weights, save_weights
 from xmatch.networks.registry import ARCHITECTURES
 from xmatch.training.distributed import Processes
@@ -177,8 +178,9 @@ def test_weights_to_start_from_are_the_first_average(recipe, session, tmp_path):
     path.write_text(path.read_text().replace("lr: 1e-2", "lr: 1e-12"))
     outcome = session(path, "heir", init=Path(donor.weights))
     assert outcome.step == 8
-    heir, _ = load_weights(outcome.weights)
+    heir, told = load_weights(outcome.weights)
     assert torch.equal(heir["head.weight"], tensors["head.weight"])
+    assert told.sources == [{"file": "weights.safetensors", "sha256": sha256(donor.weights)}] and not metadata.sources
     tensors["extra"] = tensors.pop("head.weight")
     save_weights(tmp_path / "other.safetensors", tensors, metadata)
     with pytest.raises(ModelError, match="missing: head.weight.*not expected: extra"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,13 @@ WEIGHTS = "weights.safetensors"
 _LARGEST_HALF = torch.finfo(torch.float16).max
 
 
-def export_weights(folder: Path, recipe: PretrainRecipe, run: Run, warn: Callable[[str], object]) -> Path:
+def export_weights(
+    folder: Path,
+    recipe: PretrainRecipe,
+    run: Run,
+    warn: Callable[[str], object],
+    sources: Sequence[dict[str, str]] = (),
+) -> Path:
     """Write the averaged weights of a run as float16; as they are where float16 cannot hold them.
 
     Args:
@@ -28,6 +34,7 @@ def export_weights(folder: Path, recipe: PretrainRecipe, run: Run, warn: Callabl
         recipe: of the run.
         run: with at least the steps it has now.
         warn: called when float16 cannot hold them.
+        sources: files of weights that the run began with, each with its SHA-256.
 
     Raises:
         ModelError: there is NaN in them.
@@ -44,6 +51,7 @@ def export_weights(folder: Path, recipe: PretrainRecipe, run: Run, warn: Callabl
         step=run.step,
         minutes=round(run.seconds / 60, 2),
         hardware=hardware(run.device, run.processes.count),
+        sources=list(sources),
     )
     path, values = folder / WEIGHTS, run.averaged_model().state_dict()
     small = fits_half(values)

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.io.weights.files import load_state
-from xmatch.networks.loading import load_network
+from xmatch.io.weights.published_pickles import import_weights
+from xmatch.networks.architecture import Architecture
+from xmatch.networks.loading import fitted
 from xmatch.networks.registry import load_objective
+from xmatch.networks.weights import find_weights
 from xmatch.recipe import load_recipe
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.synth.recipe import build_mixture
@@ -28,6 +31,7 @@ from xmatch.training.run import Run
 from xmatch.training.schedule import learning_rate, progress
 from xmatch.training.session import check_same, held_folder, memory_errors_explained, set_up
 from xmatch.training.signals import stop_on_signals
+from xmatch.training.start import Start
 from xmatch.training.state import checkpoints, load_newest
 from xmatch.training.validation import measure, validation_pairs
 
@@ -101,12 +105,12 @@ def pretrain(options: Options, talk: Reporter = Reporter(), maker: SceneMaker | 
             open_feed(recipe, options.data_folder, processes.rank, device, maker) as feed,
             held_folder(options.run_folder, processes) as folder,
         ):
-            run = Run(recipe, objective, config, device, processes)
-            _begin(run, options, folder, talk)
+            start = Start()
+            run = Run(recipe, objective, config, device, processes, {Start.name: start})
+            _begin(run, objective.entry, start, options, folder, talk)
             deadline = None if options.max_minutes is None else options.begun + 60 * options.max_minutes
-            return train(
-                run, feed, _course(recipe, options, processes, maker), folder, stop=stop, deadline=deadline, talk=talk
-            )
+            course = _course(recipe, start, options, processes, maker)
+            return train(run, feed, course, folder, stop=stop, deadline=deadline, talk=talk)
 
 
 def plan(options: Options) -> dict[str, Any]:
@@ -141,7 +145,7 @@ def plan(options: Options) -> dict[str, Any]:
     }
 
 
-def _begin(run: Run, options: Options, folder: Path, talk: Reporter) -> None:
+def _begin(run: Run, entry: Architecture[Any], start: Start, options: Options, folder: Path, talk: Reporter) -> None:
     """Put a run where it was left, or where `init` says."""
     if not options.resume and run.processes.writes:
         for path in (*checkpoints(folder), folder / HISTORY, folder / VALIDATION):
@@ -154,12 +158,15 @@ def _begin(run: Run, options: Options, folder: Path, talk: Reporter) -> None:
         run.load_state_dict(state)
         talk.say(f"going on from {path} at step {run.step} of {run.recipe.steps}")
     elif options.init is not None:
-        start = load_network(options.init)
-        load_state(run.model, start.network.state_dict(), options.init)
+        path = find_weights(options.init)
+        load_state(run.model, fitted(entry, import_weights(path).state_dict), path)
+        start.begin(path)
         run.start_from(run.model.state_dict())
 
 
-def _course(recipe: PretrainRecipe, options: Options, processes: Processes, maker: SceneMaker | None) -> Course:
+def _course(
+    recipe: PretrainRecipe, start: Start, options: Options, processes: Processes, maker: SceneMaker | None
+) -> Course:
     """Errors on a fixed set of pairs, and where learning rate and curriculum are."""
 
     def shown(step: int) -> Row:
@@ -176,7 +183,7 @@ def _course(recipe: PretrainRecipe, options: Options, processes: Processes, make
         return measure(run.objective, run.averaged_model(), held_out(), run.device)
 
     def export(folder: Path, run: Run, warn: Callable[[str], object]) -> Path:
-        return export_weights(folder, recipe, run, warn)
+        return export_weights(folder, recipe, run, warn, start.sources)
 
     validates = bool(recipe.validation.every) and processes.writes
     if validates:
