@@ -188,7 +188,7 @@ class Matching:
             _MATCHING,
             "--matcher",
             help="auto (sift, then structural, then xmatch-fields, each where the one before is not sure; or what "
-            "--weights are for), sift, structural, xmatch-fields, xmatch-small, mi, or the network of --weights.",
+            "--weights are for), sift, structural, xmatch-fields, xmatch-small, xmatch-sparse or mi.",
         ),
     ] = "auto"
     weights: Annotated[
