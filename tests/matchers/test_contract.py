@@ -30,7 +30,7 @@ FETCHED = {entry.matcher for entry in ARCHITECTURES.values()} - {None, *shipped(
 @cache
 def loaded(name: str) -> Matcher:
     if name == KEYPOINTS:
-        return CorrespondenceMatcher(KEYPOINTS, MutualNearest(sift_detector, ratio=0.85))
+        return CorrespondenceMatcher(KEYPOINTS, MutualNearest(sift_detector, least_similarity=0.85))
     return load_matcher(name, device="cpu")
 
 

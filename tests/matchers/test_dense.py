@@ -16,7 +16,7 @@ from xmatch.io.weights.files import WeightsMetadata, save_weights
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.dense import FINER_PX, SIDE_PX, DenseMatcher
 from xmatch.matchers.registry import load_matcher
-from xmatch.matchers.weights import matcher_of, open_matcher
+from xmatch.matchers.weights import open_matcher
 from xmatch.networks.loading import load_network
 from xmatch.networks.xmatch.network import XMatch
 from xmatch.networks.xmatch.runner import Network
@@ -86,13 +86,12 @@ def test_saved_weights_match_as_they_did_before(network, image, tmp_path):
 def test_weights_choose_their_matcher(network, tmp_path):
     path = str(tmp_path / "tiny.safetensors")
     save_weights(path, network.model.state_dict(), metadata())
-    assert matcher_of(path) == "xmatch-small"
     assert isinstance(load_matcher("xmatch-small", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("auto", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("xmatch-small"), DenseMatcher)  # with the weights that come along
     save_weights(path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="roma"), overwrite=True)
-    with pytest.raises(ModelError, match="holds weights of RoMa; no matcher of xmatch runs it"):
-        matcher_of(path)
+    with pytest.raises(ModelError, match="holds weights of RoMa; nothing here can build it"):
+        load_matcher("auto", path, "cpu")
 
 
 @pytest.mark.parametrize("name", ["structural", "sift", "mi"])

@@ -60,7 +60,7 @@ def test_xfeat_finds_and_describes_what_its_published_code_does():
 
 def test_mutual_nearest_keypoints_of_a_shifted_image_are_as_far_apart():
     fixed, moving = IMAGE[8:, 12:], IMAGE[:-8, :-12]
-    network = MutualNearest(sift_detector, ratio=0.8)
+    network = MutualNearest(sift_detector, least_similarity=0.85)
     found = network.match(*(network.describe(np.ascontiguousarray(i), np.ones(i.shape, bool)) for i in (fixed, moving)))
     off = found.moving_xy - found.fixed_xy
     assert len(found) > 10 and (np.abs(off - (12, 8)) < 0.5).all(axis=1).mean() > 0.9

@@ -53,3 +53,11 @@ def remapped_masked(image: Image, valid: Mask, at_xy: AnyArray) -> tuple[Image, 
 def _freed(image: AnyArray, cover: Image) -> Image:
     """An interpolated image that was 0 where nothing is valid, freed of the share that came from there."""
     return as_image(image / np.maximum(cover, LEAST_COVER))
+
+
+def on_valid(valid: Mask, xy: Floats) -> Mask:
+    """(N,) bool: positions (N, 2), corner-counted, on valid pixels of an image (h, w)."""
+    x, y = np.floor(xy).astype(int).T
+    inside: Mask = (x >= 0) & (y >= 0) & (x < valid.shape[1]) & (y < valid.shape[0])
+    inside[inside] = valid[y[inside], x[inside]]
+    return inside

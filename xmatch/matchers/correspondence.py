@@ -47,8 +47,7 @@ class CorrespondenceMatcher:
         threads: int = 1,
         earlier: Matches | None = None,
     ) -> Matches:
-        """The correspondences of the look on which most agree, and the maps that they agree on; after them what
-        structure proposed, if it was asked."""
+        """The correspondences of the look on which most agree, and the maps that they agree on."""
         if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
         here = reduced(fixed, _shrinking(fixed))
@@ -65,18 +64,27 @@ class CorrespondenceMatcher:
             for pose in proposed[:POSES]:
                 there = under_pose(moving, pose.matrix, here)
                 if there.valid.sum() >= MIN_SIDE_PX**2:
-                    found = self._looked(described, fixed, moving, here, there, within, seed)
+                    mirrored = bool(np.linalg.det(pose.matrix[:2, :2]) < 0)
+                    found = self._looked(described, fixed, moving, here, there, within, seed, mirrored)
                     best = max(best, found, key=agreeing)
                 if agreeing(best) >= SETTLED:
                     break
         return replace(best, edge_proposals=proposed)
 
     def _looked(
-        self, described: object, fixed: View, moving: View, here: Look, there: Look, within: SearchRange, seed: int
+        self,
+        described: object,
+        fixed: View,
+        moving: View,
+        here: Look,
+        there: Look,
+        within: SearchRange,
+        seed: int,
+        mirrored: bool = False,
     ) -> Matches:
         pairs = in_views(self._network.match(described, self._network.describe(there.image, there.valid)), here, there)
         tolerance_px = max(TOLERANCE_PX, 1.5 * float(here.to_view[0, 0]))
-        return maps_agreed_on(pairs, fixed, moving, within, tolerance_px, seed)
+        return maps_agreed_on(pairs, fixed, moving, within, tolerance_px, seed, mirrored)
 
 
 def _shrinking(view: View) -> float:

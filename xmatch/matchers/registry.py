@@ -22,10 +22,10 @@ Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
 def _auto(weights: str | None, device: str, detector_weights: str | None) -> Matcher | Plan:
     from xmatch.matchers.sift import Sift
     from xmatch.matchers.structural import Structural
-    from xmatch.matchers.weights import matcher_of
+    from xmatch.matchers.weights import open_matcher
 
     if weights is not None:
-        return MATCHERS[matcher_of(weights)](weights, device, detector_weights)
+        return open_matcher(None, weights, device, detector_weights)
     # From cheap to dear; the network is loaded only where it is asked.
     return (
         PlanStage.ready(Sift(gives_up_early=True)),

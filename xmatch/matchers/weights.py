@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from xmatch.errors import ModelError, UsageError
 from xmatch.matchers.base import Matcher
 from xmatch.networks.architecture import NOT_RUN, Architecture
-from xmatch.networks.loading import LoadedNetwork, architecture_of, load_network
-from xmatch.networks.registry import ARCHITECTURES
-from xmatch.networks.weights import find_weights, shipped
+from xmatch.networks.loading import LoadedNetwork, load_network
+from xmatch.networks.weights import shipped
 from xmatch.ops.devices import resolved
 
 if TYPE_CHECKING:
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
     from xmatch.networks.xmatch.runner import Network
 
 
-def open_matcher(name: str, weights: str | None, device: str, detector_weights: str | None = None) -> Matcher:
+def open_matcher(name: str | None, weights: str | None, device: str, detector_weights: str | None = None) -> Matcher:
     """The matcher of that name with the weights that come with the package, or with those in a file.
 
     Args:
-        name: of `xmatch.matchers.registry.MATCHERS`.
+        name: of `xmatch.matchers.registry.MATCHERS`; None: that of the weights.
         weights: path, or name of weights (`xmatch.networks.weights.find_weights`); None: those of the package.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
         detector_weights: as `weights`, of the network whose keypoints are matched; None: those that the matcher's
@@ -35,13 +33,14 @@ def open_matcher(name: str, weights: str | None, device: str, detector_weights: 
         ModelError: no such weights, damaged ones, or ones of another architecture.
         UsageError: no such device, or a detector where none is wanted.
     """
+    wanted = weights or name or ""
     if weights is None and name not in shipped():
         raise ModelError(
             f"no weights for {name} come with the package",
             hint="--weights FILE, or a name of `xmatch models list` after `xmatch models fetch NAME`",
         )
-    loaded = load_network(weights or name)
-    if loaded.entry.matcher != name:
+    loaded = load_network(wanted)
+    if name not in (None, loaded.entry.matcher):
         raise ModelError(
             f"holds weights of {loaded.entry.title}, not of {name}", hint="xmatch models info", path=weights
         )
@@ -58,25 +57,6 @@ def open_correspondence_network(
         raise ModelError(f"{entry.title} finds no correspondences by itself", hint="xmatch models list", path=weights)
     detector = _detector(loaded, detector_weights, device)
     return _correspondence_network(entry, loaded.network, resolved(device), detector)
-
-
-def matcher_of(weights: str | os.PathLike[str]) -> str:
-    """Name of the matcher that a file of weights is for.
-
-    Raises:
-        ModelError: damaged, or of an architecture that no matcher here runs.
-    """
-    from xmatch.io.weights.files import read_metadata
-    from xmatch.io.weights.guard import weights_kind
-    from xmatch.io.weights.published_pickles import import_weights
-
-    path = find_weights(weights)
-    stated = read_metadata(path).architecture if weights_kind(path) == "safetensors" else ""
-    entry = ARCHITECTURES.get(stated) or architecture_of(import_weights(path))
-    if entry is None or entry.matcher is None:
-        found = entry.title if entry else stated or "an unknown architecture"
-        raise ModelError(f"holds weights of {found}; {NOT_RUN}", hint="xmatch models info", path=weights)
-    return entry.matcher
 
 
 def matcher_around(
@@ -134,16 +114,16 @@ def _detector(loaded: LoadedNetwork, weights: str | None, device: str) -> Detect
 
 def _check_fit(loaded: LoadedNetwork, found: LoadedNetwork, weights: str | None) -> None:
     """Raises ModelError where descriptors are not those that a matcher of keypoints was trained on."""
-    wanted = loaded.known.works_on if loaded.known else None
-    family = next((e.name for e in ARCHITECTURES.values() for row in e.published if row.name == wanted), None)
-    length = found.entry.descriptor_length(found.config) if found.entry.descriptor_length else None
-    if family not in (None, found.entry.name):
+    known = loaded.known
+    if known and known.works_on and known.works_on not in {row.name for row in found.entry.published}:
         raise ModelError(
-            f"{loaded.known.name if loaded.known else ''} matches keypoints of {wanted}, not of {found.entry.title}",
-            hint=f"--detector-weights {wanted}",
+            f"{known.name} matches keypoints of {known.works_on}, not of {found.entry.title}",
+            hint=f"--detector-weights {known.works_on}",
             path=weights,
         )
-    if length is not None and length != loaded.config["input"]:
+    assert found.entry.descriptor_length is not None  # every detector has it
+    length = found.entry.descriptor_length(found.config)
+    if length != loaded.config["input"]:
         raise ModelError(
             f"{found.entry.title} describes keypoints by {length} numbers; these weights of {loaded.entry.title} "
             f"match ones of {loaded.config['input']}",

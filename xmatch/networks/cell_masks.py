@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmatch.coords import Floats, Image, Mask
+from xmatch.coords import Image, Mask
 from xmatch.correspondences import Correspondences
+from xmatch.geometry.masked import on_valid
 
 CELL_PX = 8
 BORDER_CELLS = 2
@@ -61,18 +62,10 @@ def at_cells(cells: Tensor, xy: Tensor) -> Tensor:
     return cells[y.clamp(0, cells.shape[0] - 1), x.clamp(0, cells.shape[1] - 1)]
 
 
-def within(valid: Mask, xy: Floats) -> Mask:
-    """(N,) bool: (N, 2) px, corner-counted, on valid pixels of an image."""
-    x, y = np.floor(xy).astype(int).T
-    inside: Mask = (x >= 0) & (y >= 0) & (x < valid.shape[1]) & (y < valid.shape[0])
-    inside[inside] = valid[y[inside], x[inside]]
-    return inside
-
-
 def on_valid_pixels(
     fixed_xy: Tensor, moving_xy: Tensor, certainty: Tensor, fixed_valid: Mask, moving_valid: Mask
 ) -> Correspondences:
     """Those of (N, 2), (N, 2), (N,) on the device that lie on valid pixels of both images, (h, w) as given."""
     here, there, sure = (each.double().cpu().numpy() for each in (fixed_xy, moving_xy, certainty))
-    kept = within(fixed_valid, here) & within(moving_valid, there)
+    kept = on_valid(fixed_valid, here) & on_valid(moving_valid, there)
     return Correspondences(here[kept], there[kept], sure[kept])

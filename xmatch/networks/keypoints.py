@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from xmatch.coords import AnyArray, Image, Mask, from_centre_xy
 from xmatch.correspondences import Correspondences
+from xmatch.geometry.masked import on_valid
 from xmatch.networks.base import Detector, Keypoints
 
 MOST = 1024
@@ -43,13 +44,10 @@ def kept(xy: AnyArray, descriptors: Tensor, valid: Mask, most: int = MOST) -> Ke
         descriptors: (N, D) of length 1.
         valid: (h, w) of the image.
     """
-    height, width = valid.shape
-    x, y = np.rint(xy).astype(int).reshape(-1, 2).T
-    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    inside[inside] = inner(valid)[y[inside], x[inside]]
-    chosen = np.flatnonzero(inside)[:most]
+    found = from_centre_xy(np.asarray(xy, np.float64).reshape(-1, 2))
+    chosen = np.flatnonzero(on_valid(inner(valid), found))[:most]
     at = torch.from_numpy(chosen).to(descriptors.device)
-    return Keypoints(from_centre_xy(np.asarray(xy, np.float64)[chosen]), descriptors[at], (width, height))
+    return Keypoints(found[chosen], descriptors[at], (valid.shape[1], valid.shape[0]))
 
 
 class MutualNearest:
@@ -57,11 +55,10 @@ class MutualNearest:
 
     Args:
         least_similarity: of descriptors, cosine.
-        ratio: Lowe's: how much nearer than the second nearest; 1 leaves the test out.
     """
 
-    def __init__(self, detector: Detector, least_similarity: float = -1.0, ratio: float = 1.0) -> None:
-        self._detector, self._least, self._ratio = detector, least_similarity, ratio
+    def __init__(self, detector: Detector, least_similarity: float = -1.0) -> None:
+        self._detector, self._least = detector, least_similarity
 
     def describe(self, image: Image, valid: Mask) -> Keypoints:
         return self._detector(image, valid)
@@ -69,14 +66,12 @@ class MutualNearest:
     @torch.inference_mode()
     def match(self, fixed: Keypoints, moving: Keypoints) -> Correspondences:
         """Certainty is the cosine between descriptors, mapped to [0, 1]."""
-        if min(len(fixed.xy), len(moving.xy)) < 2:
+        if not (len(fixed.xy) and len(moving.xy)):
             return Correspondences.empty()
         likeness = fixed.descriptors @ moving.descriptors.T
-        best, nearest = likeness.topk(2, dim=1)
-        mutual = likeness.argmax(0)[nearest[:, 0]] == torch.arange(len(likeness), device=likeness.device)
-        first_apart, second_apart = (2 - 2 * best).clamp(min=0).sqrt().unbind(1)
-        good = mutual & (best[:, 0] > self._least) & (first_apart <= self._ratio * second_apart)
-        rows = good.nonzero()[:, 0]
-        certainty = ((1 + best[rows, 0]) / 2).clamp(0, 1).double().cpu().numpy()
-        columns = nearest[rows, 0].cpu().numpy()
+        best, nearest = likeness.max(1)
+        mutual = likeness.argmax(0)[nearest] == torch.arange(len(likeness), device=likeness.device)
+        rows = (mutual & (best > self._least)).nonzero()[:, 0]
+        certainty = ((1 + best[rows]) / 2).clamp(0, 1).double().cpu().numpy()
+        columns = nearest[rows].cpu().numpy()
         return Correspondences(fixed.xy[rows.cpu().numpy()], moving.xy[columns], certainty)

@@ -12,7 +12,6 @@ from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
 from xmatch.estimate.epipolar import epipolar_geometry
 from xmatch.io.rasters.source import Source
-from xmatch.matchers.base import Matches
 from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
 
@@ -37,7 +36,7 @@ def match_with_depth(
         UsageError: an essential matrix without focal lengths, or a matcher that finds whole maps only.
         InputError: an image is too small or has no valid pixel.
     """
-    from xmatch.matchers.registry import load_plan
+    from xmatch.matchers.registry import load_matcher
     from xmatch.provenance import describe
     from xmatch.registration.view_planning import frame_pair
 
@@ -45,18 +44,14 @@ def match_with_depth(
         raise UsageError("an essential matrix wants focal lengths, and nothing else does", hint="--focal PX or PX,PX")
     begun = time.perf_counter()
     frame = frame_pair(fixed, moving, options)
-    found = Matches()
-    for stage in load_plan(options.matcher, options.weights, options.device, options.detector_weights):
-        matcher = stage.build()
-        found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
-        if len(found.correspondences):
-            break
-    else:
-        if found.proposals:
-            raise UsageError(
-                f"{options.matcher} finds whole maps, and no single correspondences that depth could be told from",
-                hint="--matcher sift, or --weights of a published network",
-            )
+    # Of a plan the first one alone: what comes after keypoints finds whole maps.
+    matcher = load_matcher(options.matcher, options.weights, options.device, options.detector_weights)
+    found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
+    if found.proposals and not len(found.correspondences):
+        raise UsageError(
+            f"{options.matcher} finds whole maps, and no single correspondences that depth could be told from",
+            hint="--matcher sift or xmatch-sparse, or --weights of a published network",
+        )
     points = frame.in_files(found.correspondences)
     sizes = [(s.header.width, s.header.height) for s in (fixed, moving)]
     tolerance = TOLERANCE_PX * max(1.0, frame.px_per_view_px)

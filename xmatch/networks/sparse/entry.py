@@ -34,8 +34,8 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> Corre
     from xmatch.networks.sparse.network import SparseMatcher
     from xmatch.networks.xfeat.detector import XFeatDetector
 
-    assert isinstance(network, SparseMatcher)
-    return LightGlueRunner(network.matcher, device, detector or XFeatDetector(network.network, device))
+    assert isinstance(network, SparseMatcher) and detector is None
+    return LightGlueRunner(network.matcher, device, XFeatDetector(network.network, device))
 
 
 def _config_of(tensors: Mapping[str, Tensor]) -> SparseConfig:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xmatch.correspondences import Correspondences
+from xmatch.geometry.masked import on_valid
 from xmatch.networks.base import DenseWarp
 from xmatch.networks.grids import cell_centres
 from xmatch.networks.xmatch.network import MULTIPLE, Encoded, XMatch
@@ -55,8 +56,5 @@ def _correspondences(
     moving_xy = ((warp.numpy().reshape(-1, 2) + 1) / 2 * side).astype(np.float64)
     centres = cell_centres(height, width, warp).numpy().reshape(-1, 2)
     fixed_xy = (centres + 1) / 2 * np.array([width, height]) * found.stride
-    x, y = np.floor(moving_xy).astype(int).T
-    inside = (x >= 0) & (y >= 0) & (x < moving_mask.shape[1]) & (y < moving_mask.shape[0])
-    inside[inside] = moving_mask[y[inside], x[inside]]
-    kept = own & inside
+    kept = own & on_valid(moving_mask, moving_xy)
     return Correspondences(fixed_xy[kept].astype(np.float64), moving_xy[kept], certainty[kept].astype(np.float64))
