@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def published_row(row: PublishedWeights, entry: Architecture[Any]) -> dict[str, Any]:
     """Published weights, and what runs them."""
-    fields = {"family": entry.name, "matcher": entry.matcher, "mib": row.mib and round(row.mib, 1)}
+    from xmatch.networks.weights import matcher_of
+
+    fields = {"family": entry.name, "matcher": matcher_of(row, entry), "mib": row.mib and round(row.mib, 1)}
     return {**dataclasses.asdict(row), **fields, "notes": [entry.not_run] if entry.not_run else []}
 
 

@@ -36,7 +36,7 @@ def list_command(talk: Verbosity) -> None:
     Example: xmatch models list
     """
     from xmatch.io.weights.files import read_metadata
-    from xmatch.networks.weights import published, shipped
+    from xmatch.networks.weights import matcher_of, published, shipped
 
     inside = {name: (path, read_metadata(path)) for name, path in shipped().items()}
     others = published()
@@ -63,7 +63,8 @@ def list_command(talk: Verbosity) -> None:
     for row, entry in others.values():
         size = "    ?" if row.mib is None else f"{row.mib:5.0f}"
         limit = "" if row.commercial else ", not for commercial use"
-        runs = f"--matcher {entry.matcher}" if entry.matcher else "convert only"
+        matcher = matcher_of(row, entry)
+        runs = f"--matcher {matcher}" if matcher else "convert only"
         fetch = "fetch" if row.package else ""
         emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}\n")
 

@@ -24,6 +24,12 @@ def published() -> dict[str, tuple[PublishedWeights, Architecture[Any]]]:
     return {row.name: (row, entry) for entry in ARCHITECTURES.values() for row in entry.published}
 
 
+def matcher_of(row: PublishedWeights, entry: Architecture[Any]) -> str | None:
+    """Name of the matcher that runs published weights; None where nothing here does, or has their keypoints."""
+    works_on = published().get(row.works_on or "")
+    return entry.matcher if works_on is None or works_on[1].detector else None
+
+
 def published_as(sha256: str) -> PublishedWeights | None:
     """The published weights whose file has this hash."""
     return next((row for row, _ in published().values() if row.sha256 == sha256), None)
