@@ -1,5 +1,9 @@
 """What `xmatch` answers before any command runs."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from typer.main import get_command
 
@@ -48,3 +52,16 @@ def test_an_option_means_the_same_in_every_command(name):
 
 def test_completion_is_offered(cli):
     assert "--install-completion" in cli("--help").out
+
+
+def test_the_console_script_has_threads_sleep_while_they_wait():
+    """Before torch is there, which reads it as it is imported."""
+    told = """if True:
+        import os, sys
+        import xmatch.cli as cli
+        cli.run = lambda *_: print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+        cli.main()
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.split() == ["PASSIVE", "False"]

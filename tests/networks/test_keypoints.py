@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from xmatch.networks.lightglue.config import LightGlueConfig
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.lightglue.runner import LightGlueRunner
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.weights import fetched, published
 from xmatch.networks.xfeat.detector import detect
 
 DETECTORS = [name for name, entry in ARCHITECTURES.items() if entry.detector is not None]
@@ -95,3 +98,14 @@ def test_training_sees_the_assignment_that_matching_uses():
     theirs = network({"image0": sides[0], "image1": sides[1]})["log_assignment"]
     ours = network.assignments(first, second, *[xy / 32 - 1] * 2)
     torch.testing.assert_close(ours[-1], theirs, atol=1e-5, rtol=0)
+
+
+def test_published_aliked_finds_what_it_found_before():
+    """The first keypoints of a sample image, where its weights were fetched."""
+    from tests.networks.make_aliked_golden import GOLDEN, WEIGHTS, found, golden
+
+    if not fetched(published()[WEIGHTS][0]).is_file():
+        pytest.skip(f"xmatch models fetch {WEIGHTS}")
+    before, now = json.loads(GOLDEN.read_text()), golden(found())
+    np.testing.assert_allclose(now["xy"], before["xy"], atol=0.01)
+    np.testing.assert_allclose(now["descriptors"], before["descriptors"], atol=1e-3)

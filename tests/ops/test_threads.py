@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import cv2
 import pytest
 import torch
 
-from xmatch.ops.threads import opencv_threads, torch_threads
+from xmatch.ops.threads import opencv_threads, sleep_while_waiting, torch_threads
 
 LIBRARIES = {
     "OpenCV": (opencv_threads, cv2.getNumThreads, cv2.setNumThreads),
@@ -72,3 +73,12 @@ def test_two_threads_of_a_program_leave_what_they_found(library, first_out):
     after.start()
     after.join(10)
     assert (read(), late) == (3, [3])
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # what was there before comes back in the end
+    sleep_while_waiting()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    del os.environ["OMP_WAIT_POLICY"]
+    sleep_while_waiting()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

@@ -20,6 +20,7 @@ from xmatch.cli.pretrain import pretrain_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, keep_stdout, run
 from xmatch.cli.synth import synth_command
+from xmatch.ops.threads import sleep_while_waiting
 
 app = typer.Typer(
     name="xmatch",
@@ -32,6 +33,7 @@ app = typer.Typer(
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
     keep_stdout()
+    sleep_while_waiting()
     sys.exit(run(app, args))
 
 

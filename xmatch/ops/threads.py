@@ -6,9 +6,20 @@ one out where several threads of a program have changed it at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+
+
+def sleep_while_waiting() -> None:
+    """Have threads of OpenMP sleep while they wait for each other, unless the user says otherwise; before torch and
+    others that use it are imported.
+
+    They spin by default. On two cores of which one is busy, two threads that spin took ten times the processor time of
+    one, and of two that sleep (docs/lab-log.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class _ProcessWide:
