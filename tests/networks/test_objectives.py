@@ -198,6 +198,37 @@ class TestSparse:
         assert detection_loss(logits, aside, wanted) > 30
         assert detection_loss(logits, aside, ~wanted) == 0
 
+    def test_descriptors_of_the_same_place_want_to_be_each_others_nearest(self):
+        from xmatch.networks.sparse.objective import description_loss
+
+        here = torch.eye(3)[None]
+        wanted = torch.tensor([[True, True, False]])
+        assert description_loss(here, here[:, [0, 1, 0]], wanted) < 1e-6
+        assert description_loss(here, here[:, [1, 0, 2]], wanted) > 10
+        assert description_loss(here, here, ~wanted & False) == 0
+
+    def test_places_that_both_images_show_alone_have_a_gradient_and_a_finite_one(self):
+        from xmatch.networks.sparse.objective import description_loss
+
+        here = torch.nn.functional.normalize(torch.rand(1, 4, 8), dim=-1).requires_grad_()
+        description_loss(here, here.detach().flip(1), torch.tensor([[True, False, True, False]])).backward()
+        assert here.grad.isfinite().all() and (here.grad[0].abs().sum(1) > 0).tolist() == [True, False, True, False]
+
+    def test_true_places_take_the_room_of_weak_keypoints_where_no_strong_one_is(self):
+        from xmatch.networks.sparse.network import Points, guided_points
+
+        def points(xy):
+            return Points(torch.tensor([xy]), torch.ones(1, len(xy), dtype=torch.bool))
+
+        def places(xy):
+            return xy + 100.2, torch.tensor([[True, True, False]])
+
+        fixed = points([[10.5, 10.5], [30.5, 30.5], [50.5, 50.5]])
+        moving = points([[112.5, 111.5], [7.5, 7.5], [8.5, 8.5], [9.5, 9.5]])
+        found = guided_points(fixed, moving, places, 3)
+        # The first place has a strong keypoint 2 px away, the third is not shown.
+        assert found.xy[0].tolist() == [[112.5, 111.5], [7.5, 7.5], [130.5, 130.5], [9.5, 9.5]]
+
     def test_statistics_of_the_published_extractor_are_kept_while_training(self):
         objective = load_objective("sparse")
         model = objective.build(objective.config(None, SMALL["sparse"])).train()

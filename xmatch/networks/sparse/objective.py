@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.networks.architecture import NetworkObjective
-from xmatch.networks.sparse.network import Points, SparsePrediction
+from xmatch.networks.sparse.network import Places, Points, SparsePrediction
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.networks.xfeat.detector import CELL_PX
 from xmatch.synth.pairs import TrainingPairs
@@ -16,6 +18,10 @@ MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
 """Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
 DETECTION = 0.1
 """Weight of keypoints beside the assignment. Not tuned."""
+TEMPERATURE = 0.05
+"""Of cosines of descriptors. Not tuned."""
+NEVER = -1e4
+"""Similarity of what cannot be chosen; finite, so that gradients are."""
 
 
 class Sparse(NetworkObjective):
@@ -23,20 +29,29 @@ class Sparse(NetworkObjective):
 
     Published XFeat was taught its keypoints on photographs; another sensor has its own. What is a keypoint in fixed is
     therefore the class that moving's cell should choose; as the sensors of a pair are drawn by chance, both learn.
+    Where keypoints do not repeat yet, neither descriptors nor LightGlue would learn what is alike; so descriptors are
+    compared at true places as well (`SparseConfig.description`), and some of those are among moving's keypoints
+    (`SparseConfig.guided`).
     """
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
-        found = _forward(model, batch)
+        found = _forward(model, batch, partial(true_places, batch))
         true_xy, seen = true_places(batch, found.fixed.xy)
         labels = assignment_truth(found.fixed, found.moving, true_xy, seen)
         losses = torch.stack([assignment_loss(scores, *labels) for scores in found.layers])
-        repeated = detection_loss(found.moving_logits, true_xy, seen & found.fixed.usable)
-        return {
+        wanted = seen & found.fixed.usable
+        repeated = detection_loss(found.moving_dense.logits, true_xy, wanted)
+        parts = {
             "total": losses.mean() + DETECTION * repeated,
             "last": losses[-1].detach(),
             "detection": repeated.detach(),
             "matched": labels[0].float().sum(2).mean(),
         }
+        if found.description:
+            there = found.moving_dense.described(true_xy - 0.5)
+            alike = description_loss(found.fixed_descriptors, there, wanted)
+            parts |= {"total": parts["total"] + found.description * alike, "description": alike.detach()}
+        return parts
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """At the matches that are each other's best and more likely than none."""
@@ -86,10 +101,26 @@ def detection_loss(logits: Tensor, true_xy: Tensor, wanted: Tensor) -> Tensor:
     return _mean(F.cross_entropy(chosen.float(), target, reduction="none"), wanted)
 
 
+def description_loss(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
+    """Mean cross entropy of descriptors of the same places among those of all places, either way (XFeat's dual softmax,
+    Potje et al. 2024, section 3.3).
+
+    Args:
+        first, second: (B, N, D) of length 1, row by row of the same place.
+        wanted: (B, N) bool: both images show it.
+    """
+    similarity = first.float() @ second.float().transpose(1, 2) / TEMPERATURE
+    target = torch.arange(first.shape[1], device=first.device).expand(len(first), -1)
+    there = torch.where(wanted[:, None], similarity, NEVER)
+    back = torch.where(wanted[:, None], similarity.transpose(1, 2), NEVER)
+    ways = [F.cross_entropy(s.transpose(1, 2), target, reduction="none") for s in (there, back)]
+    return torch.stack([_mean(way, wanted) for way in ways]).mean()
+
+
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
 
 
-def _forward(model: nn.Module, batch: TrainingPairs) -> SparsePrediction:
-    found: SparsePrediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid)
+def _forward(model: nn.Module, batch: TrainingPairs, places: Places | None = None) -> SparsePrediction:
+    found: SparsePrediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, places)
     return found
