@@ -57,7 +57,7 @@ ROOT = Path(__file__).parents[1]
 TRAINED = {"xmatch-small": ROOT / "recipes/pretrain-small.yaml"}
 """What --train knows."""
 SHIPPED = ROOT / "xmatch/weights/xmatch-small.safetensors"
-CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/synth/test_pairs.py")
+CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/networks/test_objectives.py", "tests/synth/test_pairs.py")
 CHECKS_S, CORRELATION_S = 60, 30
 LAST_S = 6.0
 """For the last save, and for processes to end."""

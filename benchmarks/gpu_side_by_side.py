@@ -62,7 +62,8 @@ def gathered(folder: Path, output: Path, name: str) -> dict:
         if (folder / f"{kind}.safetensors").exists():
             shutil.copy(folder / f"{kind}.safetensors", output / f"{name}.safetensors")
     told = folder / "trials.json"
-    return json.loads(told.read_text()) if told.exists() else {"log": (folder / "log").read_text()[-3000:]}
+    found = json.loads(told.read_text()) if told.exists() else {}
+    return found if "winner" in found else found | {"log": (folder / "log").read_text()[-3000:]}
 
 
 def main() -> int:
@@ -95,8 +96,8 @@ def main() -> int:
         stop(names)
     (options.output / "trials.json").write_text(json.dumps({"service": bool(names), "runs": found}, indent=1))
     for name, told in found.items():
-        print(name, told.get("best") or told.get("log"), told.get("trials"), flush=True)
-    return int(any("best" not in told for told in found.values()))
+        print(name, told.get("log") or told["best"], told.get("trials"), flush=True)
+    return int(any("log" in told for told in found.values()))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,20 @@ def test_a_batch_in_which_nothing_is_seen_twice_has_a_finite_loss_and_gradient(t
     assert all(g is not None and g.isfinite().all() for g in gradients)
 
 
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_losses_and_gradients_are_finite_in_half_precision(trained, device):
+    objective, model = trained
+    model, batch = model.to(device), pairs(count=1).to(torch.device(device))
+    with torch.autocast(device, torch.bfloat16):
+        parts = objective.step(model, batch)
+    parts["total"].backward()
+    assert all(value.isfinite() for value in parts.values())
+    assert [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()] == []
+
+
 def test_errors_are_one_list_a_pair_and_not_negative(trained):
     objective, model = trained
     batch = pairs(count=3)

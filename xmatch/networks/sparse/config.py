@@ -14,10 +14,6 @@ DESCRIPTOR = 64
 class SparseConfig:
     points: int = 256
     """Keypoints an image in training."""
-    guided: float = 0.0
-    """In training, the share of fixed's keypoints whose true places moving has keypoints at, found there or not."""
-    description: float = 0.0
-    """In training, the weight of descriptors at true places beside the assignment."""
     width: int = 96
     """Of LightGlue, as all that follows."""
     layers: int = 6
@@ -25,8 +21,8 @@ class SparseConfig:
 
     def __post_init__(self) -> None:
         self.glue  # noqa: B018  # checks the rest
-        if self.points < 8 or not 0 <= self.guided < 1 or self.description < 0:
-            raise ValueError("want points >= 8, guided in [0, 1), description >= 0")
+        if self.points < 8:
+            raise ValueError("want points >= 8")
 
     @property
     def glue(self) -> LightGlueConfig:

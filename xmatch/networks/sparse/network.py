@@ -21,6 +21,8 @@ from xmatch.networks.xfeat.detector import Dense, detect
 Places = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Px of fixed (B, N, 2) -> where they truly lie in moving, px, and whether both images show them, (B, N); positions are
 corner-counted."""
+GUIDED = 0.5
+"""In training, the share of fixed's keypoints whose true places moving has keypoints at, found or not. Not tuned."""
 FREE_PX = 3.0
 """A keypoint that is given lies no nearer than this to one that was found."""
 
@@ -45,8 +47,6 @@ class SparsePrediction:
     """(B, N, 64) of length 1."""
     moving_dense: Dense
     """What keypoints of moving were found by."""
-    description: float
-    """The config's."""
 
 
 class SparseMatcher(nn.Module):
@@ -55,8 +55,7 @@ class SparseMatcher(nn.Module):
 
     def __init__(self, config: SparseConfig) -> None:
         super().__init__()
-        self.points, self.guided = config.points, config.guided
-        self.description = config.description
+        self.points = config.points
         self.extractor = nn.ModuleDict({"model": nn.ModuleDict({"net": XFeatModel()})})
         self.matcher = Glue(config.glue)
         self.matcher.token_confidence.requires_grad_(False)  # only decides where to stop early
@@ -80,8 +79,7 @@ class SparseMatcher(nn.Module):
         """Images (B, 1, H, W), sides multiples of 32, and where they are valid, (B, 1, H, W) bool.
 
         Args:
-            places: the truth; the weakest keypoints of moving then make room for true places of fixed's, as many as
-                the config's `guided` says.
+            places: the truth; the weakest keypoints of moving then make room for true places of fixed's.
         """
         both, valid = torch.cat([fixed, moving]), torch.cat([fixed_valid, moving_valid])
         mean = (both * valid).sum((2, 3), keepdim=True) / valid.sum((2, 3), keepdim=True).clamp(min=1)
@@ -92,14 +90,13 @@ class SparseMatcher(nn.Module):
         moving_dense = Dense(dense.features.chunk(2)[1], dense.logits.chunk(2)[1], dense.size)
         here, there = (Points(xy + 0.5, s > 0) for xy, s in zip(found.xy.chunk(2), found.score.chunk(2), strict=True))
         first, second = found.descriptors.chunk(2)
-        given = round(self.guided * here.xy.shape[1])
-        if places is not None and given:
-            there = guided_points(here, there, places, given)
+        if places is not None:
+            there = guided_points(here, there, places, round(GUIDED * here.xy.shape[1]))
             second = moving_dense.described(there.xy - 0.5)
         sides = both.new_tensor([both.shape[-1], both.shape[-2]])
         a, b = ((points.xy - 0.5 - sides / 2) / (sides.max() / 2) for points in (here, there))
         layers = self.matcher.assignments(first, second, a, b)
-        return SparsePrediction(here, there, layers, first, moving_dense, self.description)
+        return SparsePrediction(here, there, layers, first, moving_dense)
 
 
 @torch.no_grad()

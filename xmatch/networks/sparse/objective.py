@@ -18,6 +18,8 @@ MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
 """Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
 DETECTION = 0.1
 """Weight of keypoints beside the assignment. Not tuned."""
+DESCRIPTION = 1.0
+"""Weight of descriptors beside it. Not tuned."""
 TEMPERATURE = 0.05
 """Of cosines of descriptors. Not tuned."""
 NEVER = -1e4
@@ -30,8 +32,7 @@ class Sparse(NetworkObjective):
     Published XFeat was taught its keypoints on photographs; another sensor has its own. What is a keypoint in fixed is
     therefore the class that moving's cell should choose; as the sensors of a pair are drawn by chance, both learn.
     Where keypoints do not repeat yet, neither descriptors nor LightGlue would learn what is alike; so descriptors are
-    compared at true places as well (`SparseConfig.description`), and some of those are among moving's keypoints
-    (`SparseConfig.guided`).
+    compared at true places as well, and some of those are among moving's keypoints (`GUIDED`).
     """
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
@@ -41,17 +42,14 @@ class Sparse(NetworkObjective):
         losses = torch.stack([assignment_loss(scores, *labels) for scores in found.layers])
         wanted = seen & found.fixed.usable
         repeated = detection_loss(found.moving_dense.logits, true_xy, wanted)
-        parts = {
-            "total": losses.mean() + DETECTION * repeated,
+        alike = description_loss(found.fixed_descriptors, found.moving_dense.described(true_xy - 0.5), wanted)
+        return {
+            "total": losses.mean() + DETECTION * repeated + DESCRIPTION * alike,
             "last": losses[-1].detach(),
             "detection": repeated.detach(),
+            "description": alike.detach(),
             "matched": labels[0].float().sum(2).mean(),
         }
-        if found.description:
-            there = found.moving_dense.described(true_xy - 0.5)
-            alike = description_loss(found.fixed_descriptors, there, wanted)
-            parts |= {"total": parts["total"] + found.description * alike, "description": alike.detach()}
-        return parts
 
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """At the matches that are each other's best and more likely than none."""
