@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -242,6 +243,21 @@ class TestSparse:
         found = guided_points(fixed, moving, places, 3)
         # The first place has a strong keypoint 2 px away, the third is not shown.
         assert found.xy[0].tolist() == [[112.5, 111.5], [7.5, 7.5], [130.5, 130.5], [9.5, 9.5]]
+
+    def test_a_keypoint_without_a_match_is_a_miss_for_its_score_and_no_error(self, monkeypatch):
+        from xmatch.networks.sparse import objective as sparse
+        from xmatch.networks.sparse.network import Points
+
+        scores = torch.full((1, 4, 4), -9.0)
+        scores[0, 0, 0] = scores[0, 1, 1] = -0.1  # the third keypoint of fixed has no partner
+        xy = torch.tensor([[[10.5, 10.5], [20.5, 30.5], [40.5, 40.5]]])
+        points = Points(xy, torch.ones(1, 3, dtype=torch.bool))
+        moved = Points(xy + torch.tensor([3.0, 0.0]) + torch.tensor([[0.0], [2.0], [0.0]]), points.usable)
+        found = SimpleNamespace(fixed=points, moving=moved, layers=[scores])
+        monkeypatch.setattr(sparse, "_forward", lambda model, batch: found)
+        objective, batch = load_objective("sparse"), shifted((3, 0))
+        assert objective.errors(None, batch)[0].tolist() == pytest.approx([0, 2 * 2**0.5], abs=1e-3)
+        assert objective.scores(None, batch) == pytest.approx([100 * (1 + 2 + 2) / 9], abs=1e-3)
 
     def test_statistics_of_the_published_extractor_are_kept_while_training(self):
         objective = load_objective("sparse")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.networks.architecture import NetworkObjective
+from xmatch.networks.architecture import NetworkObjective, mean_share_within
 from xmatch.networks.sparse.network import Places, Points, SparsePrediction
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.networks.xfeat.detector import CELL_PX
@@ -51,14 +51,26 @@ class Sparse(NetworkObjective):
             "matched": labels[0].float().sum(2).mean(),
         }
 
+    def scores(self, model: nn.Module, batch: TrainingPairs) -> list[float]:
+        """As ever, but of all keypoints of fixed that moving shows: one without a match is a miss."""
+        matched, distance, wanted = self._matched(model, batch)
+        error = torch.where(matched, distance, torch.inf).amin(2)
+        return [mean_share_within(e[w]) for e, w in zip(error, wanted, strict=True)]
+
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """At the matches that are each other's best and more likely than none."""
+        matched, distance, wanted = self._matched(model, batch)
+        return tuple(d[m & w[:, None]] for d, m, w in zip(distance, matched, wanted, strict=True))
+
+    @staticmethod
+    def _matched(model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Matches (B, N, M), how far moving's keypoints are from fixed's true places (B, N, M), px, and which keypoints
+        of fixed moving shows (B, N)."""
         found = _forward(model, batch)
         scores = found.layers[-1]
-        best = mutual_nearest(-scores[:, :-1, :-1]) & (scores[:, :-1, :-1] > scores[:, :-1, -1:])
+        matched = mutual_nearest(-scores[:, :-1, :-1]) & (scores[:, :-1, :-1] > scores[:, :-1, -1:])
         true_xy, seen = true_places(batch, found.fixed.xy)
-        distance = torch.cdist(true_xy, found.moving.xy)
-        return tuple(d[b & s[:, None]] for d, b, s in zip(distance, best, seen & found.fixed.usable, strict=True))
+        return matched, torch.cdist(true_xy, found.moving.xy), seen & found.fixed.usable
 
 
 def assignment_truth(fixed: Points, moving: Points, true_xy: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
