@@ -317,7 +317,8 @@ ROUGH = DisplacementGrid.sampled(lambda xy: xy + 1.5 * np.sin(xy[:, ::-1] / 1.7)
 
 
 @pytest.mark.parametrize("kind", ["gcps", "vrt"])
-def test_an_approximation_says_by_how_much(tmp_path, kind):
+def test_an_approximation_says_by_how_much(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("xmatch.io.transforms.gcps._MOST", 400)  # GDAL solves for them with each call below
     moving, path = moving_file(tmp_path), tmp_path / f"a.{'vrt' if kind == 'vrt' else 'tif'}"
     [note] = TRANSFORM_WRITERS[kind](path, ROUGH, fixed_source(), moving)
     told = float(re.search(r"within ([0-9.e-]+) px", note)[1])
