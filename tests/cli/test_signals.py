@@ -116,7 +116,9 @@ def test_a_name_that_is_not_utf8_survives(spawn, tmp_path):
     [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "20"}, {"TERM": "dumb"}],
     ids=["poor locale, narrow", "dumb"],
 )
-@pytest.mark.parametrize("args", [["register", "--help"], ["register", "optical.tif", "none.tif"]], ids=["help", "error"])
+@pytest.mark.parametrize(
+    "args", [["register", "--help"], ["register", "optical.tif", "none.tif"]], ids=["help", "error"]
+)
 def test_poor_terminals_do_not_crash(spawn, env, args):
     returned, out, err = ends(spawn(*args, env=env))
     assert returned == (0 if "--help" in args else 3)
