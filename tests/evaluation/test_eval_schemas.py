@@ -43,9 +43,9 @@ def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     rng = np.random.default_rng(0)
     truth = {"moving_to_fixed": np.eye(3).tolist(), "pixel_origin": "corner"}
-    for i in range(3):
+    for i in range(2):
         cv2.imwrite(str(folder / f"{i}.png"), rng.integers(40, 255, (32, 40, 3), dtype=np.uint8))
-    named = [{"fixed": f"{i}.png", "moving": f"{i}.png", **truth} for i in range(3)]
+    named = [{"fixed": f"{i}.png", "moving": f"{i}.png", **truth} for i in range(2)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in named))
     asked = ("structural", "phase-correlation", "truth")
     recipe = EvalRecipe(("pairs.jsonl",), matchers=asked, controls=False, unrelated=True, keep_matches=True)
@@ -67,7 +67,7 @@ def test_results_keep_their_schema(measured):
 def test_every_line_of_predictions_keeps_its_schema(measured):
     for line in measured[1]:
         jsonschema.validate(line, PREDICTIONS)
-    assert len(measured[1]) > 3 * 5
+    assert len(measured[1]) > 2 * 5
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -280,7 +280,8 @@ def test_a_matcher_without_a_calibration_is_weighed_by_another_ones_and_told_so(
     assert (borrowed.accepted, borrowed.probability) == (own.accepted, own.probability) and own.accepted
     assert (own.matcher, own.calibration, own.is_calibrated) == ("structural", "structural", True)
     assert (borrowed.matcher, borrowed.calibration, borrowed.is_calibrated) == (matcher, "structural", False)
-    assert f"not calibrated for {matcher}" in borrowed.reason and "not calibrated" not in own.reason
+    assert f"not calibrated for {matcher}: it is fitted to structural" in borrowed.reason
+    assert "not calibrated" not in own.reason
 
 
 def test_the_view_of_a_turned_copy_is_accepted_so_that_rejection_means_something(fixed, tmp_path):
