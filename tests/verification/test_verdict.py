@@ -66,7 +66,7 @@ def test_images_without_landmarks_are_rejected(fixed, tmp_path, made):
 
 def test_two_images_of_noise_are_rejected(tmp_path):
     one, other = write(tmp_path / "one.tif", noise()), write(tmp_path / "other.tif", noise().T[::-1].copy())
-    assert not registered(one, other, max_angle_deg=12.0).verdict.accepted
+    assert not registered(one, other, matcher="structural", max_angle_deg=12.0).verdict.accepted
 
 
 @pytest.mark.parametrize("max_angle_deg", [12.0, 180.0], ids=["other rows fit as well", "quarter turns fit as well"])
