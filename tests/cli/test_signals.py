@@ -16,7 +16,7 @@ def working(process) -> None:
 
 
 def ends(process) -> tuple[int, bytes, bytes]:
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -147,7 +147,7 @@ def on_a_terminal(spawn, *args, **env) -> tuple[int, bytes]:
             break
         seen += chunk
     os.close(leader)
-    return process.wait(20), seen
+    return process.wait(60), seen
 
 
 def test_a_progress_bar_appears_on_a_terminal(spawn):

@@ -93,7 +93,8 @@ def keep_stdout() -> None:
         os.dup2(2, 1)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stdout = open(own, "w", encoding=stream.encoding, errors=stream.errors)
+    # As `emit_text` does: help that twenty columns cut short ends in a sign that not every encoding has.
+    sys.stdout = open(own, "w", encoding=stream.encoding, errors="backslashreplace")
 
 
 def as_failure(error: BaseException) -> XmatchError:
