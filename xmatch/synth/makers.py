@@ -83,12 +83,13 @@ class Makers:
     def _read(self, written: Future[_Written]) -> StoredScene:
         kind, sensors, path = written.result()
         with open(path, "rb") as file:
-            planes, offset = (torch.from_numpy(np.load(file)) for _ in range(2))
+            planes, *others = (torch.from_numpy(np.load(file)) for _ in range(3))
         path.unlink()
         self._done_at.append(time.monotonic())
         if self._pinned:
-            planes, offset = planes.pin_memory(), offset.pin_memory() if len(offset) else offset
-        return StoredScene(kind, sensors, planes, offset if len(offset) else None)
+            planes, *others = (part.pin_memory() if len(part) else part for part in (planes, *others))
+        offset, height = (part if len(part) else None for part in others)
+        return StoredScene(kind, sensors, planes, offset, height)
 
 
 @contextlib.contextmanager
@@ -128,8 +129,7 @@ def _write(job: Job, path: Path) -> _Written:
     from xmatch.synth.worlds import make_world
 
     scene = make_scene(job, make_world)
-    offset = torch.empty(0) if scene.offset is None else scene.offset
     with open(path, "wb") as file:
-        for part in (scene.planes, offset):
-            np.save(file, part.numpy())
+        for part in (scene.planes, scene.offset, scene.height):
+            np.save(file, np.empty(0) if part is None else part.numpy())
     return scene.kind, scene.sensors, path

@@ -7,7 +7,7 @@ make it, beside the training.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xmatch.synth.modalities.filters import gray
 from xmatch.synth.seeds import device_rng, host_rng
-from xmatch.synth.sources.parallax import flow_between, look
+from xmatch.synth.sources.parallax import Oblique, flow_between, look
 from xmatch.synth.warps import centres
 
 MOST_LEAN = 0.6
@@ -32,6 +32,8 @@ class SceneJob:
     side: int
     """Px."""
     seed: tuple[int, ...]
+    with_height: bool = False
+    """Heights are kept, for cameras that are drawn later."""
 
 
 class Job(Protocol):
@@ -59,11 +61,16 @@ class StoredScene:
     """(K or 3 K + 3, S, S) uint8."""
     offset: Tensor | None = None
     """(2, S, S) float16: from a px of the first oblique view to the same point in the second, normalised."""
+    height: Tensor | None = None
+    """(1, S, S) float16 px above the ground, where the job asks for it and the scene knows it."""
 
     def to(self, device: torch.device | str) -> StoredScene:
         """The same scene on another device."""
-        offset = None if self.offset is None else self.offset.to(device, non_blocking=True)
-        return StoredScene(self.kind, self.sensors, self.planes.to(device, non_blocking=True), offset)
+        planes, offset, height = (
+            part if part is None else part.to(device, non_blocking=True)
+            for part in (self.planes, self.offset, self.height)
+        )
+        return replace(self, planes=planes, offset=offset, height=height)
 
 
 @runtime_checkable
@@ -89,12 +96,13 @@ def make_scene(job: Job, make: Callable[..., Any]) -> StoredScene:
         return StoredScene(kind, tuple(scene.sensors), in_bytes(views[0]))
     angles, leans = host.uniform(0, 2 * np.pi, 2), MOST_LEAN * np.sqrt(host.random(2))
     lean = torch.as_tensor(np.stack([np.cos(angles), np.sin(angles)], 1) * leans[:, None], dtype=torch.float32)
-    first, second = (look(height, one[None]) for one in lean)
+    first, second = (look(height, Oblique(one[None])) for one in lean)
     flow, seen = flow_between(first, second)
-    masks = [(camera.ground.abs() <= 1).all(1).float() for camera in (first, second)]
+    masks = [camera.on_ground[:, 0].float() for camera in (first, second)]
     planes = [views[0], first.image(views)[0], second.image(views)[0], *masks, seen.float()]
     offset = flow.permute(0, 3, 1, 2) - centres(job.side, "cpu")
-    return StoredScene(kind, tuple(scene.sensors), in_bytes(torch.cat(planes)), offset[0].half())
+    kept = height[0].half() if job.with_height else None
+    return StoredScene(kind, tuple(scene.sensors), in_bytes(torch.cat(planes)), offset[0].half(), kept)
 
 
 def in_bytes(planes: Tensor) -> Tensor:

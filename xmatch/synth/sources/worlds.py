@@ -1,7 +1,8 @@
 """Procedural worlds: a pool of scenes, renewed by and by, so that making worlds does not hold up training.
 
 Scenes that know their heights (`scene.height`, (B, 1, S, S), px) are also seen from aside: half of the draws then show
-two oblique views, with parallax, and the flow between them.
+two oblique views, with parallax, and the flow between them. A share that the caller names is seen in perspective
+instead, by two pinhole cameras of its own for every pair.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.resampling import bilinear, resampled
 from xmatch.synth.seeds import host_rng, uploaded
-from xmatch.synth.sources.aligned import Aligned, everywhere
+from xmatch.synth.sources.aligned import Aligned, everywhere, joined
+from xmatch.synth.sources.perspective import named, seen_in_perspective
 from xmatch.synth.sources.scenes import Job, SceneJob, StoredScene, make_scene
 from xmatch.synth.warps import centres
 
@@ -71,6 +73,7 @@ class Worlds:
         fresh: new scenes a draw, each in place of the oldest.
         side: of the scenes, px, a multiple of 8; None: `SCENE_PER_SIDE` times that of what is drawn.
         maker: of the scenes.
+        pinhole_share: of pairs of scenes with heights that two pinhole cameras see.
     """
 
     def __init__(
@@ -80,12 +83,14 @@ class Worlds:
         fresh: float = 1 / 3,
         side: int | None = None,
         maker: SceneMaker | None = None,
+        pinhole_share: float = 0.0,
     ) -> None:
         self.maker = maker or MadeHere()
         self._kinds = tuple(kinds)
         self._pool_size = pool
         self._fresh = fresh
         self._fixed_side = side
+        self._pinhole_share = pinhole_share
         self._pool: dict[int, StoredScene] = {}
         self._side = 0
         self._asked = 0
@@ -121,10 +126,35 @@ class Worlds:
         lifted = any(scene.offset is not None for scene in scenes)
         with_parallax = lifted and host.random() < PARALLAX_SHARE
         seen_by = _two_of(np.array([len(scene.sensors) for scene in scenes]), host, difficulty.gap)
-        names = tuple((s.sensors[a], s.sensors[b]) for s, (a, b) in zip(scenes, seen_by, strict=True))
-        origins = tuple(scene.kind for scene in scenes)
+        posed = self._in_perspective(scenes, host)
+        parts, order = [], [chosen for chosen in (np.flatnonzero(~posed), np.flatnonzero(posed)) if len(chosen)]
+        for chosen in order:
+            some, sensors = [scenes[i] for i in chosen], [seen_by[i] for i in chosen]
+            if posed[chosen[0]]:
+                parts.append(seen_in_perspective(some, sensors, size, host, difficulty))
+            else:
+                parts.append(self._from_far(some, sensors, size, rng.device, host, with_parallax))
+        return joined(parts, np.concatenate(order))
+
+    def _in_perspective(self, scenes: Sequence[StoredScene], host: np.random.Generator) -> np.ndarray:
+        """(B,) bool."""
+        lifted = np.array([scene.height is not None for scene in scenes])
+        return lifted & (host.random(len(scenes)) < self._pinhole_share) if lifted.any() else lifted
+
+    def _from_far(
+        self,
+        scenes: Sequence[StoredScene],
+        seen_by: Sequence[tuple[int, int]],
+        size: int,
+        device: torch.device,
+        host: np.random.Generator,
+        with_parallax: bool,
+    ) -> Aligned:
+        """Cut-outs of what was seen from straight above, or of the two oblique views."""
+        count = len(scenes)
+        names, origins = named(scenes, seen_by)
         places = _places(count, size, self._side, host)
-        there = _looked_at(places, centres(size, rng.device))
+        there = _looked_at(places, centres(size, device))
         stack = []
         for scene, pair in zip(scenes, seen_by, strict=True):
             aside = len(scene.sensors) if with_parallax and scene.offset is not None else 0
@@ -135,10 +165,10 @@ class Worlds:
         if not with_parallax:
             valid = everywhere(first)
             return Aligned(first, second, valid, valid, names, origins)
-        masks, offset = _from_aside(scenes, self._side, rng.device)
+        masks, offset = _from_aside(scenes, self._side, device)
         sure = bilinear(masks, there) > 0.999
         moved = _turned_back(bilinear(offset, there), places)
-        flow = (centres(size, rng.device) + moved).permute(0, 2, 3, 1)
+        flow = (centres(size, device) + moved).permute(0, 2, 3, 1)
         moves = np.array([scene.offset is not None for scene in scenes])
         return Aligned(first, second, sure[:, :1], sure[:, 1:2], names, origins, flow, sure[:, 2], moves)
 
@@ -157,7 +187,7 @@ class Worlds:
         return range(max(0, newest - self._pool_size), newest)
 
     def _job(self, number: int) -> Job:
-        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number))
+        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number), self._pinhole_share > 0)
 
 
 def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:
