@@ -8,10 +8,10 @@ import torch
 
 from xmatch.metrics import epipolar_errors
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.pinhole import draw_cameras
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.parallax import flow_between, look
-from xmatch.synth.sources.pinhole import draw_cameras
 from xmatch.synth.sources.worlds import MadeHere, Worlds
 
 SIDE, SIZE = 96, 64

@@ -107,7 +107,9 @@ class SynthRecipe:
     modalities: tuple[str | LearnedSpec, ...] = MODALITIES
     """Of sources that name none."""
     count: int = 1000
-    """Pairs."""
+    """Pairs, or scenes where `views` are asked for."""
+    views: int = 0
+    """Posed views with depth of each scene, in place of pairs: worlds with heights or depth alone; 0: pairs."""
     size: int = 512
     """Side of the pairs, px."""
     shard_pairs: int = 256
@@ -121,6 +123,8 @@ class SynthRecipe:
         for name, low, high in (("count", 1, 10**9), ("size", 32, 4096), ("shard_pairs", 1, 10**6), ("seed", 0, 2**62)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} to {high}")
+        if self.views and not 2 <= self.views <= 1000:
+            raise ValueError(f"views is {self.views}, want 2 to 1000, or 0 for pairs")
 
     @property
     def learned(self) -> tuple[LearnedSpec, ...]:

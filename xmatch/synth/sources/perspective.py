@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.pinhole import draw_cameras, joined
 from xmatch.synth.sources.aligned import Aligned
 from xmatch.synth.sources.parallax import Seen, flow_between, look
-from xmatch.synth.sources.pinhole import draw_cameras, joined
 from xmatch.synth.sources.scenes import StoredScene
 
 STEPS = 32
