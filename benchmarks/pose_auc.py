@@ -40,6 +40,9 @@ ACROSS = {
 THRESHOLD_PX = 1.0
 LEAST_BASELINE = 0.15
 """Of the median depth: with less, hardly anything tells the direction in which a camera moved."""
+LEAST_PARALLAX_PX = 1.0
+"""Of the true flow from the nearest homography, root mean square: planes fit two poses."""
+LATTICE_PX = 8
 THRESHOLDS_DEG = (5, 10, 20)
 
 
@@ -82,9 +85,28 @@ def apart(world: str, size: int, seed: int, sensors: tuple[str, ...]) -> tuple[P
         rng = device_rng("cpu", HELD_OUT, list(ACROSS).index(world), seed, number)
         first, second = posed_views(world, 2, size, rng, sensors=sensors)
         baseline = np.linalg.norm(first.camera_to_world[:3, 3] - second.camera_to_world[:3, 3])
-        if baseline >= LEAST_BASELINE * np.median(first.depth[first.depth > 0]):
+        far = baseline >= LEAST_BASELINE * np.median(first.depth[first.depth > 0])
+        if far and parallax_px(first, second, size) >= LEAST_PARALLAX_PX:
             return first, second
     raise RuntimeError("cameras never move")
+
+
+def parallax_px(first: PosedView, second: PosedView, size: int) -> float:
+    """How far the true flow is from that of a plane; hidden or not."""
+    line = np.arange(LATTICE_PX // 2, size, LATTICE_PX)
+    column, row = (axis.ravel() for axis in np.meshgrid(line, line))
+    depth = first.depth[row, column]
+    here = np.column_stack([column, row]) + 0.5
+    points = np.column_stack([here, np.ones(len(here))]) @ np.linalg.inv(first.intrinsics).T * depth[:, None]
+    motion = np.linalg.inv(second.camera_to_world) @ first.camera_to_world
+    gone = (points @ motion[:3, :3].T + motion[:3, 3]) @ second.intrinsics.T
+    there = gone[:, :2] / gone[:, 2:]
+    shown = (depth > 0) & (np.abs(there - size / 2) < size / 2).all(1)
+    if shown.sum() < 100:
+        return 0.0
+    plane, _ = cv2.findHomography(here[shown], there[shown], 0)
+    flat = np.column_stack([here[shown], np.ones(shown.sum())]) @ plane.T
+    return float(np.sqrt(((flat[:, :2] / flat[:, 2:] - there[shown]) ** 2).sum(1).mean()))
 
 
 def matched(matcher: str, first: PosedView, second: PosedView, fixed: str, moving: str) -> dict:
@@ -111,13 +133,13 @@ def matched(matcher: str, first: PosedView, second: PosedView, fixed: str, movin
         "right": int(right.sum()),
         "pose_error_deg": error if np.isfinite(error) else None,
         "accepted": found.verdict.accepted,
-        "parallax_deg": float(np.degrees(np.arccos(np.clip(first_axis(first) @ first_axis(second), -1, 1)))),
+        "parallax_deg": float(np.degrees(np.arccos(np.clip(axis_of(first) @ axis_of(second), -1, 1)))),
         "seconds": round(seconds, 2),
         "cpu_seconds": round(used, 2),
     }
 
 
-def first_axis(view: PosedView) -> np.ndarray:
+def axis_of(view: PosedView) -> np.ndarray:
     return view.camera_to_world[:3, 2]
 
 

@@ -23,6 +23,11 @@ HALF_WIDTH = (0.25, 0.45)
 """Tangent of half the field of view (28 to 48 degrees): with the tilt, no px sees the horizon."""
 PX_PER_PX = (0.8, 1.2)
 """Ground px that a px in the middle of an image spans."""
+REACH = (0.05, 0.3)
+"""Of the height at which the lowest camera flies, what stands highest is drawn out to: as most scenes are, their
+parallax against a plane is below a px, and no pose can be told from it."""
+MOST_STRETCH = 8.0
+"""Of heights: low walls are no towers."""
 BEHIND = 1e-6
 """Of what is nearer along a camera's axis nothing is seen."""
 OFF_CENTRE = 0.5
@@ -121,6 +126,13 @@ def draw_cameras(
         intrinsics = np.stack([1 / half, zero, zero, zero, 1 / half, zero, zero, zero, zero + 1], 1).reshape(-1, 3, 3)
         cameras.append(Pinhole(intrinsics, rotation, target - away[:, None] * other))
     return cameras
+
+
+def stretched(height: Tensor, cameras: list[Pinhole], host: np.random.Generator) -> Tensor:
+    """(B, 1, P, P) px, heights of B grounds drawn out for the cameras over them."""
+    lowest = np.min([-camera.centre[:, 2] for camera in cameras], axis=0) * height.shape[-1] / 2
+    reach = uploaded(host.uniform(*REACH, len(height)) * lowest, height.device)[:, None, None, None]
+    return height * (reach / height.amax((1, 2, 3), keepdim=True).clamp_min(1e-6)).clamp_max(MOST_STRETCH)
 
 
 def _tilted(axis: np.ndarray, most_deg: float, host: np.random.Generator) -> np.ndarray:

@@ -21,7 +21,7 @@ from xmatch.errors import UsageError
 from xmatch.io.writing.atomic import atomic_writes, check_target
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.modalities.filters import gray
-from xmatch.synth.pinhole import Pinhole, draw_cameras
+from xmatch.synth.pinhole import Pinhole, draw_cameras, stretched
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources.parallax import look
 from xmatch.synth.sources.perspective import STEPS
@@ -88,10 +88,12 @@ def _over_ground(
     assert scene.height is not None
     names = scene.sensors if sensors is None else sensors
     flat = torch.cat([gray(scene.render(name, rng)) for name in names], 1)
-    cameras = draw_cameras(1, views, 2 * size / scene.height.shape[-1], host_rng(rng), difficulty)
+    host = host_rng(rng)
+    cameras = draw_cameras(1, views, 2 * size / scene.height.shape[-1], host, difficulty)
+    height = stretched(scene.height, cameras, host)
     images, depths = [], []
     for camera in cameras:
-        seen = look(scene.height, camera, size, STEPS)
+        seen = look(height, camera, size, STEPS)
         images.append(seen.image(flat) * seen.on_ground)
         depths.append(camera.depth(seen.ground, seen.height * seen.per_px) * seen.on_ground)
     stack = torch.cat(images)

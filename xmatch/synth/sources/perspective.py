@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.pinhole import draw_cameras, joined
+from xmatch.synth.pinhole import draw_cameras, joined, stretched
 from xmatch.synth.sources.aligned import Aligned
 from xmatch.synth.sources.parallax import Seen, flow_between, look
 from xmatch.synth.sources.scenes import StoredScene
@@ -33,6 +33,7 @@ def seen_in_perspective(
     count = len(scenes)
     height = torch.stack([scene.height for scene in scenes if scene.height is not None]).float()
     cameras = draw_cameras(count, 2, 2 * size / height.shape[-1], host, difficulty)
+    height = stretched(height, cameras, host)
     # Both cameras at once: as many launches as for one.
     seen = look(torch.cat([height, height]), joined(cameras), size, STEPS)
     first, second = (
