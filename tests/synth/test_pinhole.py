@@ -164,3 +164,25 @@ def test_who_asks_for_no_pinhole_cameras_keeps_no_heights():
         source.draw(2, 48, device_rng("cpu", 0), Difficulty.FULL)
     assert all(scene.height is None for scene in plain._pool.values())
     assert all(scene.height is not None for scene in asked._pool.values())
+
+
+def test_rooms_are_seen_twice_and_keep_their_truth():
+    source = Worlds(["indoor"], pool=6, pinhole_share=1.0, side=96)
+    aligned = source.draw(12, 64, device_rng("cpu", 4), Difficulty(gap=0.0))
+    right, still = [], []
+    shown = bilinear(aligned.second, aligned.flow.permute(0, 3, 1, 2))
+    for i in np.flatnonzero(aligned.has_flow):
+        seen = aligned.covisible[i]
+        for other, found in ((shown, right), (aligned.second, still)):
+            found.append(torch.corrcoef(torch.stack([aligned.first[i, 0][seen], other[i, 0][seen]]))[0, 1].item())
+    assert aligned.has_flow.mean() > 0.8 and aligned.covisible.float().mean() > 0.3
+    gained = np.array(right) - still
+    assert np.median(right) > 0.9 and gained.min() > -0.05 and gained.mean() > 0.1
+
+
+def test_rooms_seen_from_too_far_apart_are_seen_once():
+    source = Worlds(["indoor"], pool=12, pinhole_share=1.0, side=64)
+    easy, full = (
+        source.draw(24, 64, device_rng("cpu", 4), Difficulty(max_parallax_deg=most)).has_flow.mean() for most in (3, 30)
+    )
+    assert easy < 0.5 < full

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ COUNTED = 200
 SPARE_CORES = 2
 """For the process that trains and its backward pass."""
 
-_Written = tuple[str, tuple[str, ...], Path]
+_Written = tuple[StoredScene, Path]
+"""A scene without its planes, and where they are."""
 
 
 class Makers:
@@ -81,7 +83,7 @@ class Makers:
         self._reader.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, written: Future[_Written]) -> StoredScene:
-        kind, sensors, path = written.result()
+        scene, path = written.result()
         with open(path, "rb") as file:
             planes, *others = (torch.from_numpy(np.load(file)) for _ in range(3))
         path.unlink()
@@ -89,7 +91,7 @@ class Makers:
         if self._pinned:
             planes, *others = (part.pin_memory() if len(part) else part for part in (planes, *others))
         offset, height = (part if len(part) else None for part in others)
-        return StoredScene(kind, sensors, planes, offset, height)
+        return replace(scene, planes=planes, offset=offset, height=height)
 
 
 @contextlib.contextmanager
@@ -132,4 +134,4 @@ def _write(job: Job, path: Path) -> _Written:
     with open(path, "wb") as file:
         for part in (scene.planes, scene.offset, scene.height):
             np.save(file, np.empty(0) if part is None else part.numpy())
-    return scene.kind, scene.sensors, path
+    return replace(scene, planes=torch.empty(0), offset=None, height=None), path

@@ -67,7 +67,7 @@ class SourceSpec:
     side: int | None = None
     """Of worlds and pictures: side of the scenes, px; default: as the pairs ask, and a new size begins anew."""
     pinhole_share: float = 0.0
-    """Of worlds: share of the pairs of scenes with heights (land, city) that two pinhole cameras see, up to
+    """Of worlds: share of the pairs of land, city and indoor that two pinhole cameras see, up to
     `max_parallax_deg` of the difficulty apart."""
 
     def __post_init__(self) -> None:

@@ -112,10 +112,10 @@ def flow_between(first: Seen, second: Seen) -> tuple[Tensor, Tensor]:
     apart = (met - torch.cat([first.ground, first.height * per_px], 1)).abs() / per_px
     seen = (apart <= SAME_PX).all(1) & (there.abs() <= 1).all(1) & first.on_ground[:, 0]
     flow = there.permute(0, 2, 3, 1).contiguous()
-    return flow, seen & _calm(there * (there.shape[-1] / 2))
+    return flow, seen & calm(there * (there.shape[-1] / 2))
 
 
-def _calm(places: Tensor) -> Tensor:
+def calm(places: Tensor) -> Tensor:
     """(B, S, S) bool: the flow (B, 2, S, S) px does not jump between a px and its neighbours."""
     keep = torch.ones_like(places[:, 0], dtype=torch.bool)
     for axis in (2, 3):
