@@ -73,9 +73,9 @@ class StoredScene:
 
     def to(self, device: torch.device | str) -> StoredScene:
         """The same scene on another device."""
-        planes, offset, height = (
-            part if part is None else part.to(device, non_blocking=True)
-            for part in (self.planes, self.offset, self.height)
+        planes = self.planes.to(device, non_blocking=True)
+        offset, height = (
+            part if part is None else part.to(device, non_blocking=True) for part in (self.offset, self.height)
         )
         return replace(self, planes=planes, offset=offset, height=height)
 
