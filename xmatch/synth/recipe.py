@@ -66,12 +66,17 @@ class SourceSpec:
     """Of worlds and pictures: new scenes a batch."""
     side: int | None = None
     """Of worlds and pictures: side of the scenes, px; default: as the pairs ask, and a new size begins anew."""
+    pinhole_share: float = 0.0
+    """Of worlds: share of the pairs of land, city and indoor that two pinhole cameras see, up to
+    `max_parallax_deg` of the difficulty apart."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
             raise ValueError("weight must be above 0")
         if self.pool < 1 or self.fresh < 0 or (self.side is not None and (self.side < 64 or self.side % 8)):
             raise ValueError("want pool >= 1, fresh >= 0 and a side that is a multiple of 8, 64 at least")
+        if not 0 <= self.pinhole_share <= (self.kind == "worlds"):
+            raise ValueError("want a pinhole_share of 0 to 1, and 0 for all but worlds")
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
@@ -102,7 +107,9 @@ class SynthRecipe:
     modalities: tuple[str | LearnedSpec, ...] = MODALITIES
     """Of sources that name none."""
     count: int = 1000
-    """Pairs."""
+    """Pairs, or scenes where `views` are asked for."""
+    views: int = 0
+    """Posed views with depth of each scene, in place of pairs: worlds with heights or depth alone; 0: pairs."""
     size: int = 512
     """Side of the pairs, px."""
     shard_pairs: int = 256
@@ -116,6 +123,8 @@ class SynthRecipe:
         for name, low, high in (("count", 1, 10**9), ("size", 32, 4096), ("shard_pairs", 1, 10**6), ("seed", 0, 2**62)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} to {high}")
+        if self.views and not 2 <= self.views <= 1000:
+            raise ValueError(f"views is {self.views}, want 2 to 1000, or 0 for pairs")
 
     @property
     def learned(self) -> tuple[LearnedSpec, ...]:
@@ -253,7 +262,9 @@ def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
-    return Worlds(_plain_names(spec) or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
+    return Worlds(
+        _plain_names(spec) or tuple(WORLDS), spec.pool, spec.fresh, spec.side, pinhole_share=spec.pinhole_share
+    )
 
 
 def _plain_names(spec: SourceSpec) -> tuple[str, ...]:
