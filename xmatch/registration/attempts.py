@@ -14,7 +14,7 @@ from xmatch.estimate import error_px, explains_better
 from xmatch.estimate.model import PointMap
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
-from xmatch.matchers.structural import SAME_POSE
+from xmatch.matchers.search.settings import SAME_POSE
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
