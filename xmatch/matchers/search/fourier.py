@@ -264,9 +264,14 @@ def distinct(poses: list[Proposal], moving: View, *, limit: int, apart: float) -
     return [pose for _, pose in kept]
 
 
+def reduced_size(size: Sequence[float], factor: float) -> tuple[int, int]:
+    """Sides in whole px at `factor` times the size."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def resized(view: View, factor: float) -> tuple[tuple[Image, Mask], Factors]:
     """(image, valid) of the view at `factor` times its size, and the exact factors (x, y) after rounding."""
-    width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
+    width, height = reduced_size((view.width, view.height), factor)
     image, cover = resized_masked(view.image, view.valid, (width, height), shrinks=factor < 1)
     return (image, cover > 0.5), (width / view.width, height / view.height)
 

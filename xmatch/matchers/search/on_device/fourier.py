@@ -24,6 +24,7 @@ from xmatch.matchers.search.fourier import (
     is_worth_trying,
     near_place,
     near_shifts,
+    reduced_size,
     scales_within,
     transform_shape,
     turn_about_centre,
@@ -124,7 +125,9 @@ def _items(fixed: Views, moving: Views, within: Sequence[SearchRange], side_px: 
             shrunk = reduction / max(1.0, scale)
             if is_worth_trying(moving.sizes[pair] * shrunk * scale, side_px):
                 pairs.append(pair)
-                sizes.append([reduced(fixed.sizes[pair], shrunk), reduced(moving.sizes[pair], shrunk * scale)])
+                sizes.append(
+                    [reduced_size(fixed.sizes[pair], shrunk), reduced_size(moving.sizes[pair], shrunk * scale)]
+                )
                 shrinks.append((shrunk < 1, shrunk * scale < 1))
     made = np.array(sizes, np.int64).reshape(-1, 2, 2)
     # Alike ones side by side: the frames of a part are as large as its largest.
@@ -132,11 +135,6 @@ def _items(fixed: Views, moving: Views, within: Sequence[SearchRange], side_px: 
     return _Items(
         np.array(pairs, np.int64)[order], made[order, 0], made[order, 1], np.array(shrinks, bool).reshape(-1, 2)[order]
     )
-
-
-def reduced(size: NDArray[np.int64], factor: float) -> tuple[int, int]:
-    """As `fourier.resized` rounds."""
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def _described(

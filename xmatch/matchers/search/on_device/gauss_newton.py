@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xmatch.coords import CENTRE, corners
+from xmatch.matchers.search.fourier import reduced_size
 from xmatch.matchers.search.gauss_newton import (
     FIRST_DAMPING,
     LEAST_DAMPING,
@@ -35,7 +36,7 @@ from xmatch.matchers.search.on_device.descriptors import (
     inverse,
     warped,
 )
-from xmatch.matchers.search.on_device.fourier import cut, reduced
+from xmatch.matchers.search.on_device.fourier import cut
 from xmatch.matchers.search.on_device.poses import Poses, scale_of
 from xmatch.ops.frames import Sizes, uploaded
 
@@ -48,7 +49,7 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     device = fixed.images.device
     count, each = poses.scores.shape
     reductions = np.array([reduction_at(level, width, height) for height, width in fixed.sizes])
-    targets = np.array([reduced(size, by) for size, by in zip(fixed.sizes, reductions, strict=True)], np.int64)
+    targets = np.array([reduced_size(size, by) for size, by in zip(fixed.sizes, reductions, strict=True)], np.int64)
     every = np.arange(count)
     fixed_maps = _described(fixed, every, targets, reductions < 1, level)
     to_level = (targets / fixed.sizes)[:, ::-1]
@@ -56,7 +57,9 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     factors = to_level[pair, 0] * scale_of(poses.matrices).flatten().cpu().numpy()
     seen = np.array([can_be_seen(moving.sizes[one], factor) for one, factor in zip(pair, factors, strict=True)])
     factors = np.where(seen, factors, 1e-9)
-    sizes = np.array([reduced(moving.sizes[one], factor) for one, factor in zip(pair, factors, strict=True)], np.int64)
+    sizes = np.array(
+        [reduced_size(moving.sizes[one], factor) for one, factor in zip(pair, factors, strict=True)], np.int64
+    )
     keys, which = np.unique(np.column_stack([pair, sizes, factors < 1]), axis=0, return_inverse=True)
     moving_maps = _described(moving, keys[:, 0], keys[:, 1:3], keys[:, 3].astype(bool), level)
 

@@ -46,6 +46,12 @@ def propose(
     return found
 
 
+def upload(pairs: Sequence[tuple[View, View]], device: str | torch.device) -> tuple[Views, Views]:
+    """The fixed and the moving views of pairs."""
+    fixed, moving = (Views.of([pair[side] for pair in pairs], torch.device(device)) for side in (0, 1))
+    return fixed, moving
+
+
 def _together(
     pairs: Sequence[tuple[View, View]],
     within: Sequence[SearchRange],
@@ -54,7 +60,7 @@ def _together(
     stage: Stage,
 ) -> Poses:
     with stage("upload"):
-        fixed, moving = (Views.of([pair[side] for pair in pairs], device) for side in (0, 1))
+        fixed, moving = upload(pairs, device)
     with stage("search"):
         found = search(
             fixed,
