@@ -1,13 +1,14 @@
-"""Pairs per second of the search by edges (descriptors, turns, scales, shifts, refinement), many pairs at once.
+"""Pairs per second of what `structural` does, many pairs at once: search and refinement, judging, tie points.
 
     PYTHONPATH=. python benchmarks/search_speed.py --device cuda -o search_speed.jsonl
     PYTHONPATH=. python benchmarks/search_speed.py --device cpu --batches 1 --side 128 --rounds 1 --threads 1
 
 One JSON line a row on stdout: first by numpy and OpenCV on one core, then batches of each size on the device. Medians
-of rounds, each from views on the host to proposals on the host; the share of time by stage is of a further round that
-waits after each. `corner_px` is the largest distance of corners of the best poses from those found by numpy, on the
-pairs that both were given. Pairs are drawn here: noise of several sizes under polygons, moving turned, scaled, shifted,
-and of another contrast. With --profile FILE the operators that took most of the device's time are written there.
+of rounds, each from views on the host to results on the host: `search` to refined proposals (`share_of_time` is of a
+further round that waits after each stage), `judge` of three poses a pair, `tie points` around one. `corner_px` is the
+largest distance of corners of the best poses from those found by numpy, on the pairs that both were given. Pairs are
+drawn here: noise of several sizes under polygons, moving turned, scaled, shifted, and of another contrast. With
+--profile FILE the operators that took most of the device's time are written there.
 """
 
 from __future__ import annotations
@@ -33,9 +34,15 @@ from xmatch.matchers.search import on_device
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
 from xmatch.raster import View
+from xmatch.registration.tie_points import NARROW, TiePointFinder
+from xmatch.registration.tie_points_on_device import described_under, matched
+from xmatch.verification.judge import ProposalJudge
+from xmatch.verification.judge_on_device import measured
 
 WARM_UP = 2
 """Rounds that are not counted: the first ones plan transforms and ask for memory."""
+JUDGED = 3
+"""Poses a pair, as many as the search hands on."""
 
 
 def drawn(side: int, seed: int) -> tuple[View, View, np.ndarray]:
@@ -110,7 +117,56 @@ def by_numpy(pairs: list[tuple[View, View, np.ndarray]], rounds: int) -> tuple[d
             times.append(time.perf_counter() - begun)
         if number < len(pairs):
             found.append(poses)
-    return {"path": "numpy", "batch": 1, "threads": 1} | _rates(times, 1), found
+    return {"what": "search", "path": "numpy", "batch": 1, "threads": 1} | _rates(times, 1), found
+
+
+def rest_by_numpy(pairs: list[tuple[View, View, np.ndarray]]) -> Iterator[dict]:
+    times: dict[str, list[float]] = {"judge": [], "tie points": []}
+    for fixed, moving, truth in pairs:
+        begun = time.perf_counter()
+        judge = ProposalJudge(fixed, moving)
+        for off in range(JUDGED):
+            judge(_off(truth, off))
+        between = time.perf_counter()
+        TiePointFinder(fixed, moving)(truth, NARROW)
+        times["judge"].append(between - begun)
+        times["tie points"].append(time.perf_counter() - between)
+    for name, found in times.items():
+        yield {"what": name, "path": "numpy", "batch": 1, "threads": 1} | _rates(found, 1)
+
+
+@torch.inference_mode()
+def rest_on(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]], rounds: int) -> Iterator[dict]:
+    chosen = [pairs[i % len(pairs)] for i in range(batch)]
+    views, which = [pair[:2] for pair in chosen], np.arange(batch)
+    truths = np.stack([truth for _, _, truth in chosen])
+    poses = np.stack([_off(truth, off) for truth in truths for off in range(JUDGED)])
+
+    def judge() -> None:
+        measured(*on_device.upload(views, device), np.repeat(which, JUDGED), poses)
+
+    def tie_points() -> None:
+        fixed, moving = on_device.upload(views, device)
+        shape = (int(fixed.sizes[0, 0]), int(fixed.sizes[0, 1]))
+        matched(
+            described_under(fixed, which, np.tile(np.eye(3), (batch, 1, 1)), shape),
+            described_under(moving, which, truths, shape),
+            NARROW,
+        )
+
+    for name, work in (("judge", judge), ("tie points", tie_points)):
+        times = []
+        for number in range(rounds + WARM_UP):
+            begun = clock(device)
+            work()
+            times += [clock(device) - begun] if number >= WARM_UP else []
+        yield {"what": name, "path": "torch", "device": device, "batch": batch} | _rates(times, batch)
+
+
+def _off(truth: np.ndarray, px: int) -> np.ndarray:
+    moved = truth.copy()
+    moved[0, 2] += px
+    return moved
 
 
 def on(
@@ -130,7 +186,14 @@ def on(
     on_device.propose(views, ranges, EDGE_SEARCH, device, stage=stages)
     whole = sum(stages.seconds.values())
     shares = {name: round(seconds / whole, 3) for name, seconds in stages.seconds.items()}
-    row = {"path": "torch", "device": device, "batch": batch, **_rates(times, batch), "share_of_time": shares}
+    row = {
+        "what": "search",
+        "path": "torch",
+        "device": device,
+        "batch": batch,
+        **_rates(times, batch),
+        "share_of_time": shares,
+    }
     compared = [
         corner_px(poses, other[0].matrix, moving)
         for poses, other, (_, moving, _) in zip(found, known, chosen, strict=False)
@@ -185,8 +248,13 @@ def main() -> None:
 
     row, known = by_numpy(pairs, max(options.rounds, len(pairs) - 1))
     told(row)
+    for row in rest_by_numpy(pairs):
+        told(row)
     for batch in options.batches:
         told(on(options.device, batch, pairs, known, options.rounds))
+    for batch in options.batches:
+        for row in rest_on(options.device, batch, pairs, options.rounds):
+            told(row)
     if options.profile:
         profiled(options.device, options.batches[-1], pairs, options.profile)
 

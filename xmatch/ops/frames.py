@@ -7,6 +7,7 @@ of them in the time in which it begins to do a few things one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,11 @@ from torch.nn import functional as F
 
 Sizes = NDArray[np.int64]
 """(N, 2) height and width of N images; always on the host, which launches by them."""
+
+ON_CPU = 2**27
+"""Bytes that a part of the work may take on a CPU: little, so that it stays near the core."""
+GPU_SHARE = 1 / 8
+"""Of a GPU's memory: enough to be busy, and room for others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,3 +160,13 @@ def uploaded(values: NDArray[np.generic], device: torch.device) -> Tensor:
     """On the device, without waiting for what it is doing."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def cut(bytes_each: NDArray[np.int64], device: torch.device) -> Iterator[tuple[int, int]]:
+    """Runs of items (start, stop) that fit together, given what each takes, which does not fall."""
+    whole = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
+    limit, start = int(GPU_SHARE * whole) or ON_CPU, 0
+    for stop in range(1, len(bytes_each) + 1):
+        if stop == len(bytes_each) or (stop + 1 - start) * bytes_each[stop] > limit:
+            yield start, stop
+            start = stop

@@ -15,7 +15,7 @@ from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.fourier import reduced_size
 from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, edge_descriptors, warped
 from xmatch.matchers.search.seen_through import seen_through
-from xmatch.ops.frames import Frames, uploaded
+from xmatch.ops.frames import Frames, cut, uploaded
 from xmatch.raster import View
 from xmatch.registration.tie_points import MIN_COVER, Matched, Windows, taper, window_lattice
 
@@ -72,14 +72,14 @@ def matched(here: DescriptorMaps, there: DescriptorMaps, windows: Windows) -> Se
     if len(centres) == 0:
         return [Matched.none()] * len(here.planes)
     places = _Places(centres, windows, here.planes.device)
-    share = places.cut(here.valid[:, None] * there.valid[:, None], windows.side_px).mean((-2, -1))[:, 0]
-    forward, certainty = places.displacements(here, there)
-    backward, _ = places.displacements(there, here)
-    every = torch.cat([forward, backward, certainty[..., None], share[..., None]], -1).double().cpu().numpy()
+    # Windows, what lies around them, and their spectra.
+    taken = 4 * 5 * here.planes.shape[1] * len(centres) * (windows.side_px + 2 * windows.reach_px) ** 2
     found = []
-    for one in every:
-        kept = one[one[:, 5] > MIN_COVER]
-        found.append(Matched(centres[one[:, 5] > MIN_COVER], kept[:, :2], kept[:, 4], kept[:, 2:4]))
+    for start, stop in cut(np.full(len(here.planes), taken), here.planes.device):
+        part = np.arange(start, stop)
+        for one in places.both_ways(here.of(part), there.of(part)).double().cpu().numpy():
+            kept = one[:, 5] > MIN_COVER
+            found.append(Matched(centres[kept], one[kept, :2], one[kept, 4], one[kept, 2:4]))
     return found
 
 
@@ -97,6 +97,13 @@ class _Places:
         offsets = torch.arange(side_px, device=planes.device) - side_px // 2
         x, y = (self._centres[:, axis, None] + offsets for axis in (0, 1))
         return planes[:, :, y[:, :, None], x[:, None, :]]
+
+    def both_ways(self, here: DescriptorMaps, there: DescriptorMaps) -> Tensor:
+        """(N, M, 6): forward x and y, backward x and y, certainty, and the share of a window that is valid in both."""
+        share = self.cut(here.valid[:, None] * there.valid[:, None], self._windows.side_px).mean((-2, -1))[:, 0]
+        forward, certainty = self.displacements(here, there)
+        backward, _ = self.displacements(there, here)
+        return torch.cat([forward, backward, certainty[..., None], share[..., None]], -1)
 
     def displacements(self, fixed: DescriptorMaps, moving: DescriptorMaps) -> tuple[Tensor, Tensor]:
         """(N, M, 2) and (N, M) as `tie_points.displacements`."""

@@ -11,7 +11,7 @@ from xmatch.coords import Floats, to_centre_matrix
 from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.fourier import reduced_size
 from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, edge_descriptors, warped
-from xmatch.ops.frames import affine_looked_up, uploaded
+from xmatch.ops.frames import affine_looked_up, cut, uploaded
 from xmatch.verification.judge import BINS, FULL_COVER, MIN_OVERLAP_PX, NAMES, SHIFTS, SIDE_PX
 
 
@@ -29,9 +29,13 @@ def measured(
     # What lies elsewhere is looked at round the edge of fixed: those together must be of one size.
     for size in np.unique(fixed.sizes[pair], axis=0):
         those = np.flatnonzero((fixed.sizes[pair] == size).all(axis=1))
-        values = _of_one_size(fixed, moving, pair[those], matrices[those], side_px).cpu().numpy()
-        for place, row in zip(those, values, strict=True):
-            found[place] = dict(zip(NAMES, map(float, row), strict=True))
+        # Grey levels one by one, of both and at a shift, and descriptors.
+        taken = np.full(len(those), round(4 * (4 * BINS + 60) * side_px**2))
+        for start, stop in cut(taken, fixed.images.device):
+            part = those[start:stop]
+            values = _of_one_size(fixed, moving, pair[part], matrices[part], side_px).cpu().numpy()
+            for place, row in zip(part, values, strict=True):
+                found[place] = dict(zip(NAMES, map(float, row), strict=True))
     return found
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +22,7 @@ from xmatch.matchers.search.descriptors import (
     WEIGHTS,
 )
 from xmatch.matchers.search.pooled_descriptors import AMOUNT, AROUND_PX, CELL_PX, LARGE_PX
-from xmatch.ops.frames import Frames, Sizes, affine_looked_up, along_both, gradients, resizing, shrunk, uploaded
+from xmatch.ops.frames import Frames, Sizes, affine_looked_up, along_both, cut, gradients, resizing, shrunk, uploaded
 from xmatch.raster import View
 
 
@@ -37,7 +38,7 @@ class DescriptorMaps:
     """(N, 2) height and width of each, in the units of the planes: px or cells."""
     orders: tuple[int, ...] = ORDERS
 
-    def of(self, which: np.ndarray) -> DescriptorMaps:
+    def of(self, which: NDArray[np.int64]) -> DescriptorMaps:
         """Those at the places (M,), in frames no larger than they need."""
         sizes = self.sizes[which]
         rows, columns = (int(n) for n in sizes.max(axis=0))
@@ -57,13 +58,17 @@ class Views:
     @staticmethod
     def of(views: Sequence[View], device: torch.device) -> Views:
         sizes = np.array([(view.height, view.width) for view in views], np.int64)
-        images = np.zeros((len(views), 2, *sizes.max(axis=0)), np.float32)
-        for frame, view in zip(images, views, strict=True):
-            frame[0, : view.height, : view.width] = np.where(view.valid, view.image, 0)
-            frame[1, : view.height, : view.width] = view.valid
-        return Views(uploaded(images, device), sizes)
+        shape, on_gpu = (len(views), *sizes.max(axis=0).tolist()), device.type == "cuda"
+        images, valid = (torch.zeros(shape, dtype=kind, pin_memory=on_gpu) for kind in (torch.float32, torch.bool))
+        for image, shown, view in zip(images.numpy(), valid.numpy(), views, strict=True):
+            image[: view.height, : view.width] = view.image
+            shown[: view.height, : view.width] = view.valid
+        images, valid = (x.to(device, non_blocking=True) for x in (images, valid))
+        return Views(torch.stack([torch.where(valid, images, 0.0), valid.float()], 1), sizes)
 
-    def resized(self, which: np.ndarray, sizes: Sizes, shrinks: np.ndarray) -> tuple[Frames, Tensor, Tensor]:
+    def resized(
+        self, which: NDArray[np.int64], sizes: Sizes, shrinks: NDArray[np.int64]
+    ) -> tuple[Frames, Tensor, Tensor]:
         """Frames, images (M, H, W) and validity of the views `which` (M,) at `sizes` (M, 2), as `fourier.resized`."""
         device = self.images.device
         frames = Frames.around(sizes, device)
@@ -75,6 +80,42 @@ class Views:
         weighted = self.images[uploaded(which, device)]
         image, cover = along_both(rows, weighted, columns).unbind(1)
         return frames, image / cover.clamp_min(float(LEAST_COVER)), cover > 0.5
+
+
+Describe = Callable[[Frames, Tensor, Tensor], DescriptorMaps]
+"""From images (N, H, W) in frames, and where they are valid, to descriptors."""
+
+
+def described(
+    views: Views,
+    which: NDArray[np.int64],
+    sizes: Sizes,
+    shrinks: NDArray[np.bool_],
+    describe: Describe,
+    cell_px: int = 1,
+) -> Callable[[NDArray[np.int64]], DescriptorMaps]:
+    """Descriptors of the views `which` (N,) at `sizes` (N, 2), what is asked for twice made once; by their places in N.
+
+    Args:
+        cell_px: px of a cell of the descriptors.
+    """
+    # Alike ones side by side: the frames of a part are as large as its largest.
+    keys, place = np.unique(np.column_stack([sizes.max(axis=1), which, sizes, shrinks]), axis=0, return_inverse=True)
+    device = views.images.device
+    rows, columns = (int(n) for n in -(-sizes.max(axis=0) // cell_px))
+    planes, valid, made = [], [], []
+    # About thirty images of a frame's size are alive at once, and half as many matrices.
+    for start, stop in cut(4 * 60 * keys[:, 0] ** 2 + 8 * views.images[0].numel(), device):
+        key = keys[start:stop]
+        maps = describe(*views.resized(key[:, 1], key[:, 2:4], key[:, 4].astype(bool)))
+        rest = (0, columns - maps.planes.shape[-1], 0, rows - maps.planes.shape[-2])
+        planes.append(F.pad(maps.planes, rest))
+        valid.append(F.pad(maps.valid, rest))
+        made.append(maps)
+    every = DescriptorMaps(
+        torch.cat(planes), torch.cat(valid), np.concatenate([maps.sizes for maps in made]), made[0].orders
+    )
+    return lambda asked: every.of(place[asked])
 
 
 def edge_descriptors(frames: Frames, image: Tensor, valid: Tensor, orders: int = 2) -> DescriptorMaps:

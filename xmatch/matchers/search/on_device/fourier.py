@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +33,13 @@ from xmatch.matchers.search.on_device.descriptors import (
     DescriptorMaps,
     Views,
     centred,
+    described,
     pooled_edge_descriptors,
     warped,
 )
 from xmatch.matchers.search.on_device.poses import Poses, distinct
 from xmatch.matchers.search.pooled_descriptors import CELL_PX
-from xmatch.ops.frames import Sizes, uploaded
-
-ON_CPU = 2**27
-"""Bytes that a part of the work may take on a CPU: little, so that it stays near the core."""
-GPU_SHARE = 1 / 8
-"""Of a GPU's memory: enough to be busy, and room for others."""
+from xmatch.ops.frames import Frames, Sizes, cut, uploaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +81,8 @@ def search(
     if len(items.pair) == 0:
         none = torch.zeros(count, 1, device=device)
         return Poses(torch.eye(3, device=device, dtype=torch.float64).expand(count, 1, 3, 3), none, none > 0)
-    there = _described(fixed, items.pair, items.fixed, items.shrinks[:, 0])
-    here = _described(moving, items.pair, items.moving, items.shrinks[:, 1])
+    there = described(fixed, items.pair, items.fixed, items.shrinks[:, 0], _cells, CELL_PX)
+    here = described(moving, items.pair, items.moving, items.shrinks[:, 1], _cells, CELL_PX)
     # Planes of the turned images, their spectra, products and scores, in one canvas each.
     taken = angles.shape[1] * len(flips) * 50 * (2 * -(-np.hypot(*items.moving.T) // CELL_PX)) ** 2
     found = []
@@ -137,35 +133,8 @@ def _items(fixed: Views, moving: Views, within: Sequence[SearchRange], side_px: 
     )
 
 
-def _described(
-    views: Views, pair: NDArray[np.int64], sizes: Sizes, shrinks: NDArray[np.int64]
-) -> Callable[[NDArray[np.int64]], DescriptorMaps]:
-    """Centred descriptors of views at sizes (N, 2), those that are asked for twice made once; by their places."""
-    keys, which = np.unique(np.column_stack([sizes.max(axis=1), pair, sizes, shrinks]), axis=0, return_inverse=True)
-    device = views.images.device
-    rows, columns = (int(n) for n in -(-sizes.max(axis=0) // CELL_PX))
-    made = []
-    # About thirty images of a frame's size are alive at once, and half as many matrices.
-    per_px = 4 * 60
-    for start, stop in cut(per_px * keys[:, 0] ** 2 + 8 * views.images[0].numel(), device):
-        key = keys[start:stop]
-        small = views.resized(key[:, 1], key[:, 2:4], key[:, 4].astype(bool))
-        maps = centred(pooled_edge_descriptors(*small))
-        rest = (0, columns - maps.planes.shape[-1], 0, rows - maps.planes.shape[-2])
-        made.append((F.pad(maps.planes, rest), F.pad(maps.valid, rest), maps.sizes, maps.orders))
-    planes, valid = (torch.cat([one[i] for one in made]) for i in (0, 1))
-    every = DescriptorMaps(planes, valid, np.concatenate([one[2] for one in made]), made[0][3])
-    return lambda asked: every.of(which[asked])
-
-
-def cut(bytes_each: NDArray[np.int64], device: torch.device) -> Iterator[tuple[int, int]]:
-    """Runs of items (start, stop) that fit together, given what each takes, which does not fall."""
-    whole = torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
-    limit, start = int(GPU_SHARE * whole) or ON_CPU, 0
-    for stop in range(1, len(bytes_each) + 1):
-        if stop == len(bytes_each) or (stop + 1 - start) * bytes_each[stop] > limit:
-            yield start, stop
-            start = stop
+def _cells(frames: Frames, image: Tensor, valid: Tensor) -> DescriptorMaps:
+    return centred(pooled_edge_descriptors(frames, image, valid))
 
 
 def _one_part(

@@ -32,13 +32,13 @@ from xmatch.matchers.search.on_device.descriptors import (
     DescriptorMaps,
     Views,
     blurred,
+    described,
     edge_descriptors,
     inverse,
     warped,
 )
-from xmatch.matchers.search.on_device.fourier import cut
 from xmatch.matchers.search.on_device.poses import Poses, scale_of
-from xmatch.ops.frames import Sizes, uploaded
+from xmatch.ops.frames import Frames, cut, uploaded
 
 
 def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Poses:
@@ -46,12 +46,16 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
 
     How large moving is there goes to the host: it is one number a pose, and decides how much there is to compute.
     """
+
+    def describe(frames: Frames, image: Tensor, valid: Tensor) -> DescriptorMaps:
+        return blurred(frames, edge_descriptors(frames, image, valid), level.blur_px)
+
     device = fixed.images.device
     count, each = poses.scores.shape
     reductions = np.array([reduction_at(level, width, height) for height, width in fixed.sizes])
     targets = np.array([reduced_size(size, by) for size, by in zip(fixed.sizes, reductions, strict=True)], np.int64)
     every = np.arange(count)
-    fixed_maps = _described(fixed, every, targets, reductions < 1, level)
+    fixed_maps = described(fixed, every, targets, reductions < 1, describe)(every)
     to_level = (targets / fixed.sizes)[:, ::-1]
     pair = np.repeat(every, each)
     factors = to_level[pair, 0] * scale_of(poses.matrices).flatten().cpu().numpy()
@@ -60,8 +64,7 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     sizes = np.array(
         [reduced_size(moving.sizes[one], factor) for one, factor in zip(pair, factors, strict=True)], np.int64
     )
-    keys, which = np.unique(np.column_stack([pair, sizes, factors < 1]), axis=0, return_inverse=True)
-    moving_maps = _described(moving, keys[:, 0], keys[:, 1:3], keys[:, 3].astype(bool), level)
+    moving_maps = described(moving, pair, sizes, factors < 1, describe)
 
     to_level_matrix = _scaling(to_level, device)[uploaded(pair, device)]
     from_level = _scaling(moving.sizes[pair][:, ::-1] / sizes[:, ::-1], device)
@@ -69,12 +72,12 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     alive = poses.exist.flatten() & uploaded(seen, device)
     found, scores = [], []
     # Planes of both, their gradients and products, about forty of fixed's size.
-    taken = np.full(len(pair), 4 * 40 * int(np.prod(targets.max(axis=0))) + 4 * moving_maps.planes[0].numel())
+    taken = np.full(len(pair), 4 * 40 * int(np.prod(targets.max(axis=0))) + 4 * 5 * int(np.prod(sizes.max(axis=0))))
     for start, stop in cut(taken, device):
         part = np.arange(start, stop)
         pose, score = climb(
             fixed_maps.of(pair[part]),
-            moving_maps.of(which[part]),
+            moving_maps(part),
             starts[start:stop],
             alive[start:stop],
             SIMILARITY,
@@ -85,13 +88,6 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     refined = inverse(to_level_matrix) @ torch.cat(found) @ inverse(from_level)
     matrices = torch.where(alive[:, None, None], refined, poses.matrices.flatten(0, 1))
     return Poses(matrices.view_as(poses.matrices), torch.cat(scores).view_as(poses.scores), poses.exist)
-
-
-def _described(
-    views: Views, which: NDArray[np.int64], sizes: Sizes, shrinks: NDArray[np.bool_], level: PyramidLevel
-) -> DescriptorMaps:
-    frames, image, valid = views.resized(which, sizes, shrinks)
-    return blurred(frames, edge_descriptors(frames, image, valid), level.blur_px)
 
 
 def _scaling(factors_xy: NDArray[np.float64], device: torch.device) -> Tensor:
