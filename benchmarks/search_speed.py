@@ -34,8 +34,9 @@ from xmatch.matchers.search import on_device
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
 from xmatch.raster import View
-from xmatch.registration.tie_points import NARROW, TiePointFinder
+from xmatch.registration.tie_points import TiePointFinder
 from xmatch.registration.tie_points_on_device import described_under, matched
+from xmatch.registration.windows import NARROW
 from xmatch.verification.judge import ProposalJudge
 from xmatch.verification.judge_on_device import measured
 

@@ -18,10 +18,11 @@ from xmatch.raster import View
 from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
-from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder
+from xmatch.registration.tie_points import TiePointFinder
 from xmatch.registration.tie_points_on_device import DeviceLooks
 from xmatch.registration.transform_choice import fit_transform
 from xmatch.registration.view_planning import FramedPair
+from xmatch.registration.windows import NARROW, WIDE
 
 LAND = ground(3)
 MOVING_AT = placed(6, 1.05, (9, -14))

@@ -9,8 +9,9 @@ from made_pairs import two_sensor_pairs
 from made_views import pose, scene, seen_from, view
 
 from xmatch.geometry import Linear
-from xmatch.registration.tie_points import NARROW, WIDE, OpenCVLooks, TiePointFinder, Windows
+from xmatch.registration.tie_points import OpenCVLooks, TiePointFinder
 from xmatch.registration.tie_points_on_device import DeviceLooks
+from xmatch.registration.windows import NARROW, WIDE, Windows
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 pytestmark = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])

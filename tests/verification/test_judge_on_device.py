@@ -9,8 +9,9 @@ from made_pairs import two_sensor_pairs
 from made_views import pose, scene, seen_from, view
 
 from xmatch.matchers.search.on_device import upload
-from xmatch.verification.judge import NAMES, ProposalJudge
+from xmatch.verification.judge import ProposalJudge
 from xmatch.verification.judge_on_device import measured
+from xmatch.verification.judge_settings import NAMES
 
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

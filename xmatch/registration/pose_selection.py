@@ -18,7 +18,8 @@ from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
 from xmatch.registration.map_refinement import MapRefiner
-from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder, Windows, regional
+from xmatch.registration.tie_points import TiePointFinder
+from xmatch.registration.windows import NARROW, WIDE, Windows, regional
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
 

@@ -17,11 +17,11 @@ from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, 
 from xmatch.matchers.search.seen_through import seen_through
 from xmatch.ops.frames import Frames, cut, uploaded
 from xmatch.raster import View
-from xmatch.registration.tie_points import MIN_COVER, Matched, Windows, taper, window_lattice
+from xmatch.registration.windows import MIN_COVER, Matched, Windows, taper, window_lattice
 
 
 class DeviceLooks:
-    """As `tie_points.Looks`, on a device."""
+    """`tie_points.Looks` on a device."""
 
     def __init__(self, fixed: View, moving: View, device: str) -> None:
         self._fixed, self._moving, self._device = fixed, moving, torch.device(device)

@@ -17,21 +17,19 @@ from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, agreem
 from xmatch.matchers.search.fourier import resized
 from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
+from xmatch.verification.judge_settings import (
+    BINS,
+    FULL_COVER,
+    LEARNED,
+    MIN_OVERLAP_PX,
+    NAMES,
+    SHIFTS,
+    SIDE_PX,
+)
 from xmatch.verification.measures import JUDGED_RANGES
 
 if TYPE_CHECKING:
     from xmatch.matchers.search.on_device import Views
-
-SIDE_PX = 200
-"""The fixed view is reduced to so many px squared. Not tuned: as the search by edges."""
-BINS = 16
-"""Grey levels of mutual information. Not tuned."""
-SHIFTS = tuple((round(12 * np.cos(a)), round(12 * np.sin(a))) for a in np.arange(8) * np.pi / 4)
-"""Far enough that true alignments fall apart, near enough that the content stays comparable."""
-MIN_OVERLAP_PX = 400
-"""Fewer px say nothing about 16 x 16 pairs of grey levels."""
-FULL_COVER = 0.99
-"""A px all of whose share is valid, rounding forgiven."""
 
 
 class ProposalJudge:
@@ -182,20 +180,6 @@ class ProposalJudge:
         weights = WEIGHTS if self._learned is None else WEIGHTS_WITH_LEARNED
         return sum(weight * float(np.clip(measures[name], *JUDGED_RANGES[name])) for name, weight in weights.items())
 
-
-NAMES = (
-    "structure",
-    "structure_fine",
-    "structure_z",
-    "structure_gain",
-    "information",
-    "information_gain",
-    "information_z",
-    "overlap",
-)
-
-LEARNED = ("drawn", "drawn_z", "drawn_gain")
-"""Measures by the descriptors of a network."""
 
 WEIGHTS = {
     "structure": 5.13,

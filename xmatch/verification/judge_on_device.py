@@ -12,7 +12,7 @@ from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.fourier import reduced_size
 from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, edge_descriptors, warped
 from xmatch.ops.frames import affine_looked_up, cut, uploaded
-from xmatch.verification.judge import BINS, FULL_COVER, MIN_OVERLAP_PX, NAMES, SHIFTS, SIDE_PX
+from xmatch.verification.judge_settings import BINS, FULL_COVER, MIN_OVERLAP_PX, NAMES, SHIFTS, SIDE_PX
 
 
 @torch.inference_mode()
