@@ -32,12 +32,14 @@ def propose(
 
     Args:
         threads: of a CPU, at most so many.
-        device: "cpu", or where to search and refine by edges, with the same poses; other descriptors stay on the CPU.
+        device: "cpu", or where to search and refine, with the same poses.
     """
-    if device != "cpu" and descriptor is pooled_edge_descriptors:
+    if device != "cpu":
         from xmatch.matchers.search import on_device
 
-        return on_device.propose([(fixed, moving)], [within], settings, device)[0]
+        describe = on_device.describer(descriptor)
+        if describe is not None:
+            return on_device.propose([(fixed, moving)], [within], settings, device, describe)[0]
     found = search(
         fixed,
         moving,
@@ -64,7 +66,7 @@ class Structural:
     Args:
         name: what it is called.
         descriptor: a second one, besides edges.
-        device: where poses are searched by edges.
+        device: where poses are searched.
     """
 
     wants_colour = False
@@ -93,7 +95,9 @@ class Structural:
             by_edges = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads, device=self._device))
         kept = list(by_edges)
         if self._descriptor is not None:
-            kept += propose(fixed, moving, within, LEARNED_SEARCH, self._descriptor, threads=threads)
+            kept += propose(
+                fixed, moving, within, LEARNED_SEARCH, self._descriptor, threads=threads, device=self._device
+            )
         # What both searches find is measured once.
         poses = distinct(_by_score(kept), moving, limit=len(kept), apart=SAME_POSE)
         return Matches(tuple(poses), descriptor=self._descriptor, edge_proposals=by_edges)

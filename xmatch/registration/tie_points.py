@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xmatch.coords import CENTRE, Floats, Image, to_centre_matrix
+from xmatch.coords import CENTRE, Floats, Image, Mask, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.matrices import scale_of
@@ -129,7 +129,8 @@ def _centres(cover: Image, windows: Windows) -> Floats:
         return centres
     share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
     x, y = centres.astype(int).T
-    return centres[share[y, x] > MIN_COVER]
+    enough: Mask = share[y, x] > MIN_COVER
+    return centres[enough]
 
 
 def displacements(

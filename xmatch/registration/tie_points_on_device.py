@@ -121,7 +121,8 @@ class _Places:
         """(..., 2 reach + 1, 2 reach + 1) sums of products at all places of a template in its region."""
         shape, places = (self._length,) * 2, 2 * self._windows.reach_px + 1
         spectrum = torch.fft.rfft2(region, s=shape) * torch.fft.rfft2(template, s=shape).conj()
-        return torch.fft.irfft2(spectrum, s=shape)[..., :places, :places]
+        surfaces: Tensor = torch.fft.irfft2(spectrum, s=shape)
+        return surfaces[..., :places, :places]
 
 
 def _peaks(surfaces: Tensor, reach_px: int) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,7 @@ def _of_one_size(fixed: Views, moving: Views, pair: NDArray[np.int64], matrices:
     both = valid & cover
     count = both.sum((1, 2)).double()
 
-    codes = [_codes(values, both) for values in (image, looked_up[:, 0])]
+    codes = _codes(image, both), _codes(looked_up[:, 0], both)
     information, elsewhere = _information(*codes, valid, cover)
     spread, elsewhere = elsewhere.std(1, correction=0) + 0.005, elsewhere.mean(1)
     here = _agreement(edges, planes[:, :, 0], trusted[:, 0])
@@ -107,7 +107,7 @@ def _agreement(fixed: DescriptorMaps, planes: Tensor, valid: Tensor) -> Tensor:
     """(N, 2) normalised correlation of each order over the overlap."""
     weight = (fixed.valid * valid)[:, None]
     product, own, other = (
-        (weight * one * two).sum((2, 3)).double().unflatten(1, (2, 2)).sum(2)
+        (weight * one * two).sum((2, 3)).double().view(-1, 2, 2).sum(2)
         for one, two in ((fixed.planes, planes), (fixed.planes, fixed.planes), (planes, planes))
     )
     return product / (own * other + 1e-9).sqrt()

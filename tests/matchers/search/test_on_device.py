@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 from xmatch.matchers.base import Proposal, SearchRange
 from xmatch.matchers.search import descriptors, fourier, on_device, pooled_descriptors
 from xmatch.matchers.search.gauss_newton import LEVELS, PoseRefiner
+from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
 from xmatch.matchers.search.on_device import descriptors as many_descriptors
 from xmatch.matchers.search.on_device import fourier as many_fourier
 from xmatch.matchers.search.on_device.descriptors import Views
@@ -20,6 +22,8 @@ from xmatch.matchers.search.on_device.gauss_newton import refine
 from xmatch.matchers.search.on_device.poses import Poses
 from xmatch.matchers.search.settings import SearchSettings
 from xmatch.matchers.structural import propose
+from xmatch.networks.fieldnet.config import FieldNetConfig
+from xmatch.networks.fieldnet.network import FieldNet
 
 SAME_PX = 0.1
 COARSE = SearchSettings(side_px=110, angle_step_deg=10.0, scale_step=1.2, found=6, refined=3, kept=2)
@@ -111,6 +115,19 @@ def test_pairs_of_any_size_and_range_are_proposed_the_same_poses_as_each_alone(d
         assert_same(poses, propose(*pair, within, COARSE, threads=1), pair[1])
     truth = pairs_of_two_sensors()[0][2]
     assert corner_error_px(found[0][0].matrix, truth, pairs[0][1]) < 3, "not the same nonsense either"
+
+
+def test_what_a_network_draws_is_searched_by_too(device, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    torch.manual_seed(0)
+    model = FieldNet(FieldNetConfig(channels=(8, 8, 8, 8), blocks=(0,) * 4, maps=2))
+    model.log_weights.data[2:] = -2
+    pairs, within = of_unlike_sizes(), SearchRange(max_angle_deg=40, min_scale=0.9, max_scale=1.1)
+    describe = on_device.describer(LearnedDescriptor(model, device))
+    found = on_device.propose(pairs, [within] * len(pairs), COARSE, device, describe)
+    descriptor = LearnedDescriptor(copy.deepcopy(model), "cpu")
+    for pair, poses in zip(pairs, found, strict=True):
+        assert_same(poses, propose(*pair, within, COARSE, descriptor, threads=1), pair[1])
 
 
 def test_nothing_is_proposed_where_nothing_can_be(device):

@@ -242,7 +242,8 @@ def near_place(
         moving_wh, fixed_wh: width and height of the views.
         factors: px of the small fixed view a px of the view, in x and in y.
     """
-    centre = (within.centre @ (*(np.asarray(moving_wh) / 2), 1.0))[:2] * factors
+    middle = np.append(np.asarray(moving_wh, np.float64) / 2, 1.0)
+    centre: Floats = (within.centre @ middle)[:2] * np.asarray(factors, np.float64)
     return centre, within.max_shift * float(np.max(np.asarray(fixed_wh) * factors))
 
 

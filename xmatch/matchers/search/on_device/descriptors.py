@@ -67,7 +67,7 @@ class Views:
         return Views(torch.stack([torch.where(valid, images, 0.0), valid.float()], 1), sizes)
 
     def resized(
-        self, which: NDArray[np.int64], sizes: Sizes, shrinks: NDArray[np.int64]
+        self, which: NDArray[np.int64], sizes: Sizes, shrinks: NDArray[np.bool_]
     ) -> tuple[Frames, Tensor, Tensor]:
         """Frames, images (M, H, W) and validity of the views `which` (M,) at `sizes` (M, 2), as `fourier.resized`."""
         device = self.images.device
@@ -193,7 +193,7 @@ def warped(source: DescriptorMaps, matrices: Tensor, shape: tuple[int, int]) -> 
 def inverse(matrices: Tensor) -> Tensor:
     """(..., 3, 3) inverse affine maps: no library is asked, which would wait for the device to say if there are any."""
     a, b, c, d = (matrices[..., i, j] for i in (0, 1) for j in (0, 1))
-    turn = torch.stack([d, -b, -c, a], -1).unflatten(-1, (2, 2)) / (a * d - b * c)[..., None, None]
+    turn = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2) / (a * d - b * c)[..., None, None]
     result = torch.zeros_like(matrices)
     result[..., :2, :2] = turn
     result[..., :2, 2:] = -turn @ matrices[..., :2, 2:]

@@ -30,6 +30,7 @@ from xmatch.matchers.search.fourier import (
     turn_about_centre,
 )
 from xmatch.matchers.search.on_device.descriptors import (
+    Describe,
     DescriptorMaps,
     Views,
     centred,
@@ -51,7 +52,7 @@ class _Items:
     fixed: Sizes
     """(N, 2) px that the fixed view is reduced to."""
     moving: Sizes
-    shrinks: NDArray[np.int64]
+    shrinks: NDArray[np.bool_]
     """(N, 2) bool: whether fixed and moving get smaller by it."""
 
     def at(self, which: NDArray[np.int64]) -> _Items:
@@ -67,12 +68,18 @@ def search(
     angle_step_deg: float,
     scale_step: float,
     keep: int,
+    describe: Describe = pooled_edge_descriptors,
 ) -> Poses:
-    """The `keep` best poses of each of B pairs, as `fourier.search` finds them by edges.
+    """The `keep` best poses of each of B pairs, as `fourier.search` finds them.
 
     Args:
         within: of each pair; all of them of as many turns, and mirrored or not (`alike`).
+        describe: from images to what is correlated, in cells of `CELL_PX`.
     """
+
+    def cells(frames: Frames, image: Tensor, valid: Tensor) -> DescriptorMaps:
+        return centred(describe(frames, image, valid))
+
     items = _items(fixed, moving, within, side_px, scale_step)
     flips = (False, True) if within[0].mirror else (False,)
     angles = np.stack([angles_within(one, angle_step_deg) for one in within])
@@ -81,10 +88,11 @@ def search(
     if len(items.pair) == 0:
         none = torch.zeros(count, 1, device=device)
         return Poses(torch.eye(3, device=device, dtype=torch.float64).expand(count, 1, 3, 3), none, none > 0)
-    there = described(fixed, items.pair, items.fixed, items.shrinks[:, 0], _cells, CELL_PX)
-    here = described(moving, items.pair, items.moving, items.shrinks[:, 1], _cells, CELL_PX)
+    there = described(fixed, items.pair, items.fixed, items.shrinks[:, 0], cells, CELL_PX)
+    here = described(moving, items.pair, items.moving, items.shrinks[:, 1], cells, CELL_PX)
     # Planes of the turned images, their spectra, products and scores, in one canvas each.
-    taken = angles.shape[1] * len(flips) * 50 * (2 * -(-np.hypot(*items.moving.T) // CELL_PX)) ** 2
+    planes = here(np.zeros(1, np.int64)).planes.shape[1]
+    taken = angles.shape[1] * len(flips) * (10 + 10 * planes) * (2 * -(-np.hypot(*items.moving.T) // CELL_PX)) ** 2
     found = []
     for start, stop in cut(np.maximum.accumulate(taken), device):
         which = np.arange(start, stop)
@@ -131,10 +139,6 @@ def _items(fixed: Views, moving: Views, within: Sequence[SearchRange], side_px: 
     return _Items(
         np.array(pairs, np.int64)[order], made[order, 0], made[order, 1], np.array(shrinks, bool).reshape(-1, 2)[order]
     )
-
-
-def _cells(frames: Frames, image: Tensor, valid: Tensor) -> DescriptorMaps:
-    return centred(pooled_edge_descriptors(frames, image, valid))
 
 
 def _one_part(

@@ -157,7 +157,8 @@ def _reach_px(step: Tensor, fields: Tensor, outline: Tensor) -> Tensor:
     """(N,) as `Motion.reach_px`; the outline (N, 4, 2) is about the images' centres."""
     by = torch.einsum("nk,kij->nij", step, fields)
     turned = by[..., 1:] @ outline.mT
-    return torch.linalg.vector_norm(turned, dim=1).amax(1) + torch.linalg.vector_norm(by[..., 0], dim=1)
+    reach: Tensor = torch.linalg.vector_norm(turned, dim=1).amax(1) + torch.linalg.vector_norm(by[..., 0], dim=1)
+    return reach
 
 
 class _Measure:

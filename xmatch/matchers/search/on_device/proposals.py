@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from xmatch.matchers.base import Proposal, SearchRange
+from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.gauss_newton import LEVELS
-from xmatch.matchers.search.on_device.descriptors import Views
+from xmatch.matchers.search.on_device.descriptors import Describe, Views, pooled_edge_descriptors
 from xmatch.matchers.search.on_device.fourier import alike, search
 from xmatch.matchers.search.on_device.gauss_newton import refine
 from xmatch.matchers.search.on_device.poses import Poses, distinct
+from xmatch.matchers.search.pooled_descriptors import CELL_PX
+from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors as one_by_one
 from xmatch.matchers.search.settings import SAME_POSE, SearchSettings
 from xmatch.raster import View
 
@@ -26,10 +29,11 @@ def propose(
     within: Sequence[SearchRange],
     settings: SearchSettings,
     device: str,
+    describe: Describe = pooled_edge_descriptors,
     *,
     stage: Stage = lambda name: nullcontext(),
 ) -> list[list[Proposal]]:
-    """Refined poses of each pair (fixed, moving) by edges, best first, no two alike.
+    """Refined poses of each pair (fixed, moving) by one descriptor, best first, no two alike.
 
     All pairs whose ranges are of a kind are computed together, whatever their sizes; the views of a batch should be of
     about one size, as each takes the place of the largest. Only sizes and the poses found come back to the host.
@@ -40,10 +44,20 @@ def propose(
     found: list[list[Proposal]] = [[] for _ in pairs]
     for places in groups.values():
         together = [pairs[place] for place in places]
-        poses = _together(together, [within[place] for place in places], settings, torch.device(device), stage)
+        poses = _together(
+            together, [within[place] for place in places], settings, torch.device(device), describe, stage
+        )
         for place, proposals in zip(places, poses.proposals(), strict=True):
             found[place] = proposals
     return found
+
+
+def describer(descriptor: Descriptor) -> Describe | None:
+    """How a descriptor is made of many images on a device; None where only the CPU knows how."""
+    if descriptor is one_by_one:
+        return pooled_edge_descriptors
+    made: Describe | None = getattr(descriptor, "many", None)
+    return made if descriptor.stride == CELL_PX else None
 
 
 def upload(pairs: Sequence[tuple[View, View]], device: str | torch.device) -> tuple[Views, Views]:
@@ -57,6 +71,7 @@ def _together(
     within: Sequence[SearchRange],
     settings: SearchSettings,
     device: torch.device,
+    describe: Describe,
     stage: Stage,
 ) -> Poses:
     with stage("upload"):
@@ -70,6 +85,7 @@ def _together(
             angle_step_deg=settings.angle_step_deg,
             scale_step=settings.scale_step,
             keep=settings.found,
+            describe=describe,
         )
     coarse, fine = LEVELS
     with stage("coarse refinement"):
