@@ -16,7 +16,7 @@ from xmatch.result import Verdict
 from xmatch.verification.alignment import Alignment, ScoredProposal
 from xmatch.verification.calibration import Calibration, calibrated_matchers, calibration_for
 from xmatch.verification.evidence import Following, bending_px, following, gather
-from xmatch.verification.judge import LEARNED, NAMES
+from xmatch.verification.judge_settings import LEARNED, NAMES
 from xmatch.verification.measures import JUDGED_RANGES, MEASURES, RANGES
 from xmatch.verification.verdict import AMBIGUOUS, FEW, score, verdict_on
 

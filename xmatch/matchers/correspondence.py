@@ -12,7 +12,8 @@ import numpy as np
 
 from xmatch.matchers.agreement import agreeing, maps_agreed_on
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, SearchRange, has_texture
-from xmatch.matchers.structural import EDGE_SEARCH, propose
+from xmatch.matchers.search.settings import EDGE_SEARCH
+from xmatch.matchers.structural import propose
 from xmatch.matchers.under_pose import Look, in_views, reduced, under_pose
 from xmatch.networks.base import CorrespondenceNetwork
 from xmatch.ops.threads import torch_threads
@@ -30,12 +31,12 @@ POSES = 3
 
 
 class CorrespondenceMatcher:
-    """A network that finds correspondences, and the maps that they agree on."""
+    """A network that finds correspondences, and the maps that they agree on; poses are searched on `device`."""
 
     wants_colour = False
 
-    def __init__(self, name: str, network: CorrespondenceNetwork) -> None:
-        self.name, self._network = name, network
+    def __init__(self, name: str, network: CorrespondenceNetwork, device: str = "cpu") -> None:
+        self.name, self._network, self._device = name, network, device
 
     def __call__(
         self,
@@ -59,7 +60,7 @@ class CorrespondenceMatcher:
         # Whole images tell how moving is turned where single places do not.
         proposed = earlier.edge_proposals if earlier else None
         if proposed is None:
-            proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads))
+            proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads, device=self._device))
         with torch_threads(threads):
             for pose in proposed[:POSES]:
                 there = under_pose(moving, pose.matrix, here)

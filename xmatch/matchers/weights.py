@@ -72,14 +72,14 @@ def matcher_around(
     if entry.predicts_warp:
         from xmatch.matchers.dense import DenseMatcher
 
-        return DenseMatcher(entry.matcher, _dense_runner(network, device))
+        return DenseMatcher(entry.matcher, _dense_runner(network, device), device)
     if entry.family == "fields":
         from xmatch.matchers.structural import Structural
 
-        return Structural(entry.matcher, _fields_runner(network, device))
+        return Structural(entry.matcher, _fields_runner(network, device), device)
     from xmatch.matchers.correspondence import CorrespondenceMatcher
 
-    return CorrespondenceMatcher(entry.matcher, _correspondence_network(entry, network, device, detector))
+    return CorrespondenceMatcher(entry.matcher, _correspondence_network(entry, network, device, detector), device)
 
 
 def _correspondence_network(
