@@ -73,13 +73,13 @@ def test_lightglue_matches_keypoints_of_a_detector_that_fits(tmp_path):
     for name in ("disk", "xfeat"):
         torch.save(state_of(name), tmp_path / f"{name}.pth")
     assert load_matcher("auto", str(glue), "cpu", str(tmp_path / "disk.pth")).name == "lightglue"
-    with pytest.raises(UsageError, match="do not say of which.*detector-weights"):
+    with pytest.raises(UsageError, match="do not say of which.*companion-weights"):
         load_matcher("auto", str(glue), "cpu")
     with pytest.raises(ModelError, match="XFeat describes keypoints by 64 numbers; .*LightGlue match ones of 128"):
         load_matcher("auto", str(glue), "cpu", str(tmp_path / "xfeat.pth"))
-    with pytest.raises(ModelError, match="LightGlue, which is no detector"):
+    with pytest.raises(ModelError, match="LightGlue; wanted are those of DISK, ALIKED or XFeat"):
         load_matcher("auto", str(glue), "cpu", str(glue))
-    with pytest.raises(UsageError, match="XFeat finds its keypoints itself"):
+    with pytest.raises(UsageError, match="XFeat works on no other network"):
         load_matcher("auto", str(tmp_path / "xfeat.pth"), "cpu", str(tmp_path / "disk.pth"))
 
 
@@ -104,10 +104,10 @@ def test_missing_and_misshapen_tensors_are_said(tmp_path, name):
 
 
 def test_what_nothing_here_builds_is_named(tmp_path):
-    torch.save({"decoder.embedding_decoder.to_out.weight": torch.ones(2), "decoder.conv_refiner.16.a": torch.ones(2),
-                "encoder.b": torch.ones(2)}, tmp_path / "roma.pth")  # fmt: skip
-    with pytest.raises(ModelError, match="weights of RoMa; nothing here can build it"):
-        load_network(tmp_path / "roma.pth")
+    torch.save({"matcher.omega": torch.ones(2), "refiners.4.a": torch.ones(2), "refiner_features.b": torch.ones(2)},
+               tmp_path / "romav2.pt")  # fmt: skip
+    with pytest.raises(ModelError, match="weights of RoMa v2; nothing here can build it"):
+        load_network(tmp_path / "romav2.pt")
     torch.save({"some.weight": torch.ones(2)}, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match="no architecture that is known"):
         load_network(tmp_path / "odd.pth")

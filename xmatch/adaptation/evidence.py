@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.adaptation.objective import predicted
 from xmatch.adaptation.pseudo import seen_at
 from xmatch.networks.base import DenseWarp, Objective
+from xmatch.networks.dense_objective import predicted
 from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs

@@ -87,8 +87,17 @@ class Architecture(Generic[Config]):
     """Cosine of two descriptors of a detector that are taken for the same, as its authors have it."""
     runner: Callable[[nn.Module, str, Detector | None], CorrespondenceNetwork] | None = None
     """(network, device, whose keypoints it matches) -> what finds correspondences."""
-    wants_detector: bool = False
-    """Whether it works on the keypoints of another network."""
+    companion: Family | None = None
+    """Of the network that it works on, whose weights its files do not hold: a detector of keypoints, or a backbone."""
+    usual_companion: str | None = None
+    """Name of published weights of that network, where all trainings worked on the same."""
+    see_with: Callable[[nn.Module, nn.Module], None] | None = None
+    """(network, backbone): gives a network its companion. Raises ModelError where they do not fit."""
+    look_px: int = 640
+    """Views are looked at with so many px squared at most: what published networks are evaluated on, and what a CPU has
+    time for."""
+    wants_colour: bool = False
+    """Whether it looks at red, green and blue where an image has them."""
     matcher: str | None = None
     """Name of the matcher that runs it; None: `NOT_RUN`."""
     objective_name: str | None = None
@@ -168,6 +177,8 @@ class NetworkObjective:
 
     def __init__(self, entry: Architecture[Any]) -> None:
         self.entry = entry
+        self.backbone: nn.Module | None = None
+        """What the network looks with, where that is a network of its own."""
 
     @property
     def architecture(self) -> str:
@@ -178,7 +189,11 @@ class NetworkObjective:
         return self.entry.config(size, changes)
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
-        return self.entry.build(config)
+        """See `Architecture.build`; with the backbone, if there is one."""
+        network = self.entry.build(config)
+        if self.backbone is not None and self.entry.see_with is not None:
+            self.entry.see_with(network, self.backbone)
+        return network
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         """See `xmatch.networks.base.Objective.step`."""
