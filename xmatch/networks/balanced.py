@@ -21,6 +21,8 @@ MORE = 4
 """Times as many are drawn first, of which the spread ones stay."""
 REACH = 0.1
 """Standard deviation of the kernel by which neighbours are counted, in normalised positions of both images."""
+AMONG = 8
+"""Neighbours are counted among every so many matches, as the authors do on a CPU."""
 LEAST_NEIGHBOURS, ALONE = 10, 1e-7
 """Matches with fewer neighbours are likely wrong, and are drawn so rarely."""
 _ROWS = 2048
@@ -35,7 +37,6 @@ def drawn(
     count: int,
     *,
     seed: int = 0,
-    thinned: int = 1,
 ) -> Correspondences:
     """At most `count` matches on valid pixels, in px of the images, with their own certainty.
 
@@ -44,7 +45,6 @@ def drawn(
         back: where each cell of moving lies in fixed; None: nobody asked.
         fixed_valid: (h, w) of the images as given, whatever the size of the warps.
         seed: of the draw; the same seed draws the same.
-        thinned: neighbours are counted among every so many matches.
     """
     pairs = [torch.cat([_centres(there), there.warp[0].flatten(0, 1)], -1)]
     sure = [there.certainty[0].flatten()]
@@ -56,31 +56,44 @@ def drawn(
     xy = ((matches.double() + 1) / 2 * torch.tensor([*sides[0], *sides[1]])).numpy()
     usable = on_valid(fixed_valid, xy[:, :2]) & on_valid(moving_valid, xy[:, 2:])
     kept = torch.from_numpy(usable).nonzero()[:, 0]
-    chosen = kept[spread(matches[kept], certainty[kept], count, seed=seed, thinned=thinned)].numpy()
+    some = spread(matches[kept], certainty[kept], count, seed=seed, device=there.warp.device)
+    chosen = kept[some].numpy()
     return Correspondences(xy[chosen, :2], xy[chosen, 2:], certainty[torch.from_numpy(chosen)].double().numpy())
 
 
-def spread(matches: Tensor, certainty: Tensor, count: int, *, seed: int = 0, thinned: int = 1) -> Tensor:
-    """Indices of at most `count` matches.
+def spread(
+    matches: Tensor,
+    certainty: Tensor,
+    count: int,
+    *,
+    seed: int = 0,
+    device: torch.device = torch.device("cpu"),
+) -> Tensor:
+    """Indices of at most `count` matches, all on the CPU, so that any device draws the same.
 
     Args:
         matches: (N, 4) normalised positions in both images.
         certainty: (N,) in [0, 1].
-        thinned: as in `drawn`.
+        device: where neighbours are counted.
     """
     generator = torch.Generator().manual_seed(seed)
     likely = torch.where(certainty > ENOUGH, 1.0, certainty)
     first = _few(likely, MORE * count, generator)
-    density = neighbours(matches[first], thinned)
+    density = neighbours(matches[first].to(device)).cpu()
     rarity = torch.where(density < LEAST_NEIGHBOURS, ALONE, 1 / (density + 1))
     return first[_few(rarity, count, generator)]
 
 
-def neighbours(matches: Tensor, thinned: int = 1) -> Tensor:
-    """(N,) how many matches lie near each, itself included, by a Gaussian kernel."""
-    among = matches[::thinned]
-    parts = [torch.cdist(rows, among).square_().mul_(-0.5 / REACH**2).exp_().sum(1) for rows in matches.split(_ROWS)]
-    return torch.cat(parts) if parts else matches.new_zeros(0)
+def neighbours(matches: Tensor) -> Tensor:
+    """(N,) how many matches of every `AMONG`th lie near each, by a Gaussian kernel."""
+    scaled, among = matches / REACH, matches[::AMONG] / REACH
+    half_square = among.square().sum(1) / 2
+    found = []
+    for rows in scaled.split(_ROWS):
+        exponent = torch.addmm(-half_square - rows.square().sum(1, keepdim=True) / 2, rows, among.T)
+        # Below that, exp is many times slower on a CPU, and adds nothing.
+        found.append(exponent.clamp_(min=-80.0).exp_().sum(1))
+    return torch.cat(found)
 
 
 def _few(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:

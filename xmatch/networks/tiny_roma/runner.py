@@ -19,8 +19,6 @@ from xmatch.networks.tiny_roma.network import MULTIPLE, Described, TinyRoma
 
 MATCHES = 5000
 """Drawn of each pair, its authors' number."""
-THINNED = 8
-"""Neighbours are counted among every so many matches, as its authors do on a CPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +50,7 @@ class TinyRomaRunner:
         _, found = self.network.match(fixed.described, moving.described)
         inside = (found.warp.abs() <= 1).all(-1)
         found = DenseWarp(4, found.warp, found.certainty.masked_fill(~inside, -torch.inf))
-        return drawn(found, None, fixed.valid, moving.valid, MATCHES, thinned=THINNED)
+        return drawn(found, None, fixed.valid, moving.valid, MATCHES)
 
 
 def snapped(image: Tensor) -> Tensor:
