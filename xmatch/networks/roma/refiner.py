@@ -31,11 +31,14 @@ class Refiner(nn.Module):
         embedded: of them for the displacement.
         radius: of the window of correlations, cells; 0: there is none.
         hidden: further blocks.
+
+    Attributes:
+        spare: further channels that are always zero (`xmatch.networks.roma.merged`).
     """
 
     def __init__(self, channels: int, embedded: int, radius: int, hidden: int) -> None:
         super().__init__()
-        self.radius = radius
+        self.radius, self.spare = radius, 0
         self.block1 = _block(channels)
         self.hidden_blocks = nn.Sequential(*(_block(channels) for _ in range(hidden)))
         self.out_conv = nn.Conv2d(channels, 3, 1)
@@ -60,6 +63,8 @@ class Refiner(nn.Module):
         if self.radius:
             # As its authors have it, these teach fixed's features alone.
             parts.append(local_correlation(fixed, moving.detach(), warp, self.radius))
+        if self.spare:
+            parts.append(fixed.new_zeros(len(fixed), self.spare, height, width))
         x = self.hidden_blocks(self.block1(torch.cat(parts, 1)))
         with torch.autocast(x.device.type, enabled=False):
             out = self.out_conv(x.float()).permute(0, 2, 3, 1)
