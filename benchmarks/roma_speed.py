@@ -60,8 +60,9 @@ def main() -> None:
         "agreement": agreement,
     }
     for row in rows:
-        print(f"{row['side']:<10} batch {row['batch']}  {row['seconds']:.3f} s  ({row['wall']:.3f} s by the clock)")
-        print(f"{row['pairs_per_second']:.3f} pairs/s  {row['peak_mib']:.0f} MiB")
+        times = f"{row['seconds']:.3f} s  ({row['wall']:.3f} s by the clock)"
+        rate = f"{row['pairs_per_second']:.3f} pairs/s  {row['peak_mib']:.0f} MiB"
+        print(f"{row['side']:<10} batch {row['batch']}  {times}  {rate}")
     for row in rows:
         other = next((r for r in rows if r["side"] == "reference" and r["batch"] == row["batch"]), None)
         if row["side"] != "reference" and other:
@@ -156,6 +157,8 @@ def ours(options: argparse.Namespace) -> Callable[[list[Tensor]], dict[str, Call
     network, backbone = weighted(options.device)
     network.see_with(backbone)
     runner = RomaRunner(network, options.device)
+    if options.fp32:
+        runner.network.see_in(torch.float32)
     del network
 
     def caller(images: list[Tensor]) -> dict[str, Call]:

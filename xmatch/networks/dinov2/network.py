@@ -37,9 +37,10 @@ class Dino(nn.Module):
         Returns:
             (B, width, H / 14, W / 14).
         """
-        patches = self.patch_embed(image)
+        patches = self.patch_embed(image.to(self.cls_token.dtype))
         rows, columns = patches.shape[2:]
-        tokens = torch.cat([self.cls_token.expand(len(image), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
+        first = self.cls_token.to(patches.dtype).expand(len(image), -1, -1)
+        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], 1)
         tokens = tokens + self._positions(rows, columns).to(tokens.dtype)
         for block in self.blocks:
             tokens = block(tokens)

@@ -97,6 +97,11 @@ class Roma(nn.Module):
             parameter.requires_grad_(False)
         self._backbone.network = backbone.to(next(self.parameters()).device).eval()
 
+    def see_in(self, precision: torch.dtype) -> None:
+        """Have the image encoder compute in another precision: half of it is half of the memory."""
+        if self._backbone.network is not None:
+            self._backbone.network.to(precision)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Roma:
         if self._backbone.network is not None:  # it goes to whatever device the network goes to
             self._backbone.network._apply(fn, recurse)

@@ -36,6 +36,8 @@ class RomaRunner:
     def __init__(self, network: Roma, device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.network = channels_last(merged(network.eval()).to(self.device))
+        if self.device.type == "cuda":
+            self.network.see_in(torch.bfloat16)
 
     @torch.inference_mode()
     def describe(self, image: Image, valid: Mask) -> Described:
