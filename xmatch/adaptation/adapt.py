@@ -107,6 +107,7 @@ def _recipe(options: AdaptOptions, base: Base) -> AdaptRecipe:
     recipe = options.recipe or base.recipe
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
+    base.entry.check_side(recipe.size)
     if recipe.pseudo != NONE and not base.entry.predicts_warp:
         raise UsageError(
             f"{base.entry.name} predicts no warp, so it has no pseudo-labels",

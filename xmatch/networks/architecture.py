@@ -100,6 +100,8 @@ class Architecture(Generic[Config]):
     """Whether it looks at red, green and blue where an image has them."""
     matcher: str | None = None
     """Name of the matcher that runs it; None: `NOT_RUN`."""
+    side_multiple: int = 1
+    """Sides of images that it is trained on are multiples of this, px."""
     objective_name: str | None = None
     """What recipes of training call the objective."""
     objective: Callable[[Architecture[Config]], NetworkObjective] | None = None
@@ -117,6 +119,15 @@ class Architecture(Generic[Config]):
         """A sentence for whoever trains or keeps such weights; None where a matcher runs them."""
         can = "trained, converted and inspected" if self.objective else "converted and inspected"
         return None if self.matcher else f"{self.title}: {NOT_RUN}; weights can be {can}"
+
+    def check_side(self, side_px: int) -> None:
+        """
+        Raises:
+            UsageError: it cannot be trained on images of this side.
+        """
+        if side_px % self.side_multiple:
+            message = f"{self.title} takes sides that are multiples of {self.side_multiple} px, not {side_px}"
+            raise UsageError(message, hint=f"size: {-(-side_px // self.side_multiple) * self.side_multiple}")
 
     def holds_marks(self, names: Iterable[str]) -> bool:
         """Whether all marks are among the names of tensors."""

@@ -127,7 +127,7 @@ def _built(entry: Architecture[Any], read: Imported, path: Path, training: str |
         network = entry.build(config)
     except UsageError as error:
         raise ModelError(f"its configuration cannot be used: {error.message}", hint=error.hint, path=path) from error
-    except (KeyError, StopIteration) as error:
+    except (KeyError, StopIteration, ValueError, IndexError) as error:
         raise ModelError(f"tensors of {entry.title} are missing or of another shape: {error}", path=path) from error
     load_state(network, tensors, path)
     return LoadedNetwork(entry, network.eval(), config, known, path, read.sha256, read.metadata)

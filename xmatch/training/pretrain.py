@@ -149,6 +149,8 @@ def plan(options: Options) -> dict[str, Any]:
 
 def _objective(recipe: PretrainRecipe, options: Options) -> NetworkObjective:
     objective = load_objective(recipe.model.objective)
+    for stage in recipe.stages:
+        objective.entry.check_side(stage.size)
     companion = load_companion(objective.entry, options.companion_weights)
     objective.backbone = companion.network if companion else None
     return objective

@@ -120,6 +120,7 @@ ROMA = Architecture(
     look_px=864,
     wants_colour=True,
     matcher="roma",
+    side_multiple=224,  # its own 56, and the 32 of recipes
     objective_name="roma",
     objective=_objective,
     # PL-F as published for it: recipes/adapt-roma.yaml.
