@@ -1,16 +1,17 @@
 """A network's own answer on real pairs of known pose, all pairs of a size in a few batches: seconds on a GPU.
 
-    python benchmarks/gpu_real.py FOLDER --weights W.safetensors xmatch-small
+    python benchmarks/gpu_real.py FOLDER --weights W.safetensors xmatch-small xmatch-sparse
 
-What `xmatch.matchers.learned` does once structure has proposed a pose near the truth: moving as it would look under it,
-cells matched densely, one similarity through the sure ones; of several sizes the answer that more certainty agrees
-with. The proposed pose is the truth disturbed by chance, the same for all weights.
+What matchers do once structure has proposed a pose near the truth: moving as it would look under it, cells matched
+densely or keypoints, one similarity through the sure ones; of several sizes the answer that more certainty agrees with.
+The proposed pose is the truth disturbed by chance, the same for all weights.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from xmatch.networks.sparse.network import SparseMatcher
 
 SIDES_PX = (256, 384)
 LOOKS = ({"turn": 20.0, "scale": 1.25, "shift": 0.25}, {"turn": 6.0, "scale": 1.06, "shift": 0.05})
@@ -32,6 +35,8 @@ AUC_PX = (5, 10)
 MAIN_SHARE = 0.8
 """Of SRIF's sets in the score; the other sets have the rest."""
 BATCH_PX = 32 * 256 * 256
+KEYPOINTS = 512
+OBJECTIVES = {"xmatch": "dense", "xmatch-sparse": "sparse"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +126,10 @@ def _laid(image: np.ndarray, matrix: np.ndarray, side: int) -> tuple[np.ndarray,
 
 @torch.inference_mode()
 def measured(model: nn.Module, every: tuple[Looks, ...], bf16: bool = False) -> dict[str, Any]:
-    """Score, and by set the AUCs and the shares of sure cells near the truth.
+    """Score, and by set the AUCs and the shares of sure matches near the truth.
 
     Args:
-        model: an `XMatch`; left in evaluation mode.
+        model: an `XMatch` or a `SparseMatcher`; left in evaluation mode.
         every: the same pairs at several sizes.
     """
     model.eval()
@@ -159,28 +164,46 @@ def _answers(model: nn.Module, looks: Looks, bf16: bool) -> tuple[Tensor, Tensor
     for places in torch.arange(len(looks), device=looks.images.device).split(max(1, BATCH_PX // side**2)):
         images, valid = looks.images[places].float() / 255, looks.valid[places]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            finest = model(images[:, :1], valid[:, :1], images[:, 1:], valid[:, 1:]).finest
-        warp, certainty = finest.warp.float(), finest.certainty.float().sigmoid().flatten(1)
-        centres = (torch.arange(side // finest.stride, device=warp.device).double() + 0.5) * finest.stride
-        z = torch.complex(*torch.meshgrid(centres, centres, indexing="xy")).flatten()
-        to = (warp.flatten(1, 2).double() + 1) * side / 2
-        w = torch.complex(to[..., 0], to[..., 1])
-        whole = torch.nn.functional.avg_pool2d(valid[:, :1].float(), finest.stride).flatten(1) > 0.99
-        at = to.floor().long()
-        inside = ((at >= 0) & (at < side)).all(-1)
-        at = at.clamp(0, side - 1)
-        shown = valid[:, 1].flatten(1).gather(1, at[..., 1] * side + at[..., 0])
-        sure = certainty * (whole & inside & shown)
+            z, w, sure = (keypoints if isinstance(model, SparseMatcher) else cells)(model, images, valid)
         sure = torch.where(sure > MIN_CERTAINTY, sure, 0.0).double()
         turn, shift = looks.turn[places, None], looks.shift[places, None]
         off = _length(w - (turn * z + shift))
         near = torch.stack([((off < px) * sure).sum(1) for px in WITHIN_PX], 1) / sure.sum(1).clamp_min(1)[:, None]
-        a, b, agreement = fitted(z.expand_as(w), w, sure)
+        a, b, agreement = fitted(z, w, sure)
         there = (looks.corners[places] - b[:, None]) / a[:, None]
         truth = (looks.corners[places] - shift) / turn
         error = _length(there - truth).mean(1) * looks.px[places]
         found.append((torch.where(agreement > 0, error, torch.inf), agreement, near))
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
+
+
+def cells(model: nn.Module, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions (N, K) in fixed and in moving, and certainties, of all cells of a dense network."""
+    side = images.shape[-1]
+    finest = model(images[:, :1], valid[:, :1], images[:, 1:], valid[:, 1:]).finest
+    warp, certainty = finest.warp.float(), finest.certainty.float().sigmoid().flatten(1)
+    centres = (torch.arange(side // finest.stride, device=warp.device).double() + 0.5) * finest.stride
+    z = torch.complex(*torch.meshgrid(centres, centres, indexing="xy")).flatten()
+    to = (warp.flatten(1, 2).double() + 1) * side / 2
+    whole = torch.nn.functional.avg_pool2d(valid[:, :1].float(), finest.stride).flatten(1) > 0.99
+    at = to.floor().long()
+    inside = ((at >= 0) & (at < side)).all(-1)
+    at = at.clamp(0, side - 1)
+    shown = valid[:, 1].flatten(1).gather(1, at[..., 1] * side + at[..., 0])
+    return z.expand(len(to), -1), torch.complex(*to.unbind(-1)), certainty * (whole & inside & shown)
+
+
+def keypoints(model: SparseMatcher, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of the keypoints of a sparse network; those that are nobody's best have no certainty."""
+    model.points = KEYPOINTS
+    found = model(images[:, :1], valid[:, :1], images[:, 1:], valid[:, 1:])
+    scores = found.layers[-1][:, :-1, :-1].float()
+    usable = found.fixed.usable[:, :, None] & found.moving.usable[:, None]
+    scores = torch.where(usable, scores, -torch.inf)
+    best, column = scores.max(2)
+    mutual = scores.argmax(1).gather(1, column) == torch.arange(scores.shape[1], device=scores.device)
+    z, w = (torch.complex(*points.xy.double().unbind(-1)) for points in (found.fixed, found.moving))
+    return z, w.gather(1, column), best.exp() * mutual
 
 
 def fitted(z: Tensor, w: Tensor, weight: Tensor, seed: int = 3) -> tuple[Tensor, Tensor, Tensor]:
@@ -252,9 +275,10 @@ def main() -> None:
     for name in args.weights:
         path = find_weights(name)
         tensors, metadata = load_weights(path)
-        model = load_objective("dense").build(metadata.config).to(args.device)
+        model = load_objective(OBJECTIVES[metadata.architecture]).build(metadata.config).to(args.device)
         load_state(model, tensors, path)
-        print(name, json.dumps(measured(model, every)), flush=True)
+        begun = time.perf_counter()
+        print(name, json.dumps(measured(model, every)), f"{time.perf_counter() - begun:.1f} s", flush=True)
 
 
 if __name__ == "__main__":

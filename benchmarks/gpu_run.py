@@ -57,7 +57,7 @@ ROOT = Path(__file__).parents[1]
 TRAINED = {"xmatch-small": ROOT / "recipes/pretrain-small.yaml"}
 """What --train knows."""
 SHIPPED = ROOT / "xmatch/weights/xmatch-small.safetensors"
-CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/synth/test_pairs.py")
+CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/networks/test_objectives.py", "tests/synth/test_pairs.py")
 CHECKS_S, CORRELATION_S = 60, 30
 LAST_S = 6.0
 """For the last save, and for processes to end."""
@@ -93,6 +93,8 @@ class Session:
         self.on_gpu = self.device.type == "cuda"
         self.found: dict[str, Any] = {"schema": "xmatch.gpu-run/1", "arguments": vars(options) | {"argv": sys.argv[1:]}}
         self.recipe = load_recipe(self._recipe_path(), PretrainRecipe)
+        if options.makers is not None:
+            self.recipe = dataclasses.replace(self.recipe, makers=options.makers)
         if not self.on_gpu and not options.resume_from:
             self.recipe = rehearsal(self.recipe)
         self.maker: Any = None
@@ -344,6 +346,7 @@ def main() -> int:
     add("--data", type=Path, default=Path("."), help="where relative folders of the recipe start")
     add("--init", type=Path, default=SHIPPED, help="weights to start from")
     add("--resume-from", type=Path, help="folder of a run before, to be gone on with")
+    add("--makers", type=int, help="processes that make scenes; default: as many as cores are free")
     add("--trials", nargs="+", type=Path, default=[], help="recipes, of which the best one is trained on")
     add("--parts", nargs="+", choices=[*PARTS, "trials"], help="default: all; with --trials: checks and trials")
     add("--checks-s", type=float, default=CHECKS_S, help="seconds that the part `checks` has")

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from benchmarks.gpu_real import SIDES_PX, Looks, load_looks, measured
 from xmatch.errors import XmatchError
+from xmatch.io.checksum import sha256
 from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights, save_weights
 from xmatch.networks.registry import load_objective
 from xmatch.provenance import commit
@@ -42,12 +43,8 @@ from xmatch.training.run import Run
 
 FREE = "Apache-2.0"
 """Licence of weights that may be shipped."""
-ROUNDS = (0.44, 0.2)
+ROUNDS = (0.3, 0.15)
 """Shares of the time for the first round, of all trials, and the second, of the better half; one goes on after."""
-SHARES = (0.0, 0.4, 0.75)
-"""Of the last run, from which on its views have a size of `SIZES`."""
-SIZES = ((192, 128), (256, 80), (320, 48))
-"""(Px, pairs a batch)."""
 MEASURE_EVERY_S = 30.0
 MIXED = (1.0, 0.5)
 """Shares of the new weights that are measured; the rest are those that were begun from."""
@@ -206,6 +203,7 @@ class Tournament:
             step=run.step,
             minutes=round(trial.seconds / 60, 2),
             hardware=hardware(self.device, 1),
+            sources=[{"file": self.session.options.init.name, "sha256": sha256(self.session.options.init)}],
         )
         save_weights(path, state, metadata, half=fits_half(state), overwrite=True)
 
@@ -219,7 +217,7 @@ class Tournament:
             share = (time.monotonic() - begun - paused) / seconds
             if share >= 1 or self.session.left < self.reserve:
                 break
-            if last and not self.rehearsed:
+            if last:
                 trial.stage = stage_of(share, recipe)
             self.feed.prepare(run.step + 1)
             rate = recipe.optimiser.lr * min(1.0, (run.step + 1) / WARM_STEPS)
@@ -270,7 +268,7 @@ class Tournament:
         alive = self.trials
         whole = self.session.left - self.reserve - took * len(MIXED) * 1.6 * len(alive)
         whole = max(whole, 0.3 * self.session.left)
-        for share in ROUNDS:
+        for share in ROUNDS if len(alive) > 1 else ():
             for trial in alive:
                 self.tried(trial, share * whole / len(alive))
             alive = sorted(alive, key=lambda trial: -trial.best)[: max(1, (len(alive) + 1) // 2)]
@@ -284,9 +282,8 @@ class Tournament:
 
 
 def stage_of(share: float, recipe: PretrainRecipe) -> Stage:
-    """Of the last run, so far on."""
-    size, batch = SIZES[max(n for n, begins in enumerate(SHARES) if share >= begins)]
-    return dataclasses.replace(recipe.stages[0], size=size, batch=batch)
+    """Of the last run, so far on; trials before it know the first stage alone."""
+    return recipe.stage_at(int(share * recipe.steps))
 
 
 def mixed(old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -297,8 +294,8 @@ def mixed(old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) ->
 def small(recipe: PretrainRecipe) -> PretrainRecipe:
     """The same trial, small enough for a CPU."""
     data = tuple(dataclasses.replace(s, pool=8, side=192) if s.kind in STORED else s for s in recipe.data)
-    stage = dataclasses.replace(recipe.stages[0], size=96, batch=4)
-    return dataclasses.replace(recipe, data=data, stages=(stage,))
+    stages = tuple(dataclasses.replace(stage, size=96, batch=4) for stage in recipe.stages)
+    return dataclasses.replace(recipe, data=data, stages=stages)
 
 
 def prepared(session: Any) -> None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from xmatch.adaptation.evidence import (
     Evidence,
-    fields_score,
     follow_distance_px,
+    labelled_score,
     return_distance_px,
     turned,
     turns,
@@ -162,21 +162,21 @@ class Sure:
     def __init__(self, loss: float) -> None:
         self.loss = loss
 
-    def probabilities(self, model, batch):
-        return torch.exp(-torch.tensor([self.loss, math.nan])) + 0 * torch.rand(1)
+    def scores(self, model, batch):
+        return (100 * torch.exp(-torch.tensor([self.loss, math.nan])) + 0 * torch.rand(1)).tolist()
 
     def errors(self, model, batch):
         return tuple(torch.tensor([2.0]) for _ in range(len(batch)))
 
 
-def test_fields_are_judged_by_the_probability_of_the_truth_and_leave_chance_as_it_was():
+def test_objectives_say_what_pairs_are_scored_by_and_leave_chance_as_it_was():
     square = torch.rand(2, 1, SIDE, SIDE)
     valid = torch.ones(2, 1, SIDE, SIDE, dtype=torch.bool)
     flow = cell_centres(SIDE, SIDE, torch.zeros(1))[None].expand(2, -1, -1, -1)
     batch = TrainingPairs(square, valid, square, valid, flow, valid[:, 0], (("a", "b"),) * 2, ("x", "y"))
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    found = fields_score(Sure(0.5), nn.Identity(), [batch, batch], torch.device("cpu"))
+    found = labelled_score(Sure(0.5), nn.Identity(), [batch, batch], torch.device("cpu"))
     row = found.row
     assert len(found.scores) == 4 and math.isnan(found.scores[1])
     assert row["score"] == pytest.approx(100 * 2.718281828**-0.5, abs=1e-2)

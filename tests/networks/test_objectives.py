@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,6 +103,20 @@ def test_a_batch_in_which_nothing_is_seen_twice_has_a_finite_loss_and_gradient(t
     objective.step(model, batch)["total"].backward()
     gradients = [p.grad for p in model.parameters() if p.requires_grad]
     assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_losses_and_gradients_are_finite_in_half_precision(trained, device):
+    objective, model = trained
+    model, batch = model.to(device), pairs(count=1).to(torch.device(device))
+    with torch.autocast(device, torch.bfloat16):
+        parts = objective.step(model, batch)
+    parts["total"].backward()
+    assert all(value.isfinite() for value in parts.values())
+    assert [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()] == []
 
 
 def test_errors_are_one_list_a_pair_and_not_negative(trained):
@@ -207,6 +222,52 @@ class TestSparse:
         assert detection_loss(logits, there, wanted) < 1e-6
         assert detection_loss(logits, aside, wanted) > 30
         assert detection_loss(logits, aside, ~wanted) == 0
+
+    def test_descriptors_of_the_same_place_want_to_be_each_others_nearest(self):
+        from xmatch.networks.sparse.objective import description_loss
+
+        here = torch.eye(3)[None]
+        wanted = torch.tensor([[True, True, False]])
+        assert description_loss(here, here[:, [0, 1, 0]], wanted) < 1e-6
+        assert description_loss(here, here[:, [1, 0, 2]], wanted) > 10
+        assert description_loss(here, here, ~wanted & False) == 0
+
+    def test_places_that_both_images_show_alone_have_a_gradient_and_a_finite_one(self):
+        from xmatch.networks.sparse.objective import description_loss
+
+        here = torch.nn.functional.normalize(torch.rand(1, 4, 8), dim=-1).requires_grad_()
+        description_loss(here, here.detach().flip(1), torch.tensor([[True, False, True, False]])).backward()
+        assert here.grad.isfinite().all() and (here.grad[0].abs().sum(1) > 0).tolist() == [True, False, True, False]
+
+    def test_true_places_take_the_room_of_weak_keypoints_where_no_strong_one_is(self):
+        from xmatch.networks.sparse.network import Points, guided_points
+
+        def points(xy):
+            return Points(torch.tensor([xy]), torch.ones(1, len(xy), dtype=torch.bool))
+
+        def places(xy):
+            return xy + 100.2, torch.tensor([[True, True, False]])
+
+        fixed = points([[10.5, 10.5], [30.5, 30.5], [50.5, 50.5]])
+        moving = points([[112.5, 111.5], [7.5, 7.5], [8.5, 8.5], [9.5, 9.5]])
+        found = guided_points(fixed, moving, places, 3)
+        # The first place has a strong keypoint 2 px away, the third is not shown.
+        assert found.xy[0].tolist() == [[112.5, 111.5], [7.5, 7.5], [130.5, 130.5], [9.5, 9.5]]
+
+    def test_a_keypoint_without_a_match_is_a_miss_for_its_score_and_no_error(self, monkeypatch):
+        from xmatch.networks.sparse import objective as sparse
+        from xmatch.networks.sparse.network import Points
+
+        scores = torch.full((1, 4, 4), -9.0)
+        scores[0, 0, 0] = scores[0, 1, 1] = -0.1  # the third keypoint of fixed has no partner
+        xy = torch.tensor([[[10.5, 10.5], [20.5, 30.5], [40.5, 40.5]]])
+        points = Points(xy, torch.ones(1, 3, dtype=torch.bool))
+        moved = Points(xy + torch.tensor([3.0, 0.0]) + torch.tensor([[0.0], [2.0], [0.0]]), points.usable)
+        found = SimpleNamespace(fixed=points, moving=moved, layers=[scores])
+        monkeypatch.setattr(sparse, "_forward", lambda model, batch: found)
+        objective, batch = load_objective("sparse"), shifted((3, 0))
+        assert objective.errors(None, batch)[0].tolist() == pytest.approx([0, 2 * 2**0.5], abs=1e-3)
+        assert objective.scores(None, batch) == pytest.approx([100 * (1 + 2 + 2) / 9], abs=1e-3)
 
     def test_statistics_of_the_published_extractor_are_kept_while_training(self):
         objective = load_objective("sparse")

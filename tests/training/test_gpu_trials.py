@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmarks.gpu_real import fitted
-from benchmarks.gpu_trials import SHARES, SIZES, Shared, mixed, stage_of
-from xmatch.training.recipe import Stage
+from benchmarks.gpu_trials import Shared, mixed, stage_of
+from xmatch.synth.recipe import SourceSpec
+from xmatch.training.recipe import PretrainRecipe, Stage
 
 
 def test_a_similarity_is_found_among_wrong_cells():
@@ -45,7 +46,8 @@ def test_weights_are_mixed_and_counters_taken():
     assert found["w"].item() == 1.0 and found["n"].item() == 9
 
 
-def test_views_of_the_last_run_grow():
-    recipe = SimpleNamespace(stages=(Stage(steps=1, size=64, batch=1),))
-    found = [stage_of(share, recipe) for share in (*SHARES, 0.999)]
-    assert [(stage.size, stage.batch) for stage in found] == [*SIZES, SIZES[-1]]
+def test_the_last_run_goes_through_the_stages_by_its_share_of_time():
+    stages = tuple(Stage(steps=steps, size=size, batch=1) for steps, size in ((40, 192), (35, 256), (25, 320)))
+    recipe = PretrainRecipe(data=(SourceSpec(kind="worlds"),), stages=stages)
+    shares = (0, 0.39, 0.41, 0.74, 0.76, 0.999, 1.0)
+    assert [stage_of(share, recipe).size for share in shares] == [192, 192, 256, 256, 320, 320, 320]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from xmatch.adaptation.base import Base, open_base
 from xmatch.adaptation.collect import Collected, collect
 from xmatch.adaptation.draws import Batches, held_batches
-from xmatch.adaptation.evidence import Evidence, Row, fields_score, labelled_score, unlabelled_score
+from xmatch.adaptation.evidence import Evidence, Row, labelled_score, unlabelled_score
 from xmatch.adaptation.guard import Gain, Guard, Measure
 from xmatch.adaptation.low_rank import additions, merged, stored, with_base
 from xmatch.adaptation.material import Judges, Material, prepare
@@ -26,7 +26,6 @@ from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
-from xmatch.networks.fieldnet.objective import Fields
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
@@ -184,11 +183,9 @@ class _Adaptation:
         with_truth = held_batches(material.known, self.recipe) if material.known else ()
 
         def score(model: nn.Module) -> Evidence:
-            if isinstance(self.pretraining, Fields):
-                return fields_score(self.pretraining, model, held, self.device)
             if material.judges == "unlabelled":
                 return unlabelled_score(model, held, self.device, self.recipe.finest)
-            return labelled_score(self.objective, model, held, self.device)
+            return labelled_score(self.pretraining, model, held, self.device)
 
         def measure(model: nn.Module) -> tuple[Evidence, list[Row]]:
             found = score(model)
@@ -196,7 +193,7 @@ class _Adaptation:
             if not with_truth:
                 return found, []
             # Never asked by the guard: the truth of unlabelled pairs is for the report.
-            row = labelled_score(self.objective, model, with_truth, self.device).row
+            row = labelled_score(self.pretraining, model, with_truth, self.device).row
             return found, [{**row, "modalities": "held out, truth known"}]
 
         return measure

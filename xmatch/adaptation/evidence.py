@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.adaptation.pseudo import seen_at
-from xmatch.networks.base import DenseWarp, Objective
+from xmatch.networks.architecture import NetworkObjective
+from xmatch.networks.base import DenseWarp
 from xmatch.networks.dense_objective import predicted
-from xmatch.networks.fieldnet.objective import Fields
 from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs
-from xmatch.training.validation import ALL, WITHIN_PX, pair_errors, row_of
+from xmatch.training.validation import ALL, pair_errors, row_of
 
 AGREE_PX = 3.0
 """Two answers within this agree. The middle one of the limits that errors are counted at. Not tuned."""
@@ -44,28 +44,18 @@ class Evidence:
         return Evidence({**row, "score": round(sum(finite) / max(len(finite), 1), 4)}, tuple(scores))
 
 
-def labelled_score(
-    objective: Objective, model: nn.Module, held: Sequence[TrainingPairs], device: torch.device
-) -> Evidence:
-    """Errors on held-out labelled pairs; "score" is the mean of the shares of cells within 1, 3 and 5 px, percent."""
-    found = pair_errors(objective, model, held, device)
-    shares = [
-        [float((errors < limit).float().mean()) if len(errors) else 0.0 for limit in WITHIN_PX] for errors in found
-    ]
-    return Evidence.of(row_of(ALL, found), [100 * sum(each) / len(each) for each in shares])
-
-
 @torch.no_grad()
-def fields_score(objective: Fields, model: nn.Module, held: Sequence[TrainingPairs], device: torch.device) -> Evidence:
-    """What pretraining asks of a network that draws fields, on held-out pairs whose pose is known; "score" is the
-    mean probability, percent, that it gives to the true place among all places, other turns and other images."""
+def labelled_score(
+    objective: NetworkObjective, model: nn.Module, held: Sequence[TrainingPairs], device: torch.device
+) -> Evidence:
+    """Errors on held-out pairs whose pose is known, and what the objective scores each by."""
     row = row_of(ALL, pair_errors(objective, model, held, device))
-    right: list[float] = []
+    scores: list[float] = []
     for number, batch in enumerate(held):
-        with torch.random.fork_rng(devices=[]):  # the same wrong turns every time
+        with torch.random.fork_rng(devices=[]):  # whatever chance has a part in is the same every time
             torch.manual_seed(number)
-            right += (100 * objective.probabilities(model, batch.to(device))).tolist()
-    return Evidence.of(row, right)
+            scores += objective.scores(model, batch.to(device))
+    return Evidence.of(row, scores)
 
 
 @torch.no_grad()

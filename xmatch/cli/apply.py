@@ -29,7 +29,9 @@ def apply_command(
     registration: Annotated[
         str, typer.Argument(metavar="REGISTRATION", help="JSON report of `xmatch register`, or an ITK .tfm.")
     ],
-    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Files with MOVING's footprint.")],
+    others: Annotated[
+        list[str], typer.Argument(metavar="OTHER...", help="Files with MOVING's footprint, or annotations.")
+    ],
     reading: MovingReading,
     running: Running,
     talk: Verbosity,
@@ -47,21 +49,34 @@ def apply_command(
     keep_unreliable: Annotated[
         bool, typer.Option("--keep-unreliable", help="Apply an untrusted registration too, to *.unreliable.tif.")
     ] = False,
+    inverse: Annotated[
+        bool, typer.Option("--inverse", help="OTHER are annotations drawn on FIXED, wanted on MOVING.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Move further bands or files with a transform that `xmatch register` found.
+    """Move further bands, files or annotations with a transform that `xmatch register` found.
 
-    xmatch apply sar.registered.report.json sar_vh.tif    writes sar_vh.registered.tif
+    xmatch apply sar.registered.report.json sar_vh.tif       writes sar_vh.registered.tif
+
+    xmatch apply he.registered.report.json nuclei.geojson    writes nuclei.registered.geojson
 
     Where MOVING had a CRS, the one of OTHER says where it lies, on whatever grid. Where neither has one, OTHER shows
-    the same footprint, and may have another pixel size.
+    the same footprint, and may have another pixel size. GeoJSON, CSV, GeoPackage and shapefiles are annotations
+    drawn on MOVING itself: each vertex is moved exactly.
     """
+    from xmatch.io.annotations import is_annotations, written_suffix
+
     checked(running.device)
     named = [placed(output, other) for other in others]
     if output is not None and len(others) > 1 and named[0] == Path(output):
         raise UsageError("--output names one file, and several are given", hint="-o NAME/ is a folder for all of them")
-    for path in named:
-        check_raster_name(path)
+    for other, path in zip(others, named, strict=True):
+        if not is_annotations(other):
+            check_raster_name(path)
+            if inverse:
+                raise UsageError(f"--inverse moves annotations, and {other} is none", hint="register the other way")
+        elif path.suffix.lower() != written_suffix(other):
+            raise UsageError(f"{path} does not end in {written_suffix(other)}")
     # Other kinds of files are for `read_transform` to judge.
     document = None
     if Path(registration).suffix.lower() == ".json":
@@ -80,6 +95,7 @@ def apply_command(
     targets = named if trusted else [unreliable(path) for path in named]
     refuse_duplicates(targets)
 
+    from xmatch.cli.apply_annotations import moved_annotations
     from xmatch.geometry import transform_from_dict
     from xmatch.io import open_source
     from xmatch.io.transforms.files import read_transform
@@ -89,7 +105,10 @@ def apply_command(
 
     for path in targets:
         check_target(path, overwrite, [registration, *others, *([fixed] if fixed else [])])
-    grid, other_fixed = _grid_of(fixed, document, registration)
+    drawn = [is_annotations(other) for other in others]
+    if any(drawn) and (document is None or fixed is not None):
+        raise UsageError("annotations are moved between the two images of a JSON report", hint="no --fixed, no .tfm")
+    grid, other_fixed = (None, None) if all(drawn) else _grid_of(fixed, document, registration)
     if document is not None and found is not None:
         transform = transform_from_dict(dict(found))
         # What was said of MOVING's place holds for images like it.
@@ -104,6 +123,11 @@ def apply_command(
     notes = []
     with atomic_writes(targets, overwrite) as temporary, progress_bar(talk) as progress:
         for other, path in zip(others, targets, strict=True):
+            if is_annotations(other):
+                assert document is not None  # checked above
+                notes += moved_annotations(document, transform, other, temporary[path], inverse)
+                continue
+            assert grid is not None
             with open_source(other, reading.of_moving()) as source:
                 if document is None:
                     to_fixed = read_transform(registration, other_fixed, source.header)

@@ -177,7 +177,11 @@ def check_raster_name(path: Path) -> None:
 
 
 def default_output(moving: str) -> Path:
-    """sar.tif -> sar.registered.tif, in the current directory; OME-TIFFs keep their double suffix."""
+    """sar.tif -> sar.registered.tif, in the current directory; OME-TIFFs and annotations keep their suffix."""
+    from xmatch.io.annotations import is_annotations, written_suffix
+
+    if is_annotations(moving):
+        return Path(f"{Path(moving).stem}.registered{written_suffix(moving)}")
     stem, suffix = split_suffix(Path(moving))
     return Path(f"{stem or Path(moving).stem}.registered{suffix if suffix.startswith('.ome') else '.tif'}")
 

@@ -62,6 +62,12 @@ def is_local(crs: str) -> bool:
     return _horizontal(_parsed(crs)).is_engineering
 
 
+def named(crs: str) -> str:
+    """The short name of a CRS that a register holds ("EPSG:32633"); any other as it is given."""
+    authority = _parsed(crs).to_authority()
+    return crs if authority is None else ":".join(authority)
+
+
 def full_turn(crs: str) -> float | None:
     """A full circle of longitude in the units of a geographic CRS; None for all others."""
     parsed = _parsed(crs)

@@ -16,7 +16,7 @@ from xmatch.ops.devices import checked
 from xmatch.plugins import ExtensionPoint
 
 Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
-"""(weights, device, detector weights) -> one matcher, or several to ask one after the other."""
+"""(weights, device, companion weights) -> one matcher, or several to ask one after the other."""
 
 
 def _auto(weights: str | None, device: str, companion_weights: str | None) -> Matcher | Plan:
@@ -78,7 +78,7 @@ MATCHERS: dict[str, Builder] = {
     "sift": _sift,
     "mi": _mi,
 }
-"""name -> builder(weights, device, detector weights)."""
+"""name -> builder(weights, device, companion weights)."""
 
 EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
 

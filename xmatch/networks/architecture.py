@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from xmatch.errors import UsageError
+from xmatch.networks.base import WITHIN_PX
 from xmatch.networks.shapes import Config, built, chosen
 
 if TYPE_CHECKING:
@@ -213,3 +214,14 @@ class NetworkObjective:
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """See `xmatch.networks.base.Objective.errors`."""
         raise NotImplementedError
+
+    def scores(self, model: nn.Module, batch: TrainingPairs) -> list[float]:
+        """How well the network does on each pair, percent; what an adaptation is judged by. Here the mean of the shares
+        of positions within `WITHIN_PX`; NaN where there is nothing to ask."""
+        return [mean_share_within(errors) for errors in self.errors(model, batch)]
+
+
+def mean_share_within(errors: Tensor) -> float:
+    """The mean of the shares of errors (N,) px within `WITHIN_PX`, percent; 0 without any."""
+    shares = [float((errors < limit).float().mean()) if len(errors) else 0.0 for limit in WITHIN_PX]
+    return 100 * sum(shares) / len(shares)

@@ -76,6 +76,10 @@ class Prediction:
         return self.scales[-1]
 
 
+WITHIN_PX = (1, 3, 5)
+"""Limits that shares of errors are given for, px: those of the papers that xmatch is compared with."""
+
+
 class Objective(Protocol):
     """What a run trains, and by what."""
 

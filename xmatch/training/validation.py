@@ -8,15 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from xmatch.networks.base import Objective
+from xmatch.networks.base import WITHIN_PX, Objective
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 
-WITHIN_PX = (1, 3, 5)
-"""Limits that shares of errors are given for, px: those of the papers that xmatch is compared with."""
 ALL = "all"
 
 _STREAM = 2**20

@@ -33,11 +33,11 @@ class Fields(NetworkObjective):
         return {"total": (loss * weight).sum(), "right": (right * weight).sum().detach(), "sharpness": sharpness}
 
     @torch.no_grad()
-    def probabilities(self, model: nn.Module, batch: TrainingPairs) -> Tensor:
-        """(B,) what the network gives to each pair's true place among all places, other turns and other images; NaN
+    def scores(self, model: nn.Module, batch: TrainingPairs) -> list[float]:
+        """The probability, percent, that each pair's true place has among all places, other turns and other images; NaN
         where too little is seen to ask."""
         loss, _, usable, _ = self._placed(model, batch)
-        return torch.where(usable, torch.exp(-loss), torch.nan)
+        return torch.where(usable, 100 * torch.exp(-loss), torch.nan).tolist()
 
     def _placed(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Negative log probability of the true place of each pair, whether it wins, whether the pair is of use, all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from kornia.feature import LightGlue
 from torch import Tensor
 
@@ -47,5 +48,6 @@ class Glue(LightGlue):
         found = []
         for layer, assign in zip(self.transformers, self.log_assignment, strict=True):
             first, second = layer(first, second, a, b)
-            found.append(assign(first.float(), second.float())[0])
+            with torch.autocast(first.device.type, enabled=False):  # probabilities of hundreds want all their digits
+                found.append(assign(first.float(), second.float())[0])
         return found

@@ -69,4 +69,14 @@ XMATCH_SPARSE = Architecture(
     matcher="xmatch-sparse",
     objective_name="sparse",
     objective=_objective,
+    adaptation={
+        "steps": 300,
+        "batch": 4,
+        "size": 192,
+        "pseudo": "none",
+        "trust_verdicts": True,
+        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
+        "optimiser": {"lr": 1e-4, "encoder_lr": 1e-4, "warmup_steps": 20, "final_lr": 0.05},
+        "guard": {"every": 50},
+    },
 )

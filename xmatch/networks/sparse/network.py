@@ -6,6 +6,7 @@ that one does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,15 @@ from torch import Tensor, nn
 from xmatch.networks.keypoints import BORDER_PX
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.sparse.config import SparseConfig
-from xmatch.networks.xfeat.detector import detect
+from xmatch.networks.xfeat.detector import Dense, detect
+
+Places = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Px of fixed (B, N, 2) -> where they truly lie in moving, px, and whether both images show them, (B, N); positions are
+corner-counted."""
+GUIDED = 0.5
+"""In training, the share of fixed's keypoints whose true places moving has keypoints at, found or not. Not tuned."""
+FREE_PX = 3.0
+"""A keypoint that is given lies no nearer than this to one that was found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +43,10 @@ class SparsePrediction:
     moving: Points
     layers: list[Tensor]
     """(B, N + 1, M + 1) log assignment after each layer."""
-    moving_logits: Tensor
-    """(B, 65, H / 8, W / 8) of moving: where in each cell its keypoint lies; the last: nowhere."""
+    fixed_descriptors: Tensor
+    """(B, N, 64) of length 1."""
+    moving_dense: Dense
+    """What keypoints of moving were found by."""
 
 
 class SparseMatcher(nn.Module):
@@ -62,16 +73,40 @@ class SparseMatcher(nn.Module):
         self.extractor.eval()
         return self
 
-    def forward(self, fixed: Tensor, fixed_valid: Tensor, moving: Tensor, moving_valid: Tensor) -> SparsePrediction:
-        """Images (B, 1, H, W), sides multiples of 32, and where they are valid, (B, 1, H, W) bool."""
+    def forward(
+        self, fixed: Tensor, fixed_valid: Tensor, moving: Tensor, moving_valid: Tensor, places: Places | None = None
+    ) -> SparsePrediction:
+        """Images (B, 1, H, W), sides multiples of 32, and where they are valid, (B, 1, H, W) bool.
+
+        Args:
+            places: the truth; the weakest keypoints of moving then make room for true places of fixed's.
+        """
         both, valid = torch.cat([fixed, moving]), torch.cat([fixed_valid, moving_valid])
         mean = (both * valid).sum((2, 3), keepdim=True) / valid.sum((2, 3), keepdim=True).clamp(min=1)
         both = torch.where(valid, both, mean)
         side = 2 * BORDER_PX + 1
         usable = -nn.functional.max_pool2d(-valid.float(), side, 1, BORDER_PX) > 0
-        found, logits = detect(self.network, both, usable, self.points)
+        found, dense = detect(self.network, both, usable, self.points)
+        moving_dense = Dense(dense.features.chunk(2)[1], dense.logits.chunk(2)[1], dense.size)
         here, there = (Points(xy + 0.5, s > 0) for xy, s in zip(found.xy.chunk(2), found.score.chunk(2), strict=True))
+        first, second = found.descriptors.chunk(2)
+        if places is not None:
+            there = guided_points(here, there, places, round(GUIDED * here.xy.shape[1]))
+            second = moving_dense.described(there.xy - 0.5)
         sides = both.new_tensor([both.shape[-1], both.shape[-2]])
-        places = ((found.xy - sides / 2) / (sides.max() / 2)).chunk(2)
-        layers = self.matcher.assignments(*found.descriptors.chunk(2), *places)
-        return SparsePrediction(here, there, layers, logits.chunk(2)[1])
+        a, b = ((points.xy - 0.5 - sides / 2) / (sides.max() / 2) for points in (here, there))
+        layers = self.matcher.assignments(first, second, a, b)
+        return SparsePrediction(here, there, layers, first, moving_dense)
+
+
+@torch.no_grad()
+def guided_points(fixed: Points, moving: Points, places: Places, count: int) -> Points:
+    """Moving's keypoints, the weakest `count` of them replaced by the true places of as many of fixed's, to the px that
+    holds them: of every rank, and only where none of the stronger ones is already."""
+    kept, weak = moving.xy[:, :-count], moving.xy[:, -count:]
+    chosen = torch.linspace(0, fixed.xy.shape[1] - 1, count, device=fixed.xy.device).round().long()
+    true_xy, seen = places(fixed.xy[:, chosen])
+    free = torch.cdist(true_xy, kept).amin(2) > FREE_PX
+    new = seen & free & fixed.usable[:, chosen]
+    xy = torch.cat([kept, torch.where(new[..., None], true_xy.floor() + 0.5, weak)], 1)
+    return Points(xy, torch.cat([moving.usable[:, :-count], new | moving.usable[:, -count:]], 1))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.networks.architecture import NetworkObjective
-from xmatch.networks.sparse.network import Points, SparsePrediction
+from xmatch.networks.architecture import NetworkObjective, mean_share_within
+from xmatch.networks.sparse.network import Places, Points, SparsePrediction
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.networks.xfeat.detector import CELL_PX
 from xmatch.synth.pairs import TrainingPairs
@@ -16,6 +18,12 @@ MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
 """Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
 DETECTION = 0.1
 """Weight of keypoints beside the assignment. Not tuned."""
+DESCRIPTION = 1.0
+"""Weight of descriptors beside it. Not tuned."""
+TEMPERATURE = 0.05
+"""Of cosines of descriptors. Not tuned."""
+NEVER = -1e4
+"""Similarity of what cannot be chosen; finite, so that gradients are."""
 
 
 class Sparse(NetworkObjective):
@@ -23,29 +31,46 @@ class Sparse(NetworkObjective):
 
     Published XFeat was taught its keypoints on photographs; another sensor has its own. What is a keypoint in fixed is
     therefore the class that moving's cell should choose; as the sensors of a pair are drawn by chance, both learn.
+    Where keypoints do not repeat yet, neither descriptors nor LightGlue would learn what is alike; so descriptors are
+    compared at true places as well, and some of those are among moving's keypoints (`GUIDED`).
     """
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
-        found = _forward(model, batch)
+        found = _forward(model, batch, partial(true_places, batch))
         true_xy, seen = true_places(batch, found.fixed.xy)
         labels = assignment_truth(found.fixed, found.moving, true_xy, seen)
         losses = torch.stack([assignment_loss(scores, *labels) for scores in found.layers])
-        repeated = detection_loss(found.moving_logits, true_xy, seen & found.fixed.usable)
+        wanted = seen & found.fixed.usable
+        repeated = detection_loss(found.moving_dense.logits, true_xy, wanted)
+        alike = description_loss(found.fixed_descriptors, found.moving_dense.described(true_xy - 0.5), wanted)
         return {
-            "total": losses.mean() + DETECTION * repeated,
+            "total": losses.mean() + DETECTION * repeated + DESCRIPTION * alike,
             "last": losses[-1].detach(),
             "detection": repeated.detach(),
+            "description": alike.detach(),
             "matched": labels[0].float().sum(2).mean(),
         }
 
+    def scores(self, model: nn.Module, batch: TrainingPairs) -> list[float]:
+        """As ever, but of all keypoints of fixed that moving shows: one without a match is a miss."""
+        matched, distance, wanted = self._matched(model, batch)
+        error = torch.where(matched, distance, torch.inf).amin(2)
+        return [mean_share_within(e[w]) for e, w in zip(error, wanted, strict=True)]
+
     def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
         """At the matches that are each other's best and more likely than none."""
+        matched, distance, wanted = self._matched(model, batch)
+        return tuple(d[m & w[:, None]] for d, m, w in zip(distance, matched, wanted, strict=True))
+
+    @staticmethod
+    def _matched(model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Matches (B, N, M), how far moving's keypoints are from fixed's true places (B, N, M), px, and which keypoints
+        of fixed moving shows (B, N)."""
         found = _forward(model, batch)
         scores = found.layers[-1]
-        best = mutual_nearest(-scores[:, :-1, :-1]) & (scores[:, :-1, :-1] > scores[:, :-1, -1:])
+        matched = mutual_nearest(-scores[:, :-1, :-1]) & (scores[:, :-1, :-1] > scores[:, :-1, -1:])
         true_xy, seen = true_places(batch, found.fixed.xy)
-        distance = torch.cdist(true_xy, found.moving.xy)
-        return tuple(d[b & s[:, None]] for d, b, s in zip(distance, best, seen & found.fixed.usable, strict=True))
+        return matched, torch.cdist(true_xy, found.moving.xy), seen & found.fixed.usable
 
 
 def assignment_truth(fixed: Points, moving: Points, true_xy: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,10 +111,26 @@ def detection_loss(logits: Tensor, true_xy: Tensor, wanted: Tensor) -> Tensor:
     return _mean(F.cross_entropy(chosen.float(), target, reduction="none"), wanted)
 
 
+def description_loss(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
+    """Mean cross entropy of descriptors of the same places among those of all places, either way (XFeat's dual softmax,
+    Potje et al. 2024, section 3.3).
+
+    Args:
+        first, second: (B, N, D) of length 1, row by row of the same place.
+        wanted: (B, N) bool: both images show it.
+    """
+    similarity = first.float() @ second.float().transpose(1, 2) / TEMPERATURE
+    target = torch.arange(first.shape[1], device=first.device).expand(len(first), -1)
+    there = torch.where(wanted[:, None], similarity, NEVER)
+    back = torch.where(wanted[:, None], similarity.transpose(1, 2), NEVER)
+    ways = [F.cross_entropy(s.transpose(1, 2), target, reduction="none") for s in (there, back)]
+    return torch.stack([_mean(way, wanted) for way in ways]).mean()
+
+
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
 
 
-def _forward(model: nn.Module, batch: TrainingPairs) -> SparsePrediction:
-    found: SparsePrediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid)
+def _forward(model: nn.Module, batch: TrainingPairs, places: Places | None = None) -> SparsePrediction:
+    found: SparsePrediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, places)
     return found

@@ -32,10 +32,25 @@ class Detected:
     """(B, N, 64) of length 1."""
 
 
-def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tuple[Detected, Tensor]:
-    """The strongest keypoints of images, as XFeat's authors find them, and the logits (B, 65, H / 8, W / 8) that they
-    are found by: for each cell which px is a keypoint, row by row, the last one: none. The gradient reaches descriptors
-    and logits.
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """What keypoints are found and described by; the gradient reaches it."""
+
+    features: Tensor
+    """(B, 64, H / 8, W / 8) of length 1."""
+    logits: Tensor
+    """(B, 65, H / 8, W / 8): for each cell which px is a keypoint, row by row, the last one: none."""
+    size: tuple[int, int]
+    """H, W."""
+
+    def described(self, xy: Tensor) -> Tensor:
+        """(B, N, 64) of length 1 at positions (B, N, 2) px, centre-counted."""
+        height, width = self.size
+        return F.normalize(InterpolateSparse2d("bicubic")(self.features, xy, height, width), dim=-1)
+
+
+def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tuple[Detected, Dense]:
+    """The strongest keypoints of images, as XFeat's authors find them, and what they are found by.
 
     Args:
         network: kornia's `XFeatModel`.
@@ -54,8 +69,8 @@ def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tup
         sure = F.grid_sample(reliability, at.expand(len(image), -1, -1, -1), align_corners=False)
         score, index = torch.where(good, heat * sure, 0.0).flatten(1).topk(min(count, height * width))
         xy = torch.stack([index % width, index // width], -1).to(image.dtype)
-    sampled = InterpolateSparse2d("bicubic")(F.normalize(features, dim=1), xy, height, width)
-    return Detected(xy, score, F.normalize(sampled, dim=-1)), logits
+    dense = Dense(F.normalize(features, dim=1), logits, (height, width))
+    return Detected(xy, score, dense.described(xy)), dense
 
 
 def _sampling_grid(height: int, width: int, device: torch.device) -> Tensor:
