@@ -52,7 +52,7 @@ class Dino(nn.Module):
         side = self.config.side
         if (rows, columns) == (side, side):
             return self.pos_embed
-        learned = self.pos_embed[:, 1:].float().transpose(1, 2).unflatten(2, (side, side))
+        learned = self.pos_embed[:, 1:].float().transpose(1, 2).reshape(1, -1, side, side)
         # Its authors add a tenth against rounding, and it shifts what is looked up: weights were used with that.
         scale = ((rows + 0.1) / side, (columns + 0.1) / side)
         resized = F.interpolate(learned, scale_factor=scale, mode="bicubic")

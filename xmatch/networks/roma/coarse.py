@@ -40,12 +40,13 @@ class PositionPosterior(nn.Module):
             observed = _kernel(b, b) + NOISE * torch.eye(b.shape[1], device=b.device)
             factor = torch.linalg.cholesky(observed)
             weights = torch.cholesky_solve(encoded.expand(len(b), -1, -1), factor)
-            return (_kernel(a, b) @ weights).transpose(1, 2).unflatten(2, (height, width))
+            return (_kernel(a, b) @ weights).transpose(1, 2).reshape(len(a), -1, height, width)
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     """(B, n, m) of (B, n, C) and (B, m, C)."""
-    lengths = torch.linalg.vector_norm(a, dim=-1)[:, :, None] * torch.linalg.vector_norm(b, dim=-1)[:, None]
+    first, second = (torch.linalg.vector_norm(x, dim=-1) for x in (a, b))
+    lengths: Tensor = first[:, :, None] * second[:, None]
     return ((a @ b.transpose(1, 2) / (lengths + 1e-6) - 1) / TEMPERATURE).exp()
 
 

@@ -93,12 +93,12 @@ class TinyRoma(nn.Module):
         else:
             # As its authors do it: every fourth cell a side, and the best one, by a slip of theirs weighed by its
             # number and not its likeness. So the best one alone counts, but for the first rows.
-            some = alike.unflatten(1, (rows, columns))[:, ::THINNED, ::THINNED].flatten(1, 2)
+            some = alike.view(len(alike), rows, columns, -1)[:, ::THINNED, ::THINNED].flatten(1, 2)
             best = alike.argmax(1, keepdim=True)
             share = torch.cat([some, best.to(some.dtype)], 1).softmax(1).transpose(1, 2)
             thin = cell_centres(rows // THINNED, columns // THINNED, fixed).flatten(0, 1)
             places = share[..., :-1] @ thin + share[..., -1:] * grid.flatten(0, 1)[best[:, 0]]
-        return places.transpose(1, 2).unflatten(2, (fixed.shape[2], fixed.shape[3]))
+        return places.transpose(1, 2).reshape(len(places), 2, fixed.shape[2], fixed.shape[3])
 
 
 def _matcher(inputs: int, width: int) -> nn.Sequential:
