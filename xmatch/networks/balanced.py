@@ -89,11 +89,12 @@ def neighbours(matches: Tensor) -> Tensor:
     scaled, among = matches / REACH, matches[::AMONG] / REACH
     half_square = among.square().sum(1) / 2
     found = []
-    for rows in scaled.split(_ROWS):
+    for start in range(0, len(scaled), _ROWS):
+        rows = scaled[start : start + _ROWS]
         exponent = torch.addmm(-half_square - rows.square().sum(1, keepdim=True) / 2, rows, among.T)
         # Below that, exp is many times slower on a CPU, and adds nothing.
         found.append(AMONG * exponent.clamp_(min=-80.0).exp_().sum(1))
-    return torch.cat(found)
+    return torch.cat(found) if found else matches.new_zeros(0)
 
 
 def _few(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:

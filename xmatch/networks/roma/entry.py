@@ -58,7 +58,8 @@ def _see_with(network: nn.Module, backbone: nn.Module) -> None:
 
 def config_of(tensors: Mapping[str, Tensor]) -> RomaConfig:
     """The size of a RoMa; how images are shown to it is not told."""
-    convolutions, channels, outputs = [], [], 0
+    convolutions: list[int] = []
+    channels: list[int] = []
     numbers = sorted(
         int(found[1]) for name in tensors if (found := re.fullmatch(r"encoder\.cnn\.layers\.(\d+)\.weight", name))
     )

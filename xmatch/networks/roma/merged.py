@@ -52,9 +52,9 @@ def _wider(layer: nn.Module, spare: int, outputs_too: bool) -> nn.Conv2d:
     inputs, outputs = layer.in_channels + spare, layer.out_channels + spare * outputs_too
     alone = layer.groups > 1
     found = nn.Conv2d(inputs, outputs, layer.kernel_size, padding=layer.padding, groups=inputs if alone else 1)  # type: ignore[arg-type]
-    found.weight, found.bias = (
-        nn.Parameter(_padded(old, new.shape)) for old, new in ((layer.weight, found.weight), (layer.bias, found.bias))
-    )
+    assert found.bias is not None
+    found.weight = nn.Parameter(_padded(layer.weight, found.weight.shape))
+    found.bias = nn.Parameter(_padded(layer.bias, found.bias.shape))
     return found
 
 

@@ -104,8 +104,8 @@ class Roma(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Roma:
         if self._backbone.network is not None:  # it goes to whatever device the network goes to
-            self._backbone.network._apply(fn, recurse)
-        super()._apply(fn, recurse)
+            self._backbone.network._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def describe(self, image: Tensor, *, coarse: bool = True) -> Described:

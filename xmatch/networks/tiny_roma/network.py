@@ -55,6 +55,7 @@ class TinyRoma(nn.Module):
         if image.shape[2] % MULTIPLE or image.shape[3] % MULTIPLE:
             raise ValueError(f"sides must be multiples of {MULTIPLE}, not {tuple(image.shape[2:])}")
         backbone = self.xfeat[0]
+        assert isinstance(backbone, XFeatModel)
         grey = backbone.norm(image.mean(1, keepdim=True))
         fine = backbone.block2(backbone.block1(grey) + backbone.skip1(grey))
         eighth = backbone.block3(fine)
@@ -98,7 +99,8 @@ class TinyRoma(nn.Module):
             share = torch.cat([some, best.to(some.dtype)], 1).softmax(1).transpose(1, 2)
             thin = cell_centres(rows // THINNED, columns // THINNED, fixed).flatten(0, 1)
             places = share[..., :-1] @ thin + share[..., -1:] * grid.flatten(0, 1)[best[:, 0]]
-        return places.transpose(1, 2).reshape(len(places), 2, fixed.shape[2], fixed.shape[3])
+        found: Tensor = places.transpose(1, 2).reshape(len(places), 2, fixed.shape[2], fixed.shape[3])
+        return found
 
 
 def _matcher(inputs: int, width: int) -> nn.Sequential:
