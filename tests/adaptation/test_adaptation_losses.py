@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from xmatch.adaptation.losses import certainty_loss, supervised_loss, unsupervised_loss
-from xmatch.adaptation.pseudo import Labels
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres
-from xmatch.networks.losses import charbonnier, dense_loss
+from xmatch.networks.losses import LossWeights, charbonnier, dense_loss
+from xmatch.networks.pseudo_labels import Labels, certainty_loss, pseudo_loss
+from xmatch.networks.registry import load_objective
 
 SIDE = 32
 
@@ -32,7 +32,7 @@ def labels(n: int, positive: float = 1.0, chosen: float = 1.0) -> Labels:
 
 def test_the_terms_of_equation_2_are_means_over_their_own_sets():
     targets = [labels(4), labels(8, 0.5, 0.75)]
-    found = unsupervised_loss(prediction(logits=1.0, off_px=4.0), targets, (SIDE, SIDE), 0.1).named()
+    found = pseudo_loss(prediction(logits=1.0, off_px=4.0), targets, (SIDE, SIDE), LossWeights(certainty=0.1)).named()
     # One cell off everywhere: the mean over the positives is that of any one.
     assert float(found["regression_4"]) == pytest.approx(float(charbonnier(torch.tensor(1.0))))
     # Of six chosen rows four are positives: cross-entropies of a logit of 1 with 1 and with 0.
@@ -45,21 +45,28 @@ def test_the_terms_of_equation_2_are_means_over_their_own_sets():
 
 
 def test_without_any_label_the_loss_is_zero_and_finite():
-    found = unsupervised_loss(prediction(), [labels(4, 0, 0), labels(8, 0, 0)], (SIDE, SIDE), 1.0).named()
+    found = pseudo_loss(
+        prediction(), [labels(4, 0, 0), labels(8, 0, 0)], (SIDE, SIDE), LossWeights(certainty=1.0)
+    ).named()
     assert all(float(value) == 0 for value in found.values())
 
 
 def test_what_lies_beyond_a_refiners_window_is_not_taught():
     far = prediction(off_px=4.0)
     lost = Prediction(far.scales, far.scores, (far.guesses[0] + 1.0,))
-    assert float(unsupervised_loss(lost, [labels(4), labels(8)], (SIDE, SIDE), 0.0).named()["regression_4"]) == 0
+    assert (
+        float(
+            pseudo_loss(lost, [labels(4), labels(8)], (SIDE, SIDE), LossWeights(certainty=0.0)).named()["regression_4"]
+        )
+        == 0
+    )
 
 
 def test_a_scale_that_is_its_own_label_teaches_no_warp():
     """Why equation (2) needs another scale: the regression of a prediction onto itself has no gradient."""
     own = prediction(off_px=2.0, grad=True)
     itself = Labels(own.scales[1].warp.detach(), torch.ones(1, 8, 8, dtype=bool), torch.ones(1, 8, 8, dtype=bool))
-    unsupervised_loss(own, [labels(4), itself], (SIDE, SIDE), 1.0).total.backward()
+    pseudo_loss(own, [labels(4), itself], (SIDE, SIDE), LossWeights(certainty=1.0)).total.backward()
     assert float(own.scales[1].warp.grad.abs().max()) == 0
     assert float(own.scores.grad.abs().max()) > 0
 
@@ -77,7 +84,8 @@ def test_equation_1_is_the_loss_of_pretraining_with_its_own_weight_of_certainty(
     warp = cell_centres(SIDE, SIDE, torch.zeros(1))[None]
     covisible = torch.ones(1, SIDE, SIDE, dtype=torch.bool)
     batch = SimpleNamespace(moving=torch.zeros(1, 1, SIDE, SIDE), warp=warp, covisible=covisible)
-    found = supervised_loss(prediction(off_px=1.0), batch, lambda_sup=0.01, local=0.0)
+    weights = LossWeights(certainty=0.01, local=0.0)
+    found = load_objective("dense").supervised(prediction(off_px=1.0), batch, weights)
     parts = dense_loss(prediction(off_px=1.0), batch).named()
     expected = parts["coarse"] + parts["regression_4"] + 0.01 * (parts["certainty_coarse"] + parts["certainty_4"])
     assert float(found.total) == pytest.approx(float(expected))

@@ -45,7 +45,7 @@ def caught(monkeypatch):
 REGISTER = {
     "matcher": (["--matcher", "sift"], "sift"),
     "weights": (["--weights", "own.safetensors"], "own.safetensors"),
-    "detector_weights": (["--detector-weights", "disk.pth"], "disk.pth"),
+    "companion_weights": (["--companion-weights", "disk.pth"], "disk.pth"),
     "transform": (["--transform", "affine"], "affine"),
     "use_georef": (["--ignore-georef"], False),
     "max_angle_deg": (["--max-angle", "25"], 25.0),
@@ -185,7 +185,7 @@ EVAL = {
     "form": (["--form", "crop"], lambda r: r.fill, "crop"),
     "transform": (["--transform", "affine"], lambda r: r.register.transform, "affine"),
     "weights": (["--weights", "own.safetensors"], lambda r: r.register.weights, "own.safetensors"),
-    "detector_weights": (["--detector-weights", "disk.pth"], lambda r: r.register.detector_weights, "disk.pth"),
+    "companion_weights": (["--companion-weights", "disk.pth"], lambda r: r.register.companion_weights, "disk.pth"),
     "seed": (["--seed", "7"], lambda r: r.register.seed, 7),
     "limit": (["--limit", "5"], lambda r: r.limit, 5),
     "threads": (["--threads", "3"], lambda r: r.register.threads, 3),
@@ -226,6 +226,7 @@ PRETRAIN = {
     "threads": (["--threads", "3"], 3),
     "data": (["--data", "images"], Path("images")),
     "init": (["--init", "own.safetensors"], Path("own.safetensors")),
+    "companion_weights": (["--companion-weights", "dino.pth"], "dino.pth"),
 }
 
 
@@ -249,6 +250,7 @@ ADAPT = {
     "output": (["-o", "mine.safetensors"], Path("mine.safetensors")),
     "matcher": (["--matcher", "xmatch-small"], "xmatch-small"),
     "weights": (["--weights", "own.safetensors"], "own.safetensors"),
+    "companion_weights": (["--companion-weights", "dino.pth"], "dino.pth"),
     "max_minutes": (["--max-minutes", "2.5"], 2.5),
     "resume": (["--no-resume"], False),
     "device": (["--device", "cpu"], "cpu"),

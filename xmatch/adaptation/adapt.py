@@ -26,8 +26,6 @@ from xmatch.adaptation.pseudo import NONE, OF_A_TEACHER
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.verdicts import accepted
 from xmatch.errors import ExitCode, InputError, UsageError
-from xmatch.networks.architecture import NetworkObjective
-from xmatch.networks.registry import load_objective
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline
 from xmatch.training.history import History
@@ -84,7 +82,7 @@ def adapt(options: AdaptOptions, talk: Reporter = Reporter()) -> Adapted:
     """
     files = AdaptationFiles.of(options.output)
     device = choose_device(options.device)
-    base = open_base(options.matcher, options.weights)
+    base = open_base(options.matcher, options.weights, options.companion_weights)
     recipe = _recipe(options, base)
     files.check(options.overwrite, [base.path])
     collected = collect(options.request, recipe.guard, recipe.seed)
@@ -108,6 +106,7 @@ def _recipe(options: AdaptOptions, base: Base) -> AdaptRecipe:
     recipe = options.recipe or base.recipe
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
+    base.entry.check_side(recipe.size)
     if recipe.pseudo != NONE and not base.entry.predicts_warp:
         raise UsageError(
             f"{base.entry.name} predicts no warp, so it has no pseudo-labels",
@@ -116,13 +115,6 @@ def _recipe(options: AdaptOptions, base: Base) -> AdaptRecipe:
     if options.request.labelled == 0 and recipe.pseudo == NONE and not recipe.trust_verdicts:
         raise UsageError("without labelled pairs and pseudo-labels there is nothing to learn from")
     return recipe
-
-
-def _pretraining(base: Base) -> NetworkObjective:
-    """The objective that the network was pretrained by."""
-    name = base.entry.objective_name
-    assert name is not None  # whatever can be adapted can be trained
-    return load_objective(name)
 
 
 class _Adaptation:
@@ -140,7 +132,7 @@ class _Adaptation:
         self.options, self.base, self.folder, self.device = options, base, folder, device
         self.recipe, self.files, self.talk, self.collected = recipe, files, talk, collected
         self.threads = options.threads or torch.get_num_threads()
-        self.pretraining = _pretraining(base)
+        self.pretraining = base.objective
         self.objective = FewShot(self.pretraining, recipe, base.entry.predicts_warp)
         limit = options.max_minutes
         self.deadline = None if limit is None else options.begun + 60 * limit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from xmatch.adaptation.recipe import AdaptRecipe
-from xmatch.errors import ModelError, UsageError
-from xmatch.io.checksum import sha256
-from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights
+from xmatch.errors import ModelError
+from xmatch.io.weights.files import WeightsMetadata
 from xmatch.matchers.base import Matcher
 from xmatch.matchers.weights import matcher_around
-from xmatch.networks.architecture import Architecture
+from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.loading import load_companion, load_network
 from xmatch.networks.registry import ARCHITECTURES
-from xmatch.networks.weights import find_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Base:
     sha256: str
     entry: Architecture[Any]
     """Of the network."""
+    backbone: nn.Module | None = None
+    """What it looks with, where that is a network of its own, which stays as it is."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -39,9 +41,17 @@ class Base:
         """Of an adaptation for which none is given."""
         return AdaptRecipe.from_defaults(self.entry.adaptation or {})
 
+    @property
+    def objective(self) -> NetworkObjective:
+        """That the network was pretrained by."""
+        assert self.entry.objective is not None  # whatever can be adapted can be trained
+        objective = self.entry.objective(self.entry)
+        objective.backbone = self.backbone
+        return objective
+
     def network(self, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
         """The network, on the CPU, with these weights or with its own."""
-        network = self.entry.build(self.config)
+        network = self.objective.build(self.config)
         network.load_state_dict(dict(self.tensors if tensors is None else tensors))
         return network
 
@@ -50,23 +60,31 @@ class Base:
         return matcher_around(self.entry, self.network(tensors), device)
 
 
-def open_base(matcher: str, weights: str | None) -> Base:
-    """Weights from a path, or those that a name stands for.
+def open_base(matcher: str, weights: str | None, companion_weights: str | None = None) -> Base:
+    """Weights from a path, ours or as published, or those that a name stands for.
+
+    Args:
+        companion_weights: of the network that the matcher's looks with, where there is one.
 
     Raises:
         ModelError: there are none, they are damaged, or of an architecture that cannot be adapted.
+        UsageError: a companion where none is wanted.
     """
-    path = find_weights(weights or matcher)
-    tensors, metadata = load_weights(path)
-    entry = ARCHITECTURES.get(metadata.architecture)
-    if entry is None or entry.adaptation is None:
-        found = metadata.architecture or "an unknown architecture"
+    loaded = load_network(weights or matcher)
+    entry = loaded.entry
+    if entry.adaptation is None:
         adaptable = ", ".join(known.name for known in ARCHITECTURES.values() if known.adaptation is not None)
-        raise ModelError(f"holds weights of {found}; adapted can be {adaptable}", hint="xmatch models info", path=path)
-    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    try:
-        network = entry.build(metadata.config)
-    except UsageError as error:
-        raise ModelError(f"its configuration cannot be used: {error.message}", path=path) from error
-    load_state(network, tensors, path)  # what does not fit is said at once
-    return Base(tensors, metadata, path, sha256(path), entry)
+        message = f"holds weights of {entry.name}; adapted can be {adaptable}"
+        raise ModelError(message, hint="xmatch models info", path=loaded.path)
+    companion = load_companion(entry, companion_weights, loaded.known)
+    known = loaded.known
+    metadata = loaded.metadata or WeightsMetadata(
+        name=known.name if known else loaded.path.stem,
+        architecture=entry.name,
+        licence=known.licence if known else "",
+    )
+    metadata = dataclasses.replace(metadata, config=loaded.config)
+    backbone = companion.network if companion else None
+    base = Base(loaded.network.state_dict(), metadata, loaded.path, loaded.sha256, entry, backbone)
+    base.objective.build(base.config)  # a companion that does not fit is said at once
+    return base

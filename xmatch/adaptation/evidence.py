@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.adaptation.objective import predicted
 from xmatch.adaptation.pseudo import seen_at
 from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.base import DenseWarp
+from xmatch.networks.dense_objective import predicted
 from xmatch.networks.grids import cell_centres
 from xmatch.synth.pairs import TrainingPairs
 from xmatch.training.validation import ALL, pair_errors, row_of

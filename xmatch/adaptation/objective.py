@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from xmatch.adaptation.draws import Unlabelled
-from xmatch.adaptation.losses import supervised_loss, unsupervised_loss
 from xmatch.adaptation.low_rank import add_low_rank
-from xmatch.adaptation.pseudo import OF_A_TEACHER, Labels, pseudo_labels, seen_at
+from xmatch.adaptation.pseudo import OF_A_TEACHER, pseudo_labels, seen_at
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.thresholds import THRESHOLDS, Bounds, Confidence
 from xmatch.networks.base import Objective, Prediction
-from xmatch.networks.losses import distance_px, mean_where, truth_at
+from xmatch.networks.dense_objective import DenseObjective
+from xmatch.networks.losses import LossWeights, distance_px, mean_where, truth_at
+from xmatch.networks.pseudo_labels import Labels
 from xmatch.synth.pairs import TrainingPairs
 
 RIGHT_PX = 3.0
@@ -61,26 +62,30 @@ class FewShot:
             _hold_statistics(model)
         if not self._scales:
             return self._base.step(model, batch, finest=finest)
-        prediction = predicted(model, batch, finest)
+        assert isinstance(self._base, DenseObjective)  # or it would not predict scales
+        prediction = self._base.predicted(model, batch, finest)
         if isinstance(batch, Unlabelled):
-            return self._unlabelled(prediction, batch, finest)
-        loss = supervised_loss(prediction, batch, self._recipe.lambda_sup, self._recipe.local)
+            return self._unlabelled(self._base, prediction, batch, finest)
+        weights = LossWeights(certainty=self._recipe.lambda_sup, local=self._recipe.local)
+        loss = self._base.supervised(prediction, batch, weights)
         total = loss.total
         return {"total": total, "supervised": total.detach(), "epe": loss.finest_error_px.detach()}
 
-    def _unlabelled(self, prediction: Prediction, batch: Unlabelled, finest: int) -> dict[str, Tensor]:
+    def _unlabelled(
+        self, base: DenseObjective, prediction: Prediction, batch: Unlabelled, finest: int
+    ) -> dict[str, Tensor]:
         recipe, taught = self._recipe, None
         if recipe.pseudo in OF_A_TEACHER:
             assert self.teacher is not None  # set before the first step
             with torch.no_grad():
-                taught = predicted(self.teacher, batch, finest)
+                taught = base.predicted(self.teacher, batch, finest)
         self._update_confidence(taught or prediction, batch)
         bounds = self.bounds
         labels = pseudo_labels(
             recipe.pseudo, prediction, taught, bounds, batch.fixed_valid, batch.moving_valid, recipe.fitted
         )
         shape = batch.moving.shape[2], batch.moving.shape[3]
-        total = unsupervised_loss(prediction, labels, shape, recipe.lambda_ssl).total
+        total = base.unsupervised(prediction, labels, shape, LossWeights(certainty=recipe.lambda_ssl)).total
         found = {"total": total, "unsupervised": total.detach(), "tau": total.new_tensor(bounds.high)}
         return found | _label_shares(labels[-1], prediction.finest.stride, batch)
 
@@ -98,11 +103,6 @@ class FewShot:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.confidence = Confidence(float(state["matching"]), float(state["sure"]))
-
-
-def predicted(model: nn.Module, batch: TrainingPairs, finest: int) -> Prediction:
-    found: Prediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)
-    return found
 
 
 def _hold_statistics(model: nn.Module) -> None:

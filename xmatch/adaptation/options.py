@@ -20,6 +20,8 @@ class AdaptOptions:
     """None: that of the network the weights belong to."""
     matcher: str = "xmatch-fields"
     weights: str | None = None
+    companion_weights: str | None = None
+    """Of the network that the weights' looks with, where there is one."""
     max_minutes: float | None = None
     """Training ends after this long, set-up included, and what it has reached is judged."""
     resume: bool = True

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.adaptation.draws import HELD, draw_scenes
-from xmatch.adaptation.objective import predicted
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.adaptation.scenes import PairScene
 from xmatch.networks.base import DenseWarp
+from xmatch.networks.dense_objective import predicted
 from xmatch.synth.seeds import device_rng
 
 MOST = 4

@@ -13,8 +13,6 @@ Nothing here carries a gradient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,6 +24,7 @@ from xmatch.estimate import estimate
 from xmatch.geometry import Transform
 from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres
+from xmatch.networks.pseudo_labels import Labels
 from xmatch.synth.resampling import all_valid_at
 
 SCHEMES = ("pl-f", "pl", "pl-t", "pl-ema", "pl-ema-f")
@@ -37,18 +36,6 @@ FIT_TOLERANCE_PX = 3.0
 """Of cells about the fitted transform, px of moving: as the estimator of registrations has it by default."""
 MOST_FITTED = 1000
 """Cells that a transform is fitted to: more only cost time. Not tuned."""
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """AdaptationFiles of one scale."""
-
-    warp: Tensor
-    """(B, h, w, 2) normalised."""
-    positive: Tensor
-    """(B, h, w) bool: taken to match; where the warp is taught."""
-    chosen: Tensor
-    """(B, h, w) bool: taken to match or taken not to; where certainty is taught."""
 
 
 def own_labels(found: DenseWarp, bounds: Bounds, seen: Tensor) -> Labels:
@@ -69,7 +56,7 @@ def finest_labels(finest: DenseWarp, shape: tuple[int, int], bounds: Bounds, see
 
 
 def fitted_labels(transforms: list[Transform | None], moving_valid: Tensor, stride: int, seen: Tensor) -> Labels:
-    """AdaptationFiles as if one transform of each pair were the truth; none at all where there is no transform.
+    """Labels as if one transform of each pair were the truth; none at all where there is no transform.
 
     Args:
         transforms: B maps, fixed px -> moving px.
@@ -120,7 +107,7 @@ def pseudo_labels(
     moving_valid: Tensor,
     kind: str = "homography",
 ) -> tuple[Labels, ...]:
-    """AdaptationFiles of every scale of `own`, in its order.
+    """Labels of every scale of `own`, in its order.
 
     Args:
         scheme: of `SCHEMES`.

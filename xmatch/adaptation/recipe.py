@@ -180,8 +180,8 @@ class AdaptRecipe:
     @classmethod
     def from_defaults(cls, fields: Mapping[str, Any]) -> AdaptRecipe:
         """The recipe that `Architecture.adaptation` describes: fields as in a recipe file."""
-        optimiser, guard = AdaptOptimiser(**fields.get("optimiser", {})), GuardSpec(**fields.get("guard", {}))
-        return cls(**{**fields, "optimiser": optimiser, "guard": guard})
+        parts = {"optimiser": AdaptOptimiser, "guard": GuardSpec, "threshold": ThresholdSpec}
+        return cls(**{**fields, **{name: kind(**fields.get(name, {})) for name, kind in parts.items()}})
 
     @property
     def average_decay(self) -> float:

@@ -39,6 +39,14 @@ def adapt_command(
     weights: Annotated[
         str | None, typer.Option("--weights", help="Weights to start from: a path or a name.", show_default=False)
     ] = None,
+    companion_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--companion-weights",
+            help="Weights of the image encoder that RoMa looks with (DINOv2): a file or a name.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="YAML file of the adaptation.", show_default=False)
     ] = None,
@@ -94,6 +102,7 @@ def adapt_command(
         recipe=_recipe(recipe),
         matcher=matcher,
         weights=weights,
+        companion_weights=companion_weights,
         max_minutes=max_minutes,
         resume=resume,
         device=checked(device),

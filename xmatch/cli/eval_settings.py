@@ -38,8 +38,8 @@ class Changes:
     ] = None
     transform: Annotated[str | None, _option("--transform", help="Fit this kind of map.")] = None
     weights: Annotated[str | None, _option("--weights", help="Weights for the matcher.")] = None
-    detector_weights: Annotated[
-        str | None, _option("--detector-weights", help="Of the network whose keypoints LightGlue's weights match.")
+    companion_weights: Annotated[
+        str | None, _option("--companion-weights", help="Of the network that the weights' own works on.")
     ] = None
     seed: Annotated[int | None, _option("--seed", help="Seed of the registrations.", min=0)] = None
     limit: Annotated[int | None, _option("--limit", help="First so many pairs of each set only.", min=1)] = None
@@ -64,7 +64,7 @@ class Changes:
             matcher=_or(self.matcher, base.matcher),
             transform=_or(self.transform, base.transform),
             weights=_or(self.weights, base.weights),
-            detector_weights=_or(self.detector_weights, base.detector_weights),
+            companion_weights=_or(self.companion_weights, base.companion_weights),
             seed=_or(self.seed, base.seed),
             device=checked(_or(self.device, base.device)),
             threads=1 if jobs > 1 else _or(self.threads, base.threads),

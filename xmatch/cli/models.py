@@ -161,7 +161,7 @@ def convert_command(
         typer.Option(
             "--training",
             help="Which training the weights are of, where they do not tell and it matters: of LoFTR outdoor, indoor, "
-            "indoor_new or minima.",
+            "indoor_new or minima; of RoMa outdoor, indoor, minima or matchanything.",
             metavar="NAME",
             show_default=False,
         ),

@@ -200,13 +200,13 @@ class Matching:
             "`xmatch models list`.",
         ),
     ] = None
-    detector_weights: Annotated[
+    companion_weights: Annotated[
         str | None,
         _option(
             _MATCHING,
-            "--detector-weights",
-            help="Of the network whose keypoints LightGlue's weights match (DISK, ALIKED, XFeat); default the one they "
-            "were trained on.",
+            "--companion-weights",
+            help="Of the network that the weights' own works on: whose keypoints LightGlue matches (DISK, ALIKED, "
+            "XFeat), or what RoMa looks with (DINOv2); default the one they were trained on.",
         ),
     ] = None
     transform: Annotated[
@@ -235,7 +235,7 @@ class Matching:
         return RegisterOptions(
             matcher=self.matcher,
             weights=self.weights,
-            detector_weights=self.detector_weights,
+            companion_weights=self.companion_weights,
             transform=self.transform,
             use_georef=not reading.ignore_georef,
             max_angle_deg=self.max_angle,

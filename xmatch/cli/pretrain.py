@@ -42,6 +42,14 @@ def pretrain_command(
         Path | None,
         typer.Option("--init", help="Weights to start from: a file, or the name of a model.", show_default=False),
     ] = None,
+    companion_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--companion-weights",
+            help="Weights of the image encoder that RoMa looks with (DINOv2): a file or a name.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, train nothing.")] = False,
 ) -> int:
     """Train a matcher as RECIPE says, or go on with it where it was left.
@@ -70,6 +78,7 @@ def pretrain_command(
         threads=threads,
         data=data,
         init=init,
+        companion_weights=companion_weights,
         begun=begun,
     )
     if dry_run:

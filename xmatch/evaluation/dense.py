@@ -39,7 +39,7 @@ def dense_matches(fixed: Source, moving: Source, options: RegisterOptions) -> Co
     from xmatch.matchers.registry import load_plan
     from xmatch.registration.view_planning import frame_pair
 
-    plan = load_plan(options.matcher, options.weights, options.device, options.detector_weights)
+    plan = load_plan(options.matcher, options.weights, options.device, options.companion_weights)
     if len(plan) > 1:  # it starts with keypoints: a second matching would only show that they are no lattice
         return None
     matcher = plan[0].build()

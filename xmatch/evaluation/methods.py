@@ -43,10 +43,10 @@ class Method:
         """Of a matcher: what `xmatch register` is told."""
         base = recipe.register
         weights = base.weights if self.spec.weights is None else self.spec.weights
-        detector = base.detector_weights if self.spec.detector_weights is None else self.spec.detector_weights
+        detector = base.companion_weights if self.spec.companion_weights is None else self.spec.companion_weights
         transform = base.transform if self.spec.transform is None else self.spec.transform
         return dataclasses.replace(
-            base, matcher=self.uses, weights=weights, detector_weights=detector, transform=transform
+            base, matcher=self.uses, weights=weights, companion_weights=detector, transform=transform
         )
 
     def settings(self, recipe: EvalRecipe, truth: Transform | None = None) -> PeerSettings:
@@ -60,7 +60,7 @@ class Method:
             truth=truth,
             matcher=recipe.register.matcher,
             weights=spec.weights,
-            detector_weights=spec.detector_weights,
+            companion_weights=spec.companion_weights,
             model=spec.model,
             device=recipe.register.device,
             command=spec.command,
@@ -125,7 +125,7 @@ def _check(method: Method, recipe: EvalRecipe) -> None:
         from xmatch.matchers.registry import load_matcher
 
         options = method.options(recipe)
-        load_matcher(options.matcher, options.weights, options.device, options.detector_weights)
+        load_matcher(options.matcher, options.weights, options.device, options.companion_weights)
         return
     peer = load_peer(method.uses)
     try:

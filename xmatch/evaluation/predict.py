@@ -149,7 +149,7 @@ def _weights_digest(recipe: EvalRecipe, method: Method) -> str | None:
     """SHA-256 of the weights, where they are a file of the user's; those that come along are part of the code. Of two
     files: the SHA-256 of theirs, one after the other."""
     told = method.options(recipe) if method.kind == "matcher" else method.spec
-    files = (told.weights, told.detector_weights)
+    files = (told.weights, told.companion_weights)
     digests = [file_digest(each) for each in files if each and os.path.isfile(each)]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if len(digests) > 1 else next(iter(digests), None)
 

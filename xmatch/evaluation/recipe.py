@@ -72,8 +72,8 @@ class MatcherSpec:
     """Of the peers `arosics` and `vismatch`: the Python of the environment that has it."""
     model: str | None = None
     """Of the peer `vismatch`: the name of one of its matchers; of `network`: which training its weights are of."""
-    detector_weights: str | None = None
-    """Of the network whose keypoints are matched, `weights` being LightGlue's."""
+    companion_weights: str | None = None
+    """Of the network that the one of `weights` works on: LightGlue's keypoints, RoMa's features."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,6 @@ from xmatch.networks.base import CorrespondenceNetwork
 from xmatch.ops.threads import torch_threads
 from xmatch.raster import View
 
-SIDE_PX = 640
-"""Views are looked at with so many px squared at most: what published networks are evaluated on, and what a CPU has
-time for."""
 TOLERANCE_PX = 3.0
 """View px; half as much again as a px of the look where that is larger. Not tuned."""
 SETTLED = 60
@@ -31,12 +28,25 @@ POSES = 3
 
 
 class CorrespondenceMatcher:
-    """A network that finds correspondences, and the maps that they agree on; poses are searched on `device`."""
+    """A network that finds correspondences, and the maps that they agree on.
 
-    wants_colour = False
+    Args:
+        device: where poses are searched.
+        side_px: views are looked at with so many px squared at most.
+        wants_colour: whether the network looks at colours.
+    """
 
-    def __init__(self, name: str, network: CorrespondenceNetwork, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        name: str,
+        network: CorrespondenceNetwork,
+        device: str = "cpu",
+        *,
+        side_px: int = 640,
+        wants_colour: bool = False,
+    ) -> None:
         self.name, self._network, self._device = name, network, device
+        self._side_px, self.wants_colour = side_px, wants_colour
 
     def __call__(
         self,
@@ -51,10 +61,10 @@ class CorrespondenceMatcher:
         """The correspondences of the look on which most agree, and the maps that they agree on."""
         if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
-        here = reduced(fixed, _shrinking(fixed))
+        here = self._as_it_is(fixed)
         with torch_threads(threads):
             described = self._network.describe(here.image, here.valid)
-            best = self._looked(described, fixed, moving, here, _as_it_is(moving), within, seed)
+            best = self._looked(described, fixed, moving, here, self._as_it_is(moving), within, seed)
             if agreeing(best) >= SETTLED:
                 return best
         # Whole images tell how moving is turned where single places do not.
@@ -63,7 +73,7 @@ class CorrespondenceMatcher:
             proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads, device=self._device))
         with torch_threads(threads):
             for pose in proposed[:POSES]:
-                there = under_pose(moving, pose.matrix, here)
+                there = under_pose(moving, pose.matrix, here, coloured=self.wants_colour)
                 if there.valid.sum() >= MIN_SIDE_PX**2:
                     mirrored = bool(np.linalg.det(pose.matrix[:2, :2]) < 0)
                     found = self._looked(described, fixed, moving, here, there, within, seed, mirrored)
@@ -87,10 +97,6 @@ class CorrespondenceMatcher:
         tolerance_px = max(TOLERANCE_PX, 1.5 * float(here.to_view[0, 0]))
         return maps_agreed_on(pairs, fixed, moving, within, tolerance_px, seed, mirrored)
 
-
-def _shrinking(view: View) -> float:
-    return min(1.0, SIDE_PX / float(np.sqrt(view.width * view.height)))
-
-
-def _as_it_is(moving: View) -> Look:
-    return reduced(moving, _shrinking(moving))
+    def _as_it_is(self, view: View) -> Look:
+        shrinking = min(1.0, self._side_px / float(np.sqrt(view.width * view.height)))
+        return reduced(view, shrinking, coloured=self.wants_colour)

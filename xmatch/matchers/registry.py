@@ -16,15 +16,15 @@ from xmatch.ops.devices import checked, resolved_with_driver
 from xmatch.plugins import ExtensionPoint
 
 Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
-"""(weights, device, detector weights) -> one matcher, or several to ask one after the other."""
+"""(weights, device, companion weights) -> one matcher, or several to ask one after the other."""
 
 
-def _auto(weights: str | None, device: str, detector_weights: str | None) -> Matcher | Plan:
+def _auto(weights: str | None, device: str, companion_weights: str | None) -> Matcher | Plan:
     from xmatch.matchers.sift import Sift
     from xmatch.matchers.weights import open_matcher
 
     if weights is not None:
-        return open_matcher(None, weights, device, detector_weights)
+        return open_matcher(None, weights, device, companion_weights)
     # From cheap to dear; the network is loaded only where it is asked.
     return (
         PlanStage.ready(Sift(gives_up_early=True)),
@@ -33,35 +33,35 @@ def _auto(weights: str | None, device: str, detector_weights: str | None) -> Mat
     )
 
 
-def _structural(weights: str | None, device: str, detector_weights: str | None) -> Matcher:
+def _structural(weights: str | None, device: str, companion_weights: str | None) -> Matcher:
     from xmatch.matchers.structural import Structural
 
-    _no_weights("structural", weights or detector_weights)
+    _no_weights("structural", weights or companion_weights)
     return Structural(device=resolved_with_driver(device))
 
 
 def _network(name: str) -> Callable[[str | None, str, str | None], Matcher]:
     """Builder of the matcher `name` that runs a network of the registry."""
 
-    def build(weights: str | None, device: str, detector_weights: str | None) -> Matcher:
+    def build(weights: str | None, device: str, companion_weights: str | None) -> Matcher:
         from xmatch.matchers.weights import open_matcher
 
-        return open_matcher(name, weights, device, detector_weights)
+        return open_matcher(name, weights, device, companion_weights)
 
     return build
 
 
-def _sift(weights: str | None, device: str, detector_weights: str | None) -> Matcher:
+def _sift(weights: str | None, device: str, companion_weights: str | None) -> Matcher:
     from xmatch.matchers.sift import Sift
 
-    _no_weights("sift", weights or detector_weights)
+    _no_weights("sift", weights or companion_weights)
     return Sift()
 
 
-def _mi(weights: str | None, device: str, detector_weights: str | None) -> Matcher:
+def _mi(weights: str | None, device: str, companion_weights: str | None) -> Matcher:
     from xmatch.matchers.mi import MutualInformationMatcher
 
-    _no_weights("mi", weights or detector_weights)
+    _no_weights("mi", weights or companion_weights)
     return MutualInformationMatcher()
 
 
@@ -77,29 +77,31 @@ MATCHERS: dict[str, Builder] = {
     "sift": _sift,
     "mi": _mi,
 }
-"""name -> builder(weights, device, detector weights)."""
+"""name -> builder(weights, device, companion weights)."""
 
 EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
 
 
-def load_plan(name: str, weights: str | None = None, device: str = "auto", detector_weights: str | None = None) -> Plan:
+def load_plan(
+    name: str, weights: str | None = None, device: str = "auto", companion_weights: str | None = None
+) -> Plan:
     """The matchers that a name stands for, from `MATCHERS` or from an installed plug-in, in the order in which they are
     asked; all names but `auto` stand for one.
 
     Args:
-        detector_weights: of the network whose keypoints are matched, where `weights` are of one that has none.
+        companion_weights: of the network whose keypoints are matched, where `weights` are of one that has none.
 
     Raises:
         UsageError: no such matcher or device, or weights for one that takes none.
         ModelError: weights that are needed are missing, damaged, or another matcher's.
     """
     checked(device)  # also where the matcher would not use it
-    built = EXTENSION_POINT.build(name, weights, device, detector_weights)
+    built = EXTENSION_POINT.build(name, weights, device, companion_weights)
     return built if isinstance(built, tuple) else (PlanStage.ready(built),)
 
 
 def load_matcher(
-    name: str, weights: str | None = None, device: str = "auto", detector_weights: str | None = None
+    name: str, weights: str | None = None, device: str = "auto", companion_weights: str | None = None
 ) -> Matcher:
     """The first matcher of a plan; arguments and errors as `load_plan`."""
-    return load_plan(name, weights, device, detector_weights)[0].build()
+    return load_plan(name, weights, device, companion_weights)[0].build()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xmatch.errors import ModelError, UsageError
 from xmatch.matchers.base import Matcher
 from xmatch.networks.architecture import NOT_RUN, Architecture
-from xmatch.networks.loading import LoadedNetwork, load_network
+from xmatch.networks.loading import LoadedNetwork, load_companion, load_network
 from xmatch.networks.weights import shipped
 from xmatch.ops.devices import resolved
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from xmatch.networks.xmatch.runner import Network
 
 
-def open_matcher(name: str | None, weights: str | None, device: str, detector_weights: str | None = None) -> Matcher:
+def open_matcher(name: str | None, weights: str | None, device: str, companion_weights: str | None = None) -> Matcher:
     """The matcher of that name with the weights that come with the package, or with those in a file.
 
     Args:
         name: of `xmatch.matchers.registry.MATCHERS`; None: that of the weights.
         weights: path, or name of weights (`xmatch.networks.weights.find_weights`); None: those of the package.
         device: "auto" (a CUDA device if there is one), "cpu", "cuda" or "cuda:N".
-        detector_weights: as `weights`, of the network whose keypoints are matched; None: those that the matcher's
-            weights were trained on, if that is known.
+        companion_weights: as `weights`, of the network that the matcher's works on, a detector of keypoints or an image
+            encoder; None: those that its weights were trained on, if that is known.
 
     Raises:
         ModelError: no such weights, damaged ones, or ones of another architecture.
-        UsageError: no such device, or a detector where none is wanted.
+        UsageError: no such device, or a companion where none is wanted.
     """
     wanted = weights or name or ""
     if weights is None and name not in shipped():
@@ -44,42 +44,46 @@ def open_matcher(name: str | None, weights: str | None, device: str, detector_we
         raise ModelError(
             f"holds weights of {loaded.entry.title}, not of {name}", hint="xmatch models info", path=weights
         )
-    return matcher_around(loaded.entry, loaded.network, resolved(device), _detector(loaded, detector_weights, device))
+    detector = _accompanied(loaded, companion_weights, device)
+    return matcher_around(loaded.entry, loaded.network, resolved(device), detector)
 
 
 def open_correspondence_network(
-    weights: str, device: str, detector_weights: str | None = None, training: str | None = None
+    weights: str, device: str, companion_weights: str | None = None, training: str | None = None
 ) -> CorrespondenceNetwork:
     """The network of weights that find correspondences; arguments and errors as `open_matcher` and `load_network`."""
     loaded = load_network(weights, training)
     entry = loaded.entry
     if entry.runner is None and entry.detector is None:
         raise ModelError(f"{entry.title} finds no correspondences by itself", hint="xmatch models list", path=weights)
-    detector = _detector(loaded, detector_weights, device)
+    detector = _accompanied(loaded, companion_weights, device)
     return _correspondence_network(entry, loaded.network, resolved(device), detector)
 
 
 def matcher_around(
     entry: Architecture[Any], network: nn.Module, device: str, detector: Detector | None = None
 ) -> Matcher:
-    """The matcher that runs a network which is built already.
+    """The matcher that runs a network which is built already, with its backbone if it looks with one.
 
     Raises:
         UsageError: nothing here runs such a network yet.
     """
     if entry.matcher is None:
         raise UsageError(f"{entry.title}: {NOT_RUN}")
-    if entry.predicts_warp:
-        from xmatch.matchers.dense import DenseMatcher
-
-        return DenseMatcher(entry.matcher, _dense_runner(network, device), device)
     if entry.family == "fields":
         from xmatch.matchers.structural import Structural
 
         return Structural(entry.matcher, _fields_runner(network, device), device)
+    if entry.runner is None and entry.detector is None:
+        from xmatch.matchers.dense import DenseMatcher
+
+        return DenseMatcher(entry.matcher, _dense_runner(network, device), device)
     from xmatch.matchers.correspondence import CorrespondenceMatcher
 
-    return CorrespondenceMatcher(entry.matcher, _correspondence_network(entry, network, device, detector), device)
+    running = _correspondence_network(entry, network, device, detector)
+    return CorrespondenceMatcher(
+        entry.matcher, running, device, side_px=entry.look_px, wants_colour=entry.wants_colour
+    )
 
 
 def _correspondence_network(
@@ -93,21 +97,16 @@ def _correspondence_network(
     return MutualNearest(entry.detector(network, device), least_similarity=entry.least_similarity)
 
 
-def _detector(loaded: LoadedNetwork, weights: str | None, device: str) -> Detector | None:
-    """What finds the keypoints that a network matches; None where it finds them itself."""
-    entry, wanted = loaded.entry, loaded.known.works_on if loaded.known else None
-    if not entry.wants_detector:
-        if weights is not None:
-            raise UsageError(f"{entry.title} finds its keypoints itself", hint="leave out --detector-weights")
+def _accompanied(loaded: LoadedNetwork, weights: str | None, device: str) -> Detector | None:
+    """What finds the keypoints that a network matches; None where it finds them itself, or looks with a backbone, which
+    it is given."""
+    found = load_companion(loaded.entry, weights, loaded.known)
+    if found is None:
         return None
-    if weights is None and wanted is None:
-        raise UsageError(
-            f"{entry.title} matches the keypoints of another network, and the weights do not say of which",
-            hint="--detector-weights FILE: of DISK, ALIKED or XFeat",
-        )
-    found = load_network(weights or wanted or "")
-    if found.entry.detector is None:
-        raise ModelError(f"holds weights of {found.entry.title}, which is no detector of keypoints", path=weights)
+    if loaded.entry.see_with is not None:
+        loaded.entry.see_with(loaded.network, found.network)
+        return None
+    assert found.entry.detector is not None  # its family is that of keypoints
     _check_fit(loaded, found, weights)
     return found.entry.detector(found.network, resolved(device))
 
@@ -118,7 +117,7 @@ def _check_fit(loaded: LoadedNetwork, found: LoadedNetwork, weights: str | None)
     if known and known.works_on and known.works_on not in {row.name for row in found.entry.published}:
         raise ModelError(
             f"{known.name} matches keypoints of {known.works_on}, not of {found.entry.title}",
-            hint=f"--detector-weights {known.works_on}",
+            hint=f"--companion-weights {known.works_on}",
             path=weights,
         )
     assert found.entry.descriptor_length is not None  # every detector has it
@@ -127,7 +126,7 @@ def _check_fit(loaded: LoadedNetwork, found: LoadedNetwork, weights: str | None)
         raise ModelError(
             f"{found.entry.title} describes keypoints by {length} numbers; these weights of {loaded.entry.title} "
             f"match ones of {loaded.config['input']}",
-            hint="--detector-weights of the network that they were trained on",
+            hint="--companion-weights of the network that they were trained on",
             path=weights,
         )
 

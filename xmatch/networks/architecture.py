@@ -88,10 +88,21 @@ class Architecture(Generic[Config]):
     """Cosine of two descriptors of a detector that are taken for the same, as its authors have it."""
     runner: Callable[[nn.Module, str, Detector | None], CorrespondenceNetwork] | None = None
     """(network, device, whose keypoints it matches) -> what finds correspondences."""
-    wants_detector: bool = False
-    """Whether it works on the keypoints of another network."""
+    companion: Family | None = None
+    """Of the network that it works on, whose weights its files do not hold: a detector of keypoints, or a backbone."""
+    usual_companion: str | None = None
+    """Name of published weights of that network, where all trainings worked on the same."""
+    see_with: Callable[[nn.Module, nn.Module], None] | None = None
+    """(network, backbone): gives a network its companion. Raises ModelError where they do not fit."""
+    look_px: int = 640
+    """Views are looked at with so many px squared at most: what published networks are evaluated on, and what a CPU has
+    time for."""
+    wants_colour: bool = False
+    """Whether it looks at red, green and blue where an image has them."""
     matcher: str | None = None
     """Name of the matcher that runs it; None: `NOT_RUN`."""
+    side_multiple: int = 1
+    """Sides of images that it is trained on are multiples of this, px."""
     objective_name: str | None = None
     """What recipes of training call the objective."""
     objective: Callable[[Architecture[Config]], NetworkObjective] | None = None
@@ -109,6 +120,15 @@ class Architecture(Generic[Config]):
         """A sentence for whoever trains or keeps such weights; None where a matcher runs them."""
         can = "trained, converted and inspected" if self.objective else "converted and inspected"
         return None if self.matcher else f"{self.title}: {NOT_RUN}; weights can be {can}"
+
+    def check_side(self, side_px: int) -> None:
+        """
+        Raises:
+            UsageError: it cannot be trained on images of this side.
+        """
+        if side_px % self.side_multiple:
+            message = f"{self.title} takes sides that are multiples of {self.side_multiple} px, not {side_px}"
+            raise UsageError(message, hint=f"size: {-(-side_px // self.side_multiple) * self.side_multiple}")
 
     def holds_marks(self, names: Iterable[str]) -> bool:
         """Whether all marks are among the names of tensors."""
@@ -169,6 +189,8 @@ class NetworkObjective:
 
     def __init__(self, entry: Architecture[Any]) -> None:
         self.entry = entry
+        self.backbone: nn.Module | None = None
+        """What the network looks with, where that is a network of its own."""
 
     @property
     def architecture(self) -> str:
@@ -179,7 +201,11 @@ class NetworkObjective:
         return self.entry.config(size, changes)
 
     def build(self, config: Mapping[str, Any]) -> nn.Module:
-        return self.entry.build(config)
+        """See `Architecture.build`; with the backbone, if there is one."""
+        network = self.entry.build(config)
+        if self.backbone is not None and self.entry.see_with is not None:
+            self.entry.see_with(network, self.backbone)
+        return network
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
         """See `xmatch.networks.base.Objective.step`."""

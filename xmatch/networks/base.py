@@ -40,7 +40,8 @@ class CorrespondenceNetwork(Protocol):
     """Finds places of one image in another: a network and its device, in numpy and pixels."""
 
     def describe(self, image: Image, valid: Mask) -> Any:
-        """What it has to know of an image (h, w) float32 in [0, 1], any size; 0 where not `valid` (h, w) bool."""
+        """What it has to know of an image (h, w) float32 in [0, 1], any size; 0 where not `valid` (h, w) bool. Of one
+        whose entry wants colour (h, w, 3) too."""
 
     def match(self, fixed: Any, moving: Any) -> Correspondences:
         """Correspondences between two described images, in px of the images as given, corner-counted; only places that

@@ -16,6 +16,7 @@ from xmatch.networks.weights import find_weights, published_as
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xmatch.io.weights.files import WeightsMetadata
     from xmatch.io.weights.published_pickles import Imported
 
 
@@ -28,6 +29,11 @@ class LoadedNetwork:
     config: dict[str, Any]
     known: PublishedWeights | None
     """What is published under the hash of the file, or of the one it was converted from."""
+    path: Path
+    sha256: str
+    """Of the file."""
+    metadata: WeightsMetadata | None
+    """What the file says of itself, if it is one of ours."""
 
 
 def load_network(weights: str | os.PathLike[str], training: str | None = None) -> LoadedNetwork:
@@ -51,6 +57,49 @@ def load_network(weights: str | os.PathLike[str], training: str | None = None) -
         what = f"holds weights of {found}" if found else "holds weights of no architecture that is known here"
         raise ModelError(f"{what}; nothing here can build it", hint="xmatch models info", path=path)
     return _built(entry, read, path, training)
+
+
+def load_companion(
+    entry: Architecture[Any], weights: str | os.PathLike[str] | None, known: PublishedWeights | None = None
+) -> LoadedNetwork | None:
+    """The network that another one works on, whose weights files of that one do not hold; None where it needs none.
+
+    Args:
+        entry: of the other one.
+        weights: as for `load_network`; None: those that are known to belong to it.
+        known: of the weights of the other one.
+
+    Raises:
+        ModelError: as `load_network`, or weights of a network of another kind.
+        UsageError: it is not known which, or none is needed.
+    """
+    if entry.companion is None:
+        if weights is not None:
+            raise UsageError(f"{entry.title} works on no other network", hint="leave out --companion-weights")
+        return None
+    what, which = _COMPANIONS[entry.companion]
+    usual = known.works_on if known and known.works_on else entry.usual_companion
+    if weights is None and usual is None:
+        raise UsageError(
+            f"{entry.title} works on {what} of another network, and the weights do not say of which",
+            hint=f"--companion-weights FILE: of {which}",
+        )
+    try:
+        found = load_network(weights or usual or "")
+    except ModelError as error:
+        if weights is not None:
+            raise
+        raise ModelError(
+            f"{entry.title} works on {what} of {usual}, whose weights are a file of their own: {error.message}",
+            hint=f"--companion-weights FILE; {error.hint}",
+        ) from error
+    if found.entry.family != entry.companion:
+        raise ModelError(f"holds weights of {found.entry.title}; wanted are those of {which}", path=weights)
+    return found
+
+
+_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED or XFeat"), "backbone": ("features", "DINOv2")}
+"""Family of a companion -> what it is needed for, and who there is."""
 
 
 def architecture_of(read: Imported) -> Architecture[Any] | None:
@@ -78,7 +127,7 @@ def _built(entry: Architecture[Any], read: Imported, path: Path, training: str |
         network = entry.build(config)
     except UsageError as error:
         raise ModelError(f"its configuration cannot be used: {error.message}", hint=error.hint, path=path) from error
-    except (KeyError, StopIteration) as error:
+    except (KeyError, StopIteration, ValueError, IndexError) as error:
         raise ModelError(f"tensors of {entry.title} are missing or of another shape: {error}", path=path) from error
     load_state(network, tensors, path)
-    return LoadedNetwork(entry, network.eval(), config, known)
+    return LoadedNetwork(entry, network.eval(), config, known, path, read.sha256, read.metadata)

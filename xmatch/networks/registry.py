@@ -12,20 +12,16 @@ from typing import Any
 from xmatch.errors import UsageError
 from xmatch.networks.aliked.entry import ALIKED
 from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.dinov2.entry import DINO_V2, DINO_V2_HF
 from xmatch.networks.disk.entry import DISK
 from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
-from xmatch.networks.not_run_yet import (
-    DINO_V2,
-    DINO_V2_HF,
-    ROMA,
-    ROMA_V2,
-    SUPERPOINT,
-    TINY_ROMA,
-)
+from xmatch.networks.not_run_yet import ROMA_V2, SUPERPOINT
+from xmatch.networks.roma.entry import ROMA
 from xmatch.networks.sparse.entry import XMATCH_SPARSE
+from xmatch.networks.tiny_roma.entry import TINY_ROMA
 from xmatch.networks.xfeat.entry import XFEAT
 from xmatch.networks.xmatch.entry import XMATCH
 from xmatch.networks.xoftr.entry import XOFTR

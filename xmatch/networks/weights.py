@@ -13,6 +13,9 @@ from xmatch.networks.registry import ARCHITECTURES
 FOLDER = Path(__file__).parents[1] / "weights"
 """<name>.safetensors: models that come with the package."""
 
+IN_FOLDERS = "model.safetensors"
+"""The weights in a folder of the Hugging Face hub."""
+
 
 def shipped(folder: Path = FOLDER) -> dict[str, Path]:
     """Name -> file of every model inside the package."""
@@ -27,7 +30,8 @@ def published() -> dict[str, tuple[PublishedWeights, Architecture[Any]]]:
 def matcher_of(row: PublishedWeights, entry: Architecture[Any]) -> str | None:
     """Name of the matcher that runs published weights; None where nothing here does, or has their keypoints."""
     works_on = published().get(row.works_on or "")
-    return entry.matcher if works_on is None or works_on[1].detector else None
+    runs = works_on is None or works_on[1].network is not None
+    return entry.matcher if runs else None
 
 
 def published_as(sha256: str) -> PublishedWeights | None:
@@ -43,13 +47,16 @@ def fetched(row: PublishedWeights) -> Path:
 
 
 def find_weights(name: str | os.PathLike[str]) -> Path:
-    """The file that a path stands for, or the name of a shipped model or of published weights that were fetched.
+    """The file that a path stands for (or a folder of the Hugging Face hub), or the name of a shipped model or of
+    published weights that were fetched.
 
     Raises:
         ModelError: neither; says how to get the file if the name is that of published weights.
     """
     if Path(name).is_file():
         return Path(name)
+    if (Path(name) / IN_FOLDERS).is_file():
+        return Path(name) / IN_FOLDERS
     inside, known = shipped(), published()
     if str(name) in inside:
         return inside[str(name)]

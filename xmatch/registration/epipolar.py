@@ -45,7 +45,7 @@ def match_with_depth(
     begun = time.perf_counter()
     frame = frame_pair(fixed, moving, options)
     # Of a plan the first one alone: what comes after keypoints finds whole maps.
-    matcher = load_matcher(options.matcher, options.weights, options.device, options.detector_weights)
+    matcher = load_matcher(options.matcher, options.weights, options.device, options.companion_weights)
     found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
     if found.proposals and not len(found.correspondences):
         raise UsageError(

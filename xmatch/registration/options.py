@@ -23,9 +23,9 @@ class RegisterOptions:
     """A name in `xmatch.matchers.registry.MATCHERS`. "auto": the one that `weights` are for; without weights
     `sift`, and where its result is not to be trusted `structural` and then `xmatch-fields` as well."""
     weights: str | None = None
-    detector_weights: str | None = None
-    """Of the network whose keypoints are matched, where `weights` are LightGlue's; None: those that these were trained
-    on."""
+    companion_weights: str | None = None
+    """Of the network that the one of `weights` works on: LightGlue's keypoints, RoMa's features; None: what they were
+    trained on."""
     transform: str = "auto"
     """"auto" or a name in `xmatch.geometry.TRANSFORMS`."""
     use_georef: bool = True

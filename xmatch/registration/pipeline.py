@@ -78,7 +78,7 @@ def _registered(
     from xmatch.registration.identical import identity, same_image
     from xmatch.registration.view_planning import frame_pair
 
-    plan = load_plan(options.matcher, options.weights, options.device, options.detector_weights)
+    plan = load_plan(options.matcher, options.weights, options.device, options.companion_weights)
     clock.done("read", 0.1)
     seen_fixed, seen_moving, region = seen
     colour = any(stage.wants_colour for stage in plan)

@@ -13,8 +13,8 @@ from typing import Any
 
 from xmatch.io.weights.files import load_state
 from xmatch.io.weights.published_pickles import import_weights
-from xmatch.networks.architecture import Architecture
-from xmatch.networks.loading import fitted
+from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.loading import fitted, load_companion
 from xmatch.networks.registry import load_objective
 from xmatch.networks.weights import find_weights
 from xmatch.recipe import load_recipe
@@ -55,6 +55,8 @@ class Options:
     """Where relative folders of the recipe start; None: the recipe's own folder."""
     init: Path | None = None
     """Weights to start from instead of random ones: a file, or the name of a model of the package."""
+    companion_weights: str | None = None
+    """Of the network that the trained one looks with, where there is one."""
     begun: float = field(default_factory=time.monotonic)
     """When the command was started, on `time.monotonic`: loading torch takes a while too."""
 
@@ -91,7 +93,7 @@ def pretrain(options: Options, talk: Reporter = Reporter(), maker: SceneMaker | 
         ResourceError: out of memory.
     """
     recipe = options.load()
-    objective = load_objective(recipe.model.objective)
+    objective = _objective(recipe, options)
     config = objective.config(recipe.model.size, recipe.model.config)
     device = choose_device(options.device)
     if objective.entry.not_run:
@@ -120,7 +122,7 @@ def plan(options: Options) -> dict[str, Any]:
         XmatchError: what the run itself would begin with.
     """
     recipe = options.load()
-    objective = load_objective(recipe.model.objective)
+    objective = _objective(recipe, options)
     config = objective.config(recipe.model.size, recipe.model.config)
     device = choose_device(options.device)
     pairs = batches(recipe, options.data_folder, 0, "cpu")(0)
@@ -143,6 +145,15 @@ def plan(options: Options) -> dict[str, Any]:
         "step": found[0]["step"] if found else 0,
         "recipe_sha256": recipe.digest(),
     }
+
+
+def _objective(recipe: PretrainRecipe, options: Options) -> NetworkObjective:
+    objective = load_objective(recipe.model.objective)
+    for stage in recipe.stages:
+        objective.entry.check_side(stage.size)
+    companion = load_companion(objective.entry, options.companion_weights)
+    objective.backbone = companion.network if companion else None
+    return objective
 
 
 def _begin(run: Run, entry: Architecture[Any], start: Start, options: Options, folder: Path, talk: Reporter) -> None:

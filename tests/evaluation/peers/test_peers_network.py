@@ -72,7 +72,7 @@ def disk_files(tmp_path_factory):
 
 def settings(weights, detector=None, **more):
     detector = None if detector is None else str(detector)
-    return PeerSettings(weights=str(weights), detector_weights=detector, device="cpu", **more)
+    return PeerSettings(weights=str(weights), companion_weights=detector, device="cpu", **more)
 
 
 def twice(found):
@@ -121,11 +121,11 @@ def test_weights_that_are_missing_or_of_something_else_are_refused(disk_files, t
     peer, (lightglue, _) = load_peer("network"), disk_files
     with pytest.raises(UsageError, match="needs weights.*nothing is downloaded"):
         peer.check(PeerSettings())
-    with pytest.raises(UsageError, match="detector-weights"):
+    with pytest.raises(UsageError, match="companion-weights"):
         peer.check(settings(lightglue))
     with pytest.raises(ModelError, match="no such file"):
         peer.check(settings(tmp_path / "gone.ckpt"))
-    with pytest.raises(ModelError, match="holds weights of LightGlue, which is no detector"):
+    with pytest.raises(ModelError, match="holds weights of LightGlue; wanted are those of DISK"):
         peer.check(settings(lightglue, lightglue))
     with pytest.raises(ModelError, match="finds no correspondences"):
         peer.check(settings("xmatch-fields"))
@@ -157,10 +157,10 @@ def test_colour_stays_colour_and_sides_become_multiples(tmp_path):
 
 def test_a_recipe_tells_the_peer_and_its_answers_are_of_these_two_files(disk_files):
     lightglue, disk = map(str, disk_files)
-    spec = MatcherSpec("network", weights=lightglue, detector_weights=disk)
+    spec = MatcherSpec("network", weights=lightglue, companion_weights=disk)
     recipe = EvalRecipe(manifest=("pairs.jsonl",), matchers=(spec, "orb"), controls=False)
     peer, orb = methods(recipe)
-    assert peer.settings(recipe).detector_weights == disk
+    assert peer.settings(recipe).companion_weights == disk
     alone = type(peer)("x", "peer", peer.uses, MatcherSpec("x", weights=lightglue))
     assert _weights_digest(recipe, peer) not in (None, _weights_digest(recipe, alone))
     assert _weights_digest(recipe, orb) is None

@@ -32,7 +32,7 @@ class PeerSettings:
     """Of the peer `xmatch`: a name in `xmatch.matchers.registry.MATCHERS`."""
     weights: str | None = None
     """Of the peers `xmatch` and `network`."""
-    detector_weights: str | None = None
+    companion_weights: str | None = None
     """Of the peer `network`, where `weights` are LightGlue's: of the network whose keypoints these match."""
     model: str | None = None
     """Of the peer `network`: which training the weights are of; of `vismatch`: the name of its matcher."""

@@ -43,7 +43,7 @@ class PublishedNetwork:
             hint = "weights: a file, or a name of xmatch models list"
             raise UsageError(f"the peer `{self.name}` needs weights", hint=f"{hint}; nothing is downloaded")
         return open_correspondence_network(
-            settings.weights, settings.device, settings.detector_weights, training=settings.model
+            settings.weights, settings.device, settings.companion_weights, training=settings.model
         )
 
     def __call__(self, fixed: Path, moving: Path, settings: PeerSettings) -> PeerResult:

@@ -25,7 +25,7 @@ def _network(config: LightGlueConfig) -> nn.Module:
 def _runner(network: nn.Module, device: str, detector: Detector | None) -> CorrespondenceNetwork:
     from xmatch.networks.lightglue.runner import LightGlueRunner
 
-    assert detector is not None  # `wants_detector`
+    assert detector is not None  # its companion
     return LightGlueRunner(network, device, detector)
 
 
@@ -59,6 +59,6 @@ LIGHTGLUE = Architecture(
     config_of=config_of,
     renamed=renamed,
     runner=_runner,
-    wants_detector=True,
+    companion="keypoints",
     matcher="lightglue",
 )

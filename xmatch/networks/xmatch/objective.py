@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Sequence
 
-from xmatch.networks.architecture import NetworkObjective
 from xmatch.networks.base import Prediction
-from xmatch.networks.losses import dense_loss, distance_px, truth_at
+from xmatch.networks.dense_objective import DenseObjective
+from xmatch.networks.losses import DenseLoss, LossWeights, dense_loss
+from xmatch.networks.pseudo_labels import Labels, pseudo_loss
 from xmatch.synth.pairs import TrainingPairs
 
 
-class Dense(NetworkObjective):
-    def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
-        return dense_loss(_forward(model, batch, finest), batch).named()
+class Dense(DenseObjective):
+    def supervised(self, prediction: Prediction, batch: TrainingPairs, weights: LossWeights) -> DenseLoss:
+        return dense_loss(prediction, batch, weights)
 
-    def errors(self, model: nn.Module, batch: TrainingPairs) -> tuple[Tensor, ...]:
-        """At every cell of the finest scale that both images show whole."""
-        found = _forward(model, batch).finest
-        shape = batch.moving.shape[2], batch.moving.shape[3]
-        truth = truth_at(batch.warp, batch.covisible, shape, found.stride)
-        distance = distance_px(found.warp, truth)
-        return tuple(d[whole] for d, whole in zip(distance, truth.whole, strict=True))
-
-
-def _forward(model: nn.Module, batch: TrainingPairs, finest: int = 1) -> Prediction:
-    found: Prediction = model(batch.fixed, batch.fixed_valid, batch.moving, batch.moving_valid, finest=finest)
-    return found
+    def unsupervised(
+        self, prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], weights: LossWeights
+    ) -> DenseLoss:
+        return pseudo_loss(prediction, labels, moving_shape, weights)

@@ -1,4 +1,5 @@
-"""What adaptation minimises: equations (1), (2) and (5) of the paper, by the parts that pretraining has already.
+"""What a dense network is taught by its own answers: labels of every scale, and equation (2) of the few-shot paper
+("Towards few-shot adaptation for dense cross-modality image matching"), by the parts that pretraining has already.
 
 As in RoMa, the regression of the coarsest scale is a classification of cells; that of the others is the generalised
 Charbonnier of the distance.
@@ -7,11 +8,11 @@ Charbonnier of the distance.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from xmatch.adaptation.pseudo import Labels
 from xmatch.networks.base import Prediction
 from xmatch.networks.losses import (
     REACH_CELLS,
@@ -21,25 +22,25 @@ from xmatch.networks.losses import (
     Truth,
     charbonnier,
     coarse_loss,
-    dense_loss,
     distance_px,
     mean_where,
 )
-from xmatch.synth.pairs import TrainingPairs
 
 
-def supervised_loss(prediction: Prediction, batch: TrainingPairs, lambda_sup: float, local: float) -> DenseLoss:
-    """Equation (1) summed over the scales.
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What one scale is taught."""
 
-    Args:
-        lambda_sup: weight of certainty's cross-entropy.
-        local: weight of the classification by each cell's own looks, which pretraining has and the paper has not.
-    """
-    return dense_loss(prediction, batch, LossWeights(certainty=lambda_sup, local=local))
+    warp: Tensor
+    """(B, h, w, 2) normalised."""
+    positive: Tensor
+    """(B, h, w) bool: taken to match; where the warp is taught."""
+    chosen: Tensor
+    """(B, h, w) bool: taken to match or taken not to; where certainty is taught."""
 
 
-def unsupervised_loss(
-    prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], lambda_ssl: float
+def pseudo_loss(
+    prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], weights: LossWeights
 ) -> DenseLoss:
     """Equation (2) summed over the scales; those without any label add nothing.
 
@@ -62,7 +63,7 @@ def unsupervised_loss(
         regression = mean_where(charbonnier(distance), target.positive & reachable)
         certainty = certainty_loss(found.certainty, target)
         terms += [LossTerm("regression", found.stride, regression), LossTerm("certainty", found.stride, certainty)]
-    return DenseLoss(tuple(terms), LossWeights(certainty=lambda_ssl))
+    return DenseLoss(tuple(terms), weights)
 
 
 def certainty_loss(logits: Tensor, labels: Labels) -> Tensor:

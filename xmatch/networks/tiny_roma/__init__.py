@@ -1,0 +1,1 @@
+"""Tiny RoMa (Edstedt et al.): dense matching on XFeat's backbone."""
