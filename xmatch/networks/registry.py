@@ -17,6 +17,7 @@ from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
+from xmatch.networks.matcha.entry import MATCHA
 from xmatch.networks.not_run_yet import (
     DINO_V2,
     DINO_V2_HF,
@@ -47,6 +48,7 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
         ALIKED,
         DISK,
         XFEAT,
+        MATCHA,
         SUPERPOINT,
         DINO_V2,
         DINO_V2_HF,
