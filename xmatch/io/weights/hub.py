@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import TypeVar
@@ -37,6 +39,7 @@ def loaded(load: Callable[[], T], weights: str, *, may_download: bool) -> T:
     Raises:
         ModelError: whatever went wrong in it; these libraries raise a dozen kinds of error for a missing file.
     """
+    _no_bars_in_logs()
     try:
         return load()
     except ModelError:
@@ -45,3 +48,10 @@ def loaded(load: Callable[[], T], weights: str, *, may_download: bool) -> T:
         where = "here or on the hub" if may_download else "on this machine"
         hint = f"name a folder with the weights, {'check the name' if may_download else 'or --allow-download'}"
         raise ModelError(f"cannot load {weights!r} {where}: {error}", hint=hint) from error
+
+
+def _no_bars_in_logs() -> None:
+    """The libraries draw progress bars wherever stderr leads; ours come on a terminal only."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        with suppress(ImportError):
+            import_module("transformers.utils.logging").disable_progress_bar()

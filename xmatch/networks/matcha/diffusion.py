@@ -75,9 +75,8 @@ class StableDiffusion:
         count = len(noisy) if noisy.is_cuda else 1
         while True:
             try:
-                return sum(  # type: ignore[return-value]
-                    self._heard(part, step, block).float().sum(0) for part in noisy.split(count)
-                ) / len(noisy)
+                heard = [self._heard(part, step, block).float().sum(0) for part in torch.split(noisy, count)]
+                return torch.stack(heard).sum(0) / len(noisy)
             except torch.OutOfMemoryError:
                 if count == 1:
                     raise

@@ -43,7 +43,8 @@ class DinoV2:
         mean, std = (images.new_tensor(of)[:, None, None] for of in (MEAN, STD))
         tokens = self._model(((images - mean) / std).to(next(self._model.parameters()))).last_hidden_state
         patches = tokens[:, tokens.shape[1] - rows * columns :]  # before them, one for the image, and registers
-        return patches.transpose(1, 2).unflatten(2, (rows, columns)).float()
+        found: Tensor = patches.transpose(1, 2).reshape(len(patches), -1, rows, columns).float()
+        return found
 
 
 def load_dino(weights: str, *, device: str = "cpu", half: bool = False, may_download: bool = False) -> DinoV2:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from xmatch.networks.matcha.cache import FeatureCache, fingerprint
 from xmatch.networks.matcha.config import ENSEMBLE, STRIDE, Task
-from xmatch.networks.matcha.diffusion import GEOMETRIC, SEMANTIC, StableDiffusion
+from xmatch.networks.matcha.diffusion import GEOMETRIC, SEMANTIC, StableDiffusion, Tap
 from xmatch.networks.matcha.dino import DinoV2
 from xmatch.networks.matcha.fusion import Fused, Fusion, joint, merged, resized, unified
 
@@ -68,8 +69,9 @@ class Foundation:
         self._made: dict[Part, Callable[[Tensor], Tensor]] = {}
         self._settings: dict[Part, dict[str, Any]] = {}
         if diffusion is not None:
-            for part, tap in (("high", SEMANTIC), ("low", GEOMETRIC)):
-                self._made[part] = lambda images, tap=tap: diffusion(images, tap, ensemble=ensemble, seed=seed)
+            taps: dict[Part, Tap] = {"high": SEMANTIC, "low": GEOMETRIC}
+            for part, tap in taps.items():
+                self._made[part] = partial(diffusion, tap=tap, ensemble=ensemble, seed=seed)
                 noise = {"step": tap.step, "block": tap.block, "ensemble": ensemble, "seed": seed}
                 self._settings[part] = {"part": part, **noise, **self._of(diffusion, settings)}
         if dino is not None:
@@ -153,9 +155,7 @@ ALL: frozenset[Part] = DIFT | {"dino"}
 VARIANTS: dict[str, Variant] = {
     "matcha": Variant(ALL, fused=lambda fused, parts, task: unified(fused, parts("dino"))),
     "matcha-light": Variant(DIFT, fused=_light),
-    "dift-dinov2": Variant(
-        ("high", "low", "dino"), lambda parts, task: merged(parts("low"), parts("high"), parts("dino"))
-    ),
+    "dift-dinov2": Variant(ALL, lambda parts, task: merged(parts("low"), parts("high"), parts("dino"))),
     "dift-uni": Variant(DIFT, lambda parts, task: merged(parts("low"), parts("high"))),
     "dift": Variant(DIFT, _dift),
     "dinov2": Variant(frozenset({"dino"}), lambda parts, task: merged(parts("dino"))),

@@ -105,7 +105,7 @@ class Fusion(nn.Module):
 
     def _cells(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         patch = self.config.patch
-        planes = tokens.transpose(1, 2).unflatten(2, grid)
+        planes = tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
         if self.config.per_cell:
             return F.pixel_shuffle(planes, patch)
         return resized(planes, (grid[0] * patch, grid[1] * patch))

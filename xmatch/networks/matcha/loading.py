@@ -89,12 +89,13 @@ def _refuse_missing(name: str, needs: frozenset[str], options: FeatureOptions) -
         missing.append(f"DINOv2 ViT-L/14 ({options.dino}, {DINO_GB} GB)")
     hub = bool(missing)
     row, _ = published()["matcha"]
-    if "fusion" in needs and options.weights is None and not fetched(row).is_file():
+    fusion = "fusion" in needs and options.weights is None and not fetched(row).is_file()
+    if fusion:
         missing.append(f"the weights of its fusion ({row.file} from {row.source}, a few hundred MB)")
     if not missing:
         return
-    hints = ["folders by --diffusion and --dino, or --allow-download"] if hub else []
-    hints += ["the fusion by --weights FILE (docs/matcha.md); without it: --matcher dift-dinov2"] if not hub else []
+    hints = ["--allow-download, or folders by --diffusion and --dino"] if hub else []
+    hints += ["--weights FILE for the fusion; --matcher dift-dinov2 needs none"] if fusion else []
     raise ModelError(f"{name} needs what is not on this machine: {'; '.join(missing)}", hint="; ".join(hints))
 
 
