@@ -158,14 +158,13 @@ def match_points(
         raise UsageError("--keypoints and --spacing both say which points", hint="leave one of them out")
     _check_outputs(request, given)
 
-    from xmatch.networks.matcha.features import VARIANTS
-    from xmatch.networks.matcha.loading import load_feature
+    from xmatch.networks.matcha.loading import feature_names, load_feature
     from xmatch.ops.devices import resolved
     from xmatch.ops.threads import torch_threads
 
     name = "matcha" if matching.matcher == "auto" else matching.matcher
-    if name not in VARIANTS:
-        raise UsageError(f"{name} has no features for --task", hint=f"--matcher {', '.join(VARIANTS)}")
+    if name not in feature_names():
+        raise UsageError(f"{name} has no features for --task", hint=f"--matcher {', '.join(feature_names())}")
     device = resolved(running.device)
     options = wanted.feature_options(matching.weights, running, device, reading.offline)
     with torch_threads(running.thread_count):

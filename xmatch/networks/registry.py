@@ -17,7 +17,7 @@ from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
-from xmatch.networks.matcha.entry import MATCHA
+from xmatch.networks.matcha.entry import MATCHA, MATCHA_SMALL
 from xmatch.networks.not_run_yet import (
     DINO_V2,
     DINO_V2_HF,
@@ -49,6 +49,7 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
         DISK,
         XFEAT,
         MATCHA,
+        MATCHA_SMALL,
         SUPERPOINT,
         DINO_V2,
         DINO_V2_HF,

@@ -52,3 +52,40 @@ class MatchaConfig:
 
 SIZES = {"matcha": MatchaConfig()}
 """Name -> shape."""
+
+
+@dataclass(frozen=True)
+class MatchaSmallConfig:
+    """The same fusion on a small encoder of our own."""
+
+    channels: tuple[int, int, int, int] = (24, 48, 64, 128)
+    """At 1/2, 1/4, 1/8 (the geometric feature) and 1/16 (the semantic one, and the third)."""
+    width: int = 96
+    blocks: int = 2
+    heads: int = 4
+    semantic: int = 128
+    geometric: int = 64
+
+    def __post_init__(self) -> None:
+        if min(self.channels) < 1:
+            raise ValueError("channels must be 1 or more")
+        self.fusion()
+
+    def fusion(self) -> MatchaConfig:
+        """
+        Raises:
+            ValueError: numbers that do not fit each other.
+        """
+        return MatchaConfig(
+            high=self.channels[3],
+            low=self.channels[2],
+            width=self.width,
+            blocks=self.blocks,
+            heads=self.heads,
+            semantic=self.semantic,
+            geometric=self.geometric,
+        )
+
+
+SMALL_SIZES = {"matcha-small": MatchaSmallConfig()}
+"""Name -> shape."""

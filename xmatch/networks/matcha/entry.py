@@ -1,20 +1,34 @@
-"""What `xmatch.networks.registry` says of MATCHA's fusion."""
+"""What `xmatch.networks.registry` says of MATCHA's fusion, and of the small one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from xmatch.networks.architecture import Architecture, PublishedWeights
-from xmatch.networks.matcha.config import SIZES, MatchaConfig
+from xmatch.networks.matcha.config import SIZES, SMALL_SIZES, MatchaConfig, MatchaSmallConfig
 
 if TYPE_CHECKING:
     from xmatch.networks.matcha.fusion import Fusion
+    from xmatch.networks.matcha.objective import Matcha
+    from xmatch.networks.matcha.small import MatchaSmall
 
 
 def _network(config: MatchaConfig) -> Fusion:
     from xmatch.networks.matcha.fusion import Fusion
 
     return Fusion(config)
+
+
+def _small(config: MatchaSmallConfig) -> MatchaSmall:
+    from xmatch.networks.matcha.small import MatchaSmall
+
+    return MatchaSmall(config)
+
+
+def _objective(entry: Architecture[MatchaSmallConfig]) -> Matcha:
+    from xmatch.networks.matcha.objective import Matcha
+
+    return Matcha(entry)
 
 
 MATCHA = Architecture(
@@ -37,4 +51,15 @@ MATCHA = Architecture(
     sizes=SIZES,
     network=_network,
     feature="matcha",
+)
+MATCHA_SMALL = Architecture(
+    name="matcha-small",
+    title="matcha-small",
+    family="backbone",
+    marks=("to_low.0.0.weight", "to_high.0.0.weight", "fusion.project_high.weight"),
+    sizes=SMALL_SIZES,
+    network=_small,
+    feature="matcha-small",
+    objective_name="matcha",
+    objective=_objective,
 )

@@ -40,16 +40,23 @@ class FeatureOptions:
     """What is not on this machine may be fetched from the hub."""
 
 
+def feature_names() -> list[str]:
+    """What `load_feature` knows."""
+    return [*VARIANTS, "matcha-small"]
+
+
 def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Feature:
-    """A feature of `VARIANTS` with its networks.
+    """A feature of `feature_names` with its networks.
 
     Raises:
         UsageError: no such feature; weights for one that has none.
         ModelError: a package or weights are missing, or of another kind.
         ResourceError: there is not enough memory for the networks.
     """
+    if name == "matcha-small":
+        return _small(options)
     if name not in VARIANTS:
-        raise UsageError(f"there is no feature {name!r}", hint=f"known: {', '.join(VARIANTS)}")
+        raise UsageError(f"there is no feature {name!r}", hint=f"known: {', '.join(feature_names())}")
     needs = VARIANTS[name].needs
     if "fusion" not in needs and options.weights is not None:
         raise UsageError(f"{name} is not trained and takes no weights", hint="leave out --weights, or --matcher matcha")
@@ -77,6 +84,16 @@ def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Featu
         settings={"precision": ("half on " + options.device.partition(":")[0]) if options.half else "single"},
     )
     return PublishedFeature(name, foundation, fusion)
+
+
+def _small(options: FeatureOptions) -> Feature:
+    """matcha-small, which needs no network of the hub."""
+    from xmatch.networks.matcha.small import MatchaSmall, SmallFeature
+
+    found = load_network(options.weights or "matcha-small")
+    if not isinstance(found.network, MatchaSmall):
+        raise ModelError(f"holds weights of {found.entry.title}, not of matcha-small", path=options.weights)
+    return SmallFeature(found.network.to(options.device))
 
 
 def _refuse_missing(name: str, needs: frozenset[str], options: FeatureOptions) -> None:
