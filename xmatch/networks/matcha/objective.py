@@ -37,7 +37,7 @@ class Matcha(NetworkObjective):
         fixed, moving = _both(model, batch)
         places, seen = _truth(batch, fixed)
         # What a batch without pairs of a kind does not reach has a gradient of zero, not none.
-        zero = 0.0 * sum(feature.sum() for feature in (*fixed.fused, *moving.fused))
+        zero = 0.0 * torch.stack([feature.sum() for feature in (*fixed.fused, *moving.fused)]).sum()
         losses: dict[str, list[Tensor]] = {"geometric": [], "contrast": [], "flow": []}
         for i, sensors in enumerate(batch.modalities):
             cells = _some(seen[i])
@@ -93,7 +93,8 @@ def flow_loss(queries: Tensor, features: Tensor, places: Tensor) -> Tensor:
     weight = (FLOW_BETA * (queries @ F.normalize(features, dim=0).flatten(1))).softmax(1)
     centres = _cells(torch.arange(height * width, device=weight.device), width)
     noise = NOISE * max(height, width) * torch.randn(places.shape, device="cpu").to(places)
-    return (weight @ centres - places - noise).norm(dim=1).mean()
+    distance: Tensor = torch.linalg.vector_norm(weight @ centres - places - noise, dim=1)
+    return distance.mean()
 
 
 def _both(model: nn.Module, batch: TrainingPairs) -> tuple[SmallFeatures, SmallFeatures]:

@@ -84,7 +84,8 @@ def draw_figure(kind: tuple[Part, ...], size: int, host: np.random.Generator) ->
     """One figure of a kind before a ground of drawn shapes."""
     to_px = _posed(kind, size, host)
     ground = cv2.GaussianBlur(drawing(size, host), (0, 0), host.uniform(0.5, 3.0)).astype(np.float32) / 255
-    image, part = ground, np.full((size, size), -1)
+    image: np.ndarray = ground
+    part = np.full((size, size), -1)
     place = np.zeros((size, size, 2))
     pixels = np.dstack([pixel_centres(size, size), np.ones((size, size))])
     light = host.normal(0, 0.15, 2)
@@ -116,7 +117,8 @@ def _posed(kind: tuple[Part, ...], size: int, host: np.random.Generator) -> np.n
     """(P, 2, 3) of each part, the whole figure somewhere in the middle of the picture."""
     scale = size * host.uniform(0.7, 1.0)
     middle = size * (0.5 + host.uniform(-0.08, 0.08, 2)) - (0, 0.08 * scale)
-    angles, found = [], []
+    angles: list[float] = []
+    found: list[np.ndarray] = []
     for number, part in enumerate(kind):
         length, width = (np.exp(host.normal(0, GROWTH)) * scale * side / 2 for side in (part.length, part.width))
         if number == part.parent:
