@@ -3,9 +3,9 @@
     python benchmarks/matcha_small.py runs/matcha/weights.safetensors --pairs 32
 
 Rows: the encoder's features alone, side by side (no fusion), the fused ones, both, and with the third. Columns: pairs
-of one scene (drawn shapes, seen by two sensors) and of two figures of one kind; the share of fixed's visible cells whose
-nearest cell lies within 8 px of the truth, and within a tenth of the image's side (PCK@0.1 by the image). `--untrained`
-takes random weights.
+of one scene (drawn shapes, seen by two sensors) and of two figures of one kind; the share of fixed's visible cells
+whose nearest cell lies within 8 px of the truth, and within a tenth of the image's side (PCK@0.1 by the image).
+`--untrained` takes random weights.
 """
 
 from __future__ import annotations

@@ -93,5 +93,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
     save_weights(tmp_path / "mine.safetensors", network().state_dict(), told)
     with pytest.raises(ModelError, match="not of MATCHA's fusion|needs what is not"):
         load_feature("matcha", FeatureOptions(weights=str(tmp_path / "mine.safetensors")))
-    with pytest.raises(ModelError, match="no model of that name"):
+
+
+def test_without_weights_it_is_said_how_they_are_made(monkeypatch):
+    monkeypatch.setattr("xmatch.networks.matcha.loading.shipped", dict)
+    with pytest.raises(ModelError, match="xmatch pretrain recipes/pretrain-matcha.yaml"):
         load_feature("matcha-small")

@@ -16,7 +16,7 @@ from xmatch.networks.matcha.config import (
     STABLE_DIFFUSION_GB,
 )
 from xmatch.networks.matcha.features import VARIANTS, Feature, Foundation, PublishedFeature
-from xmatch.networks.weights import fetched, published
+from xmatch.networks.weights import fetched, published, shipped
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,9 @@ def _small(options: FeatureOptions) -> Feature:
     """matcha-small, which needs no network of the hub."""
     from xmatch.networks.matcha.small import MatchaSmall, SmallFeature
 
+    if options.weights is None and "matcha-small" not in shipped():
+        hint = "--weights FILE, of xmatch pretrain recipes/pretrain-matcha.yaml (docs/matcha.md)"
+        raise ModelError("no weights of matcha-small come with the package", hint=hint)
     found = load_network(options.weights or "matcha-small")
     if not isinstance(found.network, MatchaSmall):
         raise ModelError(f"holds weights of {found.entry.title}, not of matcha-small", path=options.weights)
