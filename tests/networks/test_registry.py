@@ -92,7 +92,7 @@ def test_an_entry_is_whole(name):
     assert entry.matcher is None or entry.matcher in MATCHERS
     # What cannot be run cannot be judged by its registrations, and says so.
     assert entry.adaptation is None or entry.matcher is not None
-    assert (entry.not_run is None) == (entry.matcher is not None)
+    assert (entry.not_run is None) == (entry.matcher is not None or entry.feature is not None)
 
 
 def shifted_pair() -> tuple[View, View]:

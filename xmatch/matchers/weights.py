@@ -81,9 +81,7 @@ def matcher_around(
     from xmatch.matchers.correspondence import CorrespondenceMatcher
 
     running = _correspondence_network(entry, network, device, detector)
-    return CorrespondenceMatcher(
-        entry.matcher, running, device, side_px=entry.look_px, wants_colour=entry.wants_colour
-    )
+    return CorrespondenceMatcher(entry.matcher, running, device, side_px=entry.look_px, wants_colour=entry.wants_colour)
 
 
 def _correspondence_network(

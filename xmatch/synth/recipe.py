@@ -25,6 +25,7 @@ from xmatch.synth.sources import (
     Shapes,
     Shards,
     Singles,
+    Things,
     Videos,
     Worlds,
 )
@@ -33,9 +34,9 @@ from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
-SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards"]
+SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards", "things"]
 
-WITHOUT_FOLDER = ("shapes", "worlds")
+WITHOUT_FOLDER = ("shapes", "worlds", "things")
 STORED = ("worlds", "pictures")
 """Kinds whose scenes are made beside the training."""
 
@@ -53,7 +54,7 @@ class SourceSpec:
 
     kind: SourceKind
     folder: str | None = None
-    """`shapes` and `worlds` need none."""
+    """`shapes`, `worlds` and `things` need none."""
     weight: float = 1.0
     names: tuple[str | LearnedSpec, ...] = ()
     """Modalities of shapes, singles, pictures, multiview and video, learned ones as `{learned: depth, weights: PATH}`;
@@ -80,6 +81,8 @@ class SourceSpec:
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
+        if self.kind == "things" and self.names:
+            raise ValueError("things are drawn in one way; leave names out")
         if self.kind == "worlds" and any(isinstance(name, LearnedSpec) for name in self.names):
             raise ValueError("worlds have sensors of their own; a learned modality is for shapes and images")
 
@@ -258,6 +261,10 @@ def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shards(_below(spec, folder))
 
 
+def _things(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
+    return Things()
+
+
 def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
@@ -284,5 +291,6 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], PairSource]] = {
     "shards": _shards,
     "worlds": _worlds,
     "pictures": _pictures,
+    "things": _things,
 }
 """Kind of source in a recipe -> builder(spec, folder that relative ones start at, what reads and loads)."""
