@@ -31,7 +31,7 @@ class MovedAnnotations:
 
 
 def onto_other_image(
-    annotations: Annotations, transform: Transform, own: Header, other: Header, path: str | os.PathLike
+    annotations: Annotations, transform: Transform, own: Header, other: Header, path: str | os.PathLike[str]
 ) -> MovedAnnotations:
     """Each vertex by the transform, exactly.
 
