@@ -75,7 +75,7 @@ def test_any_similarity_comes_back(angle, scale, dx, dy, seed):
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_auto_picks_the_kind_that_is_true(kind, seed):
     points, _ = matches(KNOWN[kind], seed=seed)
     found = estimate(points, moving_size=SIZE, seed=seed)

@@ -69,10 +69,10 @@ def test_two_images_of_noise_are_rejected(tmp_path):
     assert not registered(one, other, matcher="structural", max_angle_deg=12.0).verdict.accepted
 
 
-@pytest.mark.parametrize("max_angle_deg", [12.0, 180.0], ids=["other rows fit as well", "quarter turns fit as well"])
-def test_repetitive_texture_is_rejected(tmp_path, max_angle_deg):
+def test_repetitive_texture_is_rejected(tmp_path):
+    """Other rows fit as well, and quarter turns."""
     one, other = write(tmp_path / "one.tif", orchard()), write(tmp_path / "other.tif", orchard(5.0))
-    found = registered(one, other, max_angle_deg=max_angle_deg)
+    found = registered(one, other, max_angle_deg=180.0)
     assert not found.verdict.accepted and found.verdict.probability <= 0.5
     assert found.verdict.reason == AMBIGUOUS
 
