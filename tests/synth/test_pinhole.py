@@ -9,6 +9,7 @@ import torch
 from xmatch.metrics import epipolar_errors
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.pinhole import draw_cameras
+from xmatch.synth.recipe import SourceSpec, build_mixture
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources.parallax import flow_between, look
@@ -186,3 +187,11 @@ def test_rooms_seen_from_too_far_apart_are_seen_once():
         source.draw(24, 64, device_rng("cpu", 4), Difficulty(max_parallax_deg=most)).has_flow.mean() for most in (3, 30)
     )
     assert easy < 0.5 < full
+
+
+def test_a_recipe_asks_for_a_share_of_worlds_alone():
+    mixture = build_mixture([SourceSpec("worlds", names=("indoor",), pool=1, side=64, pinhole_share=1.0)])
+    assert mixture.sources[0].draw(1, 64, device_rng("cpu", 0), Difficulty.FULL).has_flow.all()
+    for kind, share in (("shapes", 0.5), ("worlds", 1.5), ("worlds", -0.1)):
+        with pytest.raises(ValueError, match="pinhole_share"):
+            SourceSpec(kind, pinhole_share=share)
