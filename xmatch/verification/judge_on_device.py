@@ -63,10 +63,10 @@ def _of_one_size(fixed: Views, moving: Views, pair: NDArray[np.int64], matrices:
     looked_up = affine_looked_up(torch.stack([seen, shown.float()], 1), back, shape)[:, :, 0]
     cover = looked_up[:, 1] > FULL_COVER
     planes, trusted = warped(edge_descriptors(frames, seen, shown), uploaded(onto[:, None], device), shape)
-    both = valid & cover
-    count = both.sum((1, 2)).double()
+    shared = valid & cover
+    count = shared.sum((1, 2)).double()
 
-    codes = _codes(image, both), _codes(looked_up[:, 0], both)
+    codes = _codes(image, shared), _codes(looked_up[:, 0], shared)
     information, elsewhere = _information(*codes, valid, cover)
     spread, elsewhere = elsewhere.std(1, correction=0) + 0.005, elsewhere.mean(1)
     here = _agreement(edges, planes[:, :, 0], trusted[:, 0])
