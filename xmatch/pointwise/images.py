@@ -75,11 +75,6 @@ def see_file(source: Source, task: Task, side_px: int | None = None) -> Seen:
     return Seen(header.path, image, mask, (header.width, header.height))
 
 
-def is_video(path: str | Path) -> bool:
-    """Whether a path names a folder of frames, or a video by its suffix."""
-    return Path(path).is_dir() or Path(path).suffix.lower() in VIDEO_SUFFIXES
-
-
 def see_frames(
     path: str | Path, options: ReadOptions, side_px: int | None = None, like: tuple[int, int] | None = None
 ) -> Iterator[Seen]:
