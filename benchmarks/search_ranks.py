@@ -28,7 +28,7 @@ from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.fourier import search
 from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
-from xmatch.matchers.structural import EDGE_SEARCH, LEARNED_SEARCH, SearchSettings
+from xmatch.matchers.search.settings import EDGE_SEARCH, LEARNED_SEARCH, SearchSettings
 from xmatch.networks.loading import load_network
 from xmatch.recipe import load_recipe
 from xmatch.registration.options import RegisterOptions

@@ -11,6 +11,7 @@ LAYERS = (
     {"cli"},
     {"adaptation"},
     {"evaluation"},
+    {"pointwise"},
     {"registration"},
     {"report", "training"},
     {"verification"},

@@ -28,12 +28,16 @@ def versions() -> dict[str, str | None]:
     """Name -> version of xmatch, Python, the platform and each of `PACKAGES`; None for what is not installed."""
     found: dict[str, str | None] = {"xmatch": xmatch_version(), "python": platform.python_version()}
     found["platform"] = platform.platform()
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return found | {package: _installed(package) for package in PACKAGES}
+
+
+@cache
+def _installed(package: str) -> str | None:
+    """The version of a distribution, looked up once: each takes reading its metadata."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def linked_versions() -> dict[str, str | None]:

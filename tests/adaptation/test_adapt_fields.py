@@ -69,9 +69,9 @@ def options(tmp_path, monkeypatch):
 
 def test_without_any_label_accepted_registrations_teach_and_judge(options, tmp_path):
     recipe = dataclasses.replace(
-        RECIPE, steps=30, batch=4, optimiser=AdaptOptimiser(lr=1e-2, encoder_lr=1e-2), batch_norm="trained"
+        RECIPE, steps=12, batch=4, optimiser=AdaptOptimiser(lr=1e-2, encoder_lr=1e-2), batch_norm="trained"
     )
-    adapted = adapt(options(recipe=dataclasses.replace(recipe, guard=GuardSpec(every=10, views=4, verdicts=False))))
+    adapted = adapt(options(recipe=dataclasses.replace(recipe, guard=GuardSpec(every=4, views=2, verdicts=False))))
     assert adapted.judges == "registered" and not adapted.overlays
     assert adapted.best["score"] >= adapted.before["score"]
     tensors, metadata = load_weights(adapted.weights)

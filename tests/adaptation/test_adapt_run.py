@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import signal
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -132,12 +133,10 @@ def test_when_it_is_worse_nothing_is_replaced_and_both_are_kept(options, tmp_pat
     assert told["ok"] is False and told["exit_code"] == 4 and "score" in told["reason"]
 
 
-@pytest.mark.parametrize("scheme", [*SCHEMES, NONE])
-@pytest.mark.parametrize("threshold", ["adaptive", "freematch"])
+@pytest.mark.parametrize(("scheme", "threshold"), [*zip(SCHEMES, cycle(THRESHOLDS)), (NONE, "adaptive")])
 def test_every_switch_runs_and_moves_the_weights(options, tmp_path, scheme, threshold):
-    if scheme == NONE and threshold == "freematch":
-        pytest.skip("no pseudo-labels, no threshold")
-    recipe = changed(steps=2, pseudo=scheme, threshold=ThresholdSpec(threshold), guard=GuardSpec(every=9, views=1))
+    guard = GuardSpec(every=9, views=1, verdicts=False)
+    recipe = changed(steps=2, pseudo=scheme, threshold=ThresholdSpec(threshold), guard=guard)
     adapted = adapt(options(recipe=recipe))
     start, end = load_weights(tmp_path / "tiny.safetensors")[0], state(tmp_path / "out.run")["model"]
     assert not all(torch.equal(value.float(), end[name].float()) for name, value in start.items())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.adaptation.made_pairs import write_pair, write_pairs, write_tiny
+from xmatch.adaptation.objective import FewShot
 from xmatch.cli.adapt import parse_labelled
 from xmatch.errors import ExitCode, UsageError
 
@@ -153,18 +152,17 @@ def test_the_number_and_the_path_of_labelled():
         parse_labelled("two")
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(cli, folder, always_better):
-    Path("adapt.yaml").write_text(RECIPE.replace("GAIN", "0").replace("steps: 4", "steps: 100000"))
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "xmatch.cli", "adapt", "pairs", *TINY]
-    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if line.startswith("step "):
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.stderr.read()
-    assert process.wait(60) == ExitCode.TERMINATED and "stopped: It was stopped before" in rest
+def test_sigterm_saves_and_the_same_command_goes_on(cli, folder, always_better, monkeypatch):
+    step = FewShot.step
+
+    def signalled(self, *given, **more):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *given, **more)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(FewShot, "step", signalled)
+        stopped = cli("adapt", "pairs", *TINY)
+    assert stopped.code == ExitCode.TERMINATED and "stopped: It was stopped before" in stopped.err
     (checkpoint,) = Path("adapted.run").glob("checkpoint-*.pt")
     assert not Path("adapted.safetensors").exists() and not Path("adapted.report.html").exists()
     result = cli("adapt", "pairs", *TINY, "--max-minutes", "0")

@@ -311,6 +311,12 @@ def test_what_is_said_of_pairs_to_make_arrives(cli, tmp_path, monkeypatch, optio
     assert seen(told.json) == expected != seen(plain.json)
 
 
+def test_views_of_worlds_and_how_many_arrive(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("synth", "--worlds", "city", "--count", "3", "--dry-run", "--json", "--device", "cpu")
+    assert (cli(*words, "--views", "4").json["views"], "views" in cli(*words).json) == (4, False)
+
+
 def test_what_a_recipe_says_of_pairs_to_make_arrives_unless_the_command_line_says_otherwise(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("synth.yaml").write_text("data: [{kind: worlds, names: [city]}]\ncount: 9\nsize: 96\nseed: 4\n")

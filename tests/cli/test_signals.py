@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -17,7 +16,7 @@ def working(process) -> None:
 
 
 def ends(process) -> tuple[int, bytes, bytes]:
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -112,9 +111,13 @@ def test_a_name_that_is_not_utf8_survives(spawn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "env", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"COLUMNS": "20"}, {"TERM": "dumb"}]
+    "env",
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "20"}, {"TERM": "dumb"}],
+    ids=["poor locale, narrow", "dumb"],
 )
-@pytest.mark.parametrize("args", [["register", "--help"], ["register", "optical.tif", "none.tif"]])
+@pytest.mark.parametrize(
+    "args", [["register", "--help"], ["register", "optical.tif", "none.tif"]], ids=["help", "error"]
+)
 def test_poor_terminals_do_not_crash(spawn, env, args):
     returned, out, err = ends(spawn(*args, env=env))
     assert returned == (0 if "--help" in args else 3)
@@ -144,7 +147,7 @@ def on_a_terminal(spawn, *args, **env) -> tuple[int, bytes]:
             break
         seen += chunk
     os.close(leader)
-    return process.wait(20), seen
+    return process.wait(60), seen
 
 
 def test_a_progress_bar_appears_on_a_terminal(spawn):
@@ -157,14 +160,11 @@ def test_a_dumb_terminal_gets_no_control_codes(spawn):
     assert code == 0 and b"\x1b" not in seen and b"trusted" in seen
 
 
-def test_no_color_is_honoured(spawn):
-    code, seen = on_a_terminal(spawn, "register", "optical.tif", "sar.tif", TERM="xterm-256color", NO_COLOR="1")
-    assert code == 0 and b"\x1b[3" not in seen and b"\x1b[9" not in seen
-
-
-def test_twenty_columns_suffice(spawn):
-    code, seen = on_a_terminal(spawn, "register", "optical.tif", "sar.tif", TERM="xterm", COLUMNS="20")
+def test_no_color_is_honoured_and_twenty_columns_suffice(spawn):
+    terminal = {"TERM": "xterm-256color", "NO_COLOR": "1", "COLUMNS": "20"}
+    code, seen = on_a_terminal(spawn, "register", "optical.tif", "sar.tif", **terminal)
     assert code == 0 and b"Traceback" not in seen
+    assert b"\x1b[3" not in seen and b"\x1b[9" not in seen
 
 
 def test_two_runs_do_not_write_one_file_at_once(spawn, tmp_path):
@@ -173,11 +173,3 @@ def test_two_runs_do_not_write_one_file_at_once(spawn, tmp_path):
     returned, _, err = ends(spawn("register", "optical.tif", "sar.tif"))
     assert returned == 5 and b"another run" in err
     first.kill()
-
-
-def test_help_imports_no_numeric_library(spawn):
-    code = "import sys; from xmatch.cli import main\ntry: main(['register', '--help'])\nexcept SystemExit: pass\n"
-    code += "print(sorted({'numpy', 'cv2', 'rasterio', 'torch', 'scipy'} & set(sys.modules)), file=sys.stderr)"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, timeout=20)
-    assert done.stderr == b"[]\n"

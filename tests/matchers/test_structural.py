@@ -119,3 +119,17 @@ def test_a_search_that_was_made_is_not_made_again(image, monkeypatch):
     asked.clear()
     second(*views, within, earlier=Matches(found.proposals))
     assert len(asked) == 2, "another kind of matcher has not searched by edges"
+
+
+@pytest.mark.parametrize("name, stage", [("structural", 0), ("auto", 1)])
+def test_edges_are_searched_on_the_device_that_is_asked_for(image, monkeypatch, name, stage):
+    asked = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr(
+        "xmatch.matchers.search.on_device.propose",
+        lambda pairs, within, settings, device, describe: asked.append(device) or [[] for _ in pairs],
+    )
+    matcher = load_plan(name, device="cuda:0")[stage].build()
+    assert matcher(view(image), view(image), SearchRange(**NARROW)).edge_proposals == () and asked == ["cuda:0"]
+    assert match(view(image), view(image), **NARROW).proposals and asked == ["cuda:0"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.ops.devices import checked, resolved
+from xmatch.ops.devices import checked, resolved, resolved_with_driver
 
 
 @pytest.fixture
@@ -36,3 +36,11 @@ def test_auto_and_cpu_load_no_torch():
     asked = "from xmatch.ops.devices import checked; checked('auto'), checked('cpu')"
     code = f"import sys; {asked}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("has_driver, expected", [(False, "cpu"), (True, "cuda")])
+def test_torch_is_asked_for_a_gpu_only_where_there_is_a_driver(monkeypatch, has_driver, expected):
+    monkeypatch.setattr("xmatch.ops.devices._has_driver", lambda: has_driver)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert (resolved_with_driver("auto"), resolved_with_driver("cuda")) == (expected, "cuda")

@@ -75,7 +75,7 @@ def geojson(path: Path, ring: list, crs: str | None = None) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("count", [2, 3, 6])
+@pytest.mark.parametrize("count", [2, 3])
 def test_points_lead_to_what_the_search_would_not_have_tried(fixed, turned, tmp_path, count):
     given = points(tmp_path / "hand.csv", TURNED, count, CLICKS[:count])
     found = registered(fixed, turned, tie_points=given)
@@ -163,14 +163,12 @@ HALF = [[120, 0], [240, 0], [240, 240], [120, 240], [120, 0]]
 """The right half of an image."""
 
 
-@pytest.mark.parametrize("form", ["raster", "polygons", "roi", "roi polygons"])
+@pytest.mark.parametrize("form", ["raster", "roi polygons"])
 def test_nothing_outside_of_what_is_to_be_looked_at_is_matched(fixed, near, tmp_path, form):
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[:, 120:] = 1
     given = {
         "raster": lambda: {"mask": str(write(tmp_path / "mask.tif", mask))},
-        "polygons": lambda: {"mask": geojson(tmp_path / "half.geojson", HALF)},
-        "roi": lambda: {"roi": "120,0,120,240"},
         "roi polygons": lambda: {"roi": geojson(tmp_path / "half.geojson", HALF)},
     }[form]()
     found = registered(fixed, near, **given)

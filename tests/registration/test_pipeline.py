@@ -278,12 +278,13 @@ def test_where_the_first_matcher_is_not_sure_a_second_one_is_asked(fixed, moving
     np.testing.assert_allclose(found.transform.matrix, plain.transform.matrix)
 
 
-def test_a_second_matcher_that_is_no_surer_changes_nothing_and_what_is_not_calibrated_is_noted(
+def test_a_second_matcher_that_is_no_surer_changes_nothing_and_what_is_not_calibrated_is_said_once(
     fixed, moving, monkeypatch
 ):
     found = after_a_lost_one(monkeypatch, _Lost(), fixed, moving)
     assert not found.verdict.accepted and not any("found" in note for note in found.notes)
-    assert any("not calibrated for lost" in note for note in found.notes)
+    said = [found.verdict.reason, *found.notes]
+    assert sum("not calibrated for lost" in text for text in said) == 1
 
 
 def test_the_network_is_loaded_only_where_structure_is_not_sure(plain, monkeypatch):

@@ -36,7 +36,7 @@ def test_a_pair_is_registered_by_the_network_of_a_file(pair, tmp_path):
     assert found.verdict.accepted and found.verdict.matcher == "xfeat"
     middle = np.array([[128.0, 128.0]])
     np.testing.assert_allclose(found.transform(middle) - middle, [SHIFT_PX], atol=0.1)
-    assert any("not calibrated for xfeat" in note for note in found.notes)
+    assert sum("not calibrated for xfeat" in text for text in (found.verdict.reason, *found.notes)) == 1
 
 
 def test_where_nothing_is_found_nothing_is_said_of_a_probability(pair, tmp_path):

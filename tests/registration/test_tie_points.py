@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from made_views import inverted, pose, scene, seen_from, view
 
-from xmatch.registration.tie_points import NARROW, WIDE, Windows, tie_points
+from xmatch.registration.tie_points import tie_points
+from xmatch.registration.windows import NARROW, WIDE, Windows
 
 SIDE = 160
 

@@ -8,7 +8,7 @@ import torch
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
-from xmatch.synth.sources.parallax import flow_between, look
+from xmatch.synth.sources.parallax import Oblique, flow_between, look
 from xmatch.synth.sources.worlds import MadeHere, Worlds
 from xmatch.synth.warps import centres
 
@@ -24,7 +24,7 @@ def tower():
 
 
 def lean(x, y=0.0):
-    return torch.tensor([[x, y]])
+    return Oblique(torch.tensor([[x, y]]))
 
 
 def px(places):

@@ -8,7 +8,8 @@ import pytest
 
 from xmatch.geometry import similarity
 from xmatch.raster import View
-from xmatch.verification.judge import NAMES, ProposalJudge
+from xmatch.verification.judge import ProposalJudge
+from xmatch.verification.judge_settings import NAMES
 
 SIDE = 200
 POSE = similarity(15, 1.1, (20, -30))

@@ -11,6 +11,7 @@ from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
+from xmatch.cli.match_points import ByPoints, PointRequest, match_points
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Verbosity
 from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.cli.summary import measured_in_words, probability_in_words
@@ -28,6 +29,7 @@ def match_command(
     moving: Annotated[str, typer.Argument(metavar="MOVING", help="The image whose points are sought in it.")],
     matching: Matching,
     given: Given,
+    by_points: ByPoints,
     reading: Reading,
     running: Running,
     talk: Verbosity,
@@ -73,12 +75,23 @@ def match_command(
 
     --geometry fundamental is for what no map of the plane explains: two views of a room or a street.
 
+    --task seeks each point for itself, by the features of --matcher (default matcha), without a map or a verdict: in
+    another view, in another thing of the same kind, or in the frames of a video (MOVING, or a folder of them).
+
+    xmatch match a.jpg b.jpg --task semantic --keypoints points.csv
+
     Positions are px, x right, y down, the corner of the first pixel at (0, 0). Exit code 4 when the alignment is
     not to be trusted; the points are given all the same.
     """
     kind = choose_format(format, output, talk)
     if talk.json and output is None and kind != "json":
         raise UsageError(f"--json makes stdout JSON, and --format {kind} another thing", hint="leave one of them out")
+    if by_points.task is not None:
+        unused = {"--geometry": geometry, "--focal": focal}
+        request = PointRequest(fixed, moving, by_points, spacing, output, kind, overwrite)
+        match_points(request, matching, given, unused, reading, running, talk)
+        return
+    by_points.refuse_without_task()
     options = matching.options(reading, running, given)
     if geometry is not None and spacing is not None:
         raise UsageError("--spacing wants a map, and --geometry fits none", hint="leave one of them out")

@@ -65,6 +65,7 @@ def list_command(talk: Verbosity) -> None:
         limit = "" if row.commercial else ", not for commercial use"
         matcher = matcher_of(row, entry)
         runs = f"--matcher {matcher}" if matcher else "convert only"
+        runs = f"match --task: {entry.feature}" if entry.feature else runs
         fetch = "fetch" if row.package else ""
         emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}\n")
 
@@ -166,6 +167,16 @@ def convert_command(
             show_default=False,
         ),
     ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--names",
+            help="YAML that says which of its tensors is which of the network here, where their names differ "
+            "(docs/models.md).",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Half precision: half the size.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -187,6 +198,12 @@ def convert_command(
     found = import_weights(source)
     known, entry = published_as(found.sha256), recognise(found.state_dict)
     training = training or (known.training if known else None)
+    tensors, config = found.state_dict, None
+    if names is not None:
+        from xmatch.networks.renaming import read_renaming, renamed
+
+        renaming, entry = read_renaming(names)
+        tensors, config = renamed(found.state_dict, renaming, entry, source)
     metadata = found.metadata or WeightsMetadata(
         name=known.name if known else target.stem,
         architecture=entry.name if entry else "",
@@ -196,12 +213,12 @@ def convert_command(
         metadata,
         name=name or metadata.name,
         licence=metadata.licence if licence is None else licence,
-        config=metadata.config or _config_told(entry, found.state_dict, training),
+        config=config or metadata.config or _config_told(entry, found.state_dict, training),
         sources=[*metadata.sources, {"file": source.name, "sha256": found.sha256}],
     )
-    save_weights(target, found.state_dict, metadata, half=half, overwrite=overwrite)
+    save_weights(target, tensors, metadata, half=half, overwrite=overwrite)
     document = file_document(target)
-    notes = [*found.notes, *architecture_notes(entry, found.state_dict)]
+    notes = [*found.notes, *architecture_notes(entry, tensors)]
     if entry and entry.trainings and not metadata.config:
         notes.append(f"no matcher can run these: which training are they of? --training {'|'.join(entry.trainings)}")
     if talk.json:

@@ -16,6 +16,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import typer
@@ -25,6 +26,9 @@ from xmatch.cli.console import printable
 from xmatch.errors import ExitCode, OutputError, ResourceError, UsageError, XmatchError
 
 FAILURE_SCHEMA = "xmatch.failure/1"
+
+_command = cache(get_command)
+"""Built once where one process runs many command lines: it takes longer than some of them."""
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -54,7 +58,7 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> int:
     _quiet_libraries(debug)
     try:
         with _signals():
-            code = get_command(app).main(args=args, prog_name="xmatch", standalone_mode=False)
+            code = _command(app).main(args=args, prog_name="xmatch", standalone_mode=False)
             if sys.stdout is not None:
                 sys.stdout.flush()
             return int(code or 0)
@@ -89,7 +93,8 @@ def keep_stdout() -> None:
         os.dup2(2, 1)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.stdout = open(own, "w", encoding=stream.encoding, errors=stream.errors)
+    # As `emit_text` does: help that twenty columns cut short ends in a sign that not every encoding has.
+    sys.stdout = open(own, "w", encoding=stream.encoding, errors="backslashreplace")
 
 
 def as_failure(error: BaseException) -> XmatchError:

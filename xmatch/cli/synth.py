@@ -51,6 +51,10 @@ def synth_command(
     across: Annotated[bool, typer.Option("--across", help="Pair all sensors, not only each with visible.")] = False,
     count: Annotated[int | None, typer.Option("--count", help="Pairs to make; default 1000.")] = None,
     size: Annotated[int | None, typer.Option("--size", help="Side of the pairs in px; default 512.")] = None,
+    views: Annotated[
+        int | None,
+        typer.Option("--views", help="Posed views with depth of COUNT worlds, so many of each, in place of pairs."),
+    ] = None,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", help="YAML file; the command line wins.", metavar="FILE")
     ] = None,
@@ -71,7 +75,8 @@ def synth_command(
     xmatch synth photos/ -o shards/ --modalities sar,infrared --count 1000
 
     Writes tar shards in the layout of WebDataset, manifest.jsonl, and quarantine.jsonl for images that could not be
-    used. A run that was stopped goes on after its last complete shard when it is started again.
+    used. A run that was stopped goes on after its last complete shard when it is started again. With --views, folders
+    of posed views with depth instead, which are in turn a FOLDER to make pairs from.
     """
     from xmatch.cli.image_files import image_files
     from xmatch.io.writing.atomic import check_target
@@ -86,8 +91,15 @@ def synth_command(
 
     started = monotonic()
     device = resolved(device)
-    given = {"count": count, "size": size, "seed": seed}
+    given = {"count": count, "size": size, "seed": seed, "views": views}
     settings = settings_of(recipe, given, folders or [], modalities, worlds, across)
+    if settings.views:
+        if preview is not None:
+            raise UsageError("--preview shows pairs, and --views makes none", hint="leave out one of them")
+        document = _views(settings, Path(output or "views"), overwrite, dry_run, talk)
+        if talk.json:
+            emit(document)
+        return
     target = Path(output or "shards")
     learned = LearnedModalities(LoadOptions(device, may_download=allow_download))
     for spec in settings.learned:
@@ -113,6 +125,32 @@ def synth_command(
     if talk.json:
         emit(document)
     say(talk, _lines(document))
+
+
+def _views(settings: SynthRecipe, target: Path, overwrite: bool, dry_run: bool, talk: Verbosity) -> dict[str, Any]:
+    from xmatch.synth.posed import kinds_of, write_scenes
+
+    kinds = kinds_of(settings.data)
+    started = monotonic()
+    with progress_bar(talk) as progress:
+        done = 0
+        for done in write_scenes(target, kinds, settings, overwrite, dry_run):
+            if progress is not None:
+                progress(f"scenes {done} of {settings.count}", done / settings.count)
+    said = "would write" if dry_run else "wrote"
+    say(talk, [f"{said} {settings.count} scenes of {settings.views} views of {settings.size} px to {target}"])
+    return {
+        "schema": SCHEMA,
+        "ok": True,
+        "dry_run": dry_run,
+        "output": str(target),
+        "scenes": settings.count if dry_run else done,
+        "views": settings.views,
+        "size": settings.size,
+        "seed": settings.seed,
+        "worlds": list(kinds),
+        "data": [spec.as_dict() for spec in settings.data],
+    } | ({} if dry_run else {"seconds": round(monotonic() - started, 1)})
 
 
 def _tried(data: Sequence[SourceSpec], images: Images, progress: Callable | None) -> dict[str, int]:

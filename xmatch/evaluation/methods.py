@@ -2,6 +2,7 @@
 
 A name is looked up among xmatch's own matchers first, then among the peers; `peer:NAME` is always the peer, which
 `sift` needs (the matcher `sift` runs inside `xmatch register`, the peer `sift` is OpenCV's as its tutorials use it).
+`feature:NAME` is a feature of `xmatch match --task`, which finds points and no map.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from xmatch.errors import UsageError
 from xmatch.evaluation.peers.base import ChecksSettings, PeerSettings
 from xmatch.evaluation.peers.registry import load_peer
+from xmatch.evaluation.prediction_rows import MethodKind
 from xmatch.evaluation.recipe import COMPANY, EvalRecipe, MatcherSpec
 from xmatch.geometry import Transform
 from xmatch.registration.options import RegisterOptions
+
+OF_FEATURES = ("diffusion", "dino", "feature_cache")
+"""Fields of `MatcherSpec` that features alone have."""
 
 CONTROLS = ("identity", "centre", "border-fit", "landmark-affine", "truth")
 """Peers that join every table."""
 
 PEER_MARK = "peer:"
+FEATURE_MARK = "feature:"
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Method:
     """One line of the tables."""
 
     name: str
-    kind: Literal["matcher", "peer", "control"]
+    kind: MethodKind
     uses: str
     """Its name in the registry of its kind."""
     spec: MatcherSpec
@@ -75,7 +81,11 @@ class Method:
         values = {key: value for key, value in recipe.as_dict().items() if key not in COMPANY}
         if self.kind == "matcher":
             values["register"] = dataclasses.asdict(self.options(recipe))
-        return {**values, "method": dataclasses.asdict(self)}
+        told = dataclasses.asdict(self)
+        if self.kind != "feature":
+            # Predictions of before there were features are of the same recipe.
+            told["spec"] = {key: value for key, value in told["spec"].items() if key not in OF_FEATURES}
+        return {**values, "method": told}
 
 
 def methods(recipe: EvalRecipe) -> list[Method]:
@@ -102,6 +112,8 @@ def _method(spec: MatcherSpec) -> Method:
     name, uses = spec.name or spec.matcher, spec.matcher
     if uses.startswith(PEER_MARK):
         return Method(name, "peer", uses.removeprefix(PEER_MARK), spec)
+    if uses.startswith(FEATURE_MARK):
+        return Method(name, "feature", uses.removeprefix(FEATURE_MARK), spec)
     matchers, peers = known_names()
     if uses in matchers:
         return Method(name, "matcher", uses, spec)
@@ -126,6 +138,11 @@ def _check(method: Method, recipe: EvalRecipe) -> None:
 
         options = method.options(recipe)
         load_matcher(options.matcher, options.weights, options.device, options.companion_weights)
+        return
+    if method.kind == "feature":
+        from xmatch.evaluation.features import check_feature
+
+        check_feature(method.uses, method.spec, recipe)
         return
     peer = load_peer(method.uses)
     try:

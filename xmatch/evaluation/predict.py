@@ -15,6 +15,7 @@ from typing import Any, TextIO, cast
 
 from xmatch.errors import OutputError, ResourceError, UsageError
 from xmatch.evaluation.dense import dense_folder
+from xmatch.evaluation.features import refuse_maps
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.methods import Method, methods
 from xmatch.evaluation.predict_pair import PredictionJob, Register, identity, predict_pair, problem_of
@@ -119,8 +120,12 @@ def refuse_unsupported(tasks: list[Task], asked: list[Method]) -> list[Method]:
     """The methods that can be asked these tasks; controls that cannot are left out.
 
     Raises:
-        UsageError: a peer is asked for a relative pose.
+        UsageError: a peer is asked for a relative pose, or a feature for a map.
     """
+    for method in asked:
+        if method.kind == "feature":
+            for task in tasks:
+                refuse_maps(method.name, task)
     if not any(task.kind == "pose" for task in tasks):
         return [method for method in asked if for_method(tasks, method)]
     peers = [method.name for method in asked if method.kind == "peer"]
@@ -129,7 +134,7 @@ def refuse_unsupported(tasks: list[Task], asked: list[Method]) -> list[Method]:
             f"poses are estimated from correspondences, which these do not give: {', '.join(peers)}",
             hint="xmatch's own matchers only, for this data set",
         )
-    return [method for method in asked if method.kind == "matcher"]
+    return [method for method in asked if method.kind in ("matcher", "feature")]
 
 
 def recipe_digest(recipe: EvalRecipe, method: Method) -> str:

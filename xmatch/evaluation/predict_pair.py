@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from xmatch.errors import ResourceError, XmatchError
+from xmatch.evaluation import features
 from xmatch.evaluation.dense import dense_matches
 from xmatch.evaluation.error_maps import saved_error_map
 from xmatch.evaluation.matches import save_matches
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.peers.isolation import PeerRun, isolated
 from xmatch.evaluation.peers.registry import load_peer
-from xmatch.evaluation.prediction_rows import Answer, Changed, PredictionRow, Problem, Sizes
+from xmatch.evaluation.prediction_rows import Answer, Changed, MethodKind, PredictionRow, Problem, Sizes
 from xmatch.evaluation.prepare import prepare
 from xmatch.evaluation.prepared import PreparedPair
 from xmatch.evaluation.recipe import EvalRecipe
@@ -61,7 +62,7 @@ def predict_pair(work: PredictionJob) -> PredictionRow:
             pair = prepare(work.task, work.recipe, Path(folder))
             row = {**row, "truth": pair.truth, **pair.places}
             start = time.perf_counter()
-            found = (_registered if work.method.kind == "matcher" else _of_peer)(pair, work)
+            found = _ANSWERS[work.method.kind](pair, work)
             row = {**row, **found}
     except Exception as error:
         row["error"] = _reason(error, work.task)
@@ -133,6 +134,21 @@ def _of_peer(pair: PreparedPair, work: PredictionJob) -> Answer:
         "seconds": round(run.seconds, 4),
         "peak_memory_mib": None if run.peak_memory_mib is None else round(run.peak_memory_mib, 1),
     }
+
+
+def _of_feature(pair: PreparedPair, work: PredictionJob) -> Answer:
+    with open_source(pair.fixed) as fixed, open_source(pair.moving) as moving:
+        sizes = _sizes(fixed, moving)
+    method = work.method
+    return {**sizes, **features.answer(pair, work.task, method.uses, method.spec, work.recipe, work.matches)}
+
+
+_ANSWERS: dict[MethodKind, Callable[[PreparedPair, PredictionJob], Answer]] = {
+    "matcher": _registered,
+    "peer": _of_peer,
+    "control": _of_peer,
+    "feature": _of_feature,
+}
 
 
 def _without(reason: str, pair: PreparedPair) -> str:

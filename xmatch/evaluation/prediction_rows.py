@@ -13,7 +13,7 @@ KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking", 
 ErrorName = Literal["corner_error_px", "overlap_p90_px", "mean_tre_px", "mean_error_px", "pose_error_deg"]
 """The error that success and AUC are counted by, one a kind."""
 
-MethodKind = Literal["matcher", "peer", "control"]
+MethodKind = Literal["matcher", "peer", "control", "feature"]
 
 SavedTruth = list[list[float]] | dict[str, Any]
 """A truth in JSON: the rows of a matrix, or what `xmatch.evaluation.truths` writes of any other kind."""
@@ -104,7 +104,18 @@ class Sizes(TypedDict, total=False):
     moving_size: list[int]
 
 
+class FoundPoints(TypedDict):
+    """Where the points of the truth were found, one by one: landmarks and keypoints of moving in fixed, tracks in the
+    later frame."""
+
+    xy: list[list[float]]
+    visible: list[bool] | None
+    """Of tracks."""
+
+
 class _Found(Sizes, total=False):
+    points: FoundPoints | None
+    """Of features, which have no transform."""
     transform: dict[str, Any] | None
     """As `Transform.as_dict` wrote it."""
     verdict: SavedVerdict

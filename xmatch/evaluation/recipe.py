@@ -54,7 +54,7 @@ class MatcherSpec:
 
     matcher: str
     """A name in `xmatch.matchers.registry.MATCHERS` or `xmatch.evaluation.peers.registry.PEERS`; `peer:sift` is
-    always the peer."""
+    always the peer, `feature:matcha` a feature of `xmatch match --task`."""
     name: str | None = None
     """How tables call it; default: as `matcher` says."""
     weights: str | None = None
@@ -74,6 +74,12 @@ class MatcherSpec:
     """Of the peer `vismatch`: the name of one of its matchers; of `network`: which training its weights are of."""
     companion_weights: str | None = None
     """Of the network that the one of `weights` works on: LightGlue's keypoints, RoMa's features."""
+    diffusion: str | None = None
+    """Of features, `feature:NAME`: Stable Diffusion 2.1, a folder or a name on the hub; nothing is downloaded."""
+    dino: str | None = None
+    """Of features: DINOv2."""
+    feature_cache: str | None = None
+    """Of features: folder that keeps what these networks see of each image."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
+from xmatch.evaluation.datasets import LandmarkTruth
 from xmatch.evaluation.error_maps import as_error_map, percent_within_cells
 from xmatch.evaluation.lens_distortion import undistorted_xy
 from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes
@@ -113,7 +114,7 @@ def _error_map_percent(
 
 def _landmarks(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
-    errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
+    errors = _errors_at(row, truth)
     before = metrics.distances_px(truth.moving_xy, truth.fixed_xy)
     target = metrics.target_errors(errors, _size(row["fixed_size"]))
     stiff_px = metrics.affine_residual_px(truth.moving_xy, truth.fixed_xy)
@@ -132,7 +133,7 @@ def _landmarks(row: PredictionRow, matches: Correspondences | None, recipe: Eval
 
 def _semantic(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
     truth = as_landmarks(row["truth"])
-    errors = metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy)
+    errors = _errors_at(row, truth)
     return {
         "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
         "keypoint_errors_px": errors,
@@ -164,19 +165,34 @@ def _pose(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecip
 
 
 def _tracking(row: PredictionRow, matches: Correspondences | None, recipe: EvalRecipe) -> PairNumbers:
-    """Positions in TAP-Vid's frames of 256 px; a point is called visible where it lands inside the later frame."""
-    truth, estimate = as_tracks(row["truth"]), _estimate(row)
+    """Positions in TAP-Vid's frames of 256 px; of a map, a point is called visible where it lands inside the later
+    frame."""
+    truth, estimate, points = as_tracks(row["truth"]), _estimate(row), row.get("points")
     size = np.array(row["moving_size"])
     found = np.full(truth.fixed_xy.shape, np.nan) if estimate is None else estimate.inverse(truth.fixed_xy)
+    if points is not None:
+        found = np.array(points["xy"], dtype=np.float64).reshape(-1, 2)
+    visible = np.asarray(((found >= 0) & (found <= size)).all(axis=1))
+    if points is not None and points["visible"] is not None:
+        visible = np.array(points["visible"], dtype=bool)
     true, predicted = (metrics.to_tap_vid_xy(xy, *row["moving_size"]) for xy in (truth.moving_xy, found))
     errors = metrics.distances_px(predicted, true)[truth.visible]
     return {
         "mean_error_px": float(errors.mean()) if len(errors) else math.nan,
         "predicted_xy": predicted,
-        "predicted_visible": np.asarray(((found >= 0) & (found <= size)).all(axis=1)),
+        "predicted_visible": visible,
         "true_xy": true,
         "true_visible": truth.visible,
     }
+
+
+def _errors_at(row: PredictionRow, truth: LandmarkTruth) -> np.ndarray:
+    """(N,) px of fixed, at points that were sought one by one, or by the map."""
+    points = row.get("points")
+    if points is None:
+        return np.asarray(metrics.landmark_errors_px(_estimate(row), truth.moving_xy, truth.fixed_xy))
+    found = np.array(points["xy"], dtype=np.float64).reshape(-1, 2)
+    return np.asarray(metrics.distances_px(found, truth.fixed_xy))
 
 
 def _estimate(row: PredictionRow) -> Transform | None:

@@ -72,9 +72,12 @@ class Inverse:
     def __call__(self, xy: AnyArray) -> AnyArray:
         """NaN where the steps do not converge (the map folds there, or nothing lands there)."""
         xy = np.asarray(xy, dtype=np.float64)
-        target = xy.reshape(-1, 2)
+        return self.near(xy, apply_affine(self._affine, xy))
+
+    def near(self, xy: AnyArray, start: AnyArray) -> AnyArray:
+        """The same by steps from `start`, moving px about where each of `xy` comes from: the nearer, the fewer."""
+        target, guess = xy.reshape(-1, 2), start.reshape(-1, 2).copy()
         linear = self._affine[:2, :2].T
-        guess = apply_affine(self._affine, target)
         far = np.arange(len(target))  # those that have not arrived
         hits = np.zeros(len(target), bool)
         for _ in range(self.max_steps):

@@ -9,6 +9,9 @@ import numpy as np
 
 from xmatch.coords import AnyArray, Floats, Mask
 
+CHUNK = 2048
+"""Positions that are measured at a time: what is computed for each side of each of them stays in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Support:
@@ -38,30 +41,34 @@ class Support:
 
     def distance(self, xy: AnyArray) -> Floats:
         """(...) px from positions (..., 2) to the hull; 0 in it, NaN where a position is no number."""
-        # One side of the outline after the other: an array over sides and positions would be large.
-        inside = np.ones(xy.shape[:-1], bool)
-        for start, side in self._sides:
-            inside &= side[0] * (xy[..., 1] - start[1]) - side[1] * (xy[..., 0] - start[0]) >= 0
-        distance = np.zeros(xy.shape[:-1])
-        beyond = ~inside
-        # Most positions lie in the hull: only those beyond it have a distance that is worth computing.
-        if beyond.any():
-            distance[beyond] = self._to_outline(xy, beyond)
-        return distance
+        flat = xy.reshape(-1, 2)
+        distance = np.zeros(len(flat))
+        for first in range(0, len(flat), CHUNK):
+            x, y = flat[first : first + CHUNK].T
+            beyond = ~self._encloses(x, y)
+            # Most positions lie in the hull: only those beyond it have a distance that is worth computing.
+            if beyond.any():
+                distance[first : first + CHUNK][beyond] = self._to_outline(x[beyond], y[beyond])
+        return distance.reshape(xy.shape[:-1])
 
     @cached_property
-    def _sides(self) -> list[tuple[Floats, Floats]]:
-        """(2,) corner where a side of the outline starts, and (2,) from there to the next one."""
-        ends = np.roll(self.outline, -1, axis=0)
-        return [(start, end - start) for start, end in zip(self.outline, ends, strict=True)]
+    def _sides(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Each (K, 1): x and y of the corner where a side of the outline starts, and x and y from there to the next."""
+        from_start = np.roll(self.outline, -1, axis=0) - self.outline
+        start_x, start_y, side_x, side_y = np.hstack([self.outline, from_start]).T[..., None]
+        return start_x, start_y, side_x, side_y
 
-    def _to_outline(self, xy: AnyArray, chosen: Mask) -> Floats:
-        """(K,) px from the positions of (..., 2) that are `chosen` to the nearest side."""
-        nearest = np.full(int(chosen.sum()), np.inf)
-        for start, side in self._sides:
-            off = xy - start
-            along = np.clip((off @ side)[chosen] / (side @ side), 0.0, 1.0)
-            nearest = np.minimum(nearest, np.linalg.norm(off[chosen] - along[:, None] * side, axis=-1))
+    def _encloses(self, x: AnyArray, y: AnyArray) -> Mask:
+        """(N,) bool: on the inner side of every side."""
+        start_x, start_y, side_x, side_y = self._sides
+        return np.asarray((side_x * (y - start_y) - side_y * (x - start_x) >= 0).all(axis=0))
+
+    def _to_outline(self, x: AnyArray, y: AnyArray) -> Floats:
+        """(N,) px from positions to the nearest side."""
+        start_x, start_y, side_x, side_y = self._sides
+        off_x, off_y = x - start_x, y - start_y
+        along = np.clip((off_x * side_x + off_y * side_y) / (side_x**2 + side_y**2), 0.0, 1.0)
+        nearest: Floats = np.hypot(off_x - along * side_x, off_y - along * side_y).min(axis=0)
         return nearest
 
 

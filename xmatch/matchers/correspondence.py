@@ -12,7 +12,8 @@ import numpy as np
 
 from xmatch.matchers.agreement import agreeing, maps_agreed_on
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, SearchRange, has_texture
-from xmatch.matchers.structural import EDGE_SEARCH, propose
+from xmatch.matchers.search.settings import EDGE_SEARCH
+from xmatch.matchers.structural import propose
 from xmatch.matchers.under_pose import Look, in_views, reduced, under_pose
 from xmatch.networks.base import CorrespondenceNetwork
 from xmatch.ops.threads import torch_threads
@@ -30,14 +31,22 @@ class CorrespondenceMatcher:
     """A network that finds correspondences, and the maps that they agree on.
 
     Args:
+        device: where poses are searched.
         side_px: views are looked at with so many px squared at most.
         wants_colour: whether the network looks at colours.
     """
 
     def __init__(
-        self, name: str, network: CorrespondenceNetwork, side_px: int = 640, *, wants_colour: bool = False
+        self,
+        name: str,
+        network: CorrespondenceNetwork,
+        device: str = "cpu",
+        *,
+        side_px: int = 640,
+        wants_colour: bool = False,
     ) -> None:
-        self.name, self._network, self._side_px, self.wants_colour = name, network, side_px, wants_colour
+        self.name, self._network, self._device = name, network, device
+        self._side_px, self.wants_colour = side_px, wants_colour
 
     def __call__(
         self,
@@ -61,7 +70,7 @@ class CorrespondenceMatcher:
         # Whole images tell how moving is turned where single places do not.
         proposed = earlier.edge_proposals if earlier else None
         if proposed is None:
-            proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads))
+            proposed = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads, device=self._device))
         with torch_threads(threads):
             for pose in proposed[:POSES]:
                 there = under_pose(moving, pose.matrix, here, coloured=self.wants_colour)

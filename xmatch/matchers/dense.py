@@ -14,7 +14,8 @@ from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, Proposal, SearchRange, has_texture
 from xmatch.matchers.search.fourier import distinct
-from xmatch.matchers.structural import EDGE_SEARCH, propose
+from xmatch.matchers.search.settings import EDGE_SEARCH
+from xmatch.matchers.structural import propose
 from xmatch.matchers.under_pose import in_views, reduced, under_pose
 from xmatch.networks.xmatch.runner import Network
 from xmatch.ops.threads import torch_threads
@@ -36,12 +37,12 @@ MIN_INLIERS = 6
 
 
 class DenseMatcher:
-    """A trained `XMatch` behind the protocol of all matchers."""
+    """A trained `XMatch` behind the protocol of all matchers; poses are searched on `device`."""
 
     wants_colour = False
 
-    def __init__(self, name: str, network: Network) -> None:
-        self.name, self.network = name, network
+    def __init__(self, name: str, network: Network, device: str = "cpu") -> None:
+        self.name, self.network, self._device = name, network, device
 
     def __call__(
         self,
@@ -56,7 +57,7 @@ class DenseMatcher:
         """Hypotheses by the certainty that agrees with them, and the dense correspondences of the best one."""
         if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
-        proposed = propose(fixed, moving, within, PROPOSED, threads=threads)
+        proposed = propose(fixed, moving, within, PROPOSED, threads=threads, device=self._device)
         with torch_threads(threads):
             matched = self._matched(fixed, moving, proposed, within, seed, SIDE_PX)
             matched.sort(key=lambda found: -found[0].score)

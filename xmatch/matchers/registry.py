@@ -12,7 +12,7 @@ from typing import TypeAlias
 from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher, Plan, PlanStage
 from xmatch.networks.registry import ARCHITECTURES
-from xmatch.ops.devices import checked
+from xmatch.ops.devices import checked, resolved_with_driver
 from xmatch.plugins import ExtensionPoint
 
 Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
@@ -21,7 +21,6 @@ Builder: TypeAlias = Callable[[str | None, str, str | None], Matcher | Plan]
 
 def _auto(weights: str | None, device: str, companion_weights: str | None) -> Matcher | Plan:
     from xmatch.matchers.sift import Sift
-    from xmatch.matchers.structural import Structural
     from xmatch.matchers.weights import open_matcher
 
     if weights is not None:
@@ -29,7 +28,7 @@ def _auto(weights: str | None, device: str, companion_weights: str | None) -> Ma
     # From cheap to dear; the network is loaded only where it is asked.
     return (
         PlanStage.ready(Sift(gives_up_early=True)),
-        PlanStage.ready(Structural()),
+        PlanStage("structural", lambda: _structural(None, device, None)),
         PlanStage("xmatch-fields", lambda: _network("xmatch-fields")(None, device, None)),
     )
 
@@ -38,7 +37,7 @@ def _structural(weights: str | None, device: str, companion_weights: str | None)
     from xmatch.matchers.structural import Structural
 
     _no_weights("structural", weights or companion_weights)
-    return Structural()
+    return Structural(device=resolved_with_driver(device))
 
 
 def _network(name: str) -> Callable[[str | None, str, str | None], Matcher]:

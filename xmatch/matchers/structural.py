@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import chain
 
 from xmatch.matchers.base import Matches, Proposal, SearchRange, has_texture
@@ -15,33 +14,8 @@ from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.fourier import distinct, search
 from xmatch.matchers.search.gauss_newton import LEVELS, PoseRefiner
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
+from xmatch.matchers.search.settings import EDGE_SEARCH, LEARNED_SEARCH, SAME_POSE, SearchSettings
 from xmatch.raster import View
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How finely all poses are searched, and how many of them are refined and handed on."""
-
-    side_px: float
-    """The fixed view is reduced to side_px^2 pixels."""
-    angle_step_deg: float
-    scale_step: float
-    """Ratio of neighbouring scales."""
-    found: int
-    """Proposals of the search."""
-    refined: int
-    """Those of them that are refined at the finest level."""
-    kept: int
-    """Those of them that are handed on."""
-
-
-EDGE_SEARCH = SearchSettings(side_px=200, angle_step_deg=6.0, scale_step=1.15, found=8, refined=4, kept=3)
-"""As right as 300 px, 5 degrees, 12 %, 16, 8 and 6 on 72 training pairs, in less than half the time (lab log,
-"A coarser search costs nothing")."""
-LEARNED_SEARCH = SearchSettings(side_px=240, angle_step_deg=6.0, scale_step=1.15, found=16, refined=16, kept=12)
-"""Where moving shows a small part of fixed, the right pose is far down the learned search's list."""
-SAME_POSE = 0.02
-"""Proposals whose corners lie nearer than this share of the side are measured once. Not tuned."""
 
 
 def propose(
@@ -52,8 +26,20 @@ def propose(
     descriptor: Descriptor = pooled_edge_descriptors,
     *,
     threads: int,
+    device: str = "cpu",
 ) -> list[Proposal]:
-    """Refined poses of `moving` on `fixed` by one descriptor, best first, no two alike."""
+    """Refined poses of `moving` on `fixed` by one descriptor, best first, no two alike.
+
+    Args:
+        threads: of a CPU, at most so many.
+        device: "cpu", or where to search and refine, with the same poses.
+    """
+    if device != "cpu":
+        from xmatch.matchers.search import on_device
+
+        describe = on_device.describer(descriptor)
+        if describe is not None:
+            return on_device.propose([(fixed, moving)], [within], settings, device, describe)[0]
     found = search(
         fixed,
         moving,
@@ -80,12 +66,13 @@ class Structural:
     Args:
         name: what it is called.
         descriptor: a second one, besides edges.
+        device: where poses are searched.
     """
 
     wants_colour = False
 
-    def __init__(self, name: str = "structural", descriptor: Descriptor | None = None) -> None:
-        self.name, self._descriptor = name, descriptor
+    def __init__(self, name: str = "structural", descriptor: Descriptor | None = None, device: str = "cpu") -> None:
+        self.name, self._descriptor, self._device = name, descriptor, device
 
     def __call__(
         self,
@@ -105,10 +92,12 @@ class Structural:
             return Matches()
         by_edges = None if earlier is None else earlier.edge_proposals
         if by_edges is None:
-            by_edges = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads))
+            by_edges = tuple(propose(fixed, moving, within, EDGE_SEARCH, threads=threads, device=self._device))
         kept = list(by_edges)
         if self._descriptor is not None:
-            kept += propose(fixed, moving, within, LEARNED_SEARCH, self._descriptor, threads=threads)
+            kept += propose(
+                fixed, moving, within, LEARNED_SEARCH, self._descriptor, threads=threads, device=self._device
+            )
         # What both searches find is measured once.
         poses = distinct(_by_score(kept), moving, limit=len(kept), apart=SAME_POSE)
         return Matches(tuple(poses), descriptor=self._descriptor, edge_proposals=by_edges)

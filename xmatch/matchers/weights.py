@@ -73,15 +73,15 @@ def matcher_around(
     if entry.family == "fields":
         from xmatch.matchers.structural import Structural
 
-        return Structural(entry.matcher, _fields_runner(network, device))
+        return Structural(entry.matcher, _fields_runner(network, device), device)
     if entry.runner is None and entry.detector is None:
         from xmatch.matchers.dense import DenseMatcher
 
-        return DenseMatcher(entry.matcher, _dense_runner(network, device))
+        return DenseMatcher(entry.matcher, _dense_runner(network, device), device)
     from xmatch.matchers.correspondence import CorrespondenceMatcher
 
     running = _correspondence_network(entry, network, device, detector)
-    return CorrespondenceMatcher(entry.matcher, running, entry.look_px, wants_colour=entry.wants_colour)
+    return CorrespondenceMatcher(entry.matcher, running, device, side_px=entry.look_px, wants_colour=entry.wants_colour)
 
 
 def _correspondence_network(

@@ -103,6 +103,8 @@ class Architecture(Generic[Config]):
     """Name of the matcher that runs it; None: `NOT_RUN`."""
     side_multiple: int = 1
     """Sides of images that it is trained on are multiples of this, px."""
+    feature: str | None = None
+    """Name of the feature of `xmatch match --task` that it makes; such a network aligns nothing itself."""
     objective_name: str | None = None
     """What recipes of training call the objective."""
     objective: Callable[[Architecture[Config]], NetworkObjective] | None = None
@@ -117,9 +119,9 @@ class Architecture(Generic[Config]):
 
     @property
     def not_run(self) -> str | None:
-        """A sentence for whoever trains or keeps such weights; None where a matcher runs them."""
+        """A sentence for whoever trains or keeps such weights; None where a matcher or a feature runs them."""
         can = "trained, converted and inspected" if self.objective else "converted and inspected"
-        return None if self.matcher else f"{self.title}: {NOT_RUN}; weights can be {can}"
+        return None if self.matcher or self.feature else f"{self.title}: {NOT_RUN}; weights can be {can}"
 
     def check_side(self, side_px: int) -> None:
         """

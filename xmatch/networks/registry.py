@@ -18,6 +18,7 @@ from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF
 from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
+from xmatch.networks.matcha.entry import MATCHA, MATCHA_SMALL
 from xmatch.networks.not_run_yet import ROMA_V2, SUPERPOINT
 from xmatch.networks.roma.entry import ROMA
 from xmatch.networks.sparse.entry import XMATCH_SPARSE
@@ -43,6 +44,8 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
         ALIKED,
         DISK,
         XFEAT,
+        MATCHA,
+        MATCHA_SMALL,
         SUPERPOINT,
         DINO_V2,
         DINO_V2_HF,

@@ -1,8 +1,10 @@
-"""Where networks run: the names that every command and recipe takes, checked against what this machine has."""
+"""Where networks and searches run: the names that every command takes, checked against what this machine has."""
 
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 
 from xmatch.errors import UsageError
 
@@ -16,6 +18,17 @@ def checked(name: str) -> str:
     if name != "auto":
         resolved(name)
     return name
+
+
+def resolved_with_driver(name: str) -> str:
+    """As `resolved`, for work that is done without torch where there is no GPU: "auto" is "cpu" at once, and loads no
+    torch, on a machine without a GPU's driver."""
+    return "cpu" if name == "auto" and not _has_driver() else resolved(name)
+
+
+def _has_driver() -> bool:
+    """Whether a driver of NVIDIA's or AMD's, or Windows's own way to them, shows itself."""
+    return sys.platform == "win32" or any(Path(place).exists() for place in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
 
 
 def resolved(name: str) -> str:

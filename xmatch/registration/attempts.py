@@ -14,7 +14,8 @@ from xmatch.estimate import error_px, explains_better
 from xmatch.estimate.model import PointMap
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
-from xmatch.matchers.structural import SAME_POSE
+from xmatch.matchers.search.settings import SAME_POSE
+from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
@@ -212,6 +213,7 @@ def _attempt_ranges(
             seed=options.seed,
             threads=options.threads,
             given=frame.within.centre if frame.within.near else None,
+            device=resolved_with_driver(options.device),
         )
         done("sharpen", 0.6)
         if alignment is None:

@@ -19,8 +19,9 @@ from xmatch.geometry.windows import Window, whole, window_around
 from xmatch.io.rasters.source import Source
 from xmatch.raster import View
 from xmatch.registration.options import RegisterOptions
-from xmatch.registration.tie_points import Windows, tie_points
+from xmatch.registration.tie_points import tie_points
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, warped_view
+from xmatch.registration.windows import Windows
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX
 from xmatch.verification.evidence import Following, following
 

@@ -28,7 +28,8 @@ from xmatch.matchers.search.gauss_newton import AFFINE, HOMOGRAPHY, Motion, Pyra
 from xmatch.matchers.search.seen_through import Reduced
 from xmatch.raster import View
 from xmatch.registration.coupled_field import coupled_field
-from xmatch.registration.tie_points import Windows, displacements, similarity_surfaces
+from xmatch.registration.tie_points import displacements, similarity_surfaces
+from xmatch.registration.windows import Windows
 
 CLIMBS: tuple[tuple[PyramidLevel, Motion], ...] = (
     (PyramidLevel(80, 3.0, 12), AFFINE),

@@ -113,8 +113,6 @@ def _registered(
         if error_map is not None:
             verdict = with_global_error(verdict, error_map)
         clock.done("verify", 0.9)
-    if verdict.calibration is not None and not verdict.is_calibrated:
-        notes += (f"the probability is not calibrated for {verdict.matcher}: it is fitted to {verdict.calibration}",)
     found = None if confirmed is None else _written_as_one(confirmed.transform, moving)
     correspondences = Correspondences.empty() if confirmed is None else confirmed.correspondences
     residual, inliers = _explained(found, correspondences, 1.0 if confirmed is None else confirmed.px)

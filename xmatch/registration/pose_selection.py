@@ -18,7 +18,8 @@ from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
 from xmatch.registration.map_refinement import MapRefiner
-from xmatch.registration.tie_points import NARROW, WIDE, TiePointFinder, Windows, regional
+from xmatch.registration.tie_points import TiePointFinder
+from xmatch.registration.windows import NARROW, WIDE, Windows, regional
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
 from xmatch.verification.judge import ProposalJudge
 
@@ -55,21 +56,27 @@ def align(
     seed: int,
     threads: int,
     given: Floats | None = None,
+    device: str = "cpu",
 ) -> Alignment | None:
     """The alignment of `moving` on `fixed` that the judge finds best among all guesses; None when there are none.
 
     Args:
         given: a pose that stands for election too, (3, 3) moving view px -> fixed view px: what georeferencing says.
+        device: where poses are measured and tie points looked for.
     """
     poses = _poses(matches, seed)
     if not poses and not matches.maps:
         return None
     if given is not None:
         poses.insert(0, Proposal(given, 0.0))
-    judge = ProposalJudge(fixed, moving, matches.descriptor)
-    find = TiePointFinder(fixed, moving, threads=threads)
+    judge = ProposalJudge(fixed, moving, matches.descriptor, device=device)
+    find = TiePointFinder(fixed, moving, threads=threads, device=device)
+    matrices = [similar(pose.matrix, moving) for pose in poses[:JUDGED]]
+    judged = [
+        ScoredProposal(matrix, measures, judge.log_odds(measures), "match")
+        for matrix, measures in zip(matrices, judge.each(matrices, threads), strict=True)
+    ]
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        judged = list(pool.map(lambda pose: _judged(judge, pose.matrix, "match"), poses[:JUDGED]))
         mapped = list(pool.map(lambda one: _refined(judge, one.to_fixed, "match"), matches.maps))
     judged.sort(key=lambda candidate: -candidate.log_odds)
     close = [candidate for candidate in judged[:SHARPENED] if candidate.log_odds > judged[0].log_odds - CLOSE]

@@ -7,51 +7,35 @@ freer transform is called for.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xmatch.coords import Floats, Image, to_centre_matrix
+from xmatch.coords import CENTRE, Floats, Image, Mask, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.matrices import scale_of
-from xmatch.geometry.outlines import finite, lattice
+from xmatch.geometry.outlines import finite
 from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
-from xmatch.verification.measures import REGION_REACH_PX
+from xmatch.registration.windows import MIN_COVER, NARROW, Matched, Windows, taper, window_lattice
 
-MIN_COVER = 0.7
-"""Share of a window that must be valid in both images. Not tuned."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    side_px: int
-    """Of fixed view px."""
-    reach_px: int
-    """How far each may move."""
-    across: int
-    """Windows along the longer side of the fixed view."""
+D = TypeVar("D")
 
 
-NARROW = Windows(48, 8, 12)
-"""Not tuned."""
-WIDE = Windows(72, 10, 14)
-"""Of 72, 96 and 128 px, 8 to 14 across, the best where narrow ones disagree (lab log, "Wider windows agree")."""
-REGION_SHARE, REGION_PX = 0.35, 128
-"""Side of a region, share of the shorter side of the fixed view and px at most. Not tuned."""
+class Looks(Protocol[D]):
+    """One pair on the grid of its fixed view: how that is computed, and where."""
 
+    def through(self, to_fixed: Floats | Transform) -> D:
+        """Moving's descriptors on the grid of the fixed view, under a pose (3, 3) or through a map."""
 
-def regional(fixed: View) -> Windows:
-    """Windows that are a good part of the image each."""
-    shorter = min(fixed.width, fixed.height)
-    side = 2 * (min(round(REGION_SHARE * shorter), REGION_PX) // 2)
-    return Windows(side, min(REGION_REACH_PX, side // 4), 6)
+    def matched(self, there: D, windows: Windows) -> Matched:
+        """Windows of fixed, matched with what lies around them there, and back."""
 
 
 class TiePointFinder:
@@ -60,11 +44,17 @@ class TiePointFinder:
 
     Args:
         threads: at most so many match windows.
+        device: where; "cpu" is OpenCV.
     """
 
-    def __init__(self, fixed: View, moving: View, *, threads: int = 1) -> None:
-        self.fixed, self.moving, self._threads = fixed, moving, threads
-        self._seen: tuple[Floats | Transform, DescriptorMap] | None = None
+    def __init__(self, fixed: View, moving: View, *, threads: int = 1, device: str = "cpu") -> None:
+        self.fixed, self.moving = fixed, moving
+        self._looks: Looks[Any] = OpenCVLooks(fixed, moving, threads)
+        if device != "cpu":
+            from xmatch.registration.tie_points_on_device import DeviceLooks
+
+            self._looks = DeviceLooks(fixed, moving, device)
+        self._seen: tuple[Floats | Transform, Any] | None = None
         self._found: dict[Windows, tuple[Correspondences, Floats]] = {}
 
     def __call__(self, to_fixed: Floats | Transform, windows: Windows = NARROW) -> tuple[Correspondences, Floats]:
@@ -78,45 +68,51 @@ class TiePointFinder:
             Correspondences in view px, certainty in [0, 1] being the forward correlation's height above its
             surroundings, and the (N,) forward-backward distance, fixed view px.
         """
-        here, there = self._here, self._through(to_fixed)
+        if self._seen is None or self._seen[0] is not to_fixed:
+            self._seen, self._found = (to_fixed, self._looks.through(to_fixed)), {}
         if windows not in self._found:
-            self._found[windows] = self._matched(here, there, to_fixed, windows)
+            self._found[windows] = _tied(self._looks.matched(self._seen[1], windows), to_fixed)
         return self._found[windows]
 
-    def _matched(
-        self, here: DescriptorMap, there: DescriptorMap, to_fixed: Floats | Transform, windows: Windows
-    ) -> tuple[Correspondences, Floats]:
+
+def _tied(found: Matched, to_fixed: Floats | Transform) -> tuple[Correspondences, Floats]:
+    """Correspondences of the views, and the (N,) forward-backward distance."""
+    # Moving content at c + d looks like fixed content at c; the way back should undo it.
+    fixed_xy = found.centres + CENTRE
+    back = Linear(to_fixed, "affine").inverse if isinstance(to_fixed, np.ndarray) else to_fixed.inverse
+    moving_xy = back(fixed_xy + found.forward)
+    known = finite(moving_xy)
+    there_and_back = np.linalg.norm(found.forward + found.backward, axis=1)
+    return Correspondences(fixed_xy, moving_xy, found.certainty)[known], there_and_back[known]
+
+
+class OpenCVLooks:
+    """`Looks` on a CPU."""
+
+    def __init__(self, fixed: View, moving: View, threads: int) -> None:
+        self._fixed, self._moving, self._threads = fixed, moving, threads
+
+    def through(self, to_fixed: Floats | Transform) -> DescriptorMap:
+        size = (self._fixed.width, self._fixed.height)
+        if not isinstance(to_fixed, np.ndarray):
+            return edge_descriptors(*seen_through(self._moving, to_fixed, size))
+        small, factors = resized(self._moving, scale_of(to_fixed))
+        pose = to_fixed @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+        return warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
+
+    def matched(self, there: DescriptorMap, windows: Windows) -> Matched:
+        here = self._here
         centres = _centres(here.valid * there.valid, windows)
         if len(centres) == 0:
-            return Correspondences.empty(), np.zeros(0)
+            return Matched.none()
         with ThreadPoolExecutor(min(2, max(1, self._threads))) as pool:
             both_ways = pool.map(lambda a, b: displacements(a, b, centres, windows), (here, there), (there, here))
             (forward, certainty), (backward, _) = both_ways
-        # Moving content at c + d looks like fixed content at c; the way back should undo it.
-        fixed_xy = centres + 0.5
-        back = Linear(to_fixed, "affine").inverse if isinstance(to_fixed, np.ndarray) else to_fixed.inverse
-        moving_xy = back(fixed_xy + forward)
-        known = finite(moving_xy)
-        return Correspondences(fixed_xy, moving_xy, certainty)[known], np.linalg.norm(forward + backward, axis=1)[known]
+        return Matched(centres, forward, certainty, backward)
 
     @cached_property
     def _here(self) -> DescriptorMap:
-        return edge_descriptors(self.fixed.image, self.fixed.valid)
-
-    def _through(self, to_fixed: Floats | Transform) -> DescriptorMap:
-        """Moving's descriptors on the grid of the fixed view."""
-        last = self._seen
-        if last is not None and last[0] is to_fixed:
-            return last[1]
-        size = (self.fixed.width, self.fixed.height)
-        if isinstance(to_fixed, np.ndarray):
-            small, factors = resized(self.moving, scale_of(to_fixed))
-            pose = to_fixed @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
-            there = warped(edge_descriptors(*small), to_centre_matrix(pose)[:2], size)
-        else:
-            there = edge_descriptors(*seen_through(self.moving, to_fixed, size))
-        self._seen, self._found = (to_fixed, there), {}
-        return there
+        return edge_descriptors(self._fixed.image, self._fixed.valid)
 
 
 def tie_points(
@@ -128,17 +124,13 @@ def tie_points(
 
 def _centres(cover: Image, windows: Windows) -> Floats:
     """(N, 2) centres (x, y) of windows that lie inside the image and are valid enough in both."""
-    height, width = cover.shape
-    margin = windows.side_px // 2 + windows.reach_px
-    if min(height, width) <= 2 * margin:
-        return np.zeros((0, 2))
-    step = max(4.0, (max(height, width) - 2 * margin) / max(windows.across - 1, 1))
-    columns, rows = (int((n - 2 * margin) / step) + 1 for n in (width, height))
-    xs = np.linspace(margin, width - margin, columns) if columns > 1 else np.array([width / 2])
-    ys = np.linspace(margin, height - margin, rows) if rows > 1 else np.array([height / 2])
-    centres = lattice(xs, ys).reshape(-1, 2).round().astype(int)
+    centres = window_lattice(cover.shape[1], cover.shape[0], windows)
+    if len(centres) == 0:
+        return centres
     share = cv2.boxFilter(cover, cv2.CV_32F, (windows.side_px, windows.side_px))
-    return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > MIN_COVER], np.float64)
+    x, y = centres.astype(int).T
+    enough: Mask = share[y, x] > MIN_COVER
+    return centres[enough]
 
 
 def displacements(
@@ -155,14 +147,14 @@ def similarity_surfaces(fixed: DescriptorMap, moving: DescriptorMap, centres: Fl
     all places up to the reach around."""
     side, reach = windows.side_px, windows.reach_px
     half = side // 2
-    taper = np.outer(np.hanning(side + 2)[1:-1], np.hanning(side + 2)[1:-1]).astype(np.float32)
+    weights = taper(side)
     # How much of moving lies under the taper, for every place at once.
     square = np.einsum("hwc,hwc->hw", moving.planes, moving.planes)
-    energy = cv2.filter2D(square, cv2.CV_32F, taper, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
+    energy = cv2.filter2D(square, cv2.CV_32F, weights, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
     surfaces = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
     for i, (x, y) in enumerate(centres.astype(int)):
         top, left = y - half, x - half
-        template = fixed.planes[top : top + side, left : left + side] * taper[..., None]
+        template = fixed.planes[top : top + side, left : left + side] * weights[..., None]
         region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
         product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
         around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]

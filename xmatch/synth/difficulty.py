@@ -28,6 +28,8 @@ class Difficulty:
     """Largest change of the scale from the centre to a corner, in [0, 0.5]."""
     elastic: float = 0.03
     """Standard deviation of the bending of half of the pairs, share of the side, in [0, 0.06]: more would fold."""
+    max_parallax_deg: float = 30.0
+    """Two pinhole cameras look at one place from directions up to this much apart, in [0, 80]."""
     noise: float = 1.0
     """Blur, noise, lost resolution, stripes and patches, in [0, 1]."""
 
@@ -51,12 +53,21 @@ _RANGES = {
     "shear": (0, 0.5),
     "perspective": (0, 0.5),
     "elastic": (0, 0.06),
+    "max_parallax_deg": (0, 80),
     "noise": (0, 1),
 }
 """Beyond these, pairs hardly overlap, or the inverse of a bent map is no longer found."""
 
 Difficulty.EASY = Difficulty(
-    gap=0.0, max_angle_deg=8.0, max_scale=1.1, max_shift=0.08, shear=0.02, perspective=0.0, elastic=0.0, noise=0.0
+    gap=0.0,
+    max_angle_deg=8.0,
+    max_scale=1.1,
+    max_shift=0.08,
+    shear=0.02,
+    perspective=0.0,
+    elastic=0.0,
+    max_parallax_deg=4.0,
+    noise=0.0,
 )
 Difficulty.FULL = Difficulty()
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ COUNTED = 200
 SPARE_CORES = 2
 """For the process that trains and its backward pass."""
 
-_Written = tuple[str, tuple[str, ...], Path]
+_Written = tuple[StoredScene, Path]
+"""A scene without its planes, and where they are."""
 
 
 class Makers:
@@ -81,14 +83,15 @@ class Makers:
         self._reader.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, written: Future[_Written]) -> StoredScene:
-        kind, sensors, path = written.result()
+        scene, path = written.result()
         with open(path, "rb") as file:
-            planes, offset = (torch.from_numpy(np.load(file)) for _ in range(2))
+            planes, *others = (torch.from_numpy(np.load(file)) for _ in range(3))
         path.unlink()
         self._done_at.append(time.monotonic())
         if self._pinned:
-            planes, offset = planes.pin_memory(), offset.pin_memory() if len(offset) else offset
-        return StoredScene(kind, sensors, planes, offset if len(offset) else None)
+            planes, *others = (part.pin_memory() if len(part) else part for part in (planes, *others))
+        offset, height = (part if len(part) else None for part in others)
+        return replace(scene, planes=planes, offset=offset, height=height)
 
 
 @contextlib.contextmanager
@@ -128,8 +131,7 @@ def _write(job: Job, path: Path) -> _Written:
     from xmatch.synth.worlds import make_world
 
     scene = make_scene(job, make_world)
-    offset = torch.empty(0) if scene.offset is None else scene.offset
     with open(path, "wb") as file:
-        for part in (scene.planes, offset):
-            np.save(file, part.numpy())
-    return scene.kind, scene.sensors, path
+        for part in (scene.planes, scene.offset, scene.height):
+            np.save(file, np.empty(0) if part is None else part.numpy())
+    return replace(scene, planes=torch.empty(0), offset=None, height=None), path

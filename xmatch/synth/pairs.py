@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,10 +11,9 @@ from torch import Tensor
 from xmatch.synth.degrade import degraded
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
-from xmatch.synth.modalities.filters import gray
 from xmatch.synth.resampling import all_valid_at, believed, bilinear, resampled, within
 from xmatch.synth.seeds import host_rng, uploaded
-from xmatch.synth.sources.aligned import Aligned, everywhere
+from xmatch.synth.sources.aligned import Aligned, joined, with_channels
 from xmatch.synth.warps import Warps, base_side, centres, draw_warps, steps_px
 
 FILL_SHARES = {"zeros": 0.5, "mean": 0.25, "noise": 0.25}
@@ -79,7 +77,7 @@ def draw_pairs(
         if len(places):
             parts.append(source.draw(len(places), base_size, rng, difficulty))
             order.append(places)
-    return look_twice(_joined(parts, np.concatenate(order)), size, rng, host, difficulty, channels)
+    return look_twice(joined(parts, np.concatenate(order)), size, rng, host, difficulty, channels)
 
 
 def look_twice(
@@ -96,8 +94,8 @@ def look_twice(
     fixed_at, moving_at = warps.fixed_places(size, rng.device), warps.moving_places(size, rng.device)
     fixed_step = steps_px(warps.fixed_to_base, size, base_size)
     moving_step = steps_px(warps.moving_to_base, size, base_size)
-    fixed = resampled(_with_channels(aligned.first, channels), fixed_at, fixed_step)
-    moving = resampled(_with_channels(aligned.second, channels), moving_at, moving_step)
+    fixed = resampled(with_channels(aligned.first, channels), fixed_at, fixed_step)
+    moving = resampled(with_channels(aligned.second, channels), moving_at, moving_step)
     fixed_valid = believed(aligned.first_valid, fixed_at, fixed_step)
     moving_valid = believed(aligned.second_valid, moving_at, moving_step)
     both, hidden = degraded(torch.cat([fixed, moving]), rng, host, difficulty.noise)
@@ -135,12 +133,6 @@ def _truth(aligned: Aligned, warps: Warps, fixed_at: Tensor) -> tuple[Tensor, Te
     return warps.to_moving(fixed_at + bilinear(offset, fixed_at)), seen
 
 
-def _with_channels(image: Tensor, channels: int) -> Tensor:
-    if image.shape[1] == channels:
-        return image
-    return gray(image) if channels == 1 else image.expand(-1, channels, -1, -1)
-
-
 def _filled(image: Tensor, valid: Tensor, rng: torch.Generator, host: np.random.Generator) -> Tensor:
     """Px that are not valid, replaced by zeros, by the image's mean or by noise."""
     kinds = host.choice(list(FILL_SHARES), len(image), p=list(FILL_SHARES.values()))
@@ -151,43 +143,3 @@ def _filled(image: Tensor, valid: Tensor, rng: torch.Generator, host: np.random.
     mean = (image * valid).mean((1, 2, 3), keepdim=True) / share
     noise = torch.rand((len(image), 1, *image.shape[-2:]), generator=rng, device=image.device)
     return torch.where(valid, image, wants_mean * mean + wants_noise * noise)
-
-
-def _joined(parts: list[Aligned], order: np.ndarray) -> Aligned:
-    """Parts as one batch; the i-th scene of all parts goes to place order[i], so that no place belongs to a source."""
-    if len(parts) == 1:
-        return parts[0]
-    back = np.argsort(order)
-
-    def in_order(columns: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(columns))[uploaded(back, columns[0].device, torch.int64)]
-
-    def images(name: str) -> Tensor:
-        columns = [getattr(part, name) for part in parts]
-        channels = max(column.shape[1] for column in columns)
-        return in_order([_with_channels(column, channels) for column in columns])
-
-    names, origins = ([x for part in parts for x in getattr(part, name)] for name in ("names", "origins"))
-    with_flow = any(part.flow is not None for part in parts)
-    return Aligned(
-        images("first"),
-        images("second"),
-        in_order([part.first_valid for part in parts]),
-        in_order([part.second_valid for part in parts]),
-        tuple(names[i] for i in back),
-        tuple(origins[i] for i in back),
-        in_order([_flow(part) for part in parts]) if with_flow else None,
-        in_order([_covisible(part) for part in parts]) if any(part.covisible is not None for part in parts) else None,
-        np.concatenate([part.has_flow for part in parts])[back],
-    )
-
-
-def _flow(aligned: Aligned) -> Tensor:
-    if aligned.flow is not None:
-        return aligned.flow
-    still = centres(aligned.first.shape[-1], aligned.first.device).permute(0, 2, 3, 1)
-    return still.expand(len(aligned.first), -1, -1, -1)
-
-
-def _covisible(aligned: Aligned) -> Tensor:
-    return everywhere(aligned.first)[:, 0] if aligned.covisible is None else aligned.covisible

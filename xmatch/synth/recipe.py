@@ -25,6 +25,7 @@ from xmatch.synth.sources import (
     Shapes,
     Shards,
     Singles,
+    Things,
     Videos,
     Worlds,
 )
@@ -33,9 +34,9 @@ from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
-SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards"]
+SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards", "things"]
 
-WITHOUT_FOLDER = ("shapes", "worlds")
+WITHOUT_FOLDER = ("shapes", "worlds", "things")
 STORED = ("worlds", "pictures")
 """Kinds whose scenes are made beside the training."""
 
@@ -53,7 +54,7 @@ class SourceSpec:
 
     kind: SourceKind
     folder: str | None = None
-    """`shapes` and `worlds` need none."""
+    """`shapes`, `worlds` and `things` need none."""
     weight: float = 1.0
     names: tuple[str | LearnedSpec, ...] = ()
     """Modalities of shapes, singles, pictures, multiview and video, learned ones as `{learned: depth, weights: PATH}`;
@@ -66,15 +67,22 @@ class SourceSpec:
     """Of worlds and pictures: new scenes a batch."""
     side: int | None = None
     """Of worlds and pictures: side of the scenes, px; default: as the pairs ask, and a new size begins anew."""
+    pinhole_share: float = 0.0
+    """Of worlds: share of the pairs of land, city and indoor that two pinhole cameras see, up to
+    `max_parallax_deg` of the difficulty apart."""
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
             raise ValueError("weight must be above 0")
         if self.pool < 1 or self.fresh < 0 or (self.side is not None and (self.side < 64 or self.side % 8)):
             raise ValueError("want pool >= 1, fresh >= 0 and a side that is a multiple of 8, 64 at least")
+        if not 0 <= self.pinhole_share <= (self.kind == "worlds"):
+            raise ValueError("want a pinhole_share of 0 to 1, and 0 for all but worlds")
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
+        if self.kind == "things" and self.names:
+            raise ValueError("things are drawn in one way; leave names out")
         if self.kind == "worlds" and any(isinstance(name, LearnedSpec) for name in self.names):
             raise ValueError("worlds have sensors of their own; a learned modality is for shapes and images")
 
@@ -102,7 +110,9 @@ class SynthRecipe:
     modalities: tuple[str | LearnedSpec, ...] = MODALITIES
     """Of sources that name none."""
     count: int = 1000
-    """Pairs."""
+    """Pairs, or scenes where `views` are asked for."""
+    views: int = 0
+    """Posed views with depth of each scene, in place of pairs: worlds with heights or depth alone; 0: pairs."""
     size: int = 512
     """Side of the pairs, px."""
     shard_pairs: int = 256
@@ -116,6 +126,8 @@ class SynthRecipe:
         for name, low, high in (("count", 1, 10**9), ("size", 32, 4096), ("shard_pairs", 1, 10**6), ("seed", 0, 2**62)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, want {low} to {high}")
+        if self.views and not 2 <= self.views <= 1000:
+            raise ValueError(f"views is {self.views}, want 2 to 1000, or 0 for pairs")
 
     @property
     def learned(self) -> tuple[LearnedSpec, ...]:
@@ -249,11 +261,17 @@ def _shards(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Shards(_below(spec, folder))
 
 
+def _things(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
+    return Things()
+
+
 def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
     check_worlds(spec.names)
-    return Worlds(_plain_names(spec) or tuple(WORLDS), spec.pool, spec.fresh, spec.side)
+    return Worlds(
+        _plain_names(spec) or tuple(WORLDS), spec.pool, spec.fresh, spec.side, pinhole_share=spec.pinhole_share
+    )
 
 
 def _plain_names(spec: SourceSpec) -> tuple[str, ...]:
@@ -273,5 +291,6 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], PairSource]] = {
     "shards": _shards,
     "worlds": _worlds,
     "pictures": _pictures,
+    "things": _things,
 }
 """Kind of source in a recipe -> builder(spec, folder that relative ones start at, what reads and loads)."""

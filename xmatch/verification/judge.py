@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +17,19 @@ from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, agreem
 from xmatch.matchers.search.fourier import resized
 from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
+from xmatch.verification.judge_settings import (
+    BINS,
+    FULL_COVER,
+    LEARNED,
+    MIN_OVERLAP_PX,
+    NAMES,
+    SHIFTS,
+    SIDE_PX,
+)
 from xmatch.verification.measures import JUDGED_RANGES
 
-SIDE_PX = 200
-"""The fixed view is reduced to so many px squared. Not tuned: as the search by edges."""
-BINS = 16
-"""Grey levels of mutual information. Not tuned."""
-SHIFTS = tuple((round(12 * np.cos(a)), round(12 * np.sin(a))) for a in np.arange(8) * np.pi / 4)
-"""Far enough that true alignments fall apart, near enough that the content stays comparable."""
-MIN_OVERLAP_PX = 400
-"""Fewer px say nothing about 16 x 16 pairs of grey levels."""
-FULL_COVER = 0.99
-"""A px all of whose share is valid, rounding forgiven."""
+if TYPE_CHECKING:
+    from xmatch.matchers.search.on_device import Views
 
 
 class ProposalJudge:
@@ -32,12 +37,23 @@ class ProposalJudge:
 
     Args:
         descriptor: a further one to measure by, if there is one.
+        device: where poses are measured; maps are on the CPU.
     """
 
     def __init__(
-        self, fixed: View, moving: View, descriptor: Descriptor | None = None, side_px: float = SIDE_PX
+        self,
+        fixed: View,
+        moving: View,
+        descriptor: Descriptor | None = None,
+        side_px: float = SIDE_PX,
+        device: str = "cpu",
     ) -> None:
-        self.moving, self._descriptor = moving, descriptor
+        self.moving, self._descriptor, self._side_px = moving, descriptor, side_px
+        self._uploaded: tuple[Views, Views] | None = None
+        if device != "cpu":
+            from xmatch.matchers.search.on_device import upload
+
+            self._uploaded = upload([(fixed, moving)], device)
         reduction = side_px / np.sqrt(fixed.width * fixed.height)
         self._small, factors = resized(fixed, reduction)
         self._edges = edge_descriptors(*self._small)
@@ -51,18 +67,39 @@ class ProposalJudge:
         """
         return self._of_pose(to_fixed) if isinstance(to_fixed, np.ndarray) else self._of_map(to_fixed)
 
+    def each(self, matrices: Sequence[Floats], threads: int = 1) -> list[dict[str, float]]:
+        """Of several poses: all at once on a device, otherwise by so many threads."""
+        if self._uploaded is None or not matrices:
+            with ThreadPoolExecutor(max(1, threads)) as pool:
+                return list(pool.map(self, matrices))
+        from xmatch.verification.judge_on_device import measured
+
+        found = measured(*self._uploaded, np.zeros(len(matrices), np.int64), np.stack(matrices), self._side_px)
+        if self._learned is None:
+            return found
+        return [
+            measures | (self._by_descriptor(*self._at_level(matrix)) if any(measures.values()) else self._nothing)
+            for measures, matrix in zip(found, matrices, strict=True)
+        ]
+
     def _of_pose(self, matrix: Floats) -> dict[str, float]:
         """Moving's descriptors are made at its own grid and turned: what the weights were fitted to."""
-        small, factors = resized(self.moving, self._to_level[0, 0] * scale_of(matrix))
-        pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+        if self._uploaded is not None:
+            return self.each([matrix])[0]
+        small, onto = self._at_level(matrix)
         size = self._small[0].shape[1], self._small[0].shape[0]
-        onto = to_centre_matrix(pose)[:2]
         seen = as_image(cv2.warpAffine(small[0], onto, size, flags=cv2.INTER_LINEAR))
         cover = as_image(cv2.warpAffine(small[1].astype(np.float32), onto, size)) > FULL_COVER
         if not self._overlaps(cover):
             return self._nothing
         moved = warped(edge_descriptors(*small), onto, size)
         return self._measured(seen, cover, int(small[1].sum()), moved) | self._by_descriptor(small, onto)
+
+    def _at_level(self, matrix: Floats) -> tuple[tuple[Image, Mask], Floats]:
+        """Moving at the scale that the pose gives it, and where the small fixed view has it, (2, 3) centre-counted."""
+        small, factors = resized(self.moving, self._to_level[0, 0] * scale_of(matrix))
+        pose = self._to_level @ matrix @ np.diag([1 / factors[0], 1 / factors[1], 1.0])
+        return small, to_centre_matrix(pose)[:2]
 
     def _of_map(self, to_fixed: Transform) -> dict[str, float]:
         """Moving is resampled first: no one turn and scale holds for all of it."""
@@ -143,20 +180,6 @@ class ProposalJudge:
         weights = WEIGHTS if self._learned is None else WEIGHTS_WITH_LEARNED
         return sum(weight * float(np.clip(measures[name], *JUDGED_RANGES[name])) for name, weight in weights.items())
 
-
-NAMES = (
-    "structure",
-    "structure_fine",
-    "structure_z",
-    "structure_gain",
-    "information",
-    "information_gain",
-    "information_z",
-    "overlap",
-)
-
-LEARNED = ("drawn", "drawn_z", "drawn_gain")
-"""Measures by the descriptors of a network."""
 
 WEIGHTS = {
     "structure": 5.13,

@@ -61,7 +61,7 @@ def verdict_on(
     if accepted and followed.silent:
         reason += IN_PART.format(share=followed.silent)
     if model.name != matcher:
-        reason += NOT_CALIBRATED.format(matcher=matcher)
+        reason += NOT_CALIBRATED.format(matcher=matcher, calibration=model.name)
     return Verdict(
         accepted=accepted,
         probability=probability,
@@ -112,4 +112,4 @@ HARDLY_ANYWHERE = (
 )
 FEW = "Too few tie points agree to tell: the images show little in common, or overlap by a small part only."
 AMBIGUOUS = "The images fit nearly as well in another way: the pattern repeats, or it looks alike when turned."
-NOT_CALIBRATED = " The probability is not calibrated for {matcher}."
+NOT_CALIBRATED = " The probability is not calibrated for {matcher}: it is fitted to {calibration}."

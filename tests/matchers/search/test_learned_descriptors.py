@@ -13,7 +13,8 @@ from xmatch.matchers.search.learned_descriptors import LearnedDescriptor
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.config import FieldNetConfig
 from xmatch.networks.fieldnet.network import FieldNet
-from xmatch.verification.judge import LEARNED, NAMES, ProposalJudge
+from xmatch.verification.judge import ProposalJudge
+from xmatch.verification.judge_settings import LEARNED, NAMES
 
 SETTINGS = {"side_px": 150, "angle_step_deg": 6.0, "scale_step": 1.12, "keep": 3}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,64 @@ def read_tie_points(
                 raise InputError(f"rows {seen[position]} and {row} have the same {name} position", path=path)
             seen[position] = row
     return points
+
+
+def read_positions(path: str | os.PathLike, size: tuple[int, int]) -> np.ndarray:
+    """(N, 2) px of FIXED, corner-counted: points that are to be sought elsewhere.
+
+    A CSV has the columns x and y, or fixed_x and fixed_y (whatever others there are), or just these two without a
+    header; JSON a list of points under `points`, each with these names; NPZ the array xy or fixed_xy.
+
+    Args:
+        size: (width, height) of the image that all must lie in, px.
+
+    Raises:
+        InputError: the file cannot be read, a row of it is no position, or lies outside, and which.
+    """
+    try:
+        xy, rows, origin = _POSITION_READERS.get(Path(path).suffix.lower(), _positions_of_csv)(path)
+        xy = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", path=path) from error
+    except (ValueError, KeyError, IndexError, TypeError, EOFError, AttributeError, BadZipFile, zlib.error) as error:
+        raise InputError(f"holds no points that xmatch knows: {error}", path=path) from error
+    if origin not in ("corner", "centre"):
+        raise InputError(f"pixel_origin is {origin!r}; expected corner or centre", path=path)
+    xy = from_centre_xy(xy) if origin == "centre" else xy
+    outside = np.flatnonzero(~((xy >= 0) & (xy <= size)).all(axis=1))
+    if len(outside):
+        (x, y), (width, height) = xy[outside[0]], size
+        message = f"row {rows[outside[0]]}: ({x:g}, {y:g}) lies outside the fixed image of {width} x {height} px"
+        raise InputError(message, hint="positions are x, y in px from the top left corner", path=path)
+    return xy
+
+
+def _positions_of_csv(path: str | os.PathLike) -> tuple[Any, Sequence[int], str]:
+    table = _Table.read(path, ("x", "y"))
+    names = ("x", "y") if "x" in table.names else ("fixed_x", "fixed_y")
+    columns = [table.numbers(name) for name in names]
+    centres = set(table.numbers("first_centre").tolist()) if "first_centre" in table.names else set()
+    return np.column_stack(columns), table.lines, "centre" if 0.0 in centres else "corner"
+
+
+def _positions_of_json(path: str | os.PathLike) -> tuple[Any, Sequence[int], str]:
+    document = read_json(path)
+    points = document["points"]
+    names = ("x", "y") if points and "x" in points[0] else ("fixed_x", "fixed_y")
+    found = [[point[name] for name in names] for point in points]
+    return found, range(1, len(found) + 1), document.get("pixel_origin", "corner")
+
+
+def _positions_of_npz(path: str | os.PathLike) -> tuple[Any, Sequence[int], str]:
+    with np.load(path, allow_pickle=False) as arrays:
+        found = arrays["xy" if "xy" in arrays else "fixed_xy"]
+        return found, range(1, len(found) + 1), str(arrays["pixel_origin"]) if "pixel_origin" in arrays else "corner"
+
+
+_POSITION_READERS: dict[str, Callable[[str | os.PathLike], tuple[Any, Sequence[int], str]]] = {
+    ".json": _positions_of_json,
+    ".npz": _positions_of_npz,
+}
 
 
 def _from_csv(path: str | os.PathLike) -> TiePoints:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Box = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in px of one pyramid level, ends excluded."""
@@ -149,6 +152,8 @@ class Cells:
         Returns:
             (cells, stop - start) matrix; over all px, the shares of a cell sum to 1.
         """
+        from scipy import sparse  # takes as long to load as all else that opens a file
+
         # The first and the last px also stand for what the span has beyond the image.
         reach = [-np.inf if start == self.first else start, np.inf if stop == self.last else stop]
         inner = (np.array([start, stop]) - self._start) / self._step

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
+from xmatch.coords import AnyArray, Floats
 from xmatch.geometry import DisplacementGrid, Transform
+from xmatch.geometry.inverse import Inverse
 from xmatch.geometry.matrices import apply_affine, nearest_affine
 from xmatch.raster import Grid
 
@@ -22,18 +27,27 @@ def backward_lattice(
     The lattice is as coarse as `tolerance_px` allows, but never finer than 4 px nor of more than `most_nodes` nodes.
     """
     step = max(_COARSEST_PX, np.sqrt(grid.width * grid.height / most_nodes))
+    inverse = transform.inverse
+    back: Callable[[Floats], AnyArray] = inverse
     while True:
-        lattice = _without_gaps(DisplacementGrid.sampled(transform.inverse, grid.width, grid.height, step))
+        lattice = _without_gaps(DisplacementGrid.sampled(back, grid.width, grid.height, step))
+        if isinstance(inverse, Inverse):
+            back = partial(_from_lattice, inverse, lattice)
         middles = (lattice.nodes_xy[:-1, :-1] + lattice.nodes_xy[1:, 1:]).reshape(-1, 2) / 2
         if len(middles) > 4096:
             middles = middles[:: len(middles) // 4096]
-        miss = np.abs(lattice(middles) - transform.inverse(middles))
+        miss = np.abs(lattice(middles) - back(middles))
         error = float(np.nanmax(miss, initial=0.0))
         next_step = step / 2
         too_many = grid.width * grid.height / next_step**2 > most_nodes
         if error <= tolerance_px or next_step < _FINEST_PX or too_many:
             return lattice, error
         step = next_step
+
+
+def _from_lattice(inverse: Inverse, lattice: DisplacementGrid, xy: Floats) -> AnyArray:
+    """A map read backwards from where a coarser lattice says: a spline of many points is dear to ask."""
+    return inverse.near(xy, lattice(xy))
 
 
 def forward_points(transform: Transform, width: int, height: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,12 @@ SMOOTHING_PX = 1.0
 """Of the image, before gradients are taken. Not tuned."""
 NEIGHBOURHOOD_PX = 6.0
 """An edge's strength is relative to the mean this far around. Not tuned."""
+NOISE_FLOOR = 0.1
+"""Share of the image's own mean that keeps sensor noise in flat areas from passing for structure. Not tuned."""
+STRONGEST = 2.5
+"""No edge counts for more. Not tuned."""
+TRUSTED_RIM_PX = int(np.ceil(2 * SMOOTHING_PX)) + 1
+"""Gradients this near to what is not valid are dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +56,12 @@ def edge_descriptors(image: Image, valid: Mask, orders: int = 2) -> DescriptorMa
     root = as_image(cv2.GaussianBlur(rooted(image, valid, 4 * SMOOTHING_PX), (0, 0), SMOOTHING_PX))
     gx = as_image(cv2.Scharr(root, cv2.CV_32F, 1, 0, scale=1 / 32))
     gy = as_image(cv2.Scharr(root, cv2.CV_32F, 0, 1, scale=1 / 32))
-    trusted = _shrunk(valid, int(np.ceil(2 * SMOOTHING_PX)) + 1).astype(np.float32)
+    trusted = _shrunk(valid, TRUSTED_RIM_PX).astype(np.float32)
     squared = (gx * gx + gy * gy) * trusted
     around = mean_around(squared, trusted, NEIGHBOURHOOD_PX)
     floor = squared.sum() / max(float(trusted.sum()), 1.0)
-    # A tenth of the image's own mean keeps sensor noise in flat areas from passing for structure.
-    strength = np.sqrt(squared) / (np.sqrt(around) + 0.1 * np.sqrt(floor) + 1e-6)
-    strength = np.minimum(np.sqrt(strength), 2.5) * trusted
+    strength = np.sqrt(squared) / (np.sqrt(around) + NOISE_FLOOR * np.sqrt(floor) + 1e-6)
+    strength = np.minimum(np.sqrt(strength), STRONGEST) * trusted
     length = np.sqrt(squared) + 1e-9
     cos1, sin1 = gx * trusted / length, gy * trusted / length
     cos2, sin2 = cos1 * cos1 - sin1 * sin1, 2 * cos1 * sin1

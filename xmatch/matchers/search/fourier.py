@@ -7,6 +7,7 @@ chance alignment it stands above zero, up to a constant factor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xmatch.coords import AnyArray, Floats, Image, Mask, as_image, corners, to_centre_matrix
 from xmatch.geometry.masked import resized_masked
@@ -33,6 +35,8 @@ MIN_OVERLAP = 0.4
 APART = 0.08
 """Proposals whose corners lie nearer than this share of the side are one: refining takes both to the same place. Not
 tuned."""
+CANDIDATES = 20
+"""For each proposal that is asked for, so many shifts are looked at for one that is apart from the better ones."""
 
 Factors: TypeAlias = tuple[float, float]
 """Px or cells per view px, in x and in y."""
@@ -52,12 +56,7 @@ class _Correlator:
 
     @cached_property
     def shape(self) -> tuple[int, int]:
-        # Shifts that leave too little overlap may wrap around; the rest needs this much room.
-        room = int((1 - MIN_OVERLAP) * self.canvas)
-        rows, columns = (
-            THIN * cv2.getOptimalDFTSize(-(-max(n + room, self.canvas) // THIN)) for n in self.fixed.valid.shape
-        )
-        return rows, columns
+        return transform_shape(self.fixed.valid.shape, self.canvas)
 
     @cached_property
     def _spectra(self) -> list[tuple[list[Image], list[Image]]]:
@@ -106,14 +105,30 @@ class _Correlator:
         )
         return shift_matrix((dx, dy))
 
-    def near(self, centre_xy: Floats, radius_px: float) -> Mask:
-        """(H, W) bool: shifts that put the canvas's centre within `radius_px` of `centre_xy`."""
-        away = []
-        for axis in (1, 0):
-            n = np.arange(self.shape[axis])
-            shift = np.where(n > self.fixed.valid.shape[axis], n - self.shape[axis], n)
-            away.append(shift + self.canvas / 2 - centre_xy[1 - axis])
-        return np.asarray(np.hypot(away[0][None, :], away[1][:, None]) <= radius_px)
+
+def near_shifts(
+    centre_xy: Floats, radius_px: float, canvas: int, shape: tuple[int, int], fixed_size: Sequence[int]
+) -> Mask:
+    """(H, W) bool: shifts, of a score of `shape`, that put the canvas's centre within `radius_px` of `centre_xy`."""
+    away = []
+    for axis in (1, 0):
+        n = np.arange(shape[axis])
+        shift = np.where(n > fixed_size[axis], n - shape[axis], n)
+        away.append(shift + canvas / 2 - centre_xy[1 - axis])
+    return np.asarray(np.hypot(away[0][None, :], away[1][:, None]) <= radius_px)
+
+
+def canvas_side(width: float, height: float) -> int:
+    """Side of the square that holds a width x height image however it is turned; a multiple of `THIN`."""
+    return -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN
+
+
+def transform_shape(fixed_size: Iterable[int], canvas: int) -> tuple[int, int]:
+    """Rows and columns of the transforms that correlate an image of `fixed_size` (h, w) with a square canvas."""
+    # Shifts that leave too little overlap may wrap around; the rest needs this much room.
+    room = int((1 - MIN_OVERLAP) * canvas)
+    rows, columns = (THIN * cv2.getOptimalDFTSize(-(-max(int(n) + room, canvas) // THIN)) for n in fixed_size)
+    return rows, columns
 
 
 def _thinned(valid: Image) -> Image:
@@ -168,15 +183,16 @@ def search(
         shrunk = reduction / max(1.0, scale)
         there, from_fixed = whole if scale <= 1 else described(fixed, shrunk, descriptor)
         size = np.array([moving.width, moving.height]) * shrunk * scale
-        if size.min() < 16 or size.max() > 6 * side_px:
+        if not is_worth_trying(size, side_px):
             return []
         here, from_moving = described(moving, shrunk * scale, descriptor)
-        allowed = _near(within, moving, fixed, from_fixed) if within.near else None
+        extents = (moving.width, moving.height), (fixed.width, fixed.height)
+        allowed = near_place(within, *extents, from_fixed) if within.near else None
         poses = _one_scale(
             there,
             here,
             from_moving,
-            _angles(within, angle_step_deg),
+            angles_within(within, angle_step_deg),
             flips,
             full=within.max_angle_deg > 90,
             allowed=allowed,
@@ -187,7 +203,7 @@ def search(
     with ThreadPoolExecutor(max(1, threads)) as pool:
         poses = [pose for found in pool.map(at_scale, scales_within(within, scale_step)) for pose in found]
     poses.sort(key=lambda pose: -pose.score)
-    return distinct([pose for pose in poses if pose.score > 0][: 20 * keep], moving, limit=keep, apart=APART)
+    return distinct([pose for pose in poses if pose.score > 0][: CANDIDATES * keep], moving, limit=keep, apart=APART)
 
 
 def described(view: View, factor: float, descriptor: Descriptor) -> tuple[DescriptorMap, Factors]:
@@ -196,7 +212,7 @@ def described(view: View, factor: float, descriptor: Descriptor) -> tuple[Descri
     return centred(descriptor(*small)), (x / descriptor.stride, y / descriptor.stride)
 
 
-def _angles(within: SearchRange, step_deg: float) -> Floats:
+def angles_within(within: SearchRange, step_deg: float) -> Floats:
     """Turns to try; half a circle is enough when all are wanted, since each comes with its half turn."""
     middle = within.middle_angle_deg
     if within.max_angle_deg > 90:
@@ -217,10 +233,23 @@ def scales_within(within: SearchRange, step: float) -> Floats:
     return middle * np.where(exponents < 0, within.min_scale**-exponents, within.max_scale**exponents)
 
 
-def _near(within: SearchRange, moving: View, fixed: View, factors: Factors) -> tuple[Floats, float]:
-    """(centre of moving on the small fixed view, how far it may stray), px of the small view."""
-    centre = (within.centre @ (moving.width / 2, moving.height / 2, 1.0))[:2] * factors
-    return centre, within.max_shift * max(fixed.width * factors[0], fixed.height * factors[1])
+def near_place(
+    within: SearchRange, moving_wh: ArrayLike, fixed_wh: ArrayLike, factors: ArrayLike
+) -> tuple[Floats, float]:
+    """(centre of moving on the small fixed view, how far it may stray), px of the small view.
+
+    Args:
+        moving_wh, fixed_wh: width and height of the views.
+        factors: px of the small fixed view a px of the view, in x and in y.
+    """
+    middle = np.append(np.asarray(moving_wh, np.float64) / 2, 1.0)
+    centre: Floats = (within.centre @ middle)[:2] * np.asarray(factors, np.float64)
+    return centre, within.max_shift * float(np.max(np.asarray(fixed_wh) * factors))
+
+
+def is_worth_trying(moving_size: ArrayLike, side_px: float) -> bool:
+    """Whether moving, reduced to `moving_size` px, is neither too small nor too large to be searched."""
+    return bool(np.min(moving_size) >= 16 and np.max(moving_size) <= 6 * side_px)
 
 
 def distinct(poses: list[Proposal], moving: View, *, limit: int, apart: float) -> list[Proposal]:
@@ -236,9 +265,14 @@ def distinct(poses: list[Proposal], moving: View, *, limit: int, apart: float) -
     return [pose for _, pose in kept]
 
 
+def reduced_size(size: Sequence[float], factor: float) -> tuple[int, int]:
+    """Sides in whole px at `factor` times the size."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
 def resized(view: View, factor: float) -> tuple[tuple[Image, Mask], Factors]:
     """(image, valid) of the view at `factor` times its size, and the exact factors (x, y) after rounding."""
-    width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
+    width, height = reduced_size((view.width, view.height), factor)
     image, cover = resized_masked(view.image, view.valid, (width, height), shrinks=factor < 1)
     return (image, cover > 0.5), (width / view.width, height / view.height)
 
@@ -255,12 +289,13 @@ def _one_scale(
 ) -> list[Proposal]:
     """Best shift for each turn of one scaled moving image, moving view px -> small fixed view px."""
     height, width = source.valid.shape
-    correlator = _Correlator(fixed, -(-int(np.ceil(np.hypot(width, height))) // THIN) * THIN)
-    mask = None if allowed is None else correlator.near(*allowed)
+    correlator = _Correlator(fixed, canvas_side(width, height))
+    mask = None
+    if allowed is not None:
+        mask = near_shifts(*allowed, correlator.canvas, correlator.shape, fixed.valid.shape)
     poses = []
     for flip in flips:
-        for angle in angles_deg:
-            to_canvas = turn_about_centre(width, height, angle, correlator.canvas, -1 if flip else 1)
+        for to_canvas in turn_about_centre(width, height, angles_deg, correlator.canvas, -1 if flip else 1):
             turned = warped(source, to_centre_matrix(to_canvas)[:2], (correlator.canvas, correlator.canvas))
             for half_turn, score in zip(
                 (np.eye(3), HALF_TURN), correlator.correlate(turned, half_turn=full), strict=False
@@ -275,9 +310,17 @@ def _one_scale(
     return poses
 
 
-def turn_about_centre(width: int, height: int, angle_deg: float, canvas: int, flip: int = 1) -> Floats:
-    """(3, 3) turn of a width x height image about its centre into the middle of a square canvas, corner-counted px."""
+def turn_about_centre(
+    width: ArrayLike, height: ArrayLike, angle_deg: ArrayLike, canvas: ArrayLike, flip: ArrayLike = 1
+) -> Floats:
+    """(..., 3, 3) turn of a width x height image about its centre into the middle of a square canvas, corner-counted
+    px; of several images by several angles where there are several."""
+    width, height, angle_deg, canvas, flip = np.broadcast_arrays(width, height, angle_deg, canvas, flip)
     c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
-    turn = np.array([[c * flip, -s, 0.0], [s * flip, c, 0.0], [0.0, 0.0, 1.0]])
-    turn[:2, 2] = canvas / 2 - turn[:2, :2] @ (width / 2, height / 2)
+    turn = np.zeros((*width.shape, 3, 3))
+    turn[..., 0, 0], turn[..., 0, 1] = c * flip, -s
+    turn[..., 1, 0], turn[..., 1, 1] = s * flip, c
+    turn[..., 0, 2] = canvas / 2 - (turn[..., 0, 0] * width + turn[..., 0, 1] * height) / 2
+    turn[..., 1, 2] = canvas / 2 - (turn[..., 1, 0] * width + turn[..., 1, 1] * height) / 2
+    turn[..., 2, 2] = 1
     return turn

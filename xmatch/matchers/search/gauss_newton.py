@@ -13,6 +13,7 @@ from functools import partial
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xmatch.coords import AnyArray, Floats, Mask, corners, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
@@ -35,6 +36,12 @@ LEVELS = (PyramidLevel(120, 2.5, 12), PyramidLevel(240, 1.5, 12))
 """Not tuned."""
 STEP_PX, LEAST_STEP_PX = 3.0, 0.03
 """A step moves no corner further than this, and one that moves none by more than the least is the last. Not tuned."""
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-3, 1e-4, 10.0
+"""Share of the Hessian's diagonal that is added to it; where the most does not help, nothing will. Not tuned."""
+RELIEF, STIFFENING = 1 / 4, 16.0
+"""What the damping is multiplied by after a step that led up, and after one that did not. Not tuned."""
+LEAST_GAIN = 0.05
+"""Of moving's descriptors against fixed's: no less, however little they agree."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,16 @@ HOMOGRAPHY = Motion(
 )
 
 
+def reduction_at(level: PyramidLevel, width: int, height: int) -> float:
+    """Px of the level a px of a fixed view of that size."""
+    return float(min(1.5, level.side_px / np.sqrt(width * height)))
+
+
+def can_be_seen(moving_size: ArrayLike, reduction: float) -> bool:
+    """Whether moving of that size still is an image at the reduction that a pose asks for, and no monster."""
+    return bool(0.02 < reduction * np.min(moving_size) / 16 < 1e3)
+
+
 class PoseRefiner:
     """Refines proposals of one pair; what belongs to the fixed view is computed once."""
 
@@ -94,7 +111,7 @@ class PoseRefiner:
         self._fixed: list[tuple[DescriptorMap, Floats]] = []
         self._moving: dict[tuple[PyramidLevel, tuple[int, int]], tuple[DescriptorMap, tuple[float, float]]] = {}
         for level in levels:
-            reduction = min(1.5, level.side_px / np.sqrt(fixed.width * fixed.height))
+            reduction = reduction_at(level, fixed.width, fixed.height)
             small, factors = resized(fixed, reduction)
             self._fixed.append((blurred(edge_descriptors(*small), level.blur_px), np.diag([*factors, 1.0])))
 
@@ -104,7 +121,7 @@ class PoseRefiner:
         matrix, score = proposal.matrix, -1.0
         for level, (fixed, to_level) in zip(self.levels, self._fixed, strict=True):
             reduction = to_level[0, 0] * scale_of(matrix)
-            if not 0.02 < reduction * min(self.moving.width, self.moving.height) / 16 < 1e3:
+            if not can_be_seen((self.moving.width, self.moving.height), reduction):
                 break
             moving, factors = self._seen(level, reduction)
             from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
@@ -146,17 +163,17 @@ def climb(
     height, width = fixed.valid.shape
     centre = shift_matrix((width / 2, height / 2))
     best, best_score = pose, -np.inf
-    damping = 1e-3
+    damping = FIRST_DAMPING
     system: tuple[Floats, Floats] | None = None
     for _ in range(steps + 1):
         current = seen(pose)
         score = correlation(fixed, current)
         if score > best_score:
-            best, best_score, damping = pose, score, max(damping / 4, 1e-4)
+            best, best_score, damping = pose, score, max(damping * RELIEF, LEAST_DAMPING)
             system = _normal_equations(fixed, current, motion)
         else:
-            damping *= 16
-        if system is None or damping > 10:
+            damping *= STIFFENING
+        if system is None or damping > MOST_DAMPING:
             break
         hessian, gradient = system
         try:
@@ -182,7 +199,7 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motio
     rows, columns = (_span(np.asarray(weight.any(axis=axis))) for axis in (1, 0))
     weight = weight[rows, columns]
     target, source = (np.stack(cv2.split(one.planes[rows, columns])) * weight for one in (fixed, moving))
-    gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), 0.05)
+    gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), LEAST_GAIN)
     residual = target / gain - source
     # Content moves by +d where the sampled position moves by -d.
     gx, gy = np.zeros_like(source), np.zeros_like(source)
@@ -194,9 +211,9 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motio
     exponents = np.arange(2 * motion.degree + 1)[:, None]
     x, y = (np.arange(n, dtype=np.float32)[of] - n / 2 for n, of in ((width, columns), (height, rows)))
     moments = (((y**exponents).astype(np.float32) @ summed) @ (x**exponents).astype(np.float32).T).astype(np.float64)
-    by_power = moments[:, *_orders(2 * motion.degree)]
+    by_power = moments[:, *orders(2 * motion.degree)]
     count = motion.fields.shape[2]
-    xx, xy, yy = by_power[:3, _PRODUCTS[:count, :count]]
+    xx, xy, yy = by_power[:3, PRODUCTS[:count, :count]]
     pull = by_power[3:, :count].ravel()
     fields = motion.fields.reshape(-1, 2 * count)
     hessian: Floats = fields @ np.block([[xx, xy], [xy, yy]]) @ fields.T
@@ -209,13 +226,13 @@ def _span(any_there: Mask) -> slice:
     return slice(max(0, where[0] - 1), where[-1] + 2) if len(where) else slice(0, len(any_there))
 
 
-def _orders(degree: int) -> tuple[list[int], list[int]]:
+def orders(degree: int) -> tuple[list[int], list[int]]:
     """Powers of y and of x in the order of `_monomials`."""
     pairs = [(k, n - k) for n in range(degree + 1) for k in range(n + 1)]
     return [k for k, _ in pairs], [n for _, n in pairs]
 
 
-_PRODUCTS = np.array(
+PRODUCTS = np.array(
     [
         [0, 1, 2, 3, 4, 5],
         [1, 3, 4, 6, 7, 8],

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from xmatch.coords import Image, Mask
 from xmatch.matchers.search.descriptors import DescriptorMap
+from xmatch.matchers.search.on_device.descriptors import DescriptorMaps
 from xmatch.networks.fieldnet.cells import STRIDE
 from xmatch.networks.fieldnet.network import MULTIPLE, FieldNet
+from xmatch.ops.frames import Frames, uploaded
 from xmatch.ops.threads import torch_threads
 
 
@@ -39,3 +42,21 @@ class LearnedDescriptor:
         return DescriptorMap(
             np.ascontiguousarray(cells), cover[0, 0, :rows, :columns].cpu().numpy(), self.model.config.orders
         )
+
+    def many(self, frames: Frames, image: Tensor, valid: Tensor) -> DescriptorMaps:
+        """Descriptors of images (N, H, W) in frames, those of a size together: what lies beyond one's own border is not
+        all the same to a network. For a search on the network's device."""
+        multiples = -(-frames.sizes // MULTIPLE) * MULTIPLE
+        rows, columns = (-(-n // STRIDE) for n in frames.shape)
+        planes = image.new_zeros(len(image), 2 * len(self.model.config.orders), rows, columns)
+        cover = image.new_zeros(len(image), rows, columns)
+        for height, width in np.unique(multiples, axis=0).tolist():
+            those = uploaded(np.flatnonzero((multiples == (height, width)).all(axis=1)), image.device)
+            rest = (0, max(0, width - frames.shape[1]), 0, max(0, height - frames.shape[0]))
+            padded, shown = (F.pad(plane[those], rest)[:, None, :height, :width] for plane in (image, valid))
+            drawn, covered = self.model(padded, shown)
+            # Beyond the image there is nothing, and so there is beyond the frame.
+            down, across = min(rows, height // STRIDE), min(columns, width // STRIDE)
+            planes[those, :, :down, :across] = drawn[:, :, :down, :across].float()
+            cover[those, :down, :across] = covered[:, 0, :down, :across].float()
+        return DescriptorMaps(planes, cover, -(-frames.sizes // STRIDE), self.model.config.orders)

@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 
 from xmatch.coords import Image, Mask, as_image
-from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, mean_around, rooted
+from xmatch.matchers.search.descriptors import (
+    NOISE_FLOOR,
+    STRONGEST,
+    DescriptorMap,
+    edge_descriptors,
+    mean_around,
+    rooted,
+)
 
 CELL_PX = 3
 """As the cells of `FieldNet`, which learns from these."""
@@ -48,13 +55,13 @@ pooled_edge_descriptors = _PooledEdges()
 
 
 def _large(image: Image, valid: Mask, trusted: Image) -> Image:
-    """(h, w) strength of large things' edges: the root of the gradient's length over its mean around, at most 2.5."""
+    """(h, w) strength of large things' edges: root of the gradient's length over its mean around."""
     root = as_image(cv2.GaussianBlur(rooted(image, valid, 2 * LARGE_PX), (0, 0), LARGE_PX))
     across, down = (as_image(cv2.Scharr(root, cv2.CV_32F, *axis)) for axis in ((1, 0), (0, 1)))
     length = np.hypot(across, down) * trusted
     floor = length.sum() / max(float(trusted.sum()), 1.0)
-    strength = length / (mean_around(length, trusted, AROUND_PX[1]) + 0.1 * floor + 1e-6)
-    return as_image(np.minimum(np.sqrt(strength), 2.5).astype(np.float32) * trusted)
+    strength = length / (mean_around(length, trusted, AROUND_PX[1]) + NOISE_FLOOR * floor + 1e-6)
+    return as_image(np.minimum(np.sqrt(strength), STRONGEST).astype(np.float32) * trusted)
 
 
 def _pooled(source: DescriptorMap) -> DescriptorMap:

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.errors import ModelError
+from xmatch.io.weights.hub import extra_package, loaded
 from xmatch.synth.learned.base import WeightsRequest
-from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, multiple_near
+from xmatch.synth.learned.hub import colour, licence_of, multiple_near
 from xmatch.synth.modalities.draws import chance, log_uniform
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -67,4 +68,4 @@ def load_depth(request: WeightsRequest) -> LearnedDepth:
             raise ModelError(f"{request.weights!r} lacks {len(report['missing_keys'])} tensors of its network")
         return model.eval().to(request.options.device)
 
-    return LearnedDepth(loaded(load, request), licence_of(request))
+    return LearnedDepth(loaded(load, request.weights, may_download=request.options.may_download), licence_of(request))

@@ -1,54 +1,16 @@
-"""Getting published networks: the optional packages, the weights, the licence, and clear words when one is missing."""
+"""Licences of published networks, and images as they expect them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from xmatch.errors import ModelError
+from xmatch.io.weights.hub import extra_package
 from xmatch.synth.learned.base import WeightsRequest
 
-T = TypeVar("T")
-
 UNKNOWN_LICENCE = "unknown"
-
-
-def extra_package(name: str) -> ModuleType:
-    """The package, which comes with `xmatch[generators]`.
-
-    Raises:
-        ModelError: it is not installed, or cannot be imported.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ModelError(
-            f"learned modalities need the package {name}, which cannot be imported ({error})",
-            hint="pip install 'xmatch[generators]'",
-        ) from error
-
-
-def loaded(load: Callable[[], T], request: WeightsRequest) -> T:
-    """What `load` returns.
-
-    Raises:
-        ModelError: whatever went wrong in it; these libraries raise a dozen kinds of error for a missing file.
-    """
-    try:
-        return load()
-    except ModelError:
-        raise
-    except Exception as error:
-        local = request.local_files_only
-        where = "on this machine" if local else "here or on the hub"
-        hint = f"name a folder with the weights, {'or --allow-download' if local else 'check the name'}"
-        raise ModelError(f"cannot load {request.weights!r} {where}: {error}", hint=hint) from error
 
 
 def licence_of(request: WeightsRequest) -> str:

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmatch.io.weights.hub import extra_package, loaded
 from xmatch.synth.learned.base import WeightsRequest
-from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, own_generators
+from xmatch.synth.learned.hub import colour, licence_of, own_generators
 from xmatch.synth.learned.pipelines import load_pipeline
 
 
@@ -50,5 +51,9 @@ class LearnedNormals:
 def load_normals(request: WeightsRequest) -> LearnedNormals:
     """Marigold's normals, any version."""
     diffusers = extra_package("diffusers")
-    pipeline = loaded(lambda: load_pipeline(request, diffusers.MarigoldNormalsPipeline), request)
+    pipeline = loaded(
+        lambda: load_pipeline(request, diffusers.MarigoldNormalsPipeline),
+        request.weights,
+        may_download=request.options.may_download,
+    )
     return LearnedNormals(pipeline, licence_of(request))

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from xmatch.errors import ModelError
+from xmatch.io.weights.hub import extra_package
 from xmatch.synth.learned.base import WeightsRequest
-from xmatch.synth.learned.hub import extra_package
 
 
 def load_pipeline(request: WeightsRequest, *kinds: type[Any]) -> Any:

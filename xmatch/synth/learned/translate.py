@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xmatch.io.weights.hub import extra_package, loaded
 from xmatch.synth.learned.base import WeightsRequest
-from xmatch.synth.learned.hub import colour, extra_package, licence_of, loaded, multiple_near, own_generators
+from xmatch.synth.learned.hub import colour, licence_of, multiple_near, own_generators
 from xmatch.synth.learned.pipelines import load_pipeline
 
 THERMAL = "Convert the image to an infrared image"
@@ -83,4 +84,8 @@ def load_translator(request: WeightsRequest) -> Translator:
             pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    return Translator(loaded(load, request), licence_of(request), request.prompt or THERMAL)
+    return Translator(
+        loaded(load, request.weights, may_download=request.options.may_download),
+        licence_of(request),
+        request.prompt or THERMAL,
+    )

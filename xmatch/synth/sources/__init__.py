@@ -11,6 +11,7 @@ from xmatch.synth.sources.sensors import Sensors
 from xmatch.synth.sources.shapes import Shapes
 from xmatch.synth.sources.singles import Singles
 from xmatch.synth.sources.stored import Shards
+from xmatch.synth.sources.things import Things
 from xmatch.synth.sources.video import Videos
 from xmatch.synth.sources.worlds import Worlds
 
@@ -25,6 +26,7 @@ __all__ = [
     "Shards",
     "Singles",
     "PairSource",
+    "Things",
     "Videos",
     "Worlds",
 ]

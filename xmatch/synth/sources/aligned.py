@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.modalities.filters import gray
+from xmatch.synth.seeds import uploaded
+from xmatch.synth.warps import centres
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +59,50 @@ class PairSource(Protocol):
 def everywhere(image: Tensor) -> Tensor:
     """(B, 1, H, W) bool: all px of the (B, C, H, W) images are valid."""
     return torch.ones((len(image), 1, *image.shape[-2:]), dtype=torch.bool, device=image.device)
+
+
+def joined(parts: list[Aligned], order: np.ndarray) -> Aligned:
+    """Parts as one batch; the i-th scene of all parts goes to place order[i], so that no place belongs to a part."""
+    if len(parts) == 1:
+        return parts[0]
+    back = np.argsort(order)
+
+    def in_order(columns: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(columns))[uploaded(back, columns[0].device, torch.int64)]
+
+    def images(name: str) -> Tensor:
+        columns = [getattr(part, name) for part in parts]
+        channels = max(column.shape[1] for column in columns)
+        return in_order([with_channels(column, channels) for column in columns])
+
+    names, origins = ([x for part in parts for x in getattr(part, name)] for name in ("names", "origins"))
+    with_flow = any(part.flow is not None for part in parts)
+    return Aligned(
+        images("first"),
+        images("second"),
+        in_order([part.first_valid for part in parts]),
+        in_order([part.second_valid for part in parts]),
+        tuple(names[i] for i in back),
+        tuple(origins[i] for i in back),
+        in_order([_flow(part) for part in parts]) if with_flow else None,
+        in_order([_covisible(part) for part in parts]) if any(part.covisible is not None for part in parts) else None,
+        np.concatenate([part.has_flow for part in parts])[back],
+    )
+
+
+def _flow(aligned: Aligned) -> Tensor:
+    if aligned.flow is not None:
+        return aligned.flow
+    still = centres(aligned.first.shape[-1], aligned.first.device).permute(0, 2, 3, 1)
+    return still.expand(len(aligned.first), -1, -1, -1)
+
+
+def _covisible(aligned: Aligned) -> Tensor:
+    return everywhere(aligned.first)[:, 0] if aligned.covisible is None else aligned.covisible
+
+
+def with_channels(image: Tensor, channels: int) -> Tensor:
+    """(B, channels, H, W) of (B, 1 or 3, H, W): luma, or grey repeated."""
+    if image.shape[1] == channels:
+        return image
+    return gray(image) if channels == 1 else image.expand(-1, channels, -1, -1)

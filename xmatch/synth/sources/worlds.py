@@ -1,7 +1,8 @@
 """Procedural worlds: a pool of scenes, renewed by and by, so that making worlds does not hold up training.
 
 Scenes that know their heights (`scene.height`, (B, 1, S, S), px) are also seen from aside: half of the draws then show
-two oblique views, with parallax, and the flow between them.
+two oblique views, with parallax, and the flow between them. A share that the caller names is seen in perspective
+instead, by two pinhole cameras of its own for every pair.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch import Tensor
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.resampling import bilinear, resampled
 from xmatch.synth.seeds import host_rng, uploaded
-from xmatch.synth.sources.aligned import Aligned, everywhere
+from xmatch.synth.sources.aligned import Aligned, everywhere, joined
+from xmatch.synth.sources.perspective import named, seen_in_perspective
 from xmatch.synth.sources.scenes import Job, SceneJob, StoredScene, make_scene
 from xmatch.synth.warps import centres
 
@@ -71,6 +73,7 @@ class Worlds:
         fresh: new scenes a draw, each in place of the oldest.
         side: of the scenes, px, a multiple of 8; None: `SCENE_PER_SIDE` times that of what is drawn.
         maker: of the scenes.
+        pinhole_share: of pairs of scenes with heights that two pinhole cameras see.
     """
 
     def __init__(
@@ -80,12 +83,14 @@ class Worlds:
         fresh: float = 1 / 3,
         side: int | None = None,
         maker: SceneMaker | None = None,
+        pinhole_share: float = 0.0,
     ) -> None:
         self.maker = maker or MadeHere()
         self._kinds = tuple(kinds)
         self._pool_size = pool
         self._fresh = fresh
         self._fixed_side = side
+        self._pinhole_share = pinhole_share
         self._pool: dict[int, StoredScene] = {}
         self._side = 0
         self._asked = 0
@@ -118,29 +123,59 @@ class Worlds:
         self._number += 1
         pool = list(self._pool.values())
         scenes = [pool[number] for number in host.integers(len(pool), size=count)]
-        lifted = any(scene.offset is not None for scene in scenes)
-        with_parallax = lifted and host.random() < PARALLAX_SHARE
+        lifted = np.array([scene.offset is not None and scene.pinhole_deg is None for scene in scenes])
+        aside = lifted if lifted.any() and host.random() < PARALLAX_SHARE else np.zeros(count, bool)
         seen_by = _two_of(np.array([len(scene.sensors) for scene in scenes]), host, difficulty.gap)
-        names = tuple((s.sensors[a], s.sensors[b]) for s, (a, b) in zip(scenes, seen_by, strict=True))
-        origins = tuple(scene.kind for scene in scenes)
+        posed = self._in_perspective(scenes, host, difficulty)
+        aside = aside | posed
+        anew = posed & np.array([scene.height is not None for scene in scenes])
+        parts, order = [], [chosen for chosen in (np.flatnonzero(~anew), np.flatnonzero(anew)) if len(chosen)]
+        for chosen in order:
+            some, sensors = [scenes[i] for i in chosen], [seen_by[i] for i in chosen]
+            if anew[chosen[0]]:
+                parts.append(seen_in_perspective(some, sensors, size, host, difficulty))
+            else:
+                parts.append(self._as_kept(some, sensors, size, rng.device, host, aside[chosen]))
+        return joined(parts, np.concatenate(order))
+
+    def _in_perspective(
+        self, scenes: Sequence[StoredScene], host: np.random.Generator, difficulty: Difficulty
+    ) -> np.ndarray:
+        """(B,) bool: by two pinhole cameras that are not too far apart; rooms keep what two saw of them."""
+        if not self._pinhole_share:
+            return np.zeros(len(scenes), bool)
+        apart = [0.0 if s.height is not None else np.inf if s.pinhole_deg is None else s.pinhole_deg for s in scenes]
+        return (np.array(apart) <= difficulty.max_parallax_deg) & (host.random(len(scenes)) < self._pinhole_share)
+
+    def _as_kept(
+        self,
+        scenes: Sequence[StoredScene],
+        seen_by: Sequence[tuple[int, int]],
+        size: int,
+        device: torch.device,
+        host: np.random.Generator,
+        aside: np.ndarray,
+    ) -> Aligned:
+        """Cut-outs of what was seen from straight above or, for those in (B,) `aside`, of the two other views."""
+        count = len(scenes)
+        names, origins = named(scenes, seen_by)
         places = _places(count, size, self._side, host)
-        there = _looked_at(places, centres(size, rng.device))
+        there = _looked_at(places, centres(size, device))
         stack = []
-        for scene, pair in zip(scenes, seen_by, strict=True):
-            aside = len(scene.sensors) if with_parallax and scene.offset is not None else 0
-            stack += [scene.planes[aside + pair[0]], scene.planes[2 * aside + pair[1]]]
+        for scene, pair, other in zip(scenes, seen_by, aside, strict=True):
+            skipped = len(scene.sensors) if other else 0
+            stack += [scene.planes[skipped + pair[0]], scene.planes[2 * skipped + pair[1]]]
         step = np.abs(places[:, 0, :2]).sum(1) * self._side / size
         images = torch.stack(stack).view(count, 2, self._side, self._side)
         first, second = resampled(images.float().div_(255.0), there, step).split(1, 1)
-        if not with_parallax:
+        if not aside.any():
             valid = everywhere(first)
             return Aligned(first, second, valid, valid, names, origins)
-        masks, offset = _from_aside(scenes, self._side, rng.device)
+        masks, offset = _from_aside(scenes, aside, self._side, device)
         sure = bilinear(masks, there) > 0.999
         moved = _turned_back(bilinear(offset, there), places)
-        flow = (centres(size, rng.device) + moved).permute(0, 2, 3, 1)
-        moves = np.array([scene.offset is not None for scene in scenes])
-        return Aligned(first, second, sure[:, :1], sure[:, 1:2], names, origins, flow, sure[:, 2], moves)
+        flow = (centres(size, device) + moved).permute(0, 2, 3, 1)
+        return Aligned(first, second, sure[:, :1], sure[:, 1:2], names, origins, flow, sure[:, 2], aside)
 
     def _renew(self, size: int, device: torch.device) -> None:
         """Let go of old scenes and take new ones, so that the pool is that of this draw."""
@@ -157,7 +192,7 @@ class Worlds:
         return range(max(0, newest - self._pool_size), newest)
 
     def _job(self, number: int) -> Job:
-        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number))
+        return SceneJob(self._kinds, self._side, (*(self._seed or ()), number), self._pinhole_share > 0)
 
 
 def _two_of(sensors: np.ndarray, host: np.random.Generator, gap: float) -> list[tuple[int, int]]:
@@ -191,10 +226,16 @@ def _turned_back(offset: Tensor, places: np.ndarray) -> Tensor:
     return torch.einsum("bij,bjhw->bihw", uploaded(inverse, offset.device), offset)
 
 
-def _from_aside(scenes: Sequence[StoredScene], side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(B, 3, S, S) masks in [0, 1] and (B, 2, S, S) offset of two oblique views; flat scenes hide and move nothing."""
+def _from_aside(
+    scenes: Sequence[StoredScene], aside: np.ndarray, side: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(B, 3, S, S) masks in [0, 1] and (B, 2, S, S) offset of two views; where (B,) `aside` says no, nothing is hidden
+    and nothing moves."""
     whole = torch.full((3, side, side), 255, dtype=torch.uint8, device=device)
     still = torch.zeros((2, side, side), dtype=torch.float16, device=device)
-    masks = torch.stack([whole if scene.offset is None else scene.planes[-3:] for scene in scenes])
-    offset = torch.stack([still if scene.offset is None else scene.offset for scene in scenes])
-    return masks.float().div_(255.0), offset.float()
+    masks = [scene.planes[-3:] if other else whole for scene, other in zip(scenes, aside, strict=True)]
+    offset = [
+        scene.offset if other and scene.offset is not None else still
+        for scene, other in zip(scenes, aside, strict=True)
+    ]
+    return torch.stack(masks).float().div_(255.0), torch.stack(offset).float()

@@ -1,0 +1,180 @@
+"""Views of procedural scenes with depth and the poses of their cameras, in memory and as files.
+
+A folder a scene, as `sources/cameras.py` reads it: views.jsonl, an image and a depth map a view.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmatch.coords import CENTRE
+from xmatch.errors import UsageError
+from xmatch.io.writing.atomic import atomic_writes, check_target
+from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.modalities.filters import gray
+from xmatch.synth.pinhole import Pinhole, draw_cameras, stretched
+from xmatch.synth.seeds import device_rng, host_rng
+from xmatch.synth.sources.parallax import look
+from xmatch.synth.sources.perspective import STEPS
+from xmatch.synth.worlds import indoor, make_world
+
+if TYPE_CHECKING:
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe
+
+GROUND_PER_VIEW = 2.0
+"""Side of a ground over that of its views: tilted views reach far."""
+
+
+@dataclass(frozen=True, eq=False)
+class PosedView:
+    """What one camera sees of a scene."""
+
+    images: dict[str, np.ndarray]
+    """Sensor -> (S, S) uint8, 0 beyond the scene."""
+    depth: np.ndarray
+    """(S, S) float32 along the camera's axis, in the unit of the poses; 0 beyond the scene."""
+    intrinsics: np.ndarray
+    """(3, 3) camera -> px, corner-counted."""
+    camera_to_world: np.ndarray
+    """(4, 4), x right, y down, z forward."""
+
+
+Rendered = tuple[dict[str, Tensor], Tensor, list[Pinhole]]
+"""Sensor -> (V, 1, S, S) images, (V, 1, S, S) depths, and V single cameras."""
+
+
+@torch.no_grad()
+def posed_views(
+    kind: str,
+    views: int,
+    size: int,
+    rng: torch.Generator,
+    difficulty: Difficulty = Difficulty.FULL,
+    sensors: Sequence[str] | None = None,
+) -> list[PosedView]:
+    """`views` of one scene of a world, of `size` px.
+
+    Args:
+        difficulty: `max_parallax_deg` says how far cameras are from the first.
+        sensors: those that see every view; default: all that the world has.
+
+    Raises:
+        UsageError: a world whose scenes have neither heights nor depth, or a sensor that it does not have.
+    """
+    if kind not in POSED:
+        raise UsageError(f"{kind} has no depth to be seen from several sides", hint=f"known: {', '.join(POSED)}")
+    images, depth, cameras = POSED[kind](kind, views, size, rng, difficulty, sensors)
+    found = []
+    for number, camera in enumerate(cameras):
+        shown = {name: (255 * image[number, 0]).round().clamp(0, 255).byte().numpy() for name, image in images.items()}
+        pose, intrinsics = camera.camera_to_world[0], camera.intrinsics_px(size)[0]
+        found.append(PosedView(shown, depth[number, 0].float().numpy(), intrinsics, pose))
+    return found
+
+
+def _over_ground(
+    kind: str, views: int, size: int, rng: torch.Generator, difficulty: Difficulty, sensors: Sequence[str] | None
+) -> Rendered:
+    scene = make_world(kind, 1, 8 * round(GROUND_PER_VIEW * size / 8), rng)
+    assert scene.height is not None
+    names = scene.sensors if sensors is None else sensors
+    flat = torch.cat([gray(scene.render(name, rng)) for name in names], 1)
+    host = host_rng(rng)
+    cameras = draw_cameras(1, views, 2 * size / scene.height.shape[-1], host, difficulty)
+    height = stretched(scene.height, cameras, host)
+    images, depths = [], []
+    for camera in cameras:
+        seen = look(height, camera, size, STEPS)
+        images.append(seen.image(flat) * seen.on_ground)
+        depths.append(camera.depth(seen.ground, seen.height * seen.per_px) * seen.on_ground)
+    stack = torch.cat(images)
+    return {name: stack[:, i : i + 1] for i, name in enumerate(names)}, torch.cat(depths), cameras
+
+
+def _in_room(
+    kind: str, views: int, size: int, rng: torch.Generator, difficulty: Difficulty, sensors: Sequence[str] | None
+) -> Rendered:
+    room = indoor.make_room(1, size, rng, views, difficulty.max_parallax_deg)
+    names = tuple(indoor.SENSORS) if sensors is None else sensors
+    unknown = [name for name in names if name not in indoor.SENSORS]
+    if unknown:
+        raise UsageError(f"{kind} has no sensor {unknown[0]!r}", hint=f"known: {', '.join(indoor.SENSORS)}")
+    images = {name: indoor.SENSORS[name](room, rng).view(views, 1, size, size) for name in names}
+    return images, room.depth.view(views, 1, size, size), room.stand.cameras()
+
+
+POSED: dict[str, Callable[..., Rendered]] = {"land": _over_ground, "city": _over_ground, "indoor": _in_room}
+"""World -> builder(kind, views, size, rng, difficulty, sensors)."""
+
+
+def kinds_of(data: Sequence[SourceSpec]) -> tuple[str, ...]:
+    """Worlds that a recipe names for posed views; all that can be, where it names none.
+
+    Raises:
+        UsageError: a source that is no world, or a world that cannot be.
+    """
+    if any(spec.kind != "worlds" for spec in data):
+        raise UsageError("views are made of worlds alone", hint=f"--worlds {','.join(POSED)}")
+    named = [str(name) for spec in data for name in spec.names or POSED]
+    wrong = [name for name in named if name not in POSED]
+    if wrong:
+        raise UsageError(f"{wrong[0]} has no depth to be seen from several sides", hint=f"known: {', '.join(POSED)}")
+    return tuple(named)
+
+
+def write_scenes(
+    folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwrite: bool = False, dry_run: bool = False
+) -> Iterator[int]:
+    """Write `recipe.count` scenes, kinds in turn, each whole or not at all; gives their number after each.
+
+    Every view is seen by the first sensor of its world (optical, visible): drawing pairs makes others from it.
+
+    Raises:
+        OutputError: a scene is there already, or the folder cannot be written.
+    """
+    check_target(_manifest(folder, 0), overwrite)
+    for number in range(0 if dry_run else recipe.count):
+        kind = kinds[number % len(kinds)]
+        sensor = "visible" if kind == "indoor" else "optical"
+        rng = device_rng("cpu", recipe.seed, number)
+        found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
+        _write(_manifest(folder, number), [(sensor, kind, view) for view in found], overwrite)
+        yield number + 1
+
+
+def _manifest(folder: Path, number: int) -> Path:
+    return folder / f"scene-{number:06d}" / "views.jsonl"
+
+
+def _write(manifest: Path, views: Sequence[tuple[str, str, PosedView]], overwrite: bool) -> None:
+    names = [(f"{number:03d}.png", f"{number:03d}.npy") for number in range(len(views))]
+    paths = [manifest.parent / name for pair in names for name in pair]
+    lines = []
+    with atomic_writes([*paths, manifest], overwrite) as temporary:
+        for (image, depth), (sensor, kind, view) in zip(names, views, strict=True):
+            shown = view.images[sensor]
+            temporary[manifest.parent / image].write_bytes(cv2.imencode(".png", shown)[1].tobytes())
+            with open(temporary[manifest.parent / depth], "wb") as file:
+                np.save(file, view.depth)
+            centred = view.intrinsics.copy()
+            centred[:2, 2] -= CENTRE  # such files count from the first centre
+            line = {
+                "image": image,
+                "depth": depth,
+                "size": [shown.shape[1], shown.shape[0]],
+                "intrinsics": centred.tolist(),
+                "camera_to_world": view.camera_to_world.tolist(),
+                "sensor": sensor,
+                "world": kind,
+            }
+            lines.append(json.dumps(line) + "\n")
+        temporary[manifest].write_text("".join(lines), encoding="utf-8")
