@@ -53,7 +53,7 @@ def test_names_are_mapped_and_the_network_can_be_loaded(cli, published):
         (r"ignored: ['dinov2\..*']", "", 6, "1 of 69 tensors have names that --names does not tell of: dinov2.cls"),
         ("width: 8", "width: 4", 6, "of another shape"),
         ("heads: 2", "heads: 3", 2, "multiple of heads"),
-        ("architecture: matcha", "architecture: roma", 2, "no network 'roma' can be built"),
+        ("architecture: matcha", "architecture: romav2", 2, "no network 'romav2' can be built"),
         (r"layers\.(\d+)\.(\w+)_(?:sem)", r"layers\.(\d+", 2, "not a regular expression"),
         (r"_(?:geo)\.(.*)', ours: 'blocks.\1.\2_low.\3'", r"_(?:geo)\.(.*)', ours: 'blocks.\1.\2_high.\3'", 6, "two"),
     ],

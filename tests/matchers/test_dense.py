@@ -89,8 +89,10 @@ def test_weights_choose_their_matcher(network, tmp_path):
     assert isinstance(load_matcher("xmatch-small", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("auto", path, "cpu"), DenseMatcher)
     assert isinstance(load_matcher("xmatch-small"), DenseMatcher)  # with the weights that come along
-    save_weights(path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="roma"), overwrite=True)
-    with pytest.raises(ModelError, match="holds weights of RoMa; nothing here can build it"):
+    save_weights(
+        path, network.model.state_dict(), dataclasses.replace(metadata(), architecture="romav2"), overwrite=True
+    )
+    with pytest.raises(ModelError, match="holds weights of RoMa v2; nothing here can build it"):
         load_matcher("auto", path, "cpu")
 
 

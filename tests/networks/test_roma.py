@@ -122,3 +122,20 @@ def test_copies_share_the_image_encoder_and_weights_do_not_hold_it(network):
     assert copied._backbone.network is network._backbone.network
     assert not any("dino" in name or "blocks.0.ls1" in name for name in network.state_dict())
     assert not any(parameter.requires_grad for parameter in network._backbone.network.parameters())
+
+
+def test_what_is_computed_again_for_the_gradient_changes_neither_it_nor_statistics(network):
+    learning, (fixed, moving, *_) = copy.deepcopy(network).train(), golden.both_sizes()
+    shown = torch.ones_like(fixed[:, :1], dtype=torch.bool)
+    before = copy.deepcopy(learning.state_dict())
+    found = []
+    for learning.saves_memory in (False, True):
+        learning.load_state_dict(before)
+        learning.zero_grad()
+        answer = learning(fixed, shown, moving, shown)
+        sum(scale.warp.square().mean() + scale.certainty.mean() for scale in answer.scales).backward()
+        gradients = [parameter.grad.clone() for parameter in learning.parameters() if parameter.grad is not None]
+        statistics = [value.clone() for name, value in learning.named_buffers() if "running" in name]
+        found.append((gradients, statistics))
+    assert len(found[0][0]) > 100 and not torch.equal(found[0][1][0], before["encoder.cnn.layers.1.running_mean"])
+    torch.testing.assert_close(found[0], found[1])
