@@ -111,8 +111,8 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_losses_and_gradients_are_finite_in_half_precision(trained, device):
-    objective, model = trained
-    model, batch = model.to(device), pairs(count=1).to(torch.device(device))
+    objective, model, side = trained
+    model, batch = model.to(device), pairs(side, count=1).to(torch.device(device))
     with torch.autocast(device, torch.bfloat16):
         parts = objective.step(model, batch)
     parts["total"].backward()
@@ -212,18 +212,6 @@ class TestSparse:
         # 4 px away: neither a match nor alone.
         assert fixed_alone.tolist() == [[False, False, True]] and moving_alone.tolist() == [[False, False, True]]
 
-    def test_a_keypoint_is_wanted_at_its_px_of_the_cell_that_shows_it(self):
-        from xmatch.networks.sparse.objective import detection_loss
-
-        logits = torch.full((1, 65, 2, 3), -20.0)
-        logits[0, 64] = 0.0
-        logits[0, 8 * 3 + 5, 1, 2] = 20.0  # px (21, 11)
-        there, aside = torch.tensor([[[21.4, 11.9]]]), torch.tensor([[[22.4, 11.9]]])
-        wanted = torch.tensor([[True]])
-        assert detection_loss(logits, there, wanted) < 1e-6
-        assert detection_loss(logits, aside, wanted) > 30
-        assert detection_loss(logits, aside, ~wanted) == 0
-
     def test_descriptors_of_the_same_place_want_to_be_each_others_nearest(self):
         from xmatch.networks.sparse.objective import description_loss
 
@@ -269,6 +257,13 @@ class TestSparse:
         objective, batch = load_objective("sparse"), shifted((3, 0))
         assert objective.errors(None, batch)[0].tolist() == pytest.approx([0, 2 * 2**0.5], abs=1e-3)
         assert objective.scores(None, batch) == pytest.approx([100 * (1 + 2 + 2) / 9], abs=1e-3)
+
+    def test_keypoints_stay_where_they_were_published_to_be(self):
+        objective = load_objective("sparse")
+        model = objective.build(objective.config(None, SMALL["sparse"])).train()
+        objective.step(model, pairs())["total"].backward()
+        assert all(p.grad is None for p in model.network.keypoint_head.parameters())
+        assert any(p.grad is not None for p in model.network.parameters())
 
     def test_statistics_of_the_published_extractor_are_kept_while_training(self):
         objective = load_objective("sparse")

@@ -46,7 +46,7 @@ class SparsePrediction:
     fixed_descriptors: Tensor
     """(B, N, 64) of length 1."""
     moving_dense: Dense
-    """What keypoints of moving were found by."""
+    """What keypoints of moving were described by."""
 
 
 class SparseMatcher(nn.Module):
@@ -59,8 +59,10 @@ class SparseMatcher(nn.Module):
         self.extractor = nn.ModuleDict({"model": nn.ModuleDict({"net": XFeatModel()})})
         self.matcher = Glue(config.glue)
         self.matcher.token_confidence.requires_grad_(False)  # only decides where to stop early
-        for unused in (self.network.heatmap_head, self.network.fine_matcher):
-            unused.requires_grad_(False)
+        # Where keypoints lie is left as published: taught by where keypoints of the other image are, the px of a cell
+        # become one and the same (docs/lab-log.md).
+        for kept in (self.network.keypoint_head, self.network.heatmap_head, self.network.fine_matcher):
+            kept.requires_grad_(False)
 
     @property
     def network(self) -> nn.Module:
@@ -87,7 +89,7 @@ class SparseMatcher(nn.Module):
         side = 2 * BORDER_PX + 1
         usable = -nn.functional.max_pool2d(-valid.float(), side, 1, BORDER_PX) > 0
         found, dense = detect(self.network, both, usable, self.points)
-        moving_dense = Dense(dense.features.chunk(2)[1], dense.logits.chunk(2)[1], dense.size)
+        moving_dense = Dense(dense.features.chunk(2)[1], dense.size)
         here, there = (Points(xy + 0.5, s > 0) for xy, s in zip(found.xy.chunk(2), found.score.chunk(2), strict=True))
         first, second = found.descriptors.chunk(2)
         if places is not None:

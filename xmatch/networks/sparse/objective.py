@@ -1,4 +1,4 @@
-"""The sparse matcher's training: keypoints, descriptors and LightGlue together, every layer by its assignment loss."""
+"""The sparse matcher's training: descriptors and LightGlue together, every layer by its assignment loss."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from torch.nn import functional as F
 from xmatch.networks.architecture import NetworkObjective, mean_share_within
 from xmatch.networks.sparse.network import Places, Points, SparsePrediction
 from xmatch.networks.truth import mutual_nearest, true_places
-from xmatch.networks.xfeat.detector import CELL_PX
 from xmatch.synth.pairs import TrainingPairs
 
 MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
 """Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
-DETECTION = 0.1
-"""Weight of keypoints beside the assignment. Not tuned."""
 DESCRIPTION = 1.0
-"""Weight of descriptors beside it. Not tuned."""
+"""Weight of descriptors beside the assignment. Not tuned."""
 TEMPERATURE = 0.05
 """Of cosines of descriptors. Not tuned."""
 NEVER = -1e4
@@ -27,12 +24,10 @@ NEVER = -1e4
 
 
 class Sparse(NetworkObjective):
-    """LightGlue's assignment loss, and keypoints of fixed wanted in moving too.
+    """LightGlue's assignment loss, and descriptors compared at true places.
 
-    Published XFeat was taught its keypoints on photographs; another sensor has its own. What is a keypoint in fixed is
-    therefore the class that moving's cell should choose; as the sensors of a pair are drawn by chance, both learn.
-    Where keypoints do not repeat yet, neither descriptors nor LightGlue would learn what is alike; so descriptors are
-    compared at true places as well, and some of those are among moving's keypoints (`GUIDED`).
+    The keypoints of one sensor are often none of the other. Where they do not repeat, neither descriptors nor LightGlue
+    would learn what is alike; so some true places of fixed's keypoints are among moving's (`GUIDED`).
     """
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
@@ -41,12 +36,10 @@ class Sparse(NetworkObjective):
         labels = assignment_truth(found.fixed, found.moving, true_xy, seen)
         losses = torch.stack([assignment_loss(scores, *labels) for scores in found.layers])
         wanted = seen & found.fixed.usable
-        repeated = detection_loss(found.moving_dense.logits, true_xy, wanted)
         alike = description_loss(found.fixed_descriptors, found.moving_dense.described(true_xy - 0.5), wanted)
         return {
-            "total": losses.mean() + DETECTION * repeated + DESCRIPTION * alike,
+            "total": losses.mean() + DESCRIPTION * alike,
             "last": losses[-1].detach(),
-            "detection": repeated.detach(),
             "description": alike.detach(),
             "matched": labels[0].float().sum(2).mean(),
         }
@@ -93,22 +86,6 @@ def assignment_loss(scores: Tensor, matched: Tensor, fixed_alone: Tensor, moving
     """Mean negative log likelihood of matches and of points without one, half and half (LightGlue, section 3.4)."""
     alone = _mean(scores[:, :-1, -1], fixed_alone) + _mean(scores[:, -1, :-1], moving_alone)
     return -(_mean(scores[:, :-1, :-1], matched) + alone / 2) / 2
-
-
-def detection_loss(logits: Tensor, true_xy: Tensor, wanted: Tensor) -> Tensor:
-    """Mean cross entropy of the cells of moving in which keypoints of fixed lie (as SuperPoint's, DeTone et al. 2018).
-
-    Args:
-        logits: (B, 65, h, w) of moving.
-        true_xy: (B, N, 2) px of moving, corner-counted.
-        wanted: (B, N) bool: keypoints that moving shows.
-    """
-    height, width = logits.shape[-2:]
-    at = true_xy.floor().long()
-    cell = (at[..., 1] // CELL_PX).clamp(0, height - 1) * width + (at[..., 0] // CELL_PX).clamp(0, width - 1)
-    target = (at[..., 1] % CELL_PX) * CELL_PX + at[..., 0] % CELL_PX
-    chosen = logits.flatten(2).gather(2, cell[:, None].expand(-1, logits.shape[1], -1))
-    return _mean(F.cross_entropy(chosen.float(), target, reduction="none"), wanted)
 
 
 def description_loss(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:

@@ -34,12 +34,10 @@ class Detected:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """What keypoints are found and described by; the gradient reaches it."""
+    """What keypoints are described by; the gradient reaches it."""
 
     features: Tensor
     """(B, 64, H / 8, W / 8) of length 1."""
-    logits: Tensor
-    """(B, 65, H / 8, W / 8): for each cell which px is a keypoint, row by row, the last one: none."""
     size: tuple[int, int]
     """H, W."""
 
@@ -50,7 +48,7 @@ class Dense:
 
 
 def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tuple[Detected, Dense]:
-    """The strongest keypoints of images, as XFeat's authors find them, and what they are found by.
+    """The strongest keypoints of images, as XFeat's authors find them, and what they are described by.
 
     Args:
         network: kornia's `XFeatModel`.
@@ -69,7 +67,7 @@ def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tup
         sure = F.grid_sample(reliability, at.expand(len(image), -1, -1, -1), align_corners=False)
         score, index = torch.where(good, heat * sure, 0.0).flatten(1).topk(min(count, height * width))
         xy = torch.stack([index % width, index // width], -1).to(image.dtype)
-    dense = Dense(F.normalize(features, dim=1), logits, (height, width))
+    dense = Dense(F.normalize(features, dim=1), (height, width))
     return Detected(xy, score, dense.described(xy)), dense
 
 
