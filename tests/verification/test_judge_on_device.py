@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_pairs import two_sensor_pairs
 from made_views import pose, scene, seen_from, view
+from two_sensors import two_sensor_pairs
 
 from xmatch.matchers.search.on_device import upload
 from xmatch.verification.judge import ProposalJudge

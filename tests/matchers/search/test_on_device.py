@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_pairs import two_sensor_pairs
 from made_views import corner_error_px, inverted, pose, scene, seen_from, view
+from two_sensors import two_sensor_pairs
 
 from xmatch.matchers.base import Proposal, SearchRange
 from xmatch.matchers.search import descriptors, fourier, on_device, pooled_descriptors
