@@ -1,4 +1,4 @@
-"""As torchrun starts it: three steps on each rank's own batches; the first rank saves the weights and losses."""
+"""Under torchrun: three steps on each rank's own batches; the first rank saves the weights and losses."""
 
 import sys
 
@@ -12,8 +12,8 @@ from xmatch.training.phases import Phases
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 
-
-def three_steps(path, output):
+if __name__ == "__main__":
+    path, output = sys.argv[1:]
     recipe = load_recipe(path, PretrainRecipe)
     device = torch.device("cpu")
     with joined(device) as processes:
@@ -25,7 +25,3 @@ def three_steps(path, output):
             asked.append(processes.any_of([number == 2 and processes.rank == 1], device))
         if processes.writes:
             torch.save({"model": run.model.state_dict(), "losses": run.means(), "asked": asked}, output)
-
-
-if __name__ == "__main__":
-    three_steps(*sys.argv[1:])
