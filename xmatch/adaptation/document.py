@@ -11,6 +11,7 @@ from typing import Any
 from xmatch.adaptation.adapt import Adapted, AdaptOptions
 from xmatch.adaptation.guard import Gain
 from xmatch.adaptation.outputs import AdaptationFiles
+from xmatch.io.json_values import json_ready
 from xmatch.io.writing.atomic import atomic_writes
 from xmatch.report.adaptation import render_adaptation
 from xmatch.report.document_types import AdaptationDocument
@@ -32,8 +33,8 @@ def document(adapted: Adapted, options: AdaptOptions, command: Sequence[str] = (
         "output": None if adapted.weights is None else str(adapted.weights),
         "run": str(AdaptationFiles.of(options.output).run_folder),
         "evidence": f"held-out {adapted.judges} pairs",
-        "before": adapted.before,
-        "best": adapted.best,
+        "before": json_ready(adapted.before),
+        "best": json_ready(adapted.best),
         "gain": None if adapted.gain is None else adapted.gain.as_dict(),
         "verdicts": adapted.verdicts,
         "stopped": outcome.stopped,

@@ -15,6 +15,7 @@ from xmatch.adaptation.collect import Collected
 from xmatch.adaptation.low_rank import ARCHITECTURE
 from xmatch.adaptation.recipe import AdaptRecipe
 from xmatch.errors import UsageError
+from xmatch.io.json_values import json_ready
 from xmatch.io.weights.files import WeightsMetadata, save_weights
 from xmatch.io.writing.atomic import check_target
 from xmatch.provenance import commit
@@ -119,7 +120,7 @@ class WeightsWriter:
             step=step,
             minutes=round(seconds / 60, 2),
             hardware=hardware(self.device, 1),
-            numbers=dict(numbers or {}),
+            numbers=json_ready(dict(numbers or {})),
             sources=[{"file": base.path.name, "sha256": base.sha256}],
         )
         half = fits_half(tensors)

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -125,7 +124,9 @@ def failure_document(error: XmatchError) -> dict[str, Any]:
 def emit(document: Mapping[str, Any]) -> None:
     """One JSON document on one line of stdout. ASCII only: any file name survives, whatever the locale. Numbers that
     are not finite, which JSON lacks, become null."""
-    emit_text(json.dumps(_finite(document), ensure_ascii=True, allow_nan=False) + "\n")
+    from xmatch.io.json_values import json_ready
+
+    emit_text(json.dumps(json_ready(document), ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def emit_text(text: str) -> None:
@@ -139,18 +140,6 @@ def emit_text(text: str) -> None:
 def emit_bytes(data: bytes) -> None:
     _stdout().buffer.write(data)
     _stdout().flush()
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case _:
-            return value
 
 
 def _stdout():

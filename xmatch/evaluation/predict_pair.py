@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xmatch.errors import ResourceError, XmatchError
 from xmatch.evaluation import features
@@ -29,6 +28,7 @@ from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map, map_as_dict
 from xmatch.io import open_source
+from xmatch.io.json_values import json_ready
 from xmatch.io.rasters.source import Source
 from xmatch.result import Registration
 
@@ -104,9 +104,9 @@ def _registered(pair: PreparedPair, work: PredictionJob) -> Answer:
         "seconds": round(seconds, 4),
         "peak_memory_mib": round(peak_mib, 1),
         "transform": None if result.transform is None else result.transform.as_dict(),
-        "verdict": _json_ready(dataclasses.asdict(result.verdict)),
+        "verdict": json_ready(dataclasses.asdict(result.verdict)),
         "correspondences": {"count": len(result.correspondences), "inliers": int(result.inliers.sum())},
-        "stages_s": _json_ready(result.seconds),
+        "stages_s": json_ready(result.seconds),
         "error_map": None if result.error_map is None else saved_error_map(result.error_map),
     }
 
@@ -178,15 +178,6 @@ def _reason(error: Exception, task: Task) -> Problem:
 
 def problem_of(error: XmatchError) -> Problem:
     return {"code": error.code, "message": error.message, "hint": error.hint, "path": error.path}
-
-
-def _json_ready(value: Any) -> Any:
-    """numpy numbers as Python's, NaN and infinity as null."""
-    if isinstance(value, dict):
-        return {key: _json_ready(item) for key, item in value.items()}
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
 def _reset_peak_memory() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from xmatch.evaluation.methods import Method
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.result_rows import Certificate, Failure, MethodResults, ResultsDocument
-from xmatch.evaluation.summary import json_ready, summarise
+from xmatch.evaluation.summary import summarise
 from xmatch.evaluation.sweeps import sweep_results
+from xmatch.io.json_values import json_ready
 
 SCHEMA = "xmatch.evaluation/2"
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,6 +27,7 @@ from xmatch.evaluation.result_rows import (
     WithInterval,
 )
 from xmatch.evaluation.scores import KINDS, Kind, score
+from xmatch.io.json_values import json_ready
 
 
 def summarise(
@@ -169,16 +168,3 @@ def _verdict_metrics(pairs: list[PairResult], kind: Kind, recipe: EvalRecipe) ->
 
 def _counted(share: metrics.Share) -> CountedShare:
     return {"value": share.value, "count": share.count, "n": share.n, "interval": list(share.interval)}
-
-
-def json_ready(value: Any) -> Any:
-    """JSON has neither NaN nor infinity: both become null (an error of null px is a failure)."""
-    if isinstance(value, dict):
-        return {key: json_ready(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [json_ready(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
