@@ -9,7 +9,8 @@ from made_views import corner_error_px, pose, scene, seen_from, view
 from xmatch.coords import to_centre_matrix
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.search.descriptors import agreement, edge_descriptors, warped
-from xmatch.matchers.search.fourier import MIN_OVERLAP, scales_within, search
+from xmatch.matchers.search.fourier import MIN_OVERLAP, search
+from xmatch.matchers.search.turns_and_scales import scales_within
 
 SIDE = 112
 

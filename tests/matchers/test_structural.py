@@ -10,7 +10,8 @@ from made_views import corner_error_px, inverted, pose, scene, seen_from, view
 from xmatch.matchers import structural
 from xmatch.matchers.base import Matches, SearchRange
 from xmatch.matchers.registry import load_matcher, load_plan
-from xmatch.matchers.search.fourier import distinct, scales_within, search
+from xmatch.matchers.search.fourier import distinct, search
+from xmatch.matchers.search.turns_and_scales import scales_within
 from xmatch.matchers.structural import Structural
 
 SIDE = 112

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xmatch.cli.by_points import ByPoints
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
-from xmatch.cli.match_points import ByPoints, PointRequest, match_points
+from xmatch.cli.match_points import PointRequest, match_points
 from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Verbosity
 from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.cli.summary import measured_in_words, probability_in_words

@@ -19,7 +19,8 @@ from scipy.optimize import minimize
 from xmatch.coords import AnyArray, Floats, Image, Mask, to_centre_matrix
 from xmatch.geometry.matrices import shift_matrix
 from xmatch.matchers.base import Matches, Proposal, SearchRange, has_texture
-from xmatch.matchers.search.fourier import MIN_OVERLAP, Factors, distinct, resized, turn_about_centre
+from xmatch.matchers.search.fourier import MIN_OVERLAP, Factors, distinct, resized
+from xmatch.matchers.search.turns_and_scales import turn_about_centre
 from xmatch.raster import View
 
 SEARCH_SIDE_PX, SEARCH_BINS = 56, 6

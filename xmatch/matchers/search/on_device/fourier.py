@@ -19,15 +19,9 @@ from xmatch.matchers.search.fourier import (
     HALF_TURN,
     MIN_OVERLAP,
     THIN,
-    angles_within,
     canvas_side,
-    is_worth_trying,
-    near_place,
-    near_shifts,
     reduced_size,
-    scales_within,
     transform_shape,
-    turn_about_centre,
 )
 from xmatch.matchers.search.on_device.descriptors import (
     Describe,
@@ -40,6 +34,14 @@ from xmatch.matchers.search.on_device.descriptors import (
 )
 from xmatch.matchers.search.on_device.poses import Poses, distinct
 from xmatch.matchers.search.pooled_descriptors import CELL_PX
+from xmatch.matchers.search.turns_and_scales import (
+    angles_within,
+    is_worth_trying,
+    near_place,
+    near_shifts,
+    scales_within,
+    turn_about_centre,
+)
 from xmatch.ops.frames import Frames, Sizes, cut, uploaded
 
 
