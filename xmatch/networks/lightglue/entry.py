@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
+    from xmatch.networks.lightglue.objective import Matching
 
 
 def _network(config: LightGlueConfig) -> nn.Module:
@@ -27,6 +28,12 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> Corre
 
     assert detector is not None  # its companion
     return LightGlueRunner(network, device, detector)
+
+
+def _objective(entry: Architecture[LightGlueConfig]) -> Matching:
+    from xmatch.networks.lightglue.objective import Matching
+
+    return Matching(entry)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> LightGlueConfig:
@@ -61,4 +68,16 @@ LIGHTGLUE = Architecture(
     runner=_runner,
     companion="keypoints",
     matcher="lightglue",
+    objective_name="lightglue",
+    objective=_objective,
+    adaptation={
+        "steps": 300,
+        "batch": 4,
+        "size": 192,
+        "pseudo": "none",
+        "trust_verdicts": True,
+        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
+        "optimiser": {"lr": 5e-5, "encoder_lr": 5e-5, "warmup_steps": 20, "final_lr": 0.05},
+        "guard": {"every": 50},
+    },
 )
