@@ -101,7 +101,7 @@ def load_companion(
     return found
 
 
-_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED or XFeat"), "backbone": ("features", "DINOv2")}
+_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED, XFeat or SuperPoint"), "backbone": ("features", "DINOv2")}
 """Family of a companion -> what it is needed for, and who there is."""
 
 
