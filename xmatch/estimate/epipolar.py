@@ -11,6 +11,7 @@ from scipy.special import gammaln
 from xmatch.coords import Floats, Mask
 from xmatch.correspondences import Correspondences
 from xmatch.estimate.consensus import magsac_params
+from xmatch.estimate.relative_pose import RelativeMotion, relative_motion, spread_deg
 
 SAMPLE = 7
 """Points that determine a fundamental matrix."""
@@ -30,6 +31,10 @@ class EpipolarGeometry:
     """(N,) bool: within the tolerance."""
     log10_false_alarms: float
     """How many such geometries unrelated points would show (Moisan and Stival, IJCV 57, 2004)."""
+    motion: RelativeMotion | None = None
+    """Of the camera, where focal lengths are known."""
+    spread_deg: float = float("nan")
+    """How far the motions that halves of the points show are from that one."""
 
 
 def epipolar_geometry(
@@ -50,22 +55,22 @@ def epipolar_geometry(
     """
     if len(points) < SAMPLE + 1:
         return None
-    middle = [np.array(size) / 2 for size in (fixed_size, moving_size)]
-    focal = focal_px or (1.0, 1.0)
-    fixed, moving = (
-        (xy - at) / f for xy, at, f in zip((points.fixed_xy, points.moving_xy), middle, focal, strict=True)
-    )
+    here, there = points.fixed_xy - np.array(fixed_size) / 2, points.moving_xy - np.array(moving_size) / 2
+    motion, spread = None, float("nan")
     if focal_px is None:
-        params = magsac_params(len(points), tolerance_px, seed, SAMPLES)
-        found, _ = cv2.findFundamentalMat(moving.astype(np.float32), fixed.astype(np.float32), params)
+        found = _fundamental(here, there, tolerance_px, seed)
+        focal_px = (1.0, 1.0)
     else:
-        found, _ = cv2.findEssentialMat(
-            moving, fixed, np.eye(3), cv2.USAC_MAGSAC, 0.999, tolerance_px / float(np.mean(focal_px)), SAMPLES
-        )
-    if found is None or found.shape[0] < 3 or not np.isfinite(found[:3]).all():
+        fixed, moving = here / focal_px[0], there / focal_px[1]
+        tolerance = tolerance_px / float(np.mean(focal_px))
+        motion = relative_motion(fixed, moving, tolerance)
+        found = None if motion is None else motion.essential.T
+        spread = float("nan") if motion is None else spread_deg(motion, fixed, moving, tolerance)
+    if found is None:
         return None
-    to_fixed, to_moving = (_normalising(at, f) for at, f in zip(middle, focal, strict=True))
-    matrix = to_fixed.T @ found[:3] @ to_moving
+    sizes = fixed_size, moving_size
+    to_fixed, to_moving = (_normalising(np.array(size) / 2, f) for size, f in zip(sizes, focal_px, strict=True))
+    matrix = to_fixed.T @ found @ to_moving
     matrix = matrix / np.linalg.norm(matrix)
     residual = np.maximum(
         _distance_px(points.moving_xy, points.fixed_xy, matrix),
@@ -74,7 +79,19 @@ def epipolar_geometry(
     inliers = residual <= tolerance_px
     # By chance a point lies so near to a line as the strip around it is of its image.
     strip = max(2 * tolerance_px * np.hypot(*size) / (size[0] * size[1]) for size in (fixed_size, moving_size))
-    return EpipolarGeometry(matrix, residual, inliers, _log10_false_alarms(int(inliers.sum()), len(points), strip))
+    alarms = _log10_false_alarms(int(inliers.sum()), len(points), strip)
+    return EpipolarGeometry(matrix, residual, inliers, alarms, motion, spread)
+
+
+def _fundamental(fixed: Floats, moving: Floats, tolerance_px: float, seed: int) -> Floats | None:
+    params = magsac_params(len(fixed), tolerance_px, seed, SAMPLES)
+    try:
+        found, _ = cv2.findFundamentalMat(moving.astype(np.float32), fixed.astype(np.float32), params)
+    except cv2.error:
+        # Some degenerate samples make OpenCV's solvers throw instead of returning nothing.
+        return None
+    usable = found is not None and len(found) >= 3 and np.isfinite(found[:3]).all()
+    return np.asarray(found[:3], np.float64) if usable else None
 
 
 def _normalising(middle: Floats, focal: float) -> Floats:

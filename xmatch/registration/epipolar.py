@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from xmatch.correspondences import Correspondences
 from xmatch.errors import UsageError
-from xmatch.estimate.epipolar import epipolar_geometry
+from xmatch.estimate.epipolar import EpipolarGeometry, epipolar_geometry
+from xmatch.estimate.relative_pose import RelativeMotion
 from xmatch.io.rasters.source import Source
 from xmatch.registration.options import RegisterOptions
 from xmatch.result import Registration, Verdict
@@ -22,6 +23,9 @@ TOLERANCE_PX = 1.5
 LOG10_TRUSTED = -10.0
 """False alarms, log10, below which a geometry is trusted: unrelated points would show one in ten billion pairs. What
 points that depend on each other show is more often; not tuned on real pairs."""
+SPREAD_DEG = 15.0
+"""Between the motions of halves of the points and of all, up to which a pose is trusted; set on procedural scenes
+(docs/lab-log.md)."""
 
 
 def match_with_depth(
@@ -63,25 +67,34 @@ def match_with_depth(
         correspondences=points,
         inliers=np.zeros(len(points), bool) if fitted is None else fitted.inliers,
         residual_px=np.full(len(points), np.inf) if fitted is None else fitted.residual_px,
-        verdict=_verdict(geometry, points, None if fitted is None else fitted.log10_false_alarms,
-                         0 if fitted is None else int(fitted.inliers.sum()), matcher.name),
+        verdict=_verdict(geometry, points, fitted, matcher.name),
         seconds={"total": time.perf_counter() - begun},
         notes=(*frame.notes, "Points on epipolar lines are given; no map of the plane is fitted, and none promised."),
         provenance={
             "options": asdict(options),
             "geometry": geometry,
             "matrix": None if fitted is None else fitted.matrix.tolist(),
+            "motion": None if fitted is None or fitted.motion is None else _as_json(fitted.motion),
         },
-    )  # fmt: skip
-
-
-def _verdict(geometry: Geometry, points: Correspondences, alarms: float | None, agreeing: int, matcher: str) -> Verdict:
-    said = f"{agreeing} of {len(points)} correspondences lie on the lines of one {geometry} matrix"
-    trusted = alarms is not None and alarms < LOG10_TRUSTED
-    if alarms is None or not np.isfinite(alarms):
-        return Verdict(False, float("nan"), f"{said}: too few to say anything.", matcher=matcher)
-    rare = f"unrelated points would show that in one of 10^{-alarms:.0f} pairs"
-    chance = rare if alarms < 0 else "so would unrelated points"
-    return Verdict(
-        trusted, float("nan"), f"{said}; {chance}.", evidence={"log10_false_alarms": alarms}, matcher=matcher
     )
+
+
+def _as_json(motion: RelativeMotion) -> dict[str, list[Any]]:
+    return {"rotation": motion.rotation.tolist(), "translation": motion.translation.tolist()}
+
+
+def _verdict(geometry: Geometry, points: Correspondences, fitted: EpipolarGeometry | None, matcher: str) -> Verdict:
+    agreeing = 0 if fitted is None else int(fitted.inliers.sum())
+    said = f"{agreeing} of {len(points)} correspondences lie on the lines of one {geometry} matrix"
+    if fitted is None or not np.isfinite(fitted.log10_false_alarms):
+        return Verdict(False, float("nan"), f"{said}: too few to say anything.", matcher=matcher)
+    alarms = fitted.log10_false_alarms
+    rare = f"unrelated points would show that in one of 10^{-alarms:.0f} pairs"
+    said += f"; {rare if alarms < 0 else 'so would unrelated points'}"
+    evidence = {"log10_false_alarms": alarms}
+    trusted = alarms < LOG10_TRUSTED
+    if fitted.motion is not None:
+        evidence["spread_deg"] = fitted.spread_deg
+        trusted = trusted and fitted.spread_deg <= SPREAD_DEG
+        said += f"; halves of the points show motions that are {fitted.spread_deg:.0f} degrees from the one of all"
+    return Verdict(trusted, float("nan"), f"{said}.", evidence=evidence, matcher=matcher)
