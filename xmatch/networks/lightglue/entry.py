@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
+    from xmatch.networks.exported import ExportedPart
 
 
 def _network(config: LightGlueConfig) -> nn.Module:
@@ -27,6 +28,12 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> Corre
 
     assert detector is not None  # its companion
     return LightGlueRunner(network, device, detector)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.lightglue.export import parts
+
+    return parts(network)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> LightGlueConfig:
@@ -61,4 +68,5 @@ LIGHTGLUE = Architecture(
     runner=_runner,
     companion="keypoints",
     matcher="lightglue",
+    exported=_exported,
 )

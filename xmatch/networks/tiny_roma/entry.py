@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.tiny_roma.network import TinyRoma
     from xmatch.networks.tiny_roma.runner import TinyRomaRunner
 
@@ -28,6 +29,12 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> TinyR
 
     assert isinstance(network, TinyRoma) and detector is None
     return TinyRomaRunner(network, device)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.tiny_roma.export import parts
+
+    return parts(network)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> TinyRomaConfig:
@@ -57,4 +64,5 @@ TINY_ROMA = Architecture(
     config_of=config_of,
     runner=_runner,
     matcher="tiny-roma",
+    exported=_exported,
 )
