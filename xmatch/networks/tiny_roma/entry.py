@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xmatch.networks.base import Detector
     from xmatch.networks.exported import ExportedPart
     from xmatch.networks.tiny_roma.network import TinyRoma
+    from xmatch.networks.tiny_roma.objective import TinyRomaObjective
     from xmatch.networks.tiny_roma.runner import TinyRomaRunner
 
 
@@ -35,6 +36,12 @@ def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
     from xmatch.networks.tiny_roma.export import parts
 
     return parts(network)
+
+
+def _objective(entry: Architecture[TinyRomaConfig]) -> TinyRomaObjective:
+    from xmatch.networks.tiny_roma.objective import TinyRomaObjective
+
+    return TinyRomaObjective(entry)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> TinyRomaConfig:
@@ -65,4 +72,7 @@ TINY_ROMA = Architecture(
     runner=_runner,
     matcher="tiny-roma",
     exported=_exported,
+    side_multiple=32,
+    objective_name="tiny-roma",
+    objective=_objective,
 )
