@@ -113,4 +113,5 @@ def test_products_solve_as_exactly_as_factors_where_features_are_nearly_alike():
         return posterior(fixed, moving).numpy()
 
     exact = told(lambda observed, encoded: by_factors(observed.double(), encoded.double()).float())
-    assert off(exact, told(by_products)) < 2 * off(exact, told(by_factors)) + 1e-5 < 1e-3 < exact.std()
+    rounding = off(exact, told(by_factors))
+    assert off(exact, told(by_products)) < 2 * rounding < exact.std() / 10
