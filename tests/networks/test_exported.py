@@ -87,6 +87,8 @@ def test_sides_and_operators_that_cannot_be_are_told_with_those_that_can():
         onnx_file(part_of(nn.Identity()), (70, 64))
     with pytest.raises(UsageError, match="--opset 16 to 20"):
         onnx_file(part_of(nn.Identity()), opset=15)
+    with pytest.raises(UsageError, match="--opset 18 to 20"):
+        onnx_file(part_of(nn.Identity(), traced=False), opset=17)
 
 
 def test_a_missing_package_is_told_with_what_installs_it(monkeypatch):

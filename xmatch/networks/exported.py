@@ -86,8 +86,9 @@ def onnx_file(
         ModelError: it cannot be written with this opset, or what was written answers otherwise than torch.
     """
     onnx, runtime = (needed(name) for name in ("onnx", "onnxruntime"))
-    if not OPSETS[0] <= opset <= OPSETS[1]:
-        raise UsageError(f"opset {opset} cannot be written", hint=f"--opset {OPSETS[0]} to {OPSETS[1]}")
+    first = OPSETS[0] if part.traced else OPSET  # the slow exporter's first
+    if not first <= opset <= OPSETS[1]:
+        raise UsageError(f"opset {opset} cannot be written", hint=f"--opset {first} to {OPSETS[1]}")
     size = size or (part.usual_px, part.usual_px)
     if any(side % part.multiple for side in size):
         nearest = " ".join(str(-(-side // part.multiple) * part.multiple) for side in size)
