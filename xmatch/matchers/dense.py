@@ -46,7 +46,7 @@ class DenseMatcher:
 
     def __init__(self, name: str, network: Network, device: str = "cpu") -> None:
         self.name, self.network, self._device = name, network, device
-        self._sides_px = (SIDE_PX, *FINER_PX)
+        self._sides_px: tuple[int, ...] = (SIDE_PX, *FINER_PX)
         self._notes: list[str] = []
 
     def __call__(

@@ -135,7 +135,8 @@ class Roma(nn.Module):
     def _looked(self, image: Tensor) -> Tensor:
         if self._backbone.network is None:
             raise ValueError("RoMa has no image encoder yet")
-        return self._backbone.network(image)
+        found: Tensor = self._backbone.network(image)
+        return found
 
     def globally(self, fixed: Described, moving: Described) -> tuple[DenseWarp, Tensor]:
         """The coarse answer, and (B, h, w, anchors^2) logits of the anchors that it was chosen from."""
