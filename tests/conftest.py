@@ -9,6 +9,8 @@ import sys
 # Before numpy is imported, and for the processes that tests start: matrices as small as the tests' take BLAS longer to
 # share among threads than to multiply, many times as long beside other work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from hypothesis import settings
 

@@ -43,7 +43,7 @@ def test_the_list_says_plainly_that_nothing_is_shipped(cli, monkeypatch):
     monkeypatch.setattr("xmatch.networks.weights.shipped", dict)
     result = cli("models", "list")
     assert result.code == 0 and "In the package:\n  none yet\n" in result.out
-    assert re.search(r"lightglue-superpoint .*convert only", result.out)  # nothing here finds its keypoints
+    assert re.search(r"romav2 .*convert only", result.out)
     assert re.search(r"lightglue-disk .*fetch +--matcher lightglue", result.out)
     assert "superpoint" in result.out and "not for commercial use" in result.out and "convert only" in result.out
 

@@ -16,6 +16,7 @@ from xmatch.networks.lightglue.config import LightGlueConfig
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.lightglue.runner import LightGlueRunner
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.superpoint.detector import LEAST_HEAT, MARGIN_PX
 from xmatch.networks.weights import fetched, published
 from xmatch.networks.xfeat.detector import detect
 
@@ -59,6 +60,40 @@ def test_xfeat_finds_and_describes_what_its_published_code_does():
     np.testing.assert_array_equal(ours.xy[0], theirs["keypoints"])
     torch.testing.assert_close(ours.score[0], theirs["scores"], atol=1e-5, rtol=0)
     torch.testing.assert_close(ours.descriptors[0], theirs["descriptors"], atol=1e-4, rtol=0)
+
+
+def test_superpoint_finds_and_describes_what_transformers_does():
+    from transformers import SuperPointConfig, SuperPointForKeypointDetection
+
+    torch.manual_seed(0)
+    theirs = SuperPointForKeypointDetection(SuperPointConfig(keypoint_threshold=LEAST_HEAT)).eval()
+    for parameter in theirs.parameters():  # as drawn, all px are alike
+        torch.nn.init.normal_(parameter, std=2 / max(1, parameter[0].numel()) ** 0.5)
+    entry = ARCHITECTURES["superpoint"]
+    ours = entry.build(entry.config(None, {}))
+    ours.load_state_dict(dict(zip(_published_names(), theirs.state_dict().values(), strict=True)))
+    with torch.inference_mode():
+        expected = theirs(torch.from_numpy(IMAGE)[None, None].expand(-1, 3, -1, -1))
+    found = entry.detector(ours, "cpu")(IMAGE, EVERYWHERE)
+    width, height = found.size
+    xy = expected.keypoints[0].numpy() * [width, height]  # transformers gives shares of the sides
+    order = expected.scores[0].argsort(descending=True, stable=True).numpy()
+    # It takes the image for eight times as large where it leaves out the border on the right and below.
+    order = order[(xy[order] < [width - MARGIN_PX - 0.5, height - MARGIN_PX - 0.5]).all(1)]
+    assert len(order) > 100
+    np.testing.assert_allclose(found.xy - 0.5, xy[order], atol=1e-3)
+    np.testing.assert_allclose(found.descriptors, expected.descriptors[0][order], atol=1e-4)
+
+
+def _published_names() -> list[str]:
+    """In the order in which transformers has the same tensors."""
+    layers = [f"conv{level}{part}" for level in (1, 2, 3, 4) for part in "ab"] + [
+        "convPa",
+        "convPb",
+        "convDa",
+        "convDb",
+    ]
+    return [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
 
 
 def test_mutual_nearest_keypoints_of_a_shifted_image_are_as_far_apart():

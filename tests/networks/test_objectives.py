@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from xmatch.errors import ModelError
+from xmatch.networks.architecture import Companion
 from xmatch.networks.dinov2.config import DinoConfig
 from xmatch.networks.dinov2.network import Dino
-from xmatch.networks.registry import load_objective, objective_names
+from xmatch.networks.registry import ARCHITECTURES, load_objective, objective_names
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
@@ -23,6 +26,7 @@ SMALL = {
     "dense": {"channels": [8, 8, 16, 16], "heads": 1, "attention_layers": 1, "blocks": [1] * 4, "coarse_channels": 16},
     "semidense": {"initial_dim": 8, "block_dims": [8, 8, 16], "heads": 2, "layers": 1},
     "matcha": {"channels": [8] * 4, "width": 8, "blocks": 1, "heads": 2, "semantic": 8, "geometric": 4},
+    "lightglue": {"input": 8, "width": 16, "layers": 2, "heads": 2},
     "sparse": {"points": 64, "width": 16, "layers": 2, "heads": 2},
     "tiny-roma": {"coarse": 8, "fine": 8},
     "roma": {"channels": [8, 8, 8, 8], "convolutions": [1] * 4, "backbone_width": 16, "projected": [8] * 5,
@@ -49,12 +53,20 @@ def shifted(shift_px: tuple[int, int], size: int = 64) -> TrainingPairs:
     return TrainingPairs(fixed, valid, moving, valid, warp, (warp.abs() < 1).all(-1), (("visible", "visible"),))
 
 
+def disk(descriptor: int) -> Companion:
+    config = {"descriptor": descriptor}
+    return Companion(ARCHITECTURES["disk"], ARCHITECTURES["disk"].build(config), config)
+
+
 @pytest.fixture(params=sorted(SMALL))
 def trained(request):
     objective = load_objective(request.param)
     torch.manual_seed(0)
     if objective.entry.companion == "backbone":
-        objective.backbone = Dino(DinoConfig(width=16, depth=1, heads=1, side=4))
+        config = DinoConfig(width=16, depth=1, heads=1, side=4)
+        objective.companion = Companion(ARCHITECTURES["dinov2"], Dino(config), dataclasses.asdict(config))
+    elif objective.entry.companion == "keypoints":
+        objective.companion = disk(8)
     model = objective.build(objective.config(None, SMALL[request.param]))
     return objective, model, SIDE.get(request.param, 96)
 
@@ -200,10 +212,42 @@ class TestSemiDense:
         assert ours == default_cfg
 
 
+class TestLightGlue:
+    def test_a_detector_of_other_descriptors_is_refused_by_name(self):
+        objective = load_objective("lightglue")
+        objective.companion = disk(16)
+        with pytest.raises(ModelError, match="DISK describes keypoints by 16 numbers.*LightGlue match ones of 8"):
+            objective.build(objective.config(None, SMALL["lightglue"]))
+
+    def test_errors_are_those_of_the_matches_found_and_a_keypoint_without_one_is_a_miss(self, monkeypatch):
+        from xmatch.correspondences import Correspondences
+        from xmatch.networks.base import Keypoints
+        from xmatch.networks.lightglue.objective import Matching
+        from xmatch.networks.lightglue.runner import LightGlueRunner
+
+        xy = torch.tensor([[10.5, 10.5], [20.5, 30.5], [40.5, 40.5]]).double().numpy()
+        keypoints = Keypoints(xy, torch.rand(3, 8), (64, 64))
+        monkeypatch.setattr(Matching, "_keypoints", lambda self, images, valid: [keypoints])
+        found = Correspondences(xy[[1, 0]], xy[[1, 0]] + [[3, 2], [3, 0]], xy[:2, 0] / 100)
+        monkeypatch.setattr(LightGlueRunner, "match", lambda self, fixed, moving: found)
+        objective, batch = load_objective("lightglue"), shifted((3, 0))
+        objective.companion = disk(8)
+        model = objective.build(objective.config(None, SMALL["lightglue"]))
+        assert objective.errors(model, batch)[0].tolist() == pytest.approx([0, 2], abs=1e-3)
+        assert objective.scores(model, batch) == pytest.approx([100 * (1 + 2 + 2) / 9], abs=1e-3)
+
+    def test_an_image_without_keypoints_is_no_fault(self):
+        objective = load_objective("lightglue")
+        objective.companion = disk(8)
+        model, batch = objective.build(objective.config(None, SMALL["lightglue"])), pairs(count=1)
+        batch.moving_valid.fill_(False)
+        assert objective.step(model, batch)["total"].isfinite()
+        assert [len(errors) for errors in objective.errors(model.eval(), batch)] == [0]
+
+
 class TestSparse:
     def test_matches_are_where_the_truth_says_and_the_lonely_are_told(self):
-        from xmatch.networks.sparse.network import Points
-        from xmatch.networks.sparse.objective import assignment_truth
+        from xmatch.networks.lightglue.assignment import Points, assignment_truth
 
         fixed = Points(torch.tensor([[[10.5, 10.5], [30.5, 30.5], [62.5, 30.5]]]), torch.tensor([[True] * 3]))
         moving = Points(torch.tensor([[[33.5, 31.5], [13.5, 14.5], [50.5, 50.5]]]), torch.tensor([[True] * 3]))
@@ -230,7 +274,8 @@ class TestSparse:
         assert here.grad.isfinite().all() and (here.grad[0].abs().sum(1) > 0).tolist() == [True, False, True, False]
 
     def test_true_places_take_the_room_of_weak_keypoints_where_no_strong_one_is(self):
-        from xmatch.networks.sparse.network import Points, guided_points
+        from xmatch.networks.lightglue.assignment import Points
+        from xmatch.networks.sparse.network import guided_points
 
         def points(xy):
             return Points(torch.tensor([xy]), torch.ones(1, len(xy), dtype=torch.bool))
@@ -245,8 +290,8 @@ class TestSparse:
         assert found.xy[0].tolist() == [[112.5, 111.5], [7.5, 7.5], [130.5, 130.5], [9.5, 9.5]]
 
     def test_a_keypoint_without_a_match_is_a_miss_for_its_score_and_no_error(self, monkeypatch):
+        from xmatch.networks.lightglue.assignment import Points
         from xmatch.networks.sparse import objective as sparse
-        from xmatch.networks.sparse.network import Points
 
         scores = torch.full((1, 4, 4), -9.0)
         scores[0, 0, 0] = scores[0, 1, 1] = -0.1  # the third keypoint of fixed has no partner
@@ -274,7 +319,7 @@ class TestSparse:
         assert before and all(torch.equal(value, model.get_buffer(name)) for name, value in before.items())
 
     def test_a_perfect_assignment_costs_nothing(self):
-        from xmatch.networks.sparse.objective import assignment_loss
+        from xmatch.networks.lightglue.assignment import assignment_loss
 
         matched = torch.zeros((1, 2, 2), dtype=torch.bool)
         matched[0, 0, 1] = True

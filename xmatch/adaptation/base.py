@@ -15,7 +15,7 @@ from xmatch.errors import ModelError
 from xmatch.io.weights.files import WeightsMetadata
 from xmatch.matchers.base import Matcher
 from xmatch.matchers.weights import matcher_around
-from xmatch.networks.architecture import Architecture, NetworkObjective
+from xmatch.networks.architecture import Architecture, Companion, NetworkObjective
 from xmatch.networks.loading import load_companion, load_network
 from xmatch.networks.registry import ARCHITECTURES
 
@@ -29,8 +29,8 @@ class Base:
     sha256: str
     entry: Architecture[Any]
     """Of the network."""
-    backbone: nn.Module | None = None
-    """What it looks with, where that is a network of its own, which stays as it is."""
+    companion: Companion | None = None
+    """What it works on, where that is a network of its own, which stays as it is."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Base:
         """That the network was pretrained by."""
         assert self.entry.objective is not None  # whatever can be adapted can be trained
         objective = self.entry.objective(self.entry)
-        objective.backbone = self.backbone
+        objective.companion = self.companion
         return objective
 
     def network(self, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:
@@ -57,14 +57,16 @@ class Base:
 
     def matcher(self, tensors: Mapping[str, Tensor] | None, device: str) -> Matcher:
         """The matcher around that network."""
-        return matcher_around(self.entry, self.network(tensors), device)
+        finds = self.entry.companion == "keypoints" and self.companion is not None
+        detector = self.companion.detector(device) if finds and self.companion else None
+        return matcher_around(self.entry, self.network(tensors), device, detector)
 
 
 def open_base(matcher: str, weights: str | None, companion_weights: str | None = None) -> Base:
     """Weights from a path, ours or as published, or those that a name stands for.
 
     Args:
-        companion_weights: of the network that the matcher's looks with, where there is one.
+        companion_weights: of the network that the matcher's works on, where there is one.
 
     Raises:
         ModelError: there are none, they are damaged, or of an architecture that cannot be adapted.
@@ -84,7 +86,7 @@ def open_base(matcher: str, weights: str | None, companion_weights: str | None =
         licence=known.licence if known else "",
     )
     metadata = dataclasses.replace(metadata, config=loaded.config)
-    backbone = companion.network if companion else None
-    base = Base(loaded.network.state_dict(), metadata, loaded.path, loaded.sha256, entry, backbone)
+    works_on = companion.as_companion() if companion else None
+    base = Base(loaded.network.state_dict(), metadata, loaded.path, loaded.sha256, entry, works_on)
     base.objective.build(base.config)  # a companion that does not fit is said at once
     return base

@@ -43,7 +43,7 @@ def adapt_command(
         str | None,
         typer.Option(
             "--companion-weights",
-            help="Weights of the image encoder that RoMa looks with (DINOv2): a file or a name.",
+            help="Weights of what the network works on (RoMa: DINOv2; LightGlue: a detector): a file or a name.",
             show_default=False,
         ),
     ] = None,

@@ -118,15 +118,7 @@ def _check_fit(loaded: LoadedNetwork, found: LoadedNetwork, weights: str | None)
             hint=f"--companion-weights {known.works_on}",
             path=weights,
         )
-    assert found.entry.descriptor_length is not None  # every detector has it
-    length = found.entry.descriptor_length(found.config)
-    if length != loaded.config["input"]:
-        raise ModelError(
-            f"{found.entry.title} describes keypoints by {length} numbers; these weights of {loaded.entry.title} "
-            f"match ones of {loaded.config['input']}",
-            hint="--companion-weights of the network that they were trained on",
-            path=weights,
-        )
+    found.as_companion().check_descriptors(loaded.config["input"], loaded.entry.title)
 
 
 def _dense_runner(network: nn.Module, device: str) -> Network:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
-from xmatch.errors import UsageError
+from xmatch.errors import ModelError, UsageError
 from xmatch.networks.base import WITHIN_PX
 from xmatch.networks.shapes import Config, built, chosen
 
@@ -189,13 +189,42 @@ class Architecture(Generic[Config]):
         return self.network(built(type(next(iter(self.sizes.values()))), config))
 
 
+@dataclass(frozen=True, eq=False)
+class Companion:
+    """The network that another one works on."""
+
+    entry: Architecture[Any]
+    network: nn.Module
+    config: Mapping[str, Any]
+
+    def detector(self, device: str) -> Detector:
+        """Of keypoints, on that device; its family is that of keypoints."""
+        assert self.entry.detector is not None
+        return self.entry.detector(self.network, device)
+
+    def check_descriptors(self, wanted: int, of: str) -> None:
+        """Raises ModelError where keypoints are described by another count of numbers than a network matches.
+
+        Args:
+            of: title of that network.
+        """
+        assert self.entry.descriptor_length is not None  # every detector has it
+        length = self.entry.descriptor_length(self.config)
+        if length != wanted:
+            raise ModelError(
+                f"{self.entry.title} describes keypoints by {length} numbers; "
+                f"these weights of {of} match ones of {wanted}",
+                hint="--companion-weights of the network that they were trained on",
+            )
+
+
 class NetworkObjective:
     """What all objectives of pretraining share: the network is that of their entry in the registry."""
 
     def __init__(self, entry: Architecture[Any]) -> None:
         self.entry = entry
-        self.backbone: nn.Module | None = None
-        """What the network looks with, where that is a network of its own."""
+        self.companion: Companion | None = None
+        """What the network works on, where that is a network of its own; it is not trained."""
 
     @property
     def architecture(self) -> str:
@@ -208,8 +237,8 @@ class NetworkObjective:
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """See `Architecture.build`; with the backbone, if there is one."""
         network = self.entry.build(config)
-        if self.backbone is not None and self.entry.see_with is not None:
-            self.entry.see_with(network, self.backbone)
+        if self.companion is not None and self.entry.see_with is not None:
+            self.entry.see_with(network, self.companion.network)
         return network
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:

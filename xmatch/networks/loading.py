@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmatch.errors import ModelError, UsageError
-from xmatch.networks.architecture import Architecture, PublishedWeights
+from xmatch.networks.architecture import Architecture, Companion, PublishedWeights
 from xmatch.networks.registry import ARCHITECTURES, recognise
 from xmatch.networks.weights import find_weights, published_as
 
@@ -34,6 +34,9 @@ class LoadedNetwork:
     """Of the file."""
     metadata: WeightsMetadata | None
     """What the file says of itself, if it is one of ours."""
+
+    def as_companion(self) -> Companion:
+        return Companion(self.entry, self.network, self.config)
 
 
 def load_network(weights: str | os.PathLike[str], training: str | None = None) -> LoadedNetwork:
@@ -98,7 +101,7 @@ def load_companion(
     return found
 
 
-_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED or XFeat"), "backbone": ("features", "DINOv2")}
+_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED, XFeat or SuperPoint"), "backbone": ("features", "DINOv2")}
 """Family of a companion -> what it is needed for, and who there is."""
 
 

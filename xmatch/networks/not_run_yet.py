@@ -26,21 +26,3 @@ ROMA_V2: Architecture[Any] = Architecture(
         ),
     ),
 )
-SUPERPOINT: Architecture[Any] = Architecture(
-    name="superpoint",
-    title="SuperPoint",
-    family="sparse",
-    marks=("conv1a.weight", "convPa.weight", "convDb.weight"),
-    tensors=24,
-    published=(
-        PublishedWeights(
-            name="superpoint",
-            file="superpoint_v1.pth",
-            licence="LicenseRef-MagicLeap-noncommercial",
-            commercial=False,
-            parameters_m=1.3,
-            source="github.com/magicleap/SuperPointPretrainedNetwork",
-            note="research only, no redistribution",
-        ),
-    ),
-)

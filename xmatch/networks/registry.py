@@ -19,9 +19,10 @@ from xmatch.networks.fieldnet.entry import FIELDNET
 from xmatch.networks.lightglue.entry import LIGHTGLUE
 from xmatch.networks.loftr.entry import LOFTR
 from xmatch.networks.matcha.entry import MATCHA, MATCHA_SMALL
-from xmatch.networks.not_run_yet import ROMA_V2, SUPERPOINT
+from xmatch.networks.not_run_yet import ROMA_V2
 from xmatch.networks.roma.entry import ROMA
 from xmatch.networks.sparse.entry import XMATCH_SPARSE
+from xmatch.networks.superpoint.entry import SUPERPOINT
 from xmatch.networks.tiny_roma.entry import TINY_ROMA
 from xmatch.networks.xfeat.entry import XFEAT
 from xmatch.networks.xmatch.entry import XMATCH
@@ -44,9 +45,9 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
         ALIKED,
         DISK,
         XFEAT,
+        SUPERPOINT,
         MATCHA,
         MATCHA_SMALL,
-        SUPERPOINT,
         DINO_V2,
         DINO_V2_HF,
     )

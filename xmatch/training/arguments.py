@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=int, help="threads of this process; default all cores")
     add("--data", type=Path, help="where relative folders of the recipe start; default the recipe's own folder")
     add("--init", type=Path, help="weights to start from: a file, or the name of a model")
-    add("--companion-weights", help="weights of the image encoder that RoMa looks with (DINOv2)")
+    add("--companion-weights", help="weights of what the network works on (RoMa: DINOv2; LightGlue: a detector)")
     add("--json", action="store_true", help="result, or failure, as JSON on stdout")
     add("--dry-run", action="store_true", help="check everything, train nothing")
     add("-q", "--quiet", action="store_true", help="say nothing but errors")

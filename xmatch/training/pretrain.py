@@ -152,7 +152,7 @@ def _objective(recipe: PretrainRecipe, options: Options) -> NetworkObjective:
     for stage in recipe.stages:
         objective.entry.check_side(stage.size)
     companion = load_companion(objective.entry, options.companion_weights)
-    objective.backbone = companion.network if companion else None
+    objective.companion = companion.as_companion() if companion else None
     return objective
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
     from xmatch.networks.exported import ExportedPart
+    from xmatch.networks.lightglue.objective import Matching
 
 
 def _network(config: LightGlueConfig) -> nn.Module:
@@ -34,6 +35,12 @@ def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
     from xmatch.networks.lightglue.export import parts
 
     return parts(network)
+
+
+def _objective(entry: Architecture[LightGlueConfig]) -> Matching:
+    from xmatch.networks.lightglue.objective import Matching
+
+    return Matching(entry)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> LightGlueConfig:
@@ -69,4 +76,16 @@ LIGHTGLUE = Architecture(
     companion="keypoints",
     matcher="lightglue",
     exported=_exported,
+    objective_name="lightglue",
+    objective=_objective,
+    adaptation={
+        "steps": 300,
+        "batch": 4,
+        "size": 192,
+        "pseudo": "none",
+        "trust_verdicts": True,
+        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
+        "optimiser": {"lr": 5e-5, "encoder_lr": 5e-5, "warmup_steps": 20, "final_lr": 0.05},
+        "guard": {"every": 50},
+    },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from kornia.feature import LightGlue
 from torch import Tensor
@@ -33,6 +35,10 @@ class Glue(LightGlue):
         thresholds = self.get_buffer("confidence_thresholds")
         del self.confidence_thresholds
         self.register_buffer("confidence_thresholds", thresholds, persistent=False)
+
+    def forward(self, data: dict[str, Any]) -> Any:
+        """In training what `assignments` takes and gives; else what kornia's takes and gives."""
+        return self.assignments(**data) if self.training else super().forward(data)
 
     def assignments(self, first: Tensor, second: Tensor, first_xy: Tensor, second_xy: Tensor) -> list[Tensor]:
         """(B, N + 1, M + 1) log assignment after each layer; the gradient reaches the descriptors.

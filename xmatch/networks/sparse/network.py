@@ -14,6 +14,7 @@ from kornia.feature import XFeatModel
 from torch import Tensor, nn
 
 from xmatch.networks.keypoints import BORDER_PX
+from xmatch.networks.lightglue.assignment import Points
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.sparse.config import SparseConfig
 from xmatch.networks.xfeat.detector import Dense, detect
@@ -25,16 +26,6 @@ GUIDED = 0.5
 """In training, the share of fixed's keypoints whose true places moving has keypoints at, found or not. Not tuned."""
 FREE_PX = 3.0
 """A keypoint that is given lies no nearer than this to one that was found."""
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Keypoints of a batch, strongest first."""
-
-    xy: Tensor
-    """(B, N, 2) px, corner-counted."""
-    usable: Tensor
-    """(B, N) bool: false for those that stand in where an image has too few."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.networks.architecture import NetworkObjective, mean_share_within
-from xmatch.networks.sparse.network import Places, Points, SparsePrediction
+from xmatch.networks.lightglue.assignment import assignment_loss, assignment_truth, mean_where
+from xmatch.networks.sparse.network import Places, SparsePrediction
 from xmatch.networks.truth import mutual_nearest, true_places
 from xmatch.synth.pairs import TrainingPairs
 
-MATCHED_PX, UNMATCHED_PX = 3.0, 5.0
-"""Nearer is a match; further from everything than the second is none; between is neither. As LightGlue's training."""
 DESCRIPTION = 1.0
 """Weight of descriptors beside the assignment. Not tuned."""
 TEMPERATURE = 0.05
@@ -66,28 +65,6 @@ class Sparse(NetworkObjective):
         return matched, torch.cdist(true_xy, found.moving.xy), seen & found.fixed.usable
 
 
-def assignment_truth(fixed: Points, moving: Points, true_xy: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which keypoints match (B, N, M), and which of fixed (B, N) and of moving (B, M) have no partner; bool.
-
-    Args:
-        true_xy: (B, N, 2) where the keypoints of fixed lie in moving, px.
-        seen: (B, N) bool, whether they do.
-    """
-    usable = fixed.usable[:, :, None] & moving.usable[:, None]
-    distance = torch.cdist(true_xy, moving.xy)
-    distance = torch.where(usable & seen[:, :, None], distance, torch.inf)
-    matched = mutual_nearest(distance) & (distance < MATCHED_PX)
-    fixed_alone = fixed.usable & (distance.amin(2) > UNMATCHED_PX)
-    moving_alone = moving.usable & (distance.amin(1) > UNMATCHED_PX)
-    return matched, fixed_alone, moving_alone
-
-
-def assignment_loss(scores: Tensor, matched: Tensor, fixed_alone: Tensor, moving_alone: Tensor) -> Tensor:
-    """Mean negative log likelihood of matches and of points without one, half and half (LightGlue, section 3.4)."""
-    alone = _mean(scores[:, :-1, -1], fixed_alone) + _mean(scores[:, -1, :-1], moving_alone)
-    return -(_mean(scores[:, :-1, :-1], matched) + alone / 2) / 2
-
-
 def description_loss(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
     """Mean cross entropy of descriptors of the same places among those of all places, either way (XFeat's dual softmax,
     Potje et al. 2024, section 3.3).
@@ -101,11 +78,7 @@ def description_loss(first: Tensor, second: Tensor, wanted: Tensor) -> Tensor:
     there = torch.where(wanted[:, None], similarity, NEVER)
     back = torch.where(wanted[:, None], similarity.transpose(1, 2), NEVER)
     ways = [F.cross_entropy(s.transpose(1, 2), target, reduction="none") for s in (there, back)]
-    return torch.stack([_mean(way, wanted) for way in ways]).mean()
-
-
-def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    return torch.where(chosen, values, 0.0).sum() / chosen.sum().clamp(min=1)
+    return torch.stack([mean_where(way, wanted) for way in ways]).mean()
 
 
 def _forward(model: nn.Module, batch: TrainingPairs, places: Places | None = None) -> SparsePrediction:

@@ -1,0 +1,1 @@
+"""SuperPoint (DeTone et al., CVPR Workshops 2018): keypoints taught by corners of drawn shapes."""
