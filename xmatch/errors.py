@@ -82,3 +82,12 @@ class ModelError(XmatchError):
 class ResourceError(XmatchError):
     exit_code = ExitCode.RESOURCES
     code = "resources"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, numpy or torch says that there is no memory left, of the host or of a GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter: torch, on the GPU
+        return True
+    # On a CPU torch has no type of its own for it.
+    words = ("allocate memory", "not enough memory", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

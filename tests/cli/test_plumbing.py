@@ -239,6 +239,20 @@ def test_what_is_said_of_a_training_arrives(cli, caught, field):
     assert getattr(options, field) == expected != getattr(PretrainOptions(Path("other.yaml")), field)
 
 
+def test_what_is_said_of_a_file_to_export_arrives(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = {}
+
+    def written(part, size, *, opset, told):
+        asked.update(size=size, opset=opset, weights=told["weights"])
+        raise InputError("far enough")
+
+    monkeypatch.setattr("xmatch.networks.exported.onnx_file", written)
+    words = ("-o", "fields.onnx", "--size", "240", "96", "--opset", "17")
+    assert cli("models", "export", "xmatch-fields", *words).code == ExitCode.INPUT
+    assert asked == {"size": (240, 96), "opset": 17, "weights": "xmatch-fields.safetensors"}
+
+
 ASKED = {
     "labelled": (["--labelled", "5"], 5),
     "pairs": ([], Path("pairs")),

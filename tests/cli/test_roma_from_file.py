@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import made_roma
@@ -10,6 +11,9 @@ import pytest
 import rasterio
 import torch
 from rasterio.transform import from_origin
+
+from xmatch.io.weights.files import WeightsMetadata, save_weights
+from xmatch.networks.roma.network import Roma
 
 SHIFT_PX = (28.0, -42.0)
 """Whole patches, which the weights written by hand can tell."""
@@ -27,6 +31,51 @@ def files(tmp_path, monkeypatch):
     state = {f"matcher.model.{name}": tensor for name, tensor in made_roma.roma().items()}
     torch.save({"state_dict": state, "epoch": 3}, "roma.ckpt")
     torch.save(made_roma.dino(), "dino.pth")
+
+
+@pytest.fixture
+def converted(files):
+    """Words of a registration by the weights."""
+    metadata = WeightsMetadata("made", "roma", "MIT", json.loads(json.dumps(dataclasses.asdict(made_roma.CONFIG))))
+    save_weights("roma.safetensors", made_roma.roma(), metadata)
+    words = ("--ignore-georef", "--device", "cpu", "--threads", "1", "--json")
+    return (
+        "register",
+        "fixed.tif",
+        "moving.tif",
+        "--weights",
+        "roma.safetensors",
+        "--companion-weights",
+        "dino.pth",
+        *words,
+    )
+
+
+def out_of_memory(*sides_px):
+    """What describes images, but for those of these sides."""
+    describe = Roma.describe
+
+    def instead(self, image, **more):
+        if image.shape[2] in sides_px:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return describe(self, image, **more)
+
+    return instead
+
+
+def test_without_memory_for_the_second_pass_the_first_one_does_and_it_is_said(cli, converted, monkeypatch):
+    monkeypatch.setattr(Roma, "describe", out_of_memory(864))
+    done = cli(*converted)
+    assert (
+        done.code == 0 and "memory did not suffice: no second pass, so positions to 560 px a side" in done.json["notes"]
+    )
+
+
+def test_without_memory_for_the_smallest_pass_the_command_says_so(cli, converted, monkeypatch):
+    monkeypatch.setattr(Roma, "describe", out_of_memory(864, 560, 280))
+    done = cli(*converted)
+    assert done.code == 7 and done.json["error"]["code"] == "resources"
+    assert "images seen in 280 x 280 px" in done.json["error"]["message"]
 
 
 def test_a_published_file_registers_once_it_is_known_how_it_was_trained(cli, files):

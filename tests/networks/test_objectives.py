@@ -28,6 +28,7 @@ SMALL = {
     "matcha": {"channels": [8] * 4, "width": 8, "blocks": 1, "heads": 2, "semantic": 8, "geometric": 4},
     "lightglue": {"input": 8, "width": 16, "layers": 2, "heads": 2},
     "sparse": {"points": 64, "width": 16, "layers": 2, "heads": 2},
+    "tiny-roma": {"coarse": 8, "fine": 8},
     "roma": {"channels": [8, 8, 8, 8], "convolutions": [1] * 4, "backbone_width": 16, "projected": [8] * 5,
              "posterior": 8, "heads": 1, "layers": 1, "anchors": 8, "embedded": [4] * 5, "radius": [2, 1, 1, 0, 0],
              "hidden": 1},

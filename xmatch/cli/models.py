@@ -12,6 +12,7 @@ import typer
 from xmatch.cli.console import say
 from xmatch.cli.groups import grouped
 from xmatch.cli.model_documents import architecture_notes, document_lines, file_document, published_row
+from xmatch.cli.models_export import export_command
 from xmatch.cli.options import Overwrite, Verbosity
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import ModelError, UsageError
@@ -25,7 +26,8 @@ LIST_SCHEMA = "xmatch.models/1"
 MODEL_SCHEMA = "xmatch.model/1"
 FETCHED_SCHEMA = "xmatch.fetched/1"
 
-models_app = typer.Typer(no_args_is_help=True, help="List, fetch, inspect and convert the weights of matchers.")
+models_app = typer.Typer(no_args_is_help=True, help="List, fetch, inspect, convert and export the weights of matchers.")
+models_app.command("export")(export_command)
 
 
 @models_app.command("list")

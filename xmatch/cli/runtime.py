@@ -22,7 +22,7 @@ import typer
 from typer.main import get_command
 
 from xmatch.cli.console import printable
-from xmatch.errors import ExitCode, OutputError, ResourceError, UsageError, XmatchError
+from xmatch.errors import ExitCode, OutputError, ResourceError, UsageError, XmatchError, is_out_of_memory
 
 FAILURE_SCHEMA = "xmatch.failure/1"
 
@@ -106,7 +106,7 @@ def as_failure(error: BaseException) -> XmatchError:
         context = getattr(error, "ctx", None)
         message = error.format_message() or "a command is needed"  # the help has been shown then
         return UsageError(message, hint=f"see '{context.command_path if context else 'xmatch'} --help'")
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter: torch, on the GPU
+    if is_out_of_memory(error):
         return ResourceError("out of memory", hint="lower --max-memory or --threads, or free memory")
     if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
         return OutputError(error.strerror or "cannot write", path=error.filename, hint="free space or write elsewhere")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmatch.errors import ResourceError, XmatchError
+from xmatch.errors import ResourceError, XmatchError, is_out_of_memory
 from xmatch.evaluation import features
 from xmatch.evaluation.dense import dense_matches
 from xmatch.evaluation.error_maps import saved_error_map
@@ -171,7 +171,7 @@ def _reason(error: Exception, task: Task) -> Problem:
         code = "manifest" if task.problem else error.code
         file = error.path and os.path.basename(error.path)
         return {"code": code, "message": f"{file}: {error.message}" if file else error.message, "hint": error.hint}
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return problem_of(ResourceError("out of memory"))
     return {"code": "internal", "message": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
 

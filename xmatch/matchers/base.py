@@ -107,6 +107,8 @@ class Matches:
     """Of the matcher's own, by which the proposals can be told apart, if it has one."""
     edge_proposals: tuple[Proposal, ...] | None = None
     """What a search by edges found, if there was one: a later stage need not make it again."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how they were found."""
     is_faint: bool = False
     """So little agrees that it is not worth verifying by itself where another stage follows, which will weigh it among
     its own."""

@@ -12,10 +12,11 @@ import numpy as np
 
 from xmatch.matchers.agreement import agreeing, maps_agreed_on
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, SearchRange, has_texture
+from xmatch.matchers.memory import matched_with_less
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
 from xmatch.matchers.under_pose import Look, in_views, reduced, under_pose
-from xmatch.networks.base import CorrespondenceNetwork
+from xmatch.networks.base import CorrespondenceNetwork, Thrifty
 from xmatch.ops.threads import torch_threads
 from xmatch.raster import View
 
@@ -25,6 +26,8 @@ SETTLED = 60
 """Agreeing pairs with which the first look is the last. Not tuned: unrelated images have hardly a dozen."""
 POSES = 3
 """Of structure's, that are looked at. Not tuned."""
+LEAST_PX = 160
+"""Looks get no smaller than this squared where memory does not suffice."""
 
 
 class CorrespondenceMatcher:
@@ -47,6 +50,7 @@ class CorrespondenceMatcher:
     ) -> None:
         self.name, self._network, self._device = name, network, device
         self._side_px, self.wants_colour = side_px, wants_colour
+        self._notes: list[str] = []
 
     def __call__(
         self,
@@ -61,6 +65,24 @@ class CorrespondenceMatcher:
         """The correspondences of the look on which most agree, and the maps that they agree on."""
         if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
+
+        def match() -> Matches:
+            return self._matched(fixed, moving, within, seed, threads, earlier)
+
+        return matched_with_less(match, self._less, self._notes)
+
+    def _less(self) -> str | None:
+        """A network that wants less memory itself, or else smaller looks."""
+        if isinstance(self._network, Thrifty):
+            return self._network.with_less()
+        if self._side_px // 2 < LEAST_PX:
+            return None
+        self._side_px //= 2
+        return f"images seen with {self._side_px} x {self._side_px} px at most"
+
+    def _matched(
+        self, fixed: View, moving: View, within: SearchRange, seed: int, threads: int, earlier: Matches | None
+    ) -> Matches:
         here = self._as_it_is(fixed)
         with torch_threads(threads):
             described = self._network.describe(here.image, here.valid)

@@ -13,6 +13,7 @@ import numpy as np
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.matchers.base import MIN_SIDE_PX, Matches, Proposal, SearchRange, has_texture
+from xmatch.matchers.memory import matched_with_less
 from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
@@ -28,6 +29,8 @@ FINER_PX = (384, 512)
 cell over the root of the share that agrees, and the score, a sum over cells, is the inverse square of that."""
 PROPOSED = replace(EDGE_SEARCH, kept=4)
 """The search that proposes poses."""
+LEAST_PX = 128
+"""Looks get no smaller than this squared where memory does not suffice."""
 MIN_CERTAINTY = 0.1
 """Cells that are less sure have no say. Not tuned."""
 TOLERANCE_PX = 4.0
@@ -43,6 +46,8 @@ class DenseMatcher:
 
     def __init__(self, name: str, network: Network, device: str = "cpu") -> None:
         self.name, self.network, self._device = name, network, device
+        self._sides_px: tuple[int, ...] = (SIDE_PX, *FINER_PX)
+        self._notes: list[str] = []
 
     def __call__(
         self,
@@ -58,10 +63,28 @@ class DenseMatcher:
         if not (has_texture(fixed) and has_texture(moving)):
             return Matches()
         proposed = propose(fixed, moving, within, PROPOSED, threads=threads, device=self._device)
+
+        def match() -> Matches:
+            return self._climbed(fixed, moving, proposed, within, seed, threads)
+
+        return matched_with_less(match, self._less, self._notes)
+
+    def _less(self) -> str | None:
+        """Without the finest look; the last one in half of the size."""
+        *coarser, finest = self._sides_px
+        if not coarser and finest // 2 < LEAST_PX:
+            return None
+        self._sides_px = tuple(coarser) or (finest // 2,)
+        return f"images seen with {self._sides_px[-1]} x {self._sides_px[-1]} px at most"
+
+    def _climbed(
+        self, fixed: View, moving: View, proposed: list[Proposal], within: SearchRange, seed: int, threads: int
+    ) -> Matches:
         with torch_threads(threads):
-            matched = self._matched(fixed, moving, proposed, within, seed, SIDE_PX)
+            first, *finer_px = self._sides_px
+            matched = self._matched(fixed, moving, proposed, within, seed, first)
             matched.sort(key=lambda found: -found[0].score)
-            for side_px in FINER_PX if matched else ():
+            for side_px in finer_px if matched else ():
                 finer = self._matched(fixed, moving, [matched[0][0]], within, seed, side_px)
                 if not finer or finer[0][0].score <= matched[0][0].score:
                     break

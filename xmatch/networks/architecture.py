@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.synth.pairs import TrainingPairs
 
 Family = Literal["dense", "fields", "semi-dense", "sparse", "keypoints", "backbone"]
@@ -103,6 +104,8 @@ class Architecture(Generic[Config]):
     """Name of the matcher that runs it; None: `NOT_RUN`."""
     side_multiple: int = 1
     """Sides of images that it is trained on are multiples of this, px."""
+    exported: Callable[[nn.Module], tuple[ExportedPart, ...]] | None = None
+    """Parts that `xmatch models export` writes as ONNX; None: it cannot."""
     feature: str | None = None
     """Name of the feature of `xmatch match --task` that it makes; such a network aligns nothing itself."""
     objective_name: str | None = None

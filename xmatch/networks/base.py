@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +46,14 @@ class CorrespondenceNetwork(Protocol):
     def match(self, fixed: Any, moving: Any) -> Correspondences:
         """Correspondences between two described images, in px of the images as given, corner-counted; only places that
         are valid in both. Certainty in [0, 1] as the network has it."""
+
+
+@runtime_checkable
+class Thrifty(Protocol):
+    """A `CorrespondenceNetwork` whose need of memory does not follow from the size of what it is shown."""
+
+    def with_less(self) -> str | None:
+        """Take less memory from now on, and say how; None: it takes the least that it can."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,8 +50,13 @@ def _implementation(fixed: Tensor) -> Correlation:
     On the GPU that is the fused kernel, which keeps no sampled features. Triton comes with torch's CUDA builds for
     Linux, not with others; the kernel sums in single precision, and its gradient to moving in no fixed order.
     Elsewhere all offsets share one window of whole cells: on one CPU core two to four times as quick as the reference
-    forward, seven to sixteen times backward (benchmarks/local_correlation.py). The reference is there to test both.
+    forward, seven to sixteen times backward (benchmarks/local_correlation.py). The reference is there to test both, and
+    for files that other programs run.
     """
+    if torch.onnx.is_in_onnx_export():  # operators that other programs have
+        from xmatch.ops import reference
+
+        return reference.local_correlation
     may_vary = fixed.dtype != torch.float64 and not torch.are_deterministic_algorithms_enabled()
     if fixed.is_cuda and may_vary and importlib.util.find_spec("triton") is not None:
         from xmatch.ops import fused

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmatch.coords import Floats, Mask
-from xmatch.errors import ResourceError
+from xmatch.errors import ResourceError, is_out_of_memory
 from xmatch.networks.matcha.config import STRIDE, Task
 from xmatch.networks.matcha.features import Feature
 from xmatch.pointwise.images import Seen
@@ -152,8 +152,7 @@ def _enough_memory(seen: Seen) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # On a CPU torch has no type of its own for it.
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         height, width = seen.image.shape[:2]
         raise ResourceError(

@@ -224,6 +224,7 @@ def _attempt_ranges(
                 found = _refined(found, matches, options, weigh)
             if options.transform in BENT_KINDS or (options.transform == "auto" and _may_bend(found)):
                 found = _bent(found, matches, options, weigh)
+        found = replace(found, notes=(*found.notes, *matches.notes))
         if best is None or found.verdict.probability > best.verdict.probability:
             best = found
         if found.verdict.accepted:

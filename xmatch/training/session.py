@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from xmatch.errors import OutputError, ResourceError, UsageError
+from xmatch.errors import OutputError, ResourceError, UsageError, is_out_of_memory
 from xmatch.training.distributed import Processes
 from xmatch.training.recipe import RunRecipe
 
@@ -64,9 +64,9 @@ def memory_errors_explained(recipe: RunRecipe) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        is_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
-        if not (is_gpu or isinstance(error, MemoryError) or "can't allocate memory" in str(error)):
+        if not is_out_of_memory(error):
             raise
+        is_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
         largest = max(recipe.stages, key=lambda stage: stage.batch * stage.size**2)
         raise ResourceError(
             f"out of {'GPU' if is_gpu else 'host'} memory; the largest stage has {largest.batch} pairs of "

@@ -12,9 +12,10 @@ from xmatch.networks.dinov2.config import SIZES, DinoConfig
 from xmatch.networks.dinov2.published import MARKS, PUBLISHED, TRANSFORMERS_MARKS, from_transformers
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from xmatch.networks.dinov2.network import Dino
+    from xmatch.networks.exported import ExportedPart
 
 HEAD_CHANNELS = 64
 """Of each head in published weights; shapes do not tell how many heads there are."""
@@ -24,6 +25,12 @@ def _network(config: DinoConfig) -> Dino:
     from xmatch.networks.dinov2.network import Dino
 
     return Dino(config)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.dinov2.export import parts
+
+    return parts(network)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> DinoConfig:
@@ -46,6 +53,7 @@ DINO_V2 = Architecture(
     sizes=SIZES,
     network=_network,
     config_of=config_of,
+    exported=_exported,
 )
 
 DINO_V2_HF = dataclasses.replace(

@@ -38,7 +38,7 @@ class Dino(nn.Module):
             (B, width, H / 14, W / 14).
         """
         patches = self.patch_embed(image.to(self.cls_token.dtype))
-        rows, columns = patches.shape[2:]
+        rows, columns = (int(side) for side in patches.shape[2:])  # numbers in a trace too
         first = self.cls_token.to(patches.dtype).expand(len(image), -1, -1)
         tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], 1)
         tokens = tokens + self._positions(rows, columns).to(tokens.dtype)

@@ -8,6 +8,9 @@ from xmatch.networks.architecture import Architecture
 from xmatch.networks.fieldnet.config import SIZES, FieldNetConfig
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.fieldnet.network import FieldNet
     from xmatch.networks.fieldnet.objective import Fields
 
@@ -24,6 +27,12 @@ def _objective(entry: Architecture[FieldNetConfig]) -> Fields:
     return Fields(entry)
 
 
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.fieldnet.export import parts
+
+    return parts(network)
+
+
 FIELDNET = Architecture(
     name="xmatch-fields",
     title="xmatch-fields",
@@ -31,6 +40,7 @@ FIELDNET = Architecture(
     marks=("log_sharpness", "log_weights", "stages.0.0.0.weight"),
     sizes=SIZES,
     network=_network,
+    exported=_exported,
     matcher="xmatch-fields",
     objective_name="fields",
     objective=_objective,

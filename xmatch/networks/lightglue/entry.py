@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.lightglue.objective import Matching
 
 
@@ -28,6 +29,12 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> Corre
 
     assert detector is not None  # its companion
     return LightGlueRunner(network, device, detector)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.lightglue.export import parts
+
+    return parts(network)
 
 
 def _objective(entry: Architecture[LightGlueConfig]) -> Matching:
@@ -68,6 +75,7 @@ LIGHTGLUE = Architecture(
     runner=_runner,
     companion="keypoints",
     matcher="lightglue",
+    exported=_exported,
     objective_name="lightglue",
     objective=_objective,
     adaptation={

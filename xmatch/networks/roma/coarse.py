@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,15 @@ FREQUENCY = 8 * math.pi
 
 
 class PositionPosterior(nn.Module):
-    """Where in moving each cell of fixed may lie: the mean of a Gaussian process from features to encoded positions."""
+    """Where in moving each cell of fixed may lie: the mean of a Gaussian process from features to encoded positions.
+
+    Attributes:
+        solved: what solves its equations.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.solved: Callable[[Tensor, Tensor], Tensor] = by_factors
         self.pos_conv = nn.Conv2d(2, channels, 1)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
@@ -38,9 +44,14 @@ class PositionPosterior(nn.Module):
             encoded = torch.cos(FREQUENCY * self.pos_conv(places)).flatten(2).transpose(1, 2)
             a, b = (x.float().flatten(2).transpose(1, 2) for x in (fixed, moving))
             observed = _kernel(b, b) + NOISE * torch.eye(b.shape[1], device=b.device)
-            factor = torch.linalg.cholesky(observed)
-            weights = torch.cholesky_solve(encoded.expand(len(b), -1, -1), factor)
+            weights = self.solved(observed, encoded.expand(len(b), -1, -1))
             return (_kernel(a, b) @ weights).transpose(1, 2).reshape(len(a), -1, height, width)
+
+
+def by_factors(observed: Tensor, encoded: Tensor) -> Tensor:
+    """x of `observed` x = `encoded`: (B, n, n) symmetric, positive; (B, n, m)."""
+    found: Tensor = torch.cholesky_solve(encoded, torch.linalg.cholesky(observed))
+    return found
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:

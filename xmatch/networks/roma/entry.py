@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.roma.network import Roma
     from xmatch.networks.roma.objective import RomaObjective
     from xmatch.networks.roma.runner import RomaRunner
@@ -42,6 +43,12 @@ def _objective(entry: Architecture[RomaConfig]) -> RomaObjective:
     from xmatch.networks.roma.objective import RomaObjective
 
     return RomaObjective(entry)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.roma.export import parts
+
+    return parts(network)
 
 
 def _see_with(network: nn.Module, backbone: nn.Module) -> None:
@@ -121,6 +128,7 @@ ROMA = Architecture(
     look_px=864,
     wants_colour=True,
     matcher="roma",
+    exported=_exported,
     side_multiple=224,  # its own 56, and the 32 of recipes
     objective_name="roma",
     objective=_objective,

@@ -58,12 +58,12 @@ def roma_loss(
         terms += [LossTerm("regression", found.stride, regression), LossTerm("certainty", found.stride, certainty)]
         before = distance.detach()
     ends = (None, first, targets[0]), (prediction.finest.stride, prediction.finest, targets[-1])
-    errors = tuple((stride, _error_px(found, target, moving_shape)) for stride, found, target in ends)
+    errors = tuple((stride, error_px(found, target, moving_shape)) for stride, found, target in ends)
     return DenseLoss(tuple(terms), weights, errors)
 
 
 @torch.no_grad()
-def _error_px(found: DenseWarp, target: Labels, moving_shape: tuple[int, int]) -> Tensor:
+def error_px(found: DenseWarp, target: Labels, moving_shape: tuple[int, int]) -> Tensor:
     """Mean distance of the cells that match, px of moving."""
     half = found.warp.new_tensor([moving_shape[1], moving_shape[0]]) / 2
     return mean_where(torch.linalg.vector_norm((found.warp - target.warp) * half, dim=-1), target.positive)

@@ -108,11 +108,12 @@ class Roma(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def describe(self, image: Tensor, *, coarse: bool = True) -> Described:
+    def describe(self, image: Tensor, *, coarse: bool = True, features: Tensor | None = None) -> Described:
         """
         Args:
             image: (B, 3, H, W) in [0, 1]; sides multiples of 56, or of 8 without the coarse features.
             coarse: with the features of the image encoder.
+            features: (B, C, H / 14, W / 14) of the image encoder, where it has looked already.
 
         Raises:
             ValueError: other sides, or there is no image encoder.
@@ -126,12 +127,16 @@ class Roma(nn.Module):
             image = (image - mean) / deviation
         found = self._kept_small(self.encoder.cnn, image)
         if coarse:
-            if self._backbone.network is None:
-                raise ValueError("RoMa has no image encoder yet")
-            with torch.no_grad():
-                found[16] = self._backbone.network(image)
-        features = {stride: self.decoder.proj[str(stride)](x) for stride, x in found.items()}
-        return Described(features, (height, width))
+            found[16] = self._looked(image) if features is None else features
+        compared = {stride: self.decoder.proj[str(stride)](x) for stride, x in found.items()}
+        return Described(compared, (height, width))
+
+    @torch.no_grad()
+    def _looked(self, image: Tensor) -> Tensor:
+        if self._backbone.network is None:
+            raise ValueError("RoMa has no image encoder yet")
+        found: Tensor = self._backbone.network(image)
+        return found
 
     def globally(self, fixed: Described, moving: Described) -> tuple[DenseWarp, Tensor]:
         """The coarse answer, and (B, h, w, anchors^2) logits of the anchors that it was chosen from."""

@@ -15,7 +15,7 @@ from xmatch.networks.balanced import drawn
 from xmatch.networks.layers import channels_last
 from xmatch.networks.roma.inference import Seen, matched, seen
 from xmatch.networks.roma.merged import merged
-from xmatch.networks.roma.network import Roma, filled
+from xmatch.networks.roma.network import MULTIPLE, Roma, filled
 
 MATCHES = 5000
 """Drawn of each pair, as MatchAnything does and RoMa's own benchmarks do."""
@@ -30,11 +30,18 @@ class Described:
     """Of the image as given."""
 
 
+LEAST_PX = 224
+"""Side of the smallest square that is looked at."""
+
+
 class RomaRunner:
-    """A `CorrespondenceNetwork`. Images are stretched to squares, as its authors have it."""
+    """A `CorrespondenceNetwork`. Images are stretched to squares, as its authors have it; where memory does not suffice
+    for that, to smaller ones (`Thrifty`)."""
 
     def __init__(self, network: Roma, device: str = "cpu") -> None:
         self.device = torch.device(device)
+        self._coarse_px, self._fine_px = network.config.coarse_px, network.config.fine_px
+        """Sides of both passes; 0: there is no second one."""
         self.network = channels_last(merged(network.eval()).to(self.device))
         if self.device.type == "cuda":
             self.network.see_in(torch.bfloat16)
@@ -42,14 +49,25 @@ class RomaRunner:
     @torch.inference_mode()
     def describe(self, image: Image, valid: Mask) -> Described:
         """See `CorrespondenceNetwork`; an image may be (h, w, 3)."""
-        config = self.network.config
         plane = torch.from_numpy(np.ascontiguousarray(image, np.float32)).to(self.device)
         planes = (plane[None] if plane.ndim == 2 else plane.permute(2, 0, 1))[None]
         whole = filled(planes, torch.from_numpy(np.ascontiguousarray(valid))[None, None].to(self.device))
-        sizes = (config.coarse_px, config.fine_px)
+        how = self.network.config.resize
+        fine = stretched(whole, self._fine_px, how) if self._fine_px else None
         with self._precision():
-            found = seen(self.network, *(stretched(whole, side, config.resize) for side in sizes))
+            found = seen(self.network, stretched(whole, self._coarse_px, how), fine)
         return Described(found, valid)
+
+    def with_less(self) -> str | None:
+        """See `Thrifty`; what was described before is to be described again."""
+        if self._fine_px:
+            self._fine_px = 0
+            return f"no second pass, so positions to {self._coarse_px} px a side"
+        smaller = self._coarse_px // 2 // MULTIPLE * MULTIPLE
+        if smaller < LEAST_PX:
+            return None
+        self._coarse_px = smaller
+        return f"images seen in {smaller} x {smaller} px"
 
     @torch.inference_mode()
     def match(self, fixed: Described, moving: Described) -> Correspondences:

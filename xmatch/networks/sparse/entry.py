@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import CorrespondenceNetwork, Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.sparse.network import SparseMatcher
     from xmatch.networks.sparse.objective import Sparse
 
@@ -36,6 +37,12 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> Corre
 
     assert isinstance(network, SparseMatcher) and detector is None
     return LightGlueRunner(network.matcher, device, XFeatDetector(network.network, device))
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.sparse.export import parts
+
+    return parts(network)
 
 
 def _config_of(tensors: Mapping[str, Tensor]) -> SparseConfig:
@@ -67,6 +74,7 @@ XMATCH_SPARSE = Architecture(
     config_of=_config_of,
     runner=_runner,
     matcher="xmatch-sparse",
+    exported=_exported,
     objective_name="sparse",
     objective=_objective,
     adaptation={

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from xmatch.networks.base import Detector
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.tiny_roma.network import TinyRoma
+    from xmatch.networks.tiny_roma.objective import TinyRomaObjective
     from xmatch.networks.tiny_roma.runner import TinyRomaRunner
 
 
@@ -28,6 +30,18 @@ def _runner(network: nn.Module, device: str, detector: Detector | None) -> TinyR
 
     assert isinstance(network, TinyRoma) and detector is None
     return TinyRomaRunner(network, device)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.tiny_roma.export import parts
+
+    return parts(network)
+
+
+def _objective(entry: Architecture[TinyRomaConfig]) -> TinyRomaObjective:
+    from xmatch.networks.tiny_roma.objective import TinyRomaObjective
+
+    return TinyRomaObjective(entry)
 
 
 def config_of(tensors: Mapping[str, Tensor]) -> TinyRomaConfig:
@@ -57,4 +71,8 @@ TINY_ROMA = Architecture(
     config_of=config_of,
     runner=_runner,
     matcher="tiny-roma",
+    exported=_exported,
+    side_multiple=32,
+    objective_name="tiny-roma",
+    objective=_objective,
 )

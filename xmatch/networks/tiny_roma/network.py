@@ -10,8 +10,9 @@ from kornia.feature.xfeat import BasicLayer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xmatch.networks.base import DenseWarp
+from xmatch.networks.base import DenseWarp, Prediction
 from xmatch.networks.grids import cell_centres, numbers
+from xmatch.networks.roma.network import filled
 from xmatch.networks.tiny_roma.config import TinyRomaConfig
 
 MULTIPLE = 32
@@ -78,14 +79,35 @@ class TinyRoma(nn.Module):
         quarter = guess + self._step(self.fine_matcher, fixed.fine, moving.fine, guess[:, :2]) * px.view(3, 1, 1)
         return _dense(8, eighth), _dense(4, quarter)
 
+    def forward(
+        self, fixed: Tensor, fixed_valid: Tensor, moving: Tensor, moving_valid: Tensor, *, finest: int = 1
+    ) -> Prediction:
+        """Match two batches of images of one size, as in training; `scores` and `guesses` are empty.
+
+        Args:
+            fixed: (B, 1 or 3, H, W); sides multiples of 32.
+            fixed_valid: (B, 1, H, W) bool: pixels that show something; the others are grey to it.
+            moving, moving_valid: the same for the other image.
+            finest: of no consequence; it has two scales.
+        """
+        both = self.describe(torch.cat([filled(fixed, fixed_valid), filled(moving, moving_valid)]))
+        coarse, fine = both.coarse.chunk(2), both.fine.chunk(2)
+        scales = self.match(*(Described(coarse[i], fine[i], both.shape) for i in (0, 1)))
+        return Prediction(scales, coarse[0].new_zeros(0), ())
+
     def _step(self, matcher: nn.Module, fixed: Tensor, moving: Tensor, places: Tensor) -> Tensor:
         """(B, 3, h, w) px and logits to be added to (B, 2, h, w) places."""
-        laid = F.grid_sample(moving, places.permute(0, 2, 3, 1), align_corners=False)
+        # Positions need single precision whatever the features are in.
+        laid = F.grid_sample(moving.float(), places.permute(0, 2, 3, 1), align_corners=False).to(moving.dtype)
         step: Tensor = matcher(torch.cat([fixed, laid, places], 1))
-        return step
+        return step.float()
 
     def _places(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(B, 2, h, w) the mean place of moving's cells, each weighted by how alike it is."""
+        with torch.autocast(fixed.device.type, enabled=False):
+            return self._mean_places(fixed.float(), moving.float())
+
+    def _mean_places(self, fixed: Tensor, moving: Tensor) -> Tensor:
         rows, columns = moving.shape[2:]
         alike = moving.flatten(2).transpose(1, 2) @ fixed.flatten(2) / fixed.shape[1] ** 0.5
         grid = cell_centres(rows, columns, fixed)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xmatch.networks.base import Detector
+    from xmatch.networks.exported import ExportedPart
 
 
 def _network(config: XFeatConfig) -> nn.Module:
@@ -23,6 +24,12 @@ def _detector(network: nn.Module, device: str) -> Detector:
     from xmatch.networks.xfeat.detector import XFeatDetector
 
     return XFeatDetector(network, device)
+
+
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.xfeat.export import parts
+
+    return parts(network)
 
 
 XFEAT = Architecture(
@@ -51,4 +58,5 @@ XFEAT = Architecture(
     descriptor_length=lambda config: 64,
     least_similarity=0.82,
     matcher="xfeat",
+    exported=_exported,
 )

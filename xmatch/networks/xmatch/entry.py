@@ -8,6 +8,9 @@ from xmatch.networks.architecture import Architecture
 from xmatch.networks.xmatch.config import SIZES, XMatchConfig
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from xmatch.networks.exported import ExportedPart
     from xmatch.networks.xmatch.network import XMatch
     from xmatch.networks.xmatch.objective import Dense
 
@@ -24,6 +27,12 @@ def _objective(entry: Architecture[XMatchConfig]) -> Dense:
     return Dense(entry)
 
 
+def _exported(network: nn.Module) -> tuple[ExportedPart, ...]:
+    from xmatch.networks.xmatch.export import parts
+
+    return parts(network)
+
+
 XMATCH = Architecture(
     name="xmatch",
     title="xmatch",
@@ -31,6 +40,7 @@ XMATCH = Architecture(
     marks=("encoder.stages.0.0.0.weight", "coarse.", "descriptors.", "refiners."),
     sizes=SIZES,
     network=_network,
+    exported=_exported,
     matcher="xmatch-small",
     objective_name="dense",
     objective=_objective,
