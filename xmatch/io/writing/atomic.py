@@ -216,7 +216,19 @@ def _check_directory(target: Path, path: PathName, need_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
+def held(path: PathName, message: str) -> Iterator[None]:
+    """Hold a name, of which there need be no file, against other runs; its folder is made.
+
+    Raises:
+        OutputError: another run holds it (`message`), or its folder cannot be made.
+    """
+    target = Path(os.path.realpath(path))
+    with _made(target.parent, path), _lock(target, message):
+        yield
+
+
+@contextlib.contextmanager
+def _lock(target: Path, message: str = "another run is writing this file") -> Iterator[None]:
     """Hold `target` against other runs; the lock file goes with the lock."""
     import filelock
 
@@ -225,7 +237,7 @@ def _lock(target: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise OutputError("another run is writing this file", hint="wait for it to end", path=target) from None
+        raise OutputError(message, hint="wait for it to end", path=target) from None
     except OSError as error:
         raise OutputError(f"cannot be locked: {_reason(error)}", path=target) from error
     try:
