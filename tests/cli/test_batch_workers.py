@@ -1,0 +1,56 @@
+"""Pairs registered in processes of their own: the same files as by one, and a death is a pair's."""
+
+import json
+from pathlib import Path
+
+import cv2
+import dying
+import numpy as np
+import pytest
+import rasterio
+
+SIFT = ("--matcher", "sift", "--ignore-georef", "--transform", "similarity")
+"""Quick, and good enough for cuts from one image."""
+
+
+@pytest.fixture
+def cuts(tmp_path, monkeypatch):
+    """fixed.tif and a.tif, b.tif, c.tif: georeferenced cuts, 128 px, from one texture."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).normal(size=(200, 200))
+    texture = sum(cv2.GaussianBlur(noise, None, sigma) * sigma for sigma in (1, 2, 4)) * 3000 + 20000
+    for name, (x, y) in {"fixed": (0, 0), "a": (10, 6), "b": (4, 18), "c": (15, 15)}.items():
+        place = rasterio.Affine(10, 0, 600000 + 10 * x, 0, -10, 5200000 - 10 * y)
+        profile = {"driver": "GTiff", "width": 128, "height": 128, "count": 1, "dtype": "uint16", "crs": "EPSG:32633"}
+        with rasterio.open(f"{name}.tif", "w", transform=place, **profile) as file:
+            file.write(texture[y : y + 128, x : x + 128].astype(np.uint16), 1)
+    Path("list.csv").write_text("fixed.tif,a.tif\nfixed.tif,b.tif\nfixed.tif,c.tif\n")
+
+
+def batch(cli, *more):
+    return cli("register", "--pairs", "list.csv", *SIFT, *more)
+
+
+def by_index(result) -> list[dict]:
+    return sorted(map(json.loads, result.out.splitlines()), key=lambda line: line["index"])
+
+
+def test_two_workers_write_what_one_writes(cli, cuts):
+    one, two = batch(cli, "-o", "one"), batch(cli, "-o", "two", "--jobs", "2")
+    assert one.code == two.code == 0
+    for alone, beside in zip(by_index(one), by_index(two), strict=True):
+        assert alone["transform"] == beside["transform"]
+        assert Path(alone["output"]).read_bytes() == Path(beside["output"]).read_bytes()
+    page = Path("two/list.overview.html").read_text()
+    assert page.count("data:image/jpeg") == 6 and page.count('class="outline is-trusted"') == 3
+
+
+def test_a_worker_that_is_killed_costs_its_pair_only(cli, cuts, behave, monkeypatch):
+    monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.dies_of_b)
+    result = batch(cli, "--jobs", "2", "--keep-going")
+    assert result.code == 8
+    assert [line["exit_code"] for line in by_index(result)] == [0, 7, 0]
+    assert "process that registered it died" in by_index(result)[1]["error"]["message"]
+    monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.register_listed)
+    again = batch(cli)
+    assert [(line["skipped"], line["exit_code"]) for line in by_index(again)] == [(True, 0), (False, 0), (True, 0)]
