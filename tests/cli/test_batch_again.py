@@ -1,6 +1,7 @@
 """The same list again: what is done stays done, and what was made otherwise is never taken for it."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_what_was_made_otherwise_is_neither_skipped_nor_replaced_unless_told(cli
     assert reason in json.loads(result.out.splitlines()[1])["error"]["message"]
     assert told(cli(*LIST, "--skip-existing", "--overwrite")) == [(True, 0), (False, 0)]
     assert told(cli(*LIST)) == [(True, 0), (True, 0)]
+
+
+def test_a_run_that_was_killed_among_its_last_renames_is_made_up_for(cli, done):
+    """The raster has its name already, the report has not: it lies there under that of a process that is gone."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    report = Path("b.registered.report.json")
+    cut_off = report.rename(f".{report.name}.{gone.pid}.0123abcd.tmp.json")
+    assert told(cli(*LIST)) == [(True, 0), (False, 0)]
+    assert report.exists() and not cut_off.exists()
+
+
+def test_a_raster_that_no_run_has_left_is_never_replaced(cli, done):
+    Path("b.registered.report.json").unlink()
+    assert told(cli(*LIST)) == [(True, 0), (None, 5)] and written() == done
 
 
 def test_a_mask_that_changed_under_its_name_is_another_mask(cli, pair):

@@ -80,6 +80,7 @@ def register_pair(
     options = settings.register_options()
     if earlier := _earlier_outcome(fixed, moving, targets, settings):
         return earlier
+    settings = _going_on(targets, settings)
     targets.check([fixed, moving, *settings.given.files], settings.writing)
 
     from xmatch.io import open_source
@@ -145,6 +146,16 @@ def _earlier_outcome(fixed: str, moving: str, targets: Targets, settings: Settin
     if not writing.overwrite:
         raise OutputError(f"exists already, and {changed}", hint="--overwrite replaces it", path=targets.json)
     return None
+
+
+def _going_on(targets: Targets, settings: Settings) -> Settings:
+    """With --skip-existing, leave to replace what a run that was killed among its last renames has left."""
+    from xmatch.io.writing.atomic import was_cut_off
+
+    writing = settings.writing
+    if not writing.skip_existing or targets.json is None or not was_cut_off(targets.json):
+        return settings
+    return dataclasses.replace(settings, writing=dataclasses.replace(writing, overwrite=True))
 
 
 def _write_raster(
