@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import rasterio
 
+from xmatch.cli import batch as batches
+
 SIFT = ("--matcher", "sift", "--ignore-georef", "--transform", "similarity")
 """Quick, and good enough for cuts from one image."""
 
@@ -35,12 +37,29 @@ def by_index(result) -> list[dict]:
     return sorted(map(json.loads, result.out.splitlines()), key=lambda line: line["index"])
 
 
-def test_two_workers_write_what_one_writes(cli, cuts):
+def same_results(one, two) -> bool:
+    """Transforms and rasters to the last bit."""
+    pairs = list(zip(by_index(one), by_index(two), strict=True))
+    return one.code == two.code == 0 and all(
+        alone["transform"] == beside["transform"]
+        and Path(alone["output"]).read_bytes() == Path(beside["output"]).read_bytes()
+        for alone, beside in pairs
+    )
+
+
+def test_two_processes_and_a_cluster_of_which_one_worker_is_killed_write_what_one_process_writes(
+    cli, cuts, start_cluster, monkeypatch
+):
     one, two = batch(cli, "-o", "one"), batch(cli, "-o", "two", "--jobs", "2")
-    assert one.code == two.code == 0
-    for alone, beside in zip(by_index(one), by_index(two), strict=True):
-        assert alone["transform"] == beside["transform"]
-        assert Path(alone["output"]).read_bytes() == Path(beside["output"]).read_bytes()
+    assert same_results(one, two)
+    cluster = start_cluster(1)
+
+    def emit_and_kill(line, emit=batches.emit):
+        cluster.workers[0].kill()
+        emit(line)
+
+    monkeypatch.setattr(batches, "emit", emit_and_kill)
+    assert same_results(one, batch(cli, "-o", "dask", "--cluster", cluster.address))
     page = Path("two/list.overview.html").read_text()
     assert page.count("data:image/jpeg") == 6 and page.count('class="outline is-trusted"') == 3
 
@@ -54,3 +73,18 @@ def test_a_worker_that_is_killed_costs_its_pair_only(cli, cuts, behave, monkeypa
     monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.register_listed)
     again = batch(cli)
     assert [(line["skipped"], line["exit_code"]) for line in by_index(again)] == [(True, 0), (False, 0), (True, 0)]
+
+
+def test_a_cluster_that_went_away_ends_the_batch_with_what_was_done(cli, cuts, start_cluster, behave, monkeypatch):
+    cluster = start_cluster(0)
+
+    def emit_and_kill(line, emit=batches.emit):
+        cluster.scheduler.kill()
+        emit(line)
+
+    monkeypatch.setattr(batches, "register_listed", dying.finds_at_once)
+    monkeypatch.setattr(batches, "emit", emit_and_kill)
+    result = batch(cli, "--cluster", cluster.address)
+    assert result.code == 7 and "went away" in result.err
+    done = len(by_index(result))
+    assert f"3 pairs: {done} trusted, {3 - done} not tried" in result.err

@@ -19,11 +19,13 @@ NO_WORKER_S = 120.0
 """Without any worker, before the cluster counts as gone: some start theirs when they are asked."""
 POLL_S = 2.0
 """Between two looks at whether it is still there, while nothing ends."""
+SHORT_S = 0.1
+"""Between two looks for a first worker."""
 
 _HERE = {
     "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
-    # What a worker of this machine does not answer within this it does not answer at all: it is dead.
-    "distributed.comm.timeouts.connect": "10s",
+    # for a worker that died to be there again; a busy machine takes longer than the 15 s that are usual
+    "distributed.deploy.lost-worker-timeout": NO_WORKER_S,
 }
 """Settings of a cluster that is started here."""
 
@@ -71,45 +73,83 @@ def run_on_cluster(
     flying: dict[Any, tuple[Item, int]] = {}
     """Future -> item, and how often it has been asked."""
     with _client(distributed, address, workers) as client:
-        lost = distributed.client.FutureCancelledError
+        there = _Workers(client)
+        seen = time.monotonic()
+        item = next(left, _NONE)
         try:
-            seen = time.monotonic()
-            while True:
-                threads = sum(client.nthreads().values())
-                seen = time.monotonic() if threads else seen
-                if time.monotonic() - seen > NO_WORKER_S:
-                    raise _gone(address)
-                while len(flying) < max(threads, 1) and (item := next(left, _NONE)) is not _NONE:
-                    flying[client.submit(work, item, pure=False)] = item, 1
-                if not flying:
-                    return
-                with contextlib.suppress(TimeoutError):
-                    distributed.wait(list(flying), timeout=POLL_S, return_when="FIRST_COMPLETED")
+            while flying or item is not _NONE:
+                with _gone_if_lost(distributed, address):
+                    threads = there.count_threads()
+                    seen = time.monotonic() if threads else seen
+                    if time.monotonic() - seen > NO_WORKER_S:
+                        raise ConnectionError("no worker is left")
+                    while len(flying) < threads and item is not _NONE:
+                        flying[client.submit(work, item, pure=False)] = item, 1
+                        item = next(left, _NONE)
+                    if not flying:
+                        time.sleep(SHORT_S)
+                        continue
+                    with contextlib.suppress(TimeoutError):
+                        distributed.wait(list(flying), timeout=POLL_S, return_when="FIRST_COMPLETED")
                 for future in [future for future in flying if future.done()]:
-                    item, attempt = flying.pop(future)
+                    asked, attempt = flying.pop(future)
+                    answer: Answer | None = None
                     try:
-                        answer: Answer | None = future.result()
+                        answer = future.result()
                     except distributed.KilledWorker:
-                        answer = None
-                    except lost:
-                        # Its worker died of another item before the answer had left it; or the scheduler did.
-                        if client.status != "running":
+                        pass
+                    except (OSError, distributed.client.FutureCancelledError):
+                        if future.status == "error":  # it is the work's own
                             raise
-                        if attempt < ATTEMPTS:
-                            flying[client.submit(work, item, pure=False)] = item, attempt + 1
-                            continue
-                        answer = None
-                    yield item, answer
-        except (distributed.comm.CommClosedError, distributed.client.FuturesCancelledError, lost):
-            raise _gone(address) from None
+                        # Its worker died of another item before the answer had left it; or the scheduler did.
+                        with _gone_if_lost(distributed, address):
+                            if client.status != "running":
+                                raise
+                            if attempt < ATTEMPTS:
+                                flying[client.submit(work, asked, pure=False)] = asked, attempt + 1
+                                continue
+                    yield asked, answer
         finally:
             with contextlib.suppress(Exception):  # of a cluster that is gone
                 client.cancel(list(flying), force=True)
 
 
-def _gone(address: str | None) -> ResourceError:
-    where = address or "the cluster that was started here"
-    return ResourceError(f"{where} went away", hint="what is done is kept; the same line goes on when it is back")
+@contextlib.contextmanager
+def _gone_if_lost(distributed: Any, address: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, distributed.client.FuturesCancelledError, distributed.client.FutureCancelledError) as error:
+        where = address or "the cluster that was started here"
+        hint = "what is done is kept; the same line goes on when it is back"
+        raise ResourceError(f"{where} went away", hint=hint) from error
+
+
+class _Workers:
+    """Those of a cluster, each asked for its version when it is first seen."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._known: set[str] = set()
+
+    def count_threads(self) -> int:
+        """
+        Raises:
+            UsageError: a worker has another version of xmatch, or none.
+            OSError: the scheduler does not answer.
+        """
+        from xmatch._version import __version__
+
+        threads: dict[str, int] = self._client.nthreads()
+        if fresh := sorted(threads.keys() - self._known):
+            found = self._client.run(_version, workers=fresh, on_error="return")
+            for worker, version in found.items():
+                if isinstance(version, ImportError):
+                    raise UsageError(f"the worker {worker} has no xmatch: {version}", hint="install it there")
+                if isinstance(version, str) and version != __version__:
+                    message = f"the worker {worker} has xmatch {version}, not {__version__}"
+                    raise UsageError(message, hint="install the same there")
+            self._known |= set(fresh)
+        return sum(threads.values())
 
 
 @contextlib.contextmanager
@@ -127,19 +167,7 @@ def _client(distributed: Any, address: str | None, workers: int) -> Iterator[Any
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(f"no scheduler of Dask answers at {address}", hint="tcp://HOST:PORT, or local") from error
         stack.callback(client.close, timeout=POLL_S)
-        _check_versions(client)
         yield client
-
-
-def _check_versions(client: Any) -> None:
-    from xmatch._version import __version__
-
-    try:
-        found = set(client.run(_version, on_error="return").values())
-    except Exception as error:
-        raise UsageError(f"the workers cannot run xmatch: {error}", hint="install it where they are") from error
-    if others := sorted(map(str, found - {__version__})):
-        raise UsageError(f"workers have another xmatch than {__version__}: {', '.join(others)}")
 
 
 def _version() -> str:
