@@ -98,23 +98,24 @@ def threads_of_both(items, jobs, threads) -> tuple[int, int]:
     return threads, items[0].settings.running.thread_count
 
 
+IN_PROCESSES, ON_CLUSTER = "xmatch.workers.processes.run_in_processes", "xmatch.workers.cluster.run_on_cluster"
 WORKERS = {
-    "jobs": (["--jobs", "3"], "xmatch.workers.processes.run_in_processes", lambda items, jobs, threads: jobs, 3),
+    "jobs": (["--jobs", "3"], IN_PROCESSES, lambda items, jobs, threads: jobs, 3),
     "jobs_here": (
         ["--cluster", "local", "-j", "3"],
-        "xmatch.workers.cluster.run_on_cluster",
+        ON_CLUSTER,
         lambda items, where, jobs: (where, jobs),
         (None, 3),
     ),
     "cluster": (
         ["--cluster", "tcp://10.0.0.1:8786"],
-        "xmatch.workers.cluster.run_on_cluster",
+        ON_CLUSTER,
         lambda items, where, jobs: where,
         "tcp://10.0.0.1:8786",
     ),
     "threads": (
         ["--jobs", "3", "--threads", "5"],
-        "xmatch.workers.processes.run_in_processes",
+        IN_PROCESSES,
         threads_of_both,
         (5, 5),
     ),
@@ -137,7 +138,7 @@ def test_where_the_pairs_of_a_batch_are_registered_arrives(cli, pair, caught, ca
 @pytest.mark.parametrize(("jobs", "threads"), [("2", 4), ("3", 2), ("9", 1)])
 def test_jobs_share_the_cores(cli, pair, caught, monkeypatch, jobs, threads):
     monkeypatch.setattr("xmatch.cli.workers.cores", lambda: 8)
-    calls = caught("xmatch.workers.processes.run_in_processes")
+    calls = caught(IN_PROCESSES)
     Path("pairs.csv").write_text(",".join(pair))
     cli("register", "--pairs", "pairs.csv", "--jobs", jobs)
     [(_, items, *more)] = calls
