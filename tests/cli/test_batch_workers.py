@@ -26,7 +26,7 @@ def cuts(tmp_path, monkeypatch):
         profile = {"driver": "GTiff", "width": 128, "height": 128, "count": 1, "dtype": "uint16", "crs": "EPSG:32633"}
         with rasterio.open(f"{name}.tif", "w", transform=place, **profile) as file:
             file.write(texture[y : y + 128, x : x + 128].astype(np.uint16), 1)
-    Path("list.csv").write_text("fixed.tif,a.tif\nfixed.tif,b.tif\nfixed.tif,c.tif\n")
+    Path("list.csv").write_text("fixed.tif,a.tif\nfixed.tif,b.tif\n")
 
 
 def batch(cli, *more):
@@ -47,12 +47,17 @@ def same_results(one, two) -> bool:
     )
 
 
-def test_two_processes_and_a_cluster_of_which_one_worker_is_killed_write_what_one_process_writes(
-    cli, cuts, start_cluster, monkeypatch
-):
+def test_two_workers_write_what_one_writes(cli, cuts):
     one, two = batch(cli, "-o", "one"), batch(cli, "-o", "two", "--jobs", "2")
     assert same_results(one, two)
+    page = Path("two/list.overview.html").read_text()
+    assert page.count("data:image/jpeg") == 4 and page.count('class="outline is-trusted"') == 2
+
+
+def test_a_cluster_of_which_one_worker_is_killed_writes_what_one_process_writes(cli, cuts, start_cluster, monkeypatch):
     cluster = start_cluster(1)
+    Path("list.csv").write_text("fixed.tif,a.tif\nfixed.tif,b.tif\nfixed.tif,c.tif\n")
+    one = batch(cli, "-o", "one")
 
     def emit_and_kill(line, emit=batches.emit):
         cluster.workers[0].kill()
@@ -60,19 +65,17 @@ def test_two_processes_and_a_cluster_of_which_one_worker_is_killed_write_what_on
 
     monkeypatch.setattr(batches, "emit", emit_and_kill)
     assert same_results(one, batch(cli, "-o", "dask", "--cluster", cluster.address))
-    page = Path("two/list.overview.html").read_text()
-    assert page.count("data:image/jpeg") == 6 and page.count('class="outline is-trusted"') == 3
 
 
 def test_a_worker_that_is_killed_costs_its_pair_only(cli, cuts, behave, monkeypatch):
     monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.dies_of_b)
     result = batch(cli, "--jobs", "2", "--keep-going")
     assert result.code == 8
-    assert [line["exit_code"] for line in by_index(result)] == [0, 7, 0]
+    assert [line["exit_code"] for line in by_index(result)] == [0, 7]
     assert "process that registered it died" in by_index(result)[1]["error"]["message"]
     monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.register_listed)
     again = batch(cli)
-    assert [(line["skipped"], line["exit_code"]) for line in by_index(again)] == [(True, 0), (False, 0), (True, 0)]
+    assert [(line["skipped"], line["exit_code"]) for line in by_index(again)] == [(True, 0), (False, 0)]
 
 
 def test_a_cluster_that_went_away_ends_the_batch_with_what_was_done(cli, cuts, start_cluster, behave, monkeypatch):
@@ -84,7 +87,8 @@ def test_a_cluster_that_went_away_ends_the_batch_with_what_was_done(cli, cuts, s
 
     monkeypatch.setattr(batches, "register_listed", dying.finds_at_once)
     monkeypatch.setattr(batches, "emit", emit_and_kill)
+    Path("list.csv").write_text("".join(f"fixed.tif,a.tif,{n}.tif\n" for n in range(9)))
     result = batch(cli, "--cluster", cluster.address)
     assert result.code == 7 and "went away" in result.err
     done = len(by_index(result))
-    assert f"3 pairs: {done} trusted, {3 - done} not tried" in result.err
+    assert 0 < done < 9 and f"9 pairs: {done} trusted, {9 - done} not tried" in result.err

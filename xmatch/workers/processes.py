@@ -27,8 +27,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 """Read by libraries when they are imported, which a spawned process does before any code of ours runs."""
 
 
-class Stopped(BaseException):
-    """A worker was told to stop. Not an Exception, so that no handler on the way mistakes it for a failed step."""
+class Stopped(SystemExit):
+    """A worker was told to stop. Not an Exception, so that no handler on the way mistakes it for a failed step; between
+    two items it ends the process, which says nothing then."""
 
 
 @dataclass
