@@ -8,7 +8,7 @@ import pytest
 from fakes import untrusted, write_image
 
 from xmatch.cli import batch
-from xmatch.errors import InputError
+from xmatch.errors import ResourceError
 
 LIST = ("register", "--pairs", "list.csv")
 
@@ -127,9 +127,9 @@ def test_pairs_that_no_run_has_tried_are_told_when_the_work_breaks_off(cli, done
 
     def breaks(work, items, threads):
         yield items[0], work(items[0])
-        raise InputError("the cable was pulled")
+        raise ResourceError("the cable was pulled")
 
     monkeypatch.setattr(batch.Workers, "run", lambda self, *args: breaks(*args))
     result = cli(*LIST)
-    assert result.code == InputError.exit_code and len(result.out.splitlines()) == 1
+    assert result.code == ResourceError.exit_code and len(result.out.splitlines()) == 1
     assert "2 pairs: 1 trusted, 1 not tried" in result.err and "the cable was pulled" in result.err

@@ -93,7 +93,7 @@ def register_pairs(batch: Batch, workers: Workers, settings: Settings, talk: Ver
     with contextlib.nullcontext() if dry_run else overview.held():
         try:
             _work(items, workers, overview, talk, batch.keep_going, dry_run)
-        except XmatchError:
+        except ResourceError:  # a cluster went away
             say(talk, overview.finish(dry_run, items))
             raise
         say(talk, overview.finish(dry_run, items))

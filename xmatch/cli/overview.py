@@ -37,7 +37,7 @@ class Shown:
         from xmatch.report.footprints import footprint
         from xmatch.report.overview import thumbnails
 
-        return Shown(previews and thumbnails(previews), footprint(document))
+        return Shown(None if previews is None else thumbnails(previews), footprint(document))
 
 
 class Listed(Protocol):
