@@ -164,15 +164,15 @@ def _targets(row: PairRow, settings: Settings) -> Targets:
 def _from_anywhere(item: Item) -> Item:
     """With whole paths, for workers whose current directory is another one."""
     row, targets, settings = item.row, item.targets, item.settings
-    given = {name: _whole(getattr(settings.given, name)) for name in GIVEN}
+    given: dict[str, Any] = {name: _whole(getattr(settings.given, name)) for name in GIVEN}
     matching = replace(
         settings.matching,
         weights=_whole(settings.matching.weights),
         companion_weights=_whole(settings.matching.companion_weights),
     )
     if targets is not None:
-        places = {name: path and path.absolute() for name, path in (("html", targets.html), ("json", targets.json))}
-        targets = replace(targets, raster=targets.raster.absolute(), **places)
+        html, json = (path and path.absolute() for path in (targets.html, targets.json))
+        targets = replace(targets, raster=targets.raster.absolute(), html=html, json=json)
     return replace(
         item,
         row=replace(row, fixed=_whole(row.fixed) or "", moving=_whole(row.moving) or ""),
