@@ -14,7 +14,6 @@ from xmatch.geometry.outlines import border
 from xmatch.io.crs import LONGITUDE_LATITUDE, projected
 from xmatch.report.charts import Axis
 from xmatch.report.document_types import ImageFacts, RegistrationDocument
-from xmatch.report.numbers import number
 from xmatch.report.reading import georef_of
 
 Footprint = tuple[tuple[float, float], ...]
@@ -26,7 +25,7 @@ WIDTH = 960.0
 """Of the map, in the units of its SVG."""
 LEAST_HEIGHT, MOST_HEIGHT = 120.0, 560.0
 MARGIN = 40.0
-"""For the labels of degrees; around the outlines, half of it."""
+"""Below the map, for the labels of meridians; around the outlines it is about as wide."""
 LEAST_SIZE = 5.0
 """What is drawn smaller than this gets a dot as well."""
 
@@ -89,17 +88,16 @@ def footprint_map(footprints: Sequence[tuple[int, Footprint]]) -> FootprintMap |
     low, high = points.min(axis=0), points.max(axis=0)
     squeeze = max(math.cos(math.radians((low[1] + high[1]) / 2)), 0.01)
     size = np.maximum(high - low, 1e-6) * (squeeze, 1)
-    inner = WIDTH - 3 * MARGIN, MOST_HEIGHT - 3 * MARGIN
-    scale = min(inner[0] / size[0], inner[1] / size[1])
-    height = max(scale * size[1] + 3 * MARGIN, LEAST_HEIGHT)
-    middle, centre = (low + high) / 2, np.array([WIDTH + MARGIN, height - MARGIN]) / 2
+    scale = min((WIDTH - 3 * MARGIN) / size[0], (MOST_HEIGHT - 3 * MARGIN) / size[1])
+    height = max(float(scale * size[1]) + 3 * MARGIN, LEAST_HEIGHT)
+    middle, centre = (low + high) / 2, np.array([WIDTH, height - MARGIN]) / 2
 
     def drawn(degrees: np.ndarray) -> np.ndarray:
         return centre + (degrees - middle) * (scale * squeeze, -scale)
 
-    half = (centre - (MARGIN, 0)) / (scale * squeeze, scale)
-    meridians = [(drawn(np.array([x, 0]))[0], x) for x in _ticks(middle[0] - half[0], middle[0] + half[0])]
-    parallels = [(drawn(np.array([0, y]))[1], y) for y in _ticks(middle[1] - half[1], middle[1] + half[1])]
+    half = centre / (scale * squeeze, scale)
+    meridians = [(float(drawn(np.array([x, 0]))[0]), x) for x in _ticks(middle[0] - half[0], middle[0] + half[0])]
+    parallels = [(float(drawn(np.array([0, y]))[1]), y) for y in _ticks(middle[1] - half[1], middle[1] + half[1])]
     shapes = [(index, drawn(ring)) for (index, _), ring in zip(footprints, rings, strict=True)]
     shapes.sort(key=lambda shape: -float(np.prod(np.ptp(shape[1], axis=0))))
     return FootprintMap(
@@ -128,4 +126,5 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _degrees(value: float, positive: str, negative: str) -> str:
     side = positive if value > 0 else negative if value < 0 else ""
-    return f"{number(abs(round(value, 6)), 7)}\u00b0{side}"
+    digits = f"{abs(value):.6f}".rstrip("0").rstrip(".")
+    return f"{digits}\u00b0{side}"
