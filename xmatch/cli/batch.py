@@ -111,7 +111,7 @@ def _work(
             found = answer or _failed(item, _LOST)
             line = {"index": item.index, **found.line}
             emit(line)
-            overview.add(item.index, item.row, line, item.targets and item.targets.html, found.shown)
+            overview.add(item.index, item.row, line, item.targets.html if item.targets else None, found.shown)
             say(talk, [f"[{count}/{len(items)}] {item.row.moving or '(no name)'}: {_word(line, dry_run)}"])
             if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or keep_going) and count < len(items):
                 say(talk, [f"stopped: {len(items) - count} pairs were not tried; --keep-going tries them"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
@@ -70,7 +70,7 @@ class Workers:
 
     def run(
         self, work: Callable[[Item], Answer], items: Iterable[Item], threads: int = 1
-    ) -> Iterator[tuple[Item, Answer | None]]:
+    ) -> Generator[tuple[Item, Answer | None], None, None]:
         """(item, work(item)) in the order of completion; (item, None) where the process that worked on it died, twice.
 
         Args:

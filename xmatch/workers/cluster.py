@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from xmatch.errors import ResourceError, UsageError
@@ -52,7 +52,7 @@ def import_distributed() -> Any:
 
 def run_on_cluster(
     work: Callable[[Item], Answer], items: Iterable[Item], address: str | None, workers: int = 1
-) -> Iterator[tuple[Item, Answer | None]]:
+) -> Generator[tuple[Item, Answer | None], None, None]:
     """(item, work(item)) in the order of completion; (item, None) where workers died of it, as often as the scheduler
     allows (`ATTEMPTS` times on a cluster that is started here).
 

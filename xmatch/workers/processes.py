@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class _Attempt(Generic[Item]):
 
 def run_in_processes(
     work: Callable[[Item], Answer], items: Iterable[Item], jobs: int, threads: int = 1
-) -> Iterator[tuple[Item, Answer | None]]:
+) -> Generator[tuple[Item, Answer | None], None, None]:
     """(item, work(item)) in the order of completion; (item, None) where `ATTEMPTS` processes died of it.
 
     Workers are spawned, not forked: OpenCV, GDAL and torch do not survive a fork once they have threads. A caller that
