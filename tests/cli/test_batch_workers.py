@@ -11,6 +11,8 @@ import rasterio
 
 from xmatch.cli import batch as batches
 
+pytestmark = pytest.mark.timeout(300)  # processes that start take long where others want the cores
+
 SIFT = ("--matcher", "sift", "--ignore-georef", "--transform", "similarity")
 """Quick, and good enough for cuts from one image."""
 

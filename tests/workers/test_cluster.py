@@ -9,6 +9,8 @@ from xmatch.errors import ResourceError, UsageError
 from xmatch.workers import cluster as on_dask
 from xmatch.workers.cluster import run_on_cluster
 
+pytestmark = pytest.mark.timeout(300)  # processes that start take long where others want the cores
+
 
 def test_an_item_that_kills_its_worker_has_no_answer_and_the_others_have(start_cluster):
     found = dict(run_on_cluster(tasks.die_of_three, range(6), start_cluster(0).address))
