@@ -25,7 +25,7 @@ LAYERS = (
     {"result"},
     {"raster"},
     {"correspondences", "geometry"},
-    {"plugins"},
+    {"plugins", "workers"},
     {"_version", "coords", "errors"},
 )
 """Top-level modules and packages of xmatch from top to bottom. Neighbours in one layer do not import each other."""

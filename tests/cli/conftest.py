@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask_cluster import start_cluster  # noqa: F401
 from fakes import BEHAVIOURS, write_image
 
 

@@ -1,5 +1,6 @@
 """`xmatch register --pairs`: one JSON line a pair, failed ones included."""
 
+import errno
 import io
 import json
 from pathlib import Path
@@ -7,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from fakes import trusted, untrusted, write_image
+
+from xmatch.io.writing.atomic import held
 
 
 @pytest.fixture
@@ -74,30 +77,46 @@ def test_the_output_option_is_the_folder(cli, folder):
     assert Path("out/a.registered.tif").exists()
 
 
-@pytest.mark.parametrize("second", ["a.tif", "sub/a.tif", "c.tif,a.registered.tif"])
-def test_two_pairs_cannot_write_one_file(cli, folder, second):
-    result = cli(*listed(f"optical.tif,a.tif\noptical.tif,{second}\n"), "--overwrite")
+WRONG_ROWS = ["optical.tif", "optical.tif,a.tif", "optical.tif,sub/a.tif", "optical.tif,c.tif,a.registered.tif"]
+"""After one that writes a.registered.tif: no pair, and pairs that would write the same."""
+
+
+@pytest.mark.parametrize("second", WRONG_ROWS)
+def test_a_row_that_is_wrong_is_said_before_any_work(cli, folder, second):
+    result = cli(*listed(f"optical.tif,a.tif\n{second}\n"), "--overwrite")
     assert (result.code, result.out) == (2, "")
     assert not Path("a.registered.tif").exists()
 
 
-def test_a_malformed_list_does_no_work(cli, folder):
-    assert cli(*listed("optical.tif,a.tif\noptical.tif\n")).code == 2
-    assert not Path("a.registered.tif").exists()
+@pytest.mark.parametrize("second", WRONG_ROWS)
+def test_a_row_that_is_wrong_is_a_failed_pair_where_it_is_to_go_on(cli, folder, second):
+    result = cli(*listed(f"optical.tif,a.tif\n{second}\noptical.tif,b.tif\n"), "--keep-going")
+    assert result.code == 8
+    assert [(line["index"], line["exit_code"]) for line in lines(result)] == [(0, 0), (1, 2), (2, 0)]
+
+
+def test_a_disk_that_fills_is_a_failure_of_the_pair_that_it_stops(cli, folder, monkeypatch):
+    def step(name):
+        if any(Path().glob(".b.registered*.tmp*")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xmatch.io.writing.atomic.step", step)
+    result = cli(*listed("optical.tif,a.tif\noptical.tif,b.tif\noptical.tif,c.tif\n"), "--keep-going")
+    assert [line["exit_code"] for line in lines(result)] == [0, 5, 0]
+    assert "no space" in lines(result)[1]["error"]["message"]
+    assert Path("a.registered.tif").exists() and not [name for name in Path().iterdir() if "b.registered" in name.name]
+
+
+def test_two_runs_of_one_list_into_one_folder_are_one_too_many(cli, folder):
+    with held("out/list.batch", "busy"):
+        result = cli(*listed("optical.tif,a.tif\n"), "-o", "out")
+        assert (result.code, result.out) == (5, "") and "at work on this list" in result.err
+    assert cli(*listed("optical.tif,a.tif\n"), "-o", "out").code == 0
 
 
 def test_outputs_for_a_single_file_are_refused(cli, folder):
     for option in ("--report", "--gcps", "--points", "--vrt", "--tfm", "--displacement", "--error-map"):
         assert cli(*listed("optical.tif,a.tif\n"), option, "x.tif").code == 2
-
-
-def test_a_second_run_skips_what_is_there(cli, doubtful):
-    args = listed("optical.tif,a.tif\noptical.tif,b.tif\n")
-    assert cli(*args).code == 8
-    written = Path("a.registered.tif").stat().st_mtime_ns
-    again = lines(cli(*args, "--skip-existing"))
-    assert [(line["skipped"], line["exit_code"]) for line in again] == [(True, 0), (True, 4)]
-    assert Path("a.registered.tif").stat().st_mtime_ns == written
 
 
 def test_a_batch_ends_with_its_counts_and_a_page_of_all_pairs(cli, doubtful):

@@ -1,6 +1,6 @@
 import pytest
 
-from xmatch.cli.batch import PairRow, read_pairs
+from xmatch.cli.pairs_list import PairRow, read_pairs
 from xmatch.errors import InputError, UsageError
 
 
@@ -51,15 +51,23 @@ def test_half_a_character_is_no_text(listed):
         listed("fixed,moving\n".encode("utf-16")[:-1])
 
 
-@pytest.mark.parametrize("data", [b"", b"\n\n", b"a.tif,b.tif\nc.tif\n", b"a,b,c,d\n", b"fixed,moving,colour\na,b,c\n"])
-def test_a_malformed_list_is_refused(listed, data):
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"fixed,moving,colour\na,b,c\n"])
+def test_a_list_without_pairs_is_refused(listed, data):
     with pytest.raises(UsageError):
         listed(data)
 
 
-def test_a_malformed_row_is_named(listed):
-    with pytest.raises(UsageError, match="line 3"):
-        listed(b"fixed,moving\na.tif,b.tif\nc.tif,\n")
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"fixed,moving\na.tif,b.tif\nc.tif,\n", 3),
+        (b"a.tif,b.tif\nc.tif\n", 2),
+        (b"a.tif,b.tif,c.tif\na,b,c,d\n", 2),
+    ],
+)
+def test_a_malformed_row_says_which_line_it_is_and_leaves_the_others(listed, data, line):
+    good, bad = listed(data)
+    assert good.problem is None and f"line {line} " in bad.problem.message
 
 
 def test_a_missing_list_is_an_input_error(tmp_path):

@@ -93,6 +93,64 @@ def test_what_is_said_of_a_batch_arrives(cli, pair, caught):
     assert options == RegisterOptions(**{field: expected for field, (_, expected) in REGISTER.items()})
 
 
+def threads_of_both(items, jobs, threads) -> tuple[int, int]:
+    """Those of libraries in each worker, and those that a pair is registered with."""
+    return threads, items[0].settings.running.thread_count
+
+
+IN_PROCESSES, ON_CLUSTER = "xmatch.workers.processes.run_in_processes", "xmatch.workers.cluster.run_on_cluster"
+WORKERS = {
+    "jobs": (["--jobs", "3"], IN_PROCESSES, lambda items, jobs, threads: jobs, 3),
+    "jobs_here": (
+        ["--cluster", "local", "-j", "3"],
+        ON_CLUSTER,
+        lambda items, where, jobs: (where, jobs),
+        (None, 3),
+    ),
+    "cluster": (
+        ["--cluster", "tcp://10.0.0.1:8786"],
+        ON_CLUSTER,
+        lambda items, where, jobs: where,
+        "tcp://10.0.0.1:8786",
+    ),
+    "threads": (
+        ["--jobs", "3", "--threads", "5"],
+        IN_PROCESSES,
+        threads_of_both,
+        (5, 5),
+    ),
+}
+"""Words of the command line, who is asked then, and for what."""
+
+
+@pytest.mark.parametrize("case", WORKERS)
+def test_where_the_pairs_of_a_batch_are_registered_arrives(cli, pair, caught, case):
+    words, runner, seen, expected = WORKERS[case]
+    if "--cluster" in words:
+        pytest.importorskip("distributed")
+    calls = caught(runner)
+    Path("pairs.csv").write_text(",".join(pair))
+    assert cli("register", "--pairs", "pairs.csv", *words).code == ExitCode.INPUT
+    [(_, items, *more)] = calls
+    assert seen(list(items), *more) == expected
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [("2", 4), ("3", 2), ("9", 1)])
+def test_jobs_share_the_cores(cli, pair, caught, monkeypatch, jobs, threads):
+    monkeypatch.setattr("xmatch.cli.workers.cores", lambda: 8)
+    calls = caught(IN_PROCESSES)
+    Path("pairs.csv").write_text(",".join(pair))
+    cli("register", "--pairs", "pairs.csv", "--jobs", jobs)
+    [(_, items, *more)] = calls
+    assert threads_of_both(list(items), *more) == (threads, threads)
+
+
+def test_jobs_say_nothing_of_the_workers_of_another_machine(cli, pair):
+    pytest.importorskip("distributed")
+    Path("pairs.csv").write_text(",".join(pair))
+    assert cli("register", "--pairs", "pairs.csv", "--cluster", "tcp://10.0.0.1:8786", "-j", "2").code == ExitCode.USAGE
+
+
 def test_what_a_recipe_says_of_registrations_arrives(tmp_path):
     Path(tmp_path / "eval.yaml").write_text("manifest: [none.jsonl]\nregister: {view_px: 320, max_angle_deg: 25}\n")
     assert load_recipe(tmp_path / "eval.yaml", EvalRecipe).register == RegisterOptions(view_px=320, max_angle_deg=25.0)

@@ -1,149 +1,199 @@
 """`--pairs`: a list of pairs, one JSON line on stdout for each, in the order in which they end; an overview at the end.
 
 A pair that fails and a pair that is not trusted both make the batch end with 8; their own codes stand in their
-lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is a result.
+lines. Only a failure stops the batch, unless --keep-going: an untrusted pair is a result. The same line again goes on
+where it stopped: pairs whose result is there, of the same files and options, are left alone.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+import typer
 
 from xmatch.cli.console import say
 from xmatch.cli.extra_outputs import EXTRA_OUTPUTS
 from xmatch.cli.one_pair import Settings, register_pair
 from xmatch.cli.options import Verbosity
 from xmatch.cli.outputs import Targets, default_output
-from xmatch.cli.overview import Overview
-from xmatch.cli.runtime import as_failure, emit, failure_document
-from xmatch.errors import ExitCode, InputError, UsageError
-
-if TYPE_CHECKING:
-    from xmatch.report import Previews
-
-_COLUMNS = ("fixed", "moving", "output")
-_GIVEN = ("tie_points", "initial", "mask", "moving_mask", "roi", "check_points")
-"""Further columns, which a header names: what `Given` says of one pair, in place of the command line's."""
+from xmatch.cli.overview import MOST_PICTURES, Overview, Shown
+from xmatch.cli.pairs_list import GIVEN, PairRow, read_pairs
+from xmatch.cli.runtime import as_failure, emit, failure_document, quiet_libraries
+from xmatch.cli.workers import Workers
+from xmatch.errors import ExitCode, ResourceError, UsageError, XmatchError
 
 
 @dataclass(frozen=True)
-class PairRow:
-    """One line of the list; paths are relative to the current directory, as on the command line."""
+class Batch:
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs",
+            help="CSV of fixed,moving[,output], or - for stdin; one JSON line a pair on stdout; --output is a folder.",
+            metavar="CSV",
+            rich_help_panel="Batch",
+        ),
+    ] = None
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a pair that failed.", rich_help_panel="Batch")
+    ] = False
 
-    fixed: str
-    moving: str
-    output: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """Of `_GIVEN`, what the row says."""
+
+@dataclass(frozen=True)
+class Item:
+    """One pair, as a worker is given it."""
+
+    index: int
+    row: PairRow
+    targets: Targets | None
+    """None where the list or an option says something wrong of it."""
+    settings: Settings
+    dry_run: bool = False
 
 
-def register_pairs(path: str, settings: Settings, talk: Verbosity, *, keep_going: bool, dry_run: bool) -> ExitCode:
-    """Register every pair of the list at `path` ("-": stdin)."""
+@dataclass(frozen=True)
+class Ended:
+    """How one pair ended."""
+
+    line: dict[str, Any]
+    """For stdout, its exit code inside."""
+    shown: Shown = Shown()
+
+
+def register_pairs(batch: Batch, workers: Workers, settings: Settings, talk: Verbosity, dry_run: bool) -> ExitCode:
+    """Register every pair of the list.
+
+    Raises:
+        XmatchError: what is wrong for every pair; another run is at work on this list; the cluster went away.
+    """
+    workers.check()
     settings.register_options()  # what is wrong for every pair is said once
-    rows = read_pairs(path)
-    jobs = [(row, _targets(row, settings)) for row in rows]
-    _refuse_shared_targets(path, jobs)
-    overview = Overview(path, settings.writing)
+    writing, path = settings.writing, batch.pairs or "-"
+    if any(getattr(writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
+        raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
+    overview = Overview(path, writing)
+    settings = replace(
+        settings,
+        running=workers.shared(settings.running),
+        writing=replace(writing, skip_existing=writing.skip_existing or not writing.overwrite),
+    )
+    items = list(_items(path, settings, dry_run))
+    if workers.is_remote:
+        items = [_from_anywhere(item) for item in items]
+    problem = next((item.row.problem for item in items if item.row.problem), None)
+    if problem is not None and not batch.keep_going:
+        raise problem
     overview.check()
-    for index, (row, targets) in enumerate(jobs):
-        said = replace(settings, given=replace(settings.given, **row.given))
-        line, previews = _one(row, targets, said, dry_run)
-        emit({"index": index, **line})
-        overview.add(row.fixed, row.moving, line, targets.html, previews)
-        say(talk, [f"[{index + 1}/{len(jobs)}] {row.moving}: {_word(line, dry_run)}"])
-        if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or keep_going) and index + 1 < len(jobs):
-            say(talk, [f"stopped: {len(jobs) - index - 1} pairs were not tried; --keep-going tries them"])
-            for other, _ in jobs[index + 1 :]:
-                overview.add(other.fixed, other.moving, None)
-            break
-    say(talk, overview.finish(dry_run))
+    with contextlib.nullcontext() if dry_run else overview.held():
+        try:
+            _work(items, workers, overview, talk, batch.keep_going, dry_run)
+        except ResourceError:  # a cluster went away
+            say(talk, overview.finish(dry_run, items))
+            raise
+        say(talk, overview.finish(dry_run, items))
     return ExitCode.OK if overview.is_good else ExitCode.BATCH
 
 
-def read_pairs(path: str) -> list[PairRow]:
-    """The rows of a CSV with columns fixed, moving[, output]; a header may name them in any order, and `_GIVEN`.
-
-    Raises:
-        InputError: the list cannot be read.
-        UsageError: a row lacks a column; says which.
-    """
-    from xmatch.io.text_files import csv_rows, delimiter_of
-
-    text = _read(path)
-    lines = csv_rows(text, delimiter_of(text.split("\n"), (2, len(_COLUMNS) + len(_GIVEN))), path)
-    if not lines:
-        raise UsageError("the list of pairs is empty", path=path, hint="lines of fixed,moving[,output]")
-    columns: tuple[str, ...] = _COLUMNS
-    header = tuple(cell.lower() for cell in lines[0][1])
-    if {"fixed", "moving"} <= set(header):
-        columns, lines = header, lines[1:]
-        known = (*_COLUMNS, *_GIVEN)
-        if not set(columns) <= set(known) or len(set(columns)) < len(columns):
-            raise UsageError(f"columns {','.join(columns)} are not of {','.join(known)}", path=path)
-    return [_row(path, n, dict(zip(columns, cells, strict=False)), len(cells) > len(columns)) for n, cells in lines]
+def _work(
+    items: list[Item], workers: Workers, overview: Overview, talk: Verbosity, keep_going: bool, dry_run: bool
+) -> None:
+    """Until all are done, or one has failed that was not to."""
+    threads = items[0].settings.running.thread_count if items else 1
+    run = (Workers() if dry_run else workers).run(register_listed, items, threads)
+    with contextlib.closing(run) as ended:
+        for count, (item, answer) in enumerate(ended, 1):
+            found = answer or _failed(item, _LOST)
+            line = {"index": item.index, **found.line}
+            emit(line)
+            overview.add(item.index, item.row, line, item.targets.html if item.targets else None, found.shown)
+            say(talk, [f"[{count}/{len(items)}] {item.row.moving or '(no name)'}: {_word(line, dry_run)}"])
+            if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or keep_going) and count < len(items):
+                say(talk, [f"stopped: {len(items) - count} pairs were not tried; --keep-going tries them"])
+                return
 
 
-def _row(path: str, number: int, cells: dict[str, str], too_many: bool) -> PairRow:
-    if too_many or not cells.get("fixed") or not cells.get("moving"):
-        raise UsageError(f"line {number} is not fixed,moving[,output]", path=path, hint="quote names that hold commas")
-    given = {name: cells[name] for name in _GIVEN if cells.get(name)}
-    return PairRow(cells["fixed"], cells["moving"], cells.get("output") or None, given)
-
-
-def _read(path: str) -> str:
+def register_listed(item: Item) -> Ended:
+    """One pair of the list. Signals alone leave it by another way than an answer."""
+    if multiprocessing.parent_process() is not None:
+        quiet_libraries()  # as the command line did in the process that asked for it
+    settings, row = item.settings, item.row
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except (OSError, AttributeError) as error:  # stdin may be closed, and None
-        reason = getattr(error, "strerror", None) or "standard input is closed"
-        raise InputError(f"the list of pairs cannot be read: {reason}", path=path) from None
-    from xmatch.io.text_files import decode_text
+        if row.problem is not None or item.targets is None:
+            raise row.problem or UsageError("no such pair")
+        if item.dry_run:
+            from xmatch.cli.plan import plan
 
-    try:
-        # File names are bytes; those that are not UTF-8 pass through as Python carries them elsewhere.
-        return decode_text(data, "surrogateescape")
-    except UnicodeDecodeError as error:
-        raise InputError(f"the list of pairs is no text: {error}", hint="save it as UTF-8", path=path) from None
+            return Ended({"exit_code": 0, **plan(row.fixed, row.moving, item.targets, settings)})
+        outcome = register_pair(row.fixed, row.moving, item.targets, settings)
+        line = {"exit_code": int(outcome.exit_code), "skipped": outcome.skipped, **outcome.document}
+        return Ended(line, Shown.of(outcome.document, outcome.previews if item.index < MOST_PICTURES else None))
+    except Exception as error:
+        return _failed(item, as_failure(error))
+
+
+def _items(path: str, settings: Settings, dry_run: bool) -> Iterator[Item]:
+    """The pairs of the list. Two that write one file are a problem of the second: it would fail, or worse, replace the
+    first."""
+    seen: dict[Path, int] = {}
+    for index, row in enumerate(read_pairs(path)):
+        said = replace(settings, given=replace(settings.given, **row.given))
+        targets = None
+        if row.problem is None:
+            try:
+                targets = _targets(row, said)
+                first = seen.setdefault(targets.raster.absolute(), index)
+                if first != index:
+                    message = f"pairs {first} and {index} would both write {targets.raster}"
+                    raise UsageError(message, path=path, hint="name outputs in a third column")
+            except UsageError as problem:
+                row, targets = replace(row, problem=problem), None
+        yield Item(index, row, targets, said, dry_run)
 
 
 def _targets(row: PairRow, settings: Settings) -> Targets:
-    folder = settings.writing.output
-    if any(getattr(settings.writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
-        raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
-    output = row.output or str(Path(folder or ".") / default_output(row.moving))
+    output = row.output or str(Path(settings.writing.output or ".") / default_output(row.moving))
     return Targets.of(row.moving, settings.writing, output)
 
 
-def _refuse_shared_targets(path: str, jobs: list[tuple[PairRow, Targets]]) -> None:
-    """Two pairs that write one file: the second would fail, or worse, replace the first."""
-    seen: dict[Path, int] = {}
-    for index, (_, targets) in enumerate(jobs):
-        name = targets.raster.absolute()
-        if name in seen:
-            raise UsageError(
-                f"pairs {seen[name]} and {index} would both write {targets.raster}",
-                path=path,
-                hint="name outputs in a third column",
-            )
-        seen[name] = index
+def _from_anywhere(item: Item) -> Item:
+    """With whole paths, for workers whose current directory is another one."""
+    row, targets, settings = item.row, item.targets, item.settings
+    given: dict[str, Any] = {name: _whole(getattr(settings.given, name)) for name in GIVEN}
+    matching = replace(
+        settings.matching,
+        weights=_whole(settings.matching.weights),
+        companion_weights=_whole(settings.matching.companion_weights),
+    )
+    if targets is not None:
+        html, json = (path and path.absolute() for path in (targets.html, targets.json))
+        targets = replace(targets, raster=targets.raster.absolute(), html=html, json=json)
+    return replace(
+        item,
+        row=replace(row, fixed=_whole(row.fixed) or "", moving=_whole(row.moving) or ""),
+        targets=targets,
+        settings=replace(settings, given=replace(settings.given, **given), matching=matching),
+    )
 
 
-def _one(row: PairRow, targets: Targets, settings: Settings, dry_run: bool) -> tuple[dict[str, Any], Previews | None]:
-    """The JSON line of one pair, its exit code inside, and pictures of it. Signals alone leave a batch by another
-    way."""
-    try:
-        if dry_run:
-            from xmatch.cli.plan import plan
+def _whole(name: str | None) -> str | None:
+    """The whole path of a file that is here; what else an option says, or an address, as it is."""
+    return os.path.abspath(name) if name and os.path.exists(name) else name
 
-            return {"exit_code": 0, **plan(row.fixed, row.moving, targets, settings)}, None
-        outcome = register_pair(row.fixed, row.moving, targets, settings)
-        line = {"exit_code": int(outcome.exit_code), "skipped": outcome.skipped, **outcome.document}
-        return line, outcome.previews
-    except Exception as error:
-        files = {"fixed": {"path": row.fixed}, "moving": {"path": row.moving}}
-        return {**failure_document(as_failure(error)), **files}, None
+
+_LOST = ResourceError(
+    "the process that registered it died", hint="killed for its memory? fewer --jobs, or a lower --max-memory"
+)
+
+
+def _failed(item: Item, error: XmatchError) -> Ended:
+    files = {"fixed": {"path": item.row.fixed}, "moving": {"path": item.row.moving}}
+    return Ended({**failure_document(error), **files})
 
 
 def _word(line: dict[str, Any], dry_run: bool) -> str:
@@ -151,4 +201,5 @@ def _word(line: dict[str, Any], dry_run: bool) -> str:
         return f"failed ({line['exit_code']}): {line['error']['message']}"
     if dry_run:
         return f"would write {', '.join(line['files'])}"
-    return "ok" if line["ok"] else f"not trusted: {line['verdict']['reason']}"
+    again = ", as an earlier run left it" if line["skipped"] else ""
+    return f"ok{again}" if line["ok"] else f"not trusted{again}: {line['verdict']['reason']}"

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xmatch.cli.console import Progress
+from xmatch.cli.earlier import changed_since, earlier_document, further_files
 from xmatch.cli.extra_outputs import write_extra
 from xmatch.cli.given import Given
 from xmatch.cli.options import Matching, Reading, Running
 from xmatch.cli.outputs import Targets, Writing, unreliable
-from xmatch.errors import ExitCode, UsageError
+from xmatch.errors import ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
     from xmatch.geometry import Transform
@@ -77,8 +78,9 @@ def register_pair(
         XmatchError: of the kind that tells the exit code; nothing was written then.
     """
     options = settings.register_options()
-    if settings.writing.skip_existing and (earlier := earlier_outcome(targets)):
+    if earlier := _earlier_outcome(fixed, moving, targets, settings):
         return earlier
+    settings = _going_on(targets, settings)
     targets.check([fixed, moving, *settings.given.files], settings.writing)
 
     from xmatch.io import open_source
@@ -91,7 +93,8 @@ def register_pair(
     ):
         targets.check_files(fixed_source, moving_source, settings.writing)
         registration = register(fixed_source, moving_source, options, progress)
-        provenance = {**registration.provenance, **record(options=settings.as_options())}
+        told = settings.as_options()
+        provenance = {**registration.provenance, **record(options=told), "option_files": further_files(told)}
         registration = dataclasses.replace(registration, provenance=provenance)
         return write_all(registration, fixed_source, moving_source, targets, settings, progress)
 
@@ -127,13 +130,32 @@ def write_all(
     return Outcome(document, tuple(paths), previews=previews)
 
 
-def earlier_outcome(targets: Targets) -> Outcome | None:
-    """The result that an earlier run left, if it is there. Outputs appear all together: the report speaks for all."""
-    if targets.json is None or not targets.json.exists():
-        return None
-    from xmatch.report import read_report
+def _earlier_outcome(fixed: str, moving: str, targets: Targets, settings: Settings) -> Outcome | None:
+    """With --skip-existing, the result that an earlier run left of the same files, options and version. Outputs appear
+    all together, the report last: it speaks for all.
 
-    return Outcome(read_report(targets.json), skipped=True)
+    Raises:
+        OutputError: what is there was made otherwise, and may not be replaced.
+    """
+    writing = settings.writing
+    if not writing.skip_existing or (document := earlier_document(targets)) is None:
+        return None
+    changed = changed_since(document, fixed, moving, targets, writing, settings.as_options())
+    if changed is None:
+        return Outcome(document, skipped=True)
+    if not writing.overwrite:
+        raise OutputError(f"exists already, and {changed}", hint="--overwrite replaces it", path=targets.json)
+    return None
+
+
+def _going_on(targets: Targets, settings: Settings) -> Settings:
+    """With --skip-existing, leave to replace what a run that was killed among its last renames has left."""
+    from xmatch.io.writing.atomic import was_cut_off
+
+    writing = settings.writing
+    if not writing.skip_existing or targets.json is None or not was_cut_off(targets.json):
+        return settings
+    return dataclasses.replace(settings, writing=dataclasses.replace(writing, overwrite=True))
 
 
 def _write_raster(

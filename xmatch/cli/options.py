@@ -173,9 +173,7 @@ class Running:
 
     @property
     def thread_count(self) -> int:
-        if self.threads:
-            return self.threads
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or cores()
 
 
 @dataclass(frozen=True)
@@ -263,6 +261,11 @@ class Verbosity:
     quiet: Annotated[bool, _option(_TALK, "-q", "--quiet", help="Say nothing but errors.")] = False
     verbose: Annotated[bool, _option(_TALK, "-v", "--verbose", help="Say more: timings, evidence.")] = False
     debug: Annotated[bool, _option(_TALK, "--debug", help="Show the trace of a failure.")] = False
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_bands(words: list[str] | None) -> tuple[int, ...] | None:

@@ -37,7 +37,7 @@ class Writing:
     ] = False
     overwrite: Overwrite = False
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave a pair alone whose result is already there.")
+        bool, typer.Option("--skip-existing", help="Leave a pair alone whose result, made the same, is already there.")
     ] = False
     keep_unreliable: Annotated[
         bool, typer.Option("--keep-unreliable", help="Write an untrusted result too, named *.unreliable.tif.")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xmatch.cli.batch import Batch, register_pairs
 from xmatch.cli.console import printable, progress_bar, say
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
@@ -15,6 +16,7 @@ from xmatch.cli.outputs import Targets, Writing
 from xmatch.cli.recipes import use_recipe
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.cli.summary import summarise
+from xmatch.cli.workers import Workers
 from xmatch.errors import UsageError
 
 
@@ -26,6 +28,8 @@ def register_command(
     reading: Reading,
     running: Running,
     talk: Verbosity,
+    batch: Batch,
+    workers: Workers,
     fixed: Annotated[str | None, typer.Argument(metavar="FIXED", help="The image that stays.")] = None,
     moving: Annotated[str | None, typer.Argument(metavar="MOVING", help="The image laid onto it.")] = None,
     recipe: Annotated[
@@ -39,18 +43,6 @@ def register_command(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check inputs and targets, print the plan, stop.")] = False,
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs",
-            help="CSV of fixed,moving[,output], or - for stdin; one JSON line a pair on stdout; --output is a folder.",
-            metavar="CSV",
-            rich_help_panel="Batch",
-        ),
-    ] = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on after a pair that failed.", rich_help_panel="Batch")
-    ] = False,
 ) -> None:
     """Lay MOVING onto FIXED's pixel grid, and say whether to trust it.
 
@@ -59,12 +51,10 @@ def register_command(
     Exit codes: 0 trusted; 4 not to be trusted, report but no raster; 8 some pairs of a batch failed or are not trusted.
     """
     settings = Settings(reading, matching, running, writing, given)
-    if pairs is not None:
-        from xmatch.cli.batch import register_pairs
-
+    if batch.pairs is not None:
         if fixed or moving:
             raise UsageError("--pairs and FIXED MOVING exclude each other", hint="the list names the files")
-        raise typer.Exit(register_pairs(pairs, settings, talk, keep_going=keep_going, dry_run=dry_run))
+        raise typer.Exit(register_pairs(batch, workers, settings, talk, dry_run))
     if fixed is None or moving is None:
         raise UsageError("FIXED and MOVING are both needed", hint="xmatch register FIXED MOVING, or --pairs CSV")
     targets = Targets.of(moving, writing)

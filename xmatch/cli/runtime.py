@@ -54,7 +54,7 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> int:
     words = args[: args.index("--")] if "--" in args else args
     # Parsing itself may fail, so the two options that say how to fail are looked up in the raw words.
     as_json, debug = "--json" in words, "--debug" in words
-    _quiet_libraries(debug)
+    quiet_libraries(debug)
     try:
         with _signals():
             code = _command(app).main(args=args, prog_name="xmatch", standalone_mode=False)
@@ -167,7 +167,8 @@ def _detach(stream: Any) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _quiet_libraries(debug: bool) -> None:
+def quiet_libraries(debug: bool = False) -> None:
+    """Warnings of libraries are for developers."""
     warnings.simplefilter("default" if debug else "ignore")
     logging.basicConfig(level=logging.WARNING if debug else logging.CRITICAL, format="%(name)s: %(message)s")
 

@@ -23,9 +23,9 @@ from xmatch.evaluation.prediction_rows import FirstLine, PredictionRow, Predicti
 from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
-from xmatch.evaluation.workers import run_in_workers
 from xmatch.io import file_digest
 from xmatch.registration import pipeline as registration
+from xmatch.workers.processes import run_in_processes
 
 SCHEMA = "xmatch.predictions/2"
 
@@ -183,6 +183,6 @@ def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
     if jobs == 1:
         yield from map(predict_pair, work)
         return
-    for item, row in run_in_workers(predict_pair, work, jobs):
+    for item, row in run_in_processes(predict_pair, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
         yield row or {**identity(item.task), "error": problem_of(lost)}

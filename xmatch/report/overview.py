@@ -1,4 +1,5 @@
-"""The overview of a batch as one HTML page: a row a pair, with its verdict, small pictures and a link to its report."""
+"""The overview of a batch as one HTML page: a map, and a row a pair with its verdict, small pictures and a link to its
+report."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from xmatch.report.drawing import jpeg
+from xmatch.report.footprints import Footprint, footprint_map
 from xmatch.report.numbers import number, percent, quantity
 from xmatch.report.previews import Previews
 from xmatch.report.templating import templates
@@ -35,6 +37,8 @@ class Entry:
     """Its page, when there is one."""
     pictures: tuple[str, str] | None = None
     """`thumbnails`."""
+    footprint: Footprint | None = None
+    """Where it lies, if that is known."""
 
     @property
     def state(self) -> str:
@@ -67,7 +71,8 @@ def render_overview(entries: Sequence[Entry], title: str, folder: Path) -> str:
         title=title,
         states=STATES,
         counts=counted(entries),
-        rows=[(entry, entry.report and _link(entry.report, folder)) for entry in entries],
+        map=footprint_map([(entry.index, entry.footprint) for entry in entries if entry.footprint]),
+        rows={entry.index: (entry, entry.report and _link(entry.report, folder)) for entry in entries},
     )
     return page.encode("utf-8", "replace").decode("utf-8")
 

@@ -1,6 +1,6 @@
 """One peer on one pair in a process of its own, so that whatever it does there ends as a `PeerResult` with its reason.
 
-`xmatch.evaluation.workers` keeps processes from pair to pair, which xmatch can be trusted with. Here each call has a
+`xmatch.workers` keeps processes from pair to pair, which xmatch can be trusted with. Here each call has a
 new one, at the head of its own process group: a time-out must end the programs that a peer has started too, and a peak
 of memory must not be that of the pair before.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from xmatch.errors import XmatchError
 from xmatch.evaluation.peers.base import Peer, PeerResult, PeerSettings, Prepares
+from xmatch.workers.processes import THREAD_VARIABLES
 
 TIMEOUT_S = 300.0
 """Not tuned."""
@@ -31,7 +32,6 @@ TAIL = 300
 """Characters of a failed program's log that its reason repeats."""
 START = f"import json, sys; sys.path = json.loads(sys.argv.pop(1)); from {__name__} import main; main(*sys.argv[1:])"
 """What the process of its own is told."""
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)

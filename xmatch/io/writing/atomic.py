@@ -89,6 +89,20 @@ def atomic_writes(paths: Iterable[PathName], overwrite: bool = False) -> Iterato
                 _flush(directory)
 
 
+def was_cut_off(last: PathName) -> bool:
+    """Whether a run was killed while its files took their names: the last of them is not there, and a temporary file of
+    it is, which nobody is writing. That run was allowed to write all of them: the others are its own, or it was told
+    to replace them."""
+    target = Path(os.path.realpath(last))
+    if target.exists() or not any(target.parent.glob(_escape(_prefix(target)) + "*.tmp*")):
+        return False
+    try:
+        with _lock(target):
+            return bool(_left_behind(target))
+    except OutputError:
+        return False
+
+
 def check_target(path: PathName, overwrite: bool = False, inputs: Sequence[PathName] = (), need_bytes: int = 0) -> None:
     """Find out before the expensive work whether `path` can be written.
 
@@ -216,7 +230,19 @@ def _check_directory(target: Path, path: PathName, need_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def _lock(target: Path) -> Iterator[None]:
+def held(path: PathName, message: str) -> Iterator[None]:
+    """Hold a name, of which there need be no file, against other runs; its folder is made.
+
+    Raises:
+        OutputError: another run holds it (`message`), or its folder cannot be made.
+    """
+    target = Path(os.path.realpath(path))
+    with _made(target.parent, path), _lock(target, message):
+        yield
+
+
+@contextlib.contextmanager
+def _lock(target: Path, message: str = "another run is writing this file") -> Iterator[None]:
     """Hold `target` against other runs; the lock file goes with the lock."""
     import filelock
 
@@ -225,7 +251,7 @@ def _lock(target: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise OutputError("another run is writing this file", hint="wait for it to end", path=target) from None
+        raise OutputError(message, hint="wait for it to end", path=target) from None
     except OSError as error:
         raise OutputError(f"cannot be locked: {_reason(error)}", path=target) from error
     try:
@@ -238,10 +264,17 @@ def _lock(target: Path) -> Iterator[None]:
 def _sweep(target: Path) -> None:
     """Remove what killed runs have left. Called under the lock, so that a temporary file of this very process id
     cannot belong to a living run: the id has come round again."""
+    _remove(_left_behind(target))
+
+
+def _left_behind(target: Path) -> list[Path]:
+    """Temporary files of `target` whose process is gone; under its lock."""
+    found = []
     for left in target.parent.glob(_escape(_prefix(target)) + "*.tmp*"):
         named = re.match(r"(\d+)\.[0-9a-f]{8}\.tmp", left.name[len(_prefix(target)) :])
         if named and (int(named[1]) == os.getpid() or not _is_running(int(named[1]))):
-            _remove([left])
+            found.append(left)
+    return found
 
 
 def _prefix(target: Path) -> str:

@@ -1,0 +1,1 @@
+from dask_cluster import start_cluster  # noqa: F401

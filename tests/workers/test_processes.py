@@ -1,0 +1,57 @@
+"""Workers of this machine: a death is an item's, and nothing is left behind."""
+
+import contextlib
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tasks
+
+from xmatch.workers.processes import run_in_processes
+
+
+def test_every_item_is_answered_once():
+    assert sorted(run_in_processes(tasks.double, range(5), 2)) == [(n, 2 * n) for n in range(5)]
+
+
+def test_an_item_that_kills_its_process_has_no_answer_and_the_others_have():
+    found = dict(run_in_processes(tasks.die_of_three, range(6), 2))
+    assert found == {0: 0, 1: 2, 2: 4, 3: None, 4: 8, 5: 10}
+
+
+@pytest.mark.parametrize("task", [tasks.die_once, tasks.is_stopped_once])
+def test_a_death_that_was_chance_costs_nothing(tmp_path, task):
+    paths = [str(tmp_path / name) for name in "ab"]
+    assert dict(run_in_processes(task, paths, 2)) == dict(zip(paths, paths, strict=True))
+
+
+def test_libraries_in_a_worker_have_the_threads_they_are_given(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert list(run_in_processes(tasks.threads_here, [0], 1, threads=3)) == [(0, "3")]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_whoever_stops_asking_ends_the_work_and_its_files_go(tmp_path):
+    held = str(tmp_path / "held")
+    with contextlib.closing(run_in_processes(tasks.hold_or_see, [("hold", held), ("see", held)], 2)) as answers:
+        assert next(answers) == (("see", held), True)
+    assert not Path(held).exists() and not multiprocessing.active_children()
+
+
+def test_workers_end_with_the_process_that_asked_for_them(tmp_path):
+    held = tmp_path / "held"
+    code = (
+        f"import tasks; from xmatch.workers.processes import run_in_processes\n"
+        f"if __name__ == '__main__': list(run_in_processes(tasks.hold, [{str(held)!r}], 1))"
+    )
+    script = tmp_path / "asks.py"
+    script.write_text(code)
+    path = os.pathsep.join([str(Path(__file__).parent), *(p for p in sys.path if p)])
+    asker = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": path})
+    assert tasks.comes_to(held, True)
+    asker.kill()
+    asker.wait()
+    assert tasks.comes_to(held, False)

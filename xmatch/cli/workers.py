@@ -1,0 +1,92 @@
+"""`--jobs` and `--cluster`: where the items of a command are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, TypeVar
+
+import typer
+
+from xmatch.cli.options import Running, cores
+from xmatch.errors import UsageError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many items are worked on at once, and where."""
+
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            help="So many at once, each in a process of its own; default 1, with --cluster local all cores.",
+            min=1,
+            show_default=False,
+            rich_help_panel="Batch",
+        ),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            help="On a Dask cluster: tcp://HOST:PORT of its scheduler, or local for one that is started here.",
+            metavar="WHERE",
+            rich_help_panel="Batch",
+        ),
+    ] = None
+
+    def check(self) -> None:
+        """
+        Raises:
+            UsageError: `jobs` of a cluster whose workers are others' doing; no Dask.
+        """
+        if self.cluster is None:
+            return
+        if self.is_remote and self.jobs is not None:
+            raise UsageError(
+                "--jobs is for workers that are started here", hint="leave it out with --cluster tcp://..."
+            )
+        from xmatch.workers.cluster import import_distributed
+
+        import_distributed()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the workers may have another current directory."""
+        return self.cluster not in (None, LOCAL)
+
+    def shared(self, running: Running) -> Running:
+        """`running` with as many threads for each worker as there are cores for it, unless it says how many."""
+        if running.threads is not None or (self.cluster is None and self.jobs in (None, 1)):
+            return running
+        return replace(running, threads=1 if self.cluster is not None else max(1, cores() // (self.jobs or 1)))
+
+    def run(
+        self, work: Callable[[Item], Answer], items: Iterable[Item], threads: int = 1
+    ) -> Generator[tuple[Item, Answer | None], None, None]:
+        """(item, work(item)) in the order of completion; (item, None) where the process that worked on it died, twice.
+
+        Args:
+            threads: of the numeric libraries in each process.
+
+        Raises:
+            UsageError: no such cluster.
+            ResourceError: the cluster went away.
+        """
+        if self.cluster is not None:
+            from xmatch.workers.cluster import run_on_cluster
+
+            workers = None if self.is_remote else self.jobs or cores()
+            return run_on_cluster(work, items, self.cluster if self.is_remote else None, workers or 0)
+        if self.jobs is None or self.jobs == 1:
+            return ((item, work(item)) for item in items)
+        from xmatch.workers.processes import run_in_processes
+
+        return run_in_processes(work, items, self.jobs, threads)

@@ -1,0 +1,143 @@
+"""Worker processes of this machine, of which one may die without taking the run along."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+ATTEMPTS = 2
+"""Of an item whose process dies: the first death may have been somebody else's doing."""
+GRACE_S = 5.0
+"""For a worker that is told to stop to take its temporary files along."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Read by libraries when they are imported, which a spawned process does before any code of ours runs."""
+
+
+class Stopped(SystemExit):
+    """A worker was told to stop. Not an Exception, so that no handler on the way mistakes it for a failed step; between
+    two items it ends the process, which says nothing then."""
+
+
+@dataclass
+class _Attempt(Generic[Item]):
+    item: Item
+    worker: _Worker
+    number: int = 1
+
+
+def run_in_processes(
+    work: Callable[[Item], Answer], items: Iterable[Item], jobs: int, threads: int = 1
+) -> Generator[tuple[Item, Answer | None], None, None]:
+    """(item, work(item)) in the order of completion; (item, None) where `ATTEMPTS` processes died of it.
+
+    Workers are spawned, not forked: OpenCV, GDAL and torch do not survive a fork once they have threads. A caller that
+    stops asking, or is interrupted, ends them at once; so does its own death.
+
+    Args:
+        work: picklable; what it raises is raised here.
+        items: picklable; taken one by one as workers become free.
+        jobs: processes.
+        threads: of the numeric libraries in each.
+    """
+    left = iter(items)
+    flying: dict[Future[Answer], _Attempt[Item]] = {}
+    with _workers(jobs, threads) as idle:
+        while True:
+            while idle and (item := next(left, _NONE)) is not _NONE:
+                attempt = _Attempt(item, idle.pop())
+                flying[attempt.worker.submit(work, item)] = attempt
+            if not flying:
+                return
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                attempt = flying.pop(future)
+                try:
+                    answer: Answer | None = future.result()
+                except (BrokenProcessPool, Stopped):
+                    if attempt.number < ATTEMPTS:
+                        attempt.number += 1
+                        flying[attempt.worker.submit(work, attempt.item)] = attempt
+                        continue
+                    answer = None
+                idle.append(attempt.worker)
+                yield attempt.item, answer
+
+
+_NONE: Any = object()
+
+
+class _Worker:
+    """A pool of one process: a pool breaks as a whole when one of its processes dies."""
+
+    def __init__(self, stop: Connection) -> None:
+        self._stop = stop
+        self._pool = self._new_pool()
+
+    def submit(self, work: Callable[[Item], Answer], item: Item) -> Future[Answer]:
+        try:
+            return self._pool.submit(work, item)
+        except BrokenProcessPool:  # it died of the item before, or since
+            self.close()
+            self._pool = self._new_pool()
+            return self._pool.submit(work, item)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._stop,))
+
+
+@contextlib.contextmanager
+def _workers(jobs: int, threads: int) -> Iterator[list[_Worker]]:
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    # Only this process has the end that is written to: the others see it closed, by us or by our death.
+    stop, held = multiprocessing.Pipe(duplex=False)
+    workers = [_Worker(stop) for _ in range(jobs)]
+    try:
+        yield list(workers)
+    except BaseException:
+        held.close()
+        raise
+    finally:
+        for worker in workers:
+            worker.close()
+        held.close()
+        stop.close()
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def _begin(stop: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the process that asked for the work decides
+    signal.signal(signal.SIGTERM, _unwind)
+    threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
+
+
+def _end_with(stop: Connection) -> None:
+    """Stop this process when the other end of `stop` is closed."""
+    with contextlib.suppress(EOFError, OSError):
+        stop.recv()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    time.sleep(GRACE_S)
+    os._exit(1)
+
+
+def _unwind(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # once more, and it ends at once
+    raise Stopped
