@@ -40,10 +40,18 @@ class PairRow:
     """Of `_GIVEN`, what the row says."""
 
 
-def register_pairs(path: str, settings: Settings, talk: Verbosity, *, keep_going: bool, dry_run: bool) -> ExitCode:
-    """Register every pair of the list at `path` ("-": stdin)."""
+def register_pairs(
+    path: str,
+    settings: Settings,
+    talk: Verbosity,
+    *,
+    keep_going: bool,
+    dry_run: bool,
+    rows: list[PairRow] | None = None,
+) -> ExitCode:
+    """Register every pair of the list at `path` ("-": stdin), or of `rows`, which are named after `path` then."""
     settings.register_options()  # what is wrong for every pair is said once
-    rows = read_pairs(path)
+    rows = read_pairs(path) if rows is None else rows
     jobs = [(row, _targets(row, settings)) for row in rows]
     _refuse_shared_targets(path, jobs)
     overview = Overview(path, settings.writing)
@@ -111,7 +119,7 @@ def _read(path: str) -> str:
 def _targets(row: PairRow, settings: Settings) -> Targets:
     folder = settings.writing.output
     if any(getattr(settings.writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
-        raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
+        raise UsageError("--report and further outputs name one file each", hint="leave them out of a batch")
     output = row.output or str(Path(folder or ".") / default_output(row.moving))
     return Targets.of(row.moving, settings.writing, output)
 
@@ -125,7 +133,7 @@ def _refuse_shared_targets(path: str, jobs: list[tuple[PairRow, Targets]]) -> No
             raise UsageError(
                 f"pairs {seen[name]} and {index} would both write {targets.raster}",
                 path=path,
-                hint="name outputs in a third column",
+                hint="name outputs in a third column of --pairs",
             )
         seen[name] = index
 

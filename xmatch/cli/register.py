@@ -26,8 +26,13 @@ def register_command(
     reading: Reading,
     running: Running,
     talk: Verbosity,
-    fixed: Annotated[str | None, typer.Argument(metavar="FIXED", help="The image that stays.")] = None,
-    moving: Annotated[str | None, typer.Argument(metavar="MOVING", help="The image laid onto it.")] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FIXED MOVING",
+            help="The image that stays, and the one laid onto it; or all that go onto --reference.",
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +53,15 @@ def register_command(
             rich_help_panel="Batch",
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="FIXED of a series: each image named is laid onto it, as by --pairs.",
+            metavar="FIXED",
+            rich_help_panel="Batch",
+        ),
+    ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after a pair that failed.", rich_help_panel="Batch")
     ] = False,
@@ -56,17 +70,28 @@ def register_command(
 
     xmatch register optical.tif sar.tif    writes sar.registered.tif and a report (HTML, JSON) here.
 
+    xmatch register --reference optical.tif dates/*.tif -o series/    lays each of a series onto one.
+
     Exit codes: 0 trusted; 4 not to be trusted, report but no raster; 8 some pairs of a batch failed or are not trusted.
     """
     settings = Settings(reading, matching, running, writing, given)
-    if pairs is not None:
-        from xmatch.cli.batch import register_pairs
+    named = images or []
+    if pairs is not None or reference is not None:
+        from xmatch.cli.batch import PairRow, register_pairs
 
-        if fixed or moving:
-            raise UsageError("--pairs and FIXED MOVING exclude each other", hint="the list names the files")
-        raise typer.Exit(register_pairs(pairs, settings, talk, keep_going=keep_going, dry_run=dry_run))
-    if fixed is None or moving is None:
-        raise UsageError("FIXED and MOVING are both needed", hint="xmatch register FIXED MOVING, or --pairs CSV")
+        if pairs is not None and (named or reference):
+            raise UsageError("--pairs excludes images and --reference", hint="the list names the files")
+        if reference is not None and not named:
+            raise UsageError("--reference without images to lay onto it", hint="--reference FIXED MOVING...")
+        rows = None if reference is None else [PairRow(reference, moving) for moving in named]
+        listed = reference if pairs is None else pairs
+        assert listed is not None
+        code = register_pairs(listed, settings, talk, keep_going=keep_going, dry_run=dry_run, rows=rows)
+        raise typer.Exit(code)
+    if len(named) != 2:
+        hint = "xmatch register FIXED MOVING, or --pairs CSV, or --reference FIXED MOVING..."
+        raise UsageError(f"FIXED and MOVING are needed, {len(named)} images are named", hint=hint)
+    fixed, moving = named
     targets = Targets.of(moving, writing)
     if dry_run:
         from xmatch.cli.plan import plan, plan_lines
