@@ -116,6 +116,51 @@ def test_truncated_netcdf_is_refused(tmp_path, version, cut):
     refused(tmp_path / "a.nc")
 
 
+def test_hdf5_is_opened_by_its_own_name_only(tmp_path):
+    write_geotiff(tmp_path / "a.tif", BANDS[:1])
+    rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "a.nc", driver="netCDF", FORMAT="NC4")
+    os.replace(tmp_path / "a.nc", tmp_path / "b.tif")
+    assert "other files" in refused(tmp_path / "b.tif")
+
+
+@pytest.fixture
+def safe(tmp_path):
+    """Folders of Sentinel-1 (two polarisations) and Sentinel-2 (two resolutions), without their metadata."""
+    folder = tmp_path / "S1A_IW_GRDH.SAFE"
+    (folder / "measurement").mkdir(parents=True)
+    for k, name in enumerate(("s1a-iw-grd-vh", "s1a-iw-grd-vv")):
+        write_geotiff(folder / "measurement" / f"{name}.tiff", BANDS[k : k + 1])
+    other = tmp_path / "S2A_MSIL2A.SAFE"
+    for k, name in enumerate(("R10m/B02_10m", "R20m/B05_20m")):
+        path = other / "GRANULE" / "L2A_T33" / "IMG_DATA" / f"{name}.jp2"
+        path.parent.mkdir(parents=True)
+        write_geotiff(path, BANDS[k : k + 1], driver="JP2OpenJPEG", QUALITY=100, REVERSIBLE="YES")
+    for one in (folder, other):
+        (one / "manifest.safe").write_text("<xfdu:XFDU/>")
+    return folder, other
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_images_of_a_safe_folder_are_series(safe, which):
+    for series in (0, 1):
+        with open_source(safe[which], ReadOptions(series=series)) as source:
+            assert np.array_equal(source.read().pixels, BANDS[series : series + 1])
+            assert source.header.georef.affine == tuple(NORTH_UP)[:6]
+    with open_source(safe[which]) as source:
+        assert source.header.notes[0].startswith("series 0 of 2 taken; --series picks another: 0 ")
+    assert "has no series 2" in refused(safe[which], ReadOptions(series=2))
+
+
+def test_a_safe_folder_leads_nowhere_else(safe, tmp_path):
+    secret = write_geotiff(tmp_path / "secret.tif", BANDS[2:])
+    path = safe[0] / "measurement" / "a.tiff"
+    path.symlink_to(secret)
+    assert "link to another place" in refused(safe[0])
+    for file in (safe[0] / "measurement").iterdir():
+        file.unlink()
+    assert "without images" in refused(safe[0])
+
+
 def vrt(source, relative=1, inside="", kind=""):
     return f"""<VRTDataset rasterXSize="30" rasterYSize="20"><VRTRasterBand dataType="Int16" band="1"{kind}>
         <SimpleSource><SourceFilename relativeToVRT="{relative}">{source}</SourceFilename><SourceBand>1</SourceBand>

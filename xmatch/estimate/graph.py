@@ -129,7 +129,8 @@ def _within(
     """Those of the chosen ties that hang together with the reference, and each image's chain to it."""
     maps: list[Transform | None] = []
     for cost, way in _ways(count, reference, ties, chosen):
-        steps, here = [Linear(np.eye(3), "translation")], reference
+        steps: list[Transform] = [Linear(np.eye(3), "translation")]
+        here = reference
         for tie in (ties[chosen[k]] for k in way):
             forwards = tie.fixed == here
             steps.append(tie.transform if forwards else tie.transform.inverse)

@@ -28,14 +28,14 @@ def open_folder(path: str, options: ReadOptions) -> Source:
     root = root_file(path)
     if root is None:
         raise InputError("is a directory; expected an image file, or a folder of OME-Zarr or SAFE", path=path)
+    if root.endswith(_SAFE):
+        from xmatch.io.rasters.safe import open_safe
+
+        return open_safe(path, options)
+    from xmatch.io.rasters.ome_zarr import open_ome_zarr
+
     try:
         fingerprint = Fingerprint.take(root)
     except InputError as error:
         raise InputError(f"its {os.path.basename(root)} {error.message}", path=path) from None
-    if root.endswith(_SAFE):
-        from xmatch.io.rasters.safe import open_safe
-
-        return open_safe(path, fingerprint, options)
-    from xmatch.io.rasters.ome_zarr import open_ome_zarr
-
     return open_ome_zarr(path, fingerprint, options)

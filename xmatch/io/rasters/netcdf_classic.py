@@ -40,7 +40,10 @@ class _Header:
     def end(self) -> int:
         """Number of the first byte behind all values."""
         records = self._count()
-        sides = [(self._name(), self._count())[1] for _ in range(self._listed())]
+        sides = []
+        for _ in range(self._listed()):
+            self._name()
+            sides.append(self._count())
         self._skip_attributes()
         ends, of_records = [0], []
         for _ in range(self._listed()):

@@ -15,6 +15,8 @@ from xmatch.io.rasters.levels import PyramidSource
 from xmatch.io.rasters.netcdf_classic import refuse_truncated
 from xmatch.io.rasters.options import ReadOptions
 
+_NAMES = (".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5")
+"""Of files that are NetCDF of version 4, or other HDF5 whose variables its library reads."""
 _LISTED = 6
 """Images that a note names."""
 
@@ -25,12 +27,23 @@ def open_netcdf(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Py
     Raises:
         InputError, ResourceError, UsageError: see `xmatch.io.open_source`.
     """
+    if not options.allow_remote and not path.lower().endswith(_NAMES) and is_hdf5(path):
+        raise InputError(
+            f"is HDF5, which can keep its values in other files; expected a name that says so ({', '.join(_NAMES)})",
+            hint="--allow-remote permits it",
+            path=path,
+        )
     # GDAL's names of variables hold the path in quotes.
     if '"' in path or not _is_text(path):
         raise InputError("is NetCDF under a name that GDAL cannot quote", hint="rename it", path=path)
     refuse_truncated(path, fingerprint.size)
     names = subdatasets(path, os.path.abspath(path), "netCDF", options)
     return open_subdataset(path, "netCDF", names, [name.rpartition(":")[2] for name in names], fingerprint, options)
+
+
+def is_hdf5(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x89HDF"
 
 
 def _is_text(path: str) -> bool:
