@@ -13,11 +13,12 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from xmatch.errors import ExitCode
 from xmatch.io import open_source
+from xmatch.io.transforms.itk_space import space_of
 
 IMAGE = (np.arange(40 * 48).reshape(40, 48) * 7 % 1021 + 1).astype(np.uint16)
 
 
-def dicom(path):
+def dicom(path, orientation=None):
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -26,7 +27,13 @@ def dicom(path):
     data.Rows, data.Columns, data.BitsAllocated, data.BitsStored, data.HighBit = 40, 48, 16, 16, 15
     data.PixelRepresentation, data.SamplesPerPixel, data.PhotometricInterpretation = 0, 1, "MONOCHROME2"
     data.PixelSpacing, data.PixelData = [0.5, 0.5], IMAGE.tobytes()
+    if orientation is not None:
+        data.ImageOrientationPatient, data.ImagePositionPatient = orientation, [0, 0, 0]
     pydicom.dcmwrite(path, data, enforce_file_format=True)
+
+
+def sagittal(path):
+    dicom(path, [0, 1, 0, 0, 0, -1])
 
 
 def nifti(path):
@@ -55,9 +62,14 @@ def test_medical_files_become_ome_tiff_with_their_spacing(cli, pair, name, write
     assert cli("apply", "out/a.registered.report.json", name, "-o", "again.ome.tif").code == ExitCode.OK
 
 
-@pytest.mark.parametrize(("name", "write"), [("a.dcm", dicom), ("a.nii.gz", nifti), ("a.ome.zarr", ome_zarr)])
-def test_a_slice_is_no_image_of_simpleitk(cli, pair, name, write):
-    """It would read a volume, or nothing."""
+@pytest.mark.parametrize(("name", "write"), [("a.nii.gz", nifti), ("a.ome.zarr", ome_zarr), ("a.dcm", sagittal)])
+def test_what_simpleitk_reads_otherwise_gets_no_tfm(cli, pair, name, write):
     write(name)
-    result = cli("register", "optical.tif", name, "--tfm", "a.tfm")
-    assert result.code in (ExitCode.OUTPUT, ExitCode.OK), result.err
+    assert cli("register", "optical.tif", name, "--tfm", "a.tfm").code == ExitCode.OUTPUT
+
+
+def test_a_tfm_of_dicom_counts_in_its_millimetres(cli, pair):
+    dicom("a.dcm")
+    assert cli("register", "a.dcm", "a.dcm", "--tfm", "a.tfm").code == ExitCode.OK
+    with open_source("a.dcm") as source:
+        assert space_of(source.header).spacing == (0.5, 0.5)
