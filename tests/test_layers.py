@@ -126,7 +126,19 @@ def test_importing_xmatch_loads_not_even_numpy():
 
 
 def test_help_loads_nothing_heavy():
-    commands = ["", "register", "match", "apply", "eval", "synth", "pretrain", "adapt", "models", "models info"]
+    commands = [
+        "",
+        "register",
+        "match",
+        "align",
+        "apply",
+        "eval",
+        "synth",
+        "pretrain",
+        "adapt",
+        "models",
+        "models info",
+    ]
     lines = [
         f"from xmatch.cli import app; from xmatch.cli.runtime import run; run(app, {[*command.split(), '--help']})"
         for command in commands

@@ -124,3 +124,52 @@ class Registration:
     """What control points say that were given to measure by; None where none were."""
     error_map: ErrorMap | None = None
     """The expected error place by place; None where the map is not to be trusted, or no image was looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairInGroup:
+    """Two images of a group, by their numbers, and what came of registering them."""
+
+    fixed: int
+    moving: int
+    state: str
+    """"used"; "refused" by its own verdict; "failed": the two cannot be registered at all; "disagrees", "disputed",
+    "apart": see `xmatch.estimate.graph.Network`."""
+    reason: str
+    """Of its verdict, or of the failure."""
+    verdict: Verdict | None = None
+    """None where it failed."""
+    transform: Transform | None = None
+    """moving px -> fixed px."""
+    off_px: float | None = None
+    """90 % of the places that both show are within this of where the group's maps put them, px of the reference; None
+    where an image has no map, or the pair none."""
+    in_loop: bool = False
+    """It is used, and another way of used pairs leads around it."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Three images that are registered onto each other, each pair trusted by itself."""
+
+    images: tuple[int, int, int]
+    off_px: float
+    """90 % of the places that all three show come back within this after going round, px of the first image."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupRegistration:
+    """Several images registered onto one of them, consistently."""
+
+    reference: int
+    images: tuple[Registration, ...]
+    """Of each image onto the reference, which is registered onto itself."""
+    pairs: tuple[PairInGroup, ...]
+    loops: tuple[Loop, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether every image has found its place."""
+        return all(image.verdict.accepted for image in self.images)

@@ -21,7 +21,7 @@ from xmatch.correspondences import Correspondences
 from xmatch.geometry import DisplacementGrid, ThinPlateSpline, compose, similarity, transform_from_dict
 from xmatch.io import open_source
 from xmatch.io.transforms.files import read_transform
-from xmatch.registration.pipeline import _written_as_one
+from xmatch.registration.pipeline import written_as_one
 
 SIZE = (160, 130)
 PLACE = rasterio.Affine(10.0, 0, 500_000.0, 0, -10.0, 4_000_000.0)
@@ -76,7 +76,7 @@ def found(request, bent, cli, tmp_path, monkeypatch):
     request.param(Path("fixed.tif"), hills(SIZE))
     request.param(Path("moving.tif"), hills(SIZE))
     with open_source("moving.tif") as moving:
-        one = _written_as_one(bent, moving)
+        one = written_as_one(bent, moving)
     monkeypatch.setattr("xmatch.registration.pipeline.register", lambda fixed, moving, *_: made(fixed, moving, one))
     further = ["--vrt", "v.vrt", "--tfm", "t.tfm", "--displacement", "d.tif", "--points", "p.csv"]
     further += ["--gcps", "g.tif"] if request.param is geotiff else []

@@ -151,6 +151,20 @@ def test_jobs_say_nothing_of_the_workers_of_another_machine(cli, pair):
     assert cli("register", "--pairs", "pairs.csv", "--cluster", "tcp://10.0.0.1:8786", "-j", "2").code == ExitCode.USAGE
 
 
+OF_ONE_PAIR = {"tie_points", "mask", "moving_mask", "roi", "check_points"}
+"""Fields of `RegisterOptions` that a group has no options for."""
+
+
+def test_what_is_said_of_a_group_arrives(cli, pair, caught):
+    calls = caught("xmatch.registration.group.register_group")
+    said = {field: word for field, word in REGISTER.items() if field not in OF_ONE_PAIR}
+    words = [word for words, _ in said.values() for word in words]
+    assert cli("align", *pair, *words, "--reference", pair[1], "--pairs-per-image", 3).code == ExitCode.INPUT
+    [(_, options, _)] = calls
+    assert options.register == RegisterOptions(**{field: expected for field, (_, expected) in said.items()})
+    assert (options.reference, options.pairs_per_image) == (1, 3)
+
+
 def test_what_a_recipe_says_of_registrations_arrives(tmp_path):
     Path(tmp_path / "eval.yaml").write_text("manifest: [none.jsonl]\nregister: {view_px: 320, max_angle_deg: 25}\n")
     assert load_recipe(tmp_path / "eval.yaml", EvalRecipe).register == RegisterOptions(view_px=320, max_angle_deg=25.0)
@@ -209,6 +223,14 @@ def test_what_is_said_of_reading_is_said_of_both_files(cli, pair, caught, opened
     words, expected = FOR_BOTH[field]
     cli("register", *pair, *words)
     assert [getattr(opened[path], field) for path in pair] == [expected, expected]
+
+
+def test_each_image_of_a_group_is_read_as_it_is_told(cli, pair, caught, opened):
+    caught("xmatch.registration.group.register_group")
+    for words, _ in FOR_BOTH.values():
+        cli("align", *pair, *words, "--band", "2,1", "--nodata=-9999")
+        expected = {field: value for field, (own, value) in FOR_BOTH.items() if own == words}
+        assert [opened[path] for path in pair] == [ReadOptions(bands=(2, 1), nodata=-9999.0, **expected)] * 2
 
 
 def test_georeferencing_is_ignored_in_moving_alone(cli, pair, caught, opened):

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from xmatch.cli.adapt import adapt_command
+from xmatch.cli.align import align_command
 from xmatch.cli.apply import apply_command
 from xmatch.cli.eval import eval_command
 from xmatch.cli.match import match_command
@@ -70,6 +71,7 @@ def _xmatch(
 
 
 app.command("register")(register_command)
+app.command("align")(align_command)
 app.command("match")(match_command)
 app.command("apply")(apply_command)
 app.command("eval")(eval_command)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +40,15 @@ class Batch:
             rich_help_panel="Batch",
         ),
     ] = None
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="FIXED of a series: each image named is laid onto it, as by --pairs.",
+            metavar="FIXED",
+            rich_help_panel="Batch",
+        ),
+    ] = None
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after a pair that failed.", rich_help_panel="Batch")
     ] = False
@@ -66,24 +75,30 @@ class Ended:
     shown: Shown = Shown()
 
 
-def register_pairs(batch: Batch, workers: Workers, settings: Settings, talk: Verbosity, dry_run: bool) -> ExitCode:
-    """Register every pair of the list.
+def register_pairs(
+    batch: Batch, workers: Workers, settings: Settings, talk: Verbosity, dry_run: bool, series: Sequence[str] = ()
+) -> ExitCode:
+    """Register every pair of the list, or every image of a series onto its reference.
+
+    Args:
+        series: names of its images.
 
     Raises:
         XmatchError: what is wrong for every pair; another run is at work on this list; the cluster went away.
     """
     workers.check()
     settings.register_options()  # what is wrong for every pair is said once
-    writing, path = settings.writing, batch.pairs or "-"
+    writing, path = settings.writing, batch.pairs or batch.reference or "-"
     if any(getattr(writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
-        raise UsageError("--report and further outputs name one file each", hint="leave them out with --pairs")
+        raise UsageError("--report and further outputs name one file each", hint="leave them out of a batch")
     overview = Overview(path, writing)
     settings = replace(
         settings,
         running=workers.shared(settings.running),
         writing=replace(writing, skip_existing=writing.skip_existing or not writing.overwrite),
     )
-    items = list(_items(path, settings, dry_run))
+    rows = read_pairs(path) if batch.reference is None else [PairRow(batch.reference, moving) for moving in series]
+    items = list(_items(path, rows, settings, dry_run))
     if workers.is_remote:
         items = [_from_anywhere(item) for item in items]
     problem = next((item.row.problem for item in items if item.row.problem), None)
@@ -137,11 +152,11 @@ def register_listed(item: Item) -> Ended:
         return _failed(item, as_failure(error))
 
 
-def _items(path: str, settings: Settings, dry_run: bool) -> Iterator[Item]:
+def _items(path: str, rows: list[PairRow], settings: Settings, dry_run: bool) -> Iterator[Item]:
     """The pairs of the list. Two that write one file are a problem of the second: it would fail, or worse, replace the
     first."""
     seen: dict[Path, int] = {}
-    for index, row in enumerate(read_pairs(path)):
+    for index, row in enumerate(rows):
         said = replace(settings, given=replace(settings.given, **row.given))
         targets = None
         if row.problem is None:
@@ -150,7 +165,7 @@ def _items(path: str, settings: Settings, dry_run: bool) -> Iterator[Item]:
                 first = seen.setdefault(targets.raster.absolute(), index)
                 if first != index:
                     message = f"pairs {first} and {index} would both write {targets.raster}"
-                    raise UsageError(message, path=path, hint="name outputs in a third column")
+                    raise UsageError(message, path=path, hint="name outputs in a third column of --pairs")
             except UsageError as problem:
                 row, targets = replace(row, problem=problem), None
         yield Item(index, row, targets, said, dry_run)

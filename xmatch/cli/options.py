@@ -81,7 +81,39 @@ class FixedReading:
 
 
 @dataclass(frozen=True)
-class MovingReading:
+class AnyReading:
+    """How any file is read."""
+
+    allow_damaged: Annotated[
+        bool, _option(_READING, "--allow-damaged", help="Mask lost blocks of a damaged file instead of refusing it.")
+    ] = False
+    allow_remote: Annotated[
+        bool, _option(_READING, "--allow-remote", help="Accept URLs, /vsi paths and VRT files as inputs.")
+    ] = False
+    max_memory: Annotated[
+        str, _option(_RUNNING, "--max-memory", help="Bound of the memory used, such as 500M or 2GiB.", metavar="SIZE")
+    ] = "2GiB"
+
+    offline: OfflineOption = False
+
+    @property
+    def max_memory_bytes(self) -> int:
+        return parse_size(self.max_memory)
+
+    def _of_either(self) -> ReadOptions:
+        """What holds for every image."""
+        from xmatch.io import ReadOptions
+
+        return ReadOptions(
+            max_memory_bytes=self.max_memory_bytes,
+            allow_damaged=self.allow_damaged,
+            allow_remote=self.allow_remote,
+            offline=self.offline,
+        )
+
+
+@dataclass(frozen=True)
+class MovingReading(AnyReading):
     """How the moving file is read."""
 
     moving_band: Annotated[
@@ -99,21 +131,6 @@ class MovingReading:
     ignore_georef: Annotated[
         bool, _option(_READING, "--ignore-georef", help="Match pixels only; MOVING's georeferencing is wrong.")
     ] = False
-    allow_damaged: Annotated[
-        bool, _option(_READING, "--allow-damaged", help="Mask lost blocks of a damaged file instead of refusing it.")
-    ] = False
-    allow_remote: Annotated[
-        bool, _option(_READING, "--allow-remote", help="Accept URLs, /vsi paths and VRT files as inputs.")
-    ] = False
-    max_memory: Annotated[
-        str, _option(_RUNNING, "--max-memory", help="Bound of the memory used, such as 500M or 2GiB.", metavar="SIZE")
-    ] = "2GiB"
-
-    offline: OfflineOption = False
-
-    @property
-    def max_memory_bytes(self) -> int:
-        return parse_size(self.max_memory)
 
     def of_moving(self) -> ReadOptions:
         return replace(
@@ -126,17 +143,6 @@ class MovingReading:
             # MOVING's alone: the result lies on FIXED's grid, georeferencing included, however MOVING was found.
             ignore_georef=self.ignore_georef,
             option_prefix="moving-",
-        )
-
-    def _of_either(self) -> ReadOptions:
-        """What holds for FIXED as for MOVING."""
-        from xmatch.io import ReadOptions
-
-        return ReadOptions(
-            max_memory_bytes=self.max_memory_bytes,
-            allow_damaged=self.allow_damaged,
-            allow_remote=self.allow_remote,
-            offline=self.offline,
         )
 
 
@@ -153,6 +159,25 @@ class Reading(MovingReading, FixedReading):
             nodata=self.nodata,
             assume_crs=self.assume_crs,
         )
+
+
+@dataclass(frozen=True)
+class GroupReading(AnyReading):
+    """How each image of a group is read."""
+
+    band: Annotated[
+        list[str] | None,
+        _option(_READING, "--band", help="Band to match by, from 1; repeat or separate by commas.", metavar="N"),
+    ] = None
+    nodata: Annotated[
+        float | None, _option(_READING, "--nodata", help="Value of pixels that hold no data, in each image.")
+    ] = None
+    ignore_georef: Annotated[
+        bool, _option(_READING, "--ignore-georef", help="Match pixels only; the images' georeferencing is wrong.")
+    ] = False
+
+    def of_each(self) -> ReadOptions:
+        return replace(self._of_either(), bands=parse_bands(self.band), nodata=self.nodata)
 
 
 @dataclass(frozen=True)
@@ -223,7 +248,7 @@ class Matching:
     ] = 2.0
     mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
 
-    def options(self, reading: Reading, running: Running, given: Given) -> RegisterOptions:
+    def options(self, reading: Reading | GroupReading, running: Running, given: Given) -> RegisterOptions:
         """
         Raises:
             UsageError: options that contradict each other; no such device.

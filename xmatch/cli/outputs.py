@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xmatch.io.rasters.source import Source
 
 _RASTER_SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
+_MEDICAL = (".nii.gz", ".nii", ".dcm", ".ome.zarr", ".zarr")
 _WRITING, _EXTRA = "Writing", "Further outputs"
 
 
@@ -177,11 +178,17 @@ def check_raster_name(path: Path) -> None:
 
 
 def default_output(moving: str) -> Path:
-    """sar.tif -> sar.registered.tif, in the current directory; OME-TIFFs and annotations keep their suffix."""
+    """sar.tif -> sar.registered.tif, in the current directory; OME-TIFFs and annotations keep their suffix, and other
+    medical formats become OME-TIFF."""
     from xmatch.io.annotations import is_annotations, written_suffix
 
     if is_annotations(moving):
         return Path(f"{Path(moving).stem}.registered{written_suffix(moving)}")
+    name = Path(moving).name
+    if ending := next(
+        (ending for ending in _MEDICAL if name.lower().endswith(ending) and name.lower() != ending), None
+    ):
+        return Path(f"{name[: -len(ending)]}.registered.ome.tif")
     stem, suffix = split_suffix(Path(moving))
     return Path(f"{stem or Path(moving).stem}.registered{suffix if suffix.startswith('.ome') else '.tif'}")
 

@@ -30,8 +30,13 @@ def register_command(
     talk: Verbosity,
     batch: Batch,
     workers: Workers,
-    fixed: Annotated[str | None, typer.Argument(metavar="FIXED", help="The image that stays.")] = None,
-    moving: Annotated[str | None, typer.Argument(metavar="MOVING", help="The image laid onto it.")] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FIXED MOVING",
+            help="The image that stays, and the one laid onto it; or all that go onto --reference.",
+        ),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -48,15 +53,22 @@ def register_command(
 
     xmatch register optical.tif sar.tif    writes sar.registered.tif and a report (HTML, JSON) here.
 
+    xmatch register --reference optical.tif dates/*.tif -o series/    lays each of a series onto one.
+
     Exit codes: 0 trusted; 4 not to be trusted, report but no raster; 8 some pairs of a batch failed or are not trusted.
     """
     settings = Settings(reading, matching, running, writing, given)
-    if batch.pairs is not None:
-        if fixed or moving:
-            raise UsageError("--pairs and FIXED MOVING exclude each other", hint="the list names the files")
-        raise typer.Exit(register_pairs(batch, workers, settings, talk, dry_run))
-    if fixed is None or moving is None:
-        raise UsageError("FIXED and MOVING are both needed", hint="xmatch register FIXED MOVING, or --pairs CSV")
+    named = images or []
+    if batch.pairs is not None or batch.reference is not None:
+        if batch.pairs is not None and (named or batch.reference):
+            raise UsageError("--pairs excludes images and --reference", hint="the list names the files")
+        if batch.reference is not None and not named:
+            raise UsageError("--reference without images to lay onto it", hint="--reference FIXED MOVING...")
+        raise typer.Exit(register_pairs(batch, workers, settings, talk, dry_run, named))
+    if len(named) != 2:
+        hint = "xmatch register FIXED MOVING, or --pairs CSV, or --reference FIXED MOVING..."
+        raise UsageError(f"FIXED and MOVING are needed, {len(named)} images are named", hint=hint)
+    fixed, moving = named
     targets = Targets.of(moving, writing)
     if dry_run:
         from xmatch.cli.plan import plan, plan_lines

@@ -113,7 +113,7 @@ def _registered(
         if error_map is not None:
             verdict = with_global_error(verdict, error_map)
         clock.done("verify", 0.9)
-    found = None if confirmed is None else _written_as_one(confirmed.transform, moving)
+    found = None if confirmed is None else written_as_one(confirmed.transform, moving)
     correspondences = Correspondences.empty() if confirmed is None else confirmed.correspondences
     residual, inliers = _explained(found, correspondences, 1.0 if confirmed is None else confirmed.px)
     return Registration(
@@ -184,7 +184,7 @@ def _explained(
     return residual, residual < 2.0 * px
 
 
-def _written_as_one(transform: Transform, moving: Source) -> Transform:
+def written_as_one(transform: Transform, moving: Source) -> Transform:
     """A map of several steps as one displacement grid, which files can hold; any other as it is."""
     if isinstance(transform, (Linear, ThinPlateSpline, DisplacementGrid)):
         return transform

@@ -61,7 +61,7 @@ def registration_document(
                 "calibration": verdict.calibration,
             },
             "correction": correction(registration),
-            "transform": _transform(registration),
+            "transform": transform_part(registration),
             "correspondences": {
                 "count": len(registration.correspondences),
                 "inliers": int(np.count_nonzero(registration.inliers)),
@@ -99,7 +99,8 @@ def to_json(document: RegistrationDocument, *, indent: int | None = None) -> str
     return json.dumps(document, indent=indent, allow_nan=False)
 
 
-def _transform(registration: Registration) -> dict[str, Any] | None:
+def transform_part(registration: Registration) -> dict[str, Any] | None:
+    """The map with its affine part; None where there is none."""
     transform = registration.transform
     if transform is None:
         return None

@@ -20,6 +20,16 @@ from xmatch.io.rasters.tiff_scan import Directory
 
 _CACHE_BYTES = 128 * 2**20
 """Of GDAL, which takes 5 % of all memory otherwise; tuned for nothing."""
+NETWORK_LIMITS = {
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    # Fewer bytes than this a second, for so many seconds, and a transfer has stalled.
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "100",
+    "GDAL_HTTP_LOW_SPEED_TIME": "30",
+    # Of one request, which is for a range of some MiB at most.
+    "GDAL_HTTP_TIMEOUT": "300",
+}
+"""How long GDAL waits for the network, in seconds: without them it waits for ever, and no signal ends that. Not tuned.
+What the environment says under these names counts instead."""
 _NOBODY = "127.0.0.1:9"
 """A proxy that nobody answers at: the port of the discard service."""
 
@@ -29,9 +39,12 @@ def gdal(options: ReadOptions) -> Iterator[None]:
     """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
     the network, where a sidecar file could send it."""
     settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
+    settings["RAW_CHECK_FILE_SIZE"] = "YES"  # bare pixels that are missing are zeros without it
     if not options.network:
         # What is read as a file over the network, and what whole drivers fetch: a VRT of URLs does both.
         settings |= {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none", "GDAL_HTTP_PROXY": _NOBODY}
+    else:
+        settings |= {name: limit for name, limit in NETWORK_LIMITS.items() if name not in os.environ}
     with rasterio.Env(**settings), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with MENDED_HOOKS:

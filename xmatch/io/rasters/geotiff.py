@@ -1,4 +1,4 @@
-"""GeoTIFF, COG, PNG, JPEG and JPEG 2000 through rasterio."""
+"""GeoTIFF, COG, PNG, JPEG, JPEG 2000 and whatever else GDAL is trusted with, through rasterio."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from xmatch.errors import InputError
 from xmatch.io.rasters.area_means import Box
 from xmatch.io.rasters.band_layout import LAB_BANDS, BandLayout
 from xmatch.io.rasters.colours import SIGNED_LAB
+from xmatch.io.rasters.envi import refuse_truncated
 from xmatch.io.rasters.gdal import gdal, gdal_name, open_dataset
 from xmatch.io.rasters.georef import read_georef
 from xmatch.io.rasters.guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
@@ -37,11 +38,13 @@ def open_raster(
     fingerprint: Fingerprint | None,
     options: ReadOptions,
     directory: Directory | None = None,
+    subdataset: str | None = None,
 ) -> PyramidSource:
     """Open with the one GDAL driver that the file's first bytes call for (None, for remote files: any).
 
     Args:
         directory: the IFD to read, of a TIFF.
+        subdataset: GDAL's name of the one to read, of a file of several.
 
     Raises:
         InputError, ResourceError, UsageError: see `xmatch.io.open_source`.
@@ -49,7 +52,7 @@ def open_raster(
     silence("rasterio")
     with ExitStack() as on_failure:
         resources = on_failure.enter_context(ExitStack())
-        name = gdal_name(path, directory, resources)
+        name = subdataset or gdal_name(path, directory, resources)
         opener, opened, doubts = open_dataset(path, name, driver, options)
         dataset = resources.enter_context(opened)
         with gdal(options), decoding(path, "cannot be opened: "):
@@ -58,6 +61,8 @@ def open_raster(
             header = _header(dataset, path, layout, directory, georef, (*layout.notes, *doubts, *notes))
             if options.ignore_georef:
                 header = replace(header, georef_ignored=_ignored_georef(dataset, path, options))
+            if fingerprint and driver == "ENVI":
+                refuse_truncated(dataset, fingerprint)
             if fingerprint:
                 claimed = dataset.width * dataset.height * dataset.count * layout.dtype.itemsize
                 refuse_bomb(fingerprint, dataset.shape[::-1], claimed, options.max_memory_bytes)

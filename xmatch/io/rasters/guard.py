@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import stat
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import NullHandler, getLogger
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from xmatch.errors import InputError, ResourceError, XmatchError
 
@@ -24,8 +25,15 @@ SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
     (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
+    (b"CDF\x01", "netCDF"),
+    (b"CDF\x02", "netCDF"),
+    (b"CDF\x05", "netCDF"),
+    (b"\x89HDF\r\n\x1a\n", "netCDF"),
 )
 """First bytes of a file -> the one GDAL driver that may open it. The name's suffix is never believed."""
+FORMATS = "TIFF, PNG, JPEG, JPEG 2000, NetCDF, ENVI, DICOM, NIfTI, OME-Zarr, SAFE"
+_HEAD_BYTES = 352
+"""Of a file, by which its kind is told: the header of NIfTI-1 and the four bytes after it."""
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -103,30 +111,45 @@ def refuse_remote(path: str, offline: bool) -> NoReturn:
     )
 
 
-def sniff(path: str, *, allow_virtual: bool = False) -> str:
-    """GDAL's name of the format that the first bytes announce.
+def sniff(path: str) -> str:
+    """The format that the first bytes announce: GDAL's name of it, "VRT", "DICOM" or "NIfTI".
 
     Raises:
-        InputError: unreadable, or not one of the formats in `SIGNATURES` (a VRT only if `allow_virtual`).
+        InputError: unreadable, or none of these.
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(32)
+            head = file.read(_HEAD_BYTES)
+            inner = b""
+            if head.startswith(b"\x1f\x8b"):
+                file.seek(0)
+                inner = _inflated(file)
     except OSError as error:
         raise InputError(f"cannot be opened: {error.strerror or error}", path=path) from None
     for signature, driver in SIGNATURES:
         if head.startswith(signature):
             return driver
     if head.lstrip().startswith(b"<VRTDataset"):
-        if allow_virtual:
-            return "VRT"
-        raise InputError(
-            "is a VRT, a text that names other files to read; expected the image itself",
-            hint="--allow-remote permits it",
-            path=path,
-        )
-    wanted = "a TIFF" if path.lower().endswith((".tif", ".tiff")) else "a TIFF, PNG, JPEG or JPEG 2000 image"
+        return "VRT"
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    if _is_nifti(head) or _is_nifti(inner):
+        return "NIfTI"
+    wanted = "a TIFF" if path.lower().endswith((".tif", ".tiff")) else f"an image of a known format ({FORMATS})"
     raise InputError(f"is not {wanted}: it begins with {head[:12]!r}", path=path)
+
+
+def _is_nifti(head: bytes) -> bool:
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _inflated(file: BinaryIO) -> bytes:
+    """The first bytes of what a gzip file holds; fewer where it is damaged."""
+    try:
+        with gzip.GzipFile(fileobj=file) as inner:
+            return inner.read(_HEAD_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
 
 
 def refuse_bomb(file: Fingerprint, size: tuple[int, int], claimed_bytes: int, max_bytes: int) -> None:
@@ -167,11 +190,14 @@ def decoding(path: str, what: str = "") -> Iterator[None]:
         raise InputError(f"{what}{_reason(error, path)}", path=path) from error
 
 
+_DECODERS = ("rasterio", "tifffile", "imagecodecs", "pydicom", "nibabel", "zarr", "numcodecs")
+
+
 def _is_of_a_decoder(error: Exception) -> bool:
     if isinstance(error, (OSError, EOFError, UnicodeError, struct.error, zlib.error)):
         return True
     kinds = type(error).__mro__
-    return any(kind.__module__.partition(".")[0] in ("rasterio", "tifffile", "imagecodecs") for kind in kinds)
+    return any(kind.__module__.partition(".")[0] in _DECODERS for kind in kinds)
 
 
 def _raised_here(error: Exception) -> bool:

@@ -10,7 +10,9 @@ Which reader takes a TIFF (the suffix plays no part; the first rule that fits de
 Of JPEG inside TIFF each knows kinds that the other does not (GDAL the old one in pieces, tifffile lossless and 12-bit):
 where the reader of these rules cannot decode the first pixels, the other one has a try.
 
-PNG, JPEG and JPEG 2000 go to rasterio; nothing else is opened.
+PNG, JPEG, JPEG 2000 and NetCDF go to rasterio, and so do ENVI images (which nothing but the header beside them tells)
+and SAFE folders; DICOM, NIfTI and OME-Zarr to readers of their own. VRT files are opened where `virtual.py` finds
+nothing against it. Nothing else is opened.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xmatch.errors import InputError, UsageError, XmatchError
+from xmatch.io.rasters.envi import is_envi
 from xmatch.io.rasters.guard import Fingerprint, is_remote, refuse_bomb, refuse_remote, sniff
 from xmatch.io.rasters.options import ReadOptions
 
@@ -60,17 +63,56 @@ def _opened(path: str | os.PathLike, options: ReadOptions) -> Source:
         from xmatch.io.rasters.geotiff import open_raster
 
         return open_raster(name, None, None, options)
-    fingerprint = Fingerprint.take(name)
-    driver = sniff(name, allow_virtual=options.allow_remote)
-    if driver == "GTiff":
-        from xmatch.io.rasters.tiff_scan import scan_tiff
+    if os.path.isdir(name):
+        from xmatch.io.rasters.folders import open_folder
 
-        return _open_tiff(name, scan_tiff(name), fingerprint, options)
+        return open_folder(name, options)
+    fingerprint = Fingerprint.take(name)
+    driver = "ENVI" if is_envi(name) else sniff(name)
+    if driver in _OPENERS:
+        return _OPENERS[driver](name, fingerprint, options)
     if options.page or options.series:
         raise InputError("has one image only, page 0 of series 0", hint="leave out --page and --series", path=name)
+    if driver == "VRT" and not options.allow_remote:
+        from xmatch.io.rasters.virtual import check_virtual
+
+        check_virtual(name)
     from xmatch.io.rasters.geotiff import open_raster
 
     return open_raster(name, driver, fingerprint, options)
+
+
+def _open_any_tiff(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Source:
+    from xmatch.io.rasters.tiff_scan import scan_tiff
+
+    return _open_tiff(path, scan_tiff(path), fingerprint, options)
+
+
+def _open_netcdf(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Source:
+    from xmatch.io.rasters.subdatasets import open_netcdf
+
+    return open_netcdf(path, fingerprint, options)
+
+
+def _open_dicom(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Source:
+    from xmatch.io.rasters.dicom import open_dicom
+
+    return open_dicom(path, fingerprint, options)
+
+
+def _open_nifti(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Source:
+    from xmatch.io.rasters.nifti import open_nifti
+
+    return open_nifti(path, fingerprint, options)
+
+
+_OPENERS: dict[str, Callable[[str, Fingerprint, ReadOptions], Source]] = {
+    "GTiff": _open_any_tiff,
+    "netCDF": _open_netcdf,
+    "DICOM": _open_dicom,
+    "NIfTI": _open_nifti,
+}
+"""Formats that know pages or series."""
 
 
 def _open_tiff(path: str, directories: tuple[Directory, ...], fingerprint: Fingerprint, options: ReadOptions) -> Source:

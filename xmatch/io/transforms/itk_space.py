@@ -78,7 +78,7 @@ def space_of(header: Header) -> PhysicalSpace:
     """The space of the file that `header` describes, as SimpleITK reads it; of a volume, that of its slices.
 
     Raises:
-        OutputError: SimpleITK does not open the file, opens another page of it, or turns its pixels.
+        OutputError: SimpleITK does not open the file, opens another page of it, or turns it.
     """
     sitk = simpleitk()
     path = header.path
@@ -86,6 +86,11 @@ def space_of(header: Header) -> PhysicalSpace:
         raise OutputError(
             f"SimpleITK applies the TIFF orientation {header.orientation} of {path}, and xmatch does not",
             hint="turn its pixels and remove the tag first, or take --displacement",
+        )
+    if header.format == "NIfTI":
+        raise OutputError(
+            f"SimpleITK reads {path} as a volume, of which xmatch turns one slice",
+            hint="save the slice as a file of its own, or take --displacement",
         )
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -105,6 +110,11 @@ def space_of(header: Header) -> PhysicalSpace:
         raise OutputError(
             f"SimpleITK opens another page of {path}, of {size} px; no .tfm can speak of this one",
             hint="save the page as a file of its own, or take --displacement",
+        )
+    if not np.allclose(reader.GetDirection(), np.eye(reader.GetDimension()).ravel()):
+        raise OutputError(
+            f"SimpleITK lays the rows of {path} obliquely in space; a .tfm of the plane cannot speak of it",
+            hint="--displacement says it in px",
         )
     return PhysicalSpace(tuple(reader.GetSpacing()[:2]), tuple(reader.GetOrigin()[:2]))
 
