@@ -19,7 +19,7 @@ from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
-from xmatch.registration.pose_selection import align, bent_alignments, refined_alignments
+from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments
 from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
@@ -28,7 +28,7 @@ from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 STIFF = ("translation", "similarity")
 """Kinds that a pose is: nothing is refined for them."""
 HOLDS_SHARE = 0.3
-"""Of the regions must lie where a refined map puts them. Not tuned."""
+"""Of the regions must lie where a refined map puts them to be accepted. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
 MAY_BEND_PX, CLEARLY_BEND_PX, CLEAR_SHARE = 1.2, 0.5, 0.7
@@ -122,8 +122,9 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
-        # With more freedom, what is not seen to hold all over may fit by chance, or in a part only.
-        if share < HOLDS_SHARE or found.verdict.accepted and not _is_settled(other):
+        # With more freedom, what is not seen to hold all over may fit by chance, or in a part only: never accepted, nor
+        # in place of what is. Where both are refused, the likelier one is the better start for what comes next.
+        if found.verdict.accepted and not _is_settled(other) or other.verdict.accepted and share < HOLDS_SHARE:
             continue
         if other.verdict.accepted > found.verdict.accepted or other.verdict.probability > found.verdict.probability:
             found = other
@@ -146,7 +147,12 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
         confirmed = found.confirmed
         so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
         steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
-        if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
+        # Of images that are known to bend the better map of as smooth a kind counts; any other must be clearly better.
+        if candidate.best.made_by == BENT_FURTHER:
+            is_better = _is_nearer(candidate.best.to_fixed, so_far, steady)
+        else:
+            is_better = _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options)
+        if not is_better:
             break
         other = weigh(found.matcher, frame, candidate)
         if options.transform == "auto" and other.verdict.evidence["regions_share"] < BENT_HOLDS_SHARE:
@@ -158,12 +164,16 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     return found
 
 
+def _is_nearer(one: PointMap, other: PointMap, steady: Correspondences) -> bool:
+    return error_px(one, steady, TOLERANCE_VIEW_PX) < error_px(other, steady, TOLERANCE_VIEW_PX)
+
+
 def _follows_better(
     bent: PointMap, so_far: PointMap, steady: Correspondences, verdict: Verdict, options: RegisterOptions
 ) -> bool:
     """Whether tie points prefer a map that bends: clearly, unless one was asked for."""
     if options.transform in BENT_KINDS:
-        return error_px(bent, steady, TOLERANCE_VIEW_PX) < error_px(so_far, steady, TOLERANCE_VIEW_PX)
+        return _is_nearer(bent, so_far, steady)
     if len(steady) < FEWEST_FOR_A_BEND:
         return False
     # Tie points that find nothing count alike for both, and between two sensors they may be most of them.

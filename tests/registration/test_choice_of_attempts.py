@@ -1,0 +1,54 @@
+"""Which of two maps stands, by what the verdict says of each: maps and images are stand-ins here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from xmatch.matchers.base import Matches
+from xmatch.registration import attempts
+from xmatch.registration.attempts import Attempt
+from xmatch.registration.options import RegisterOptions
+from xmatch.result import Verdict
+
+FRAME = SimpleNamespace(fixed=None, moving=None)
+
+
+def attempt(probability: float, regions_share: float, *, accepted: bool = False) -> Attempt:
+    verdict = Verdict(accepted, probability, "", evidence={"regions_share": regions_share})
+    return Attempt("told", FRAME, verdict, alignment=SimpleNamespace())
+
+
+@pytest.fixture
+def refined(monkeypatch):
+    """(what was found, what each refined map would be) -> what stands."""
+
+    def choose(found, *others):
+        monkeypatch.setattr(attempts, "refined_alignments", lambda *args, **kwargs: iter(others))
+        return attempts._refined(found, Matches(), RegisterOptions(), lambda matcher, frame, candidate: candidate)
+
+    return choose
+
+
+def test_of_two_refused_maps_the_likelier_one_stands_however_little_lies_on_it(refined):
+    found, likelier, less_likely = attempt(0.03, 0.14), attempt(0.28, 0.22), attempt(0.01, 0.6)
+    assert refined(found, likelier) is likelier
+    assert refined(found, less_likely) is found
+
+
+def test_a_refined_map_that_hardly_anything_lies_on_is_not_accepted(refined):
+    found, narrow, wide = attempt(0.03, 0.14), attempt(0.99, 0.29, accepted=True), attempt(0.95, 0.4, accepted=True)
+    assert refined(found, narrow) is found
+    assert refined(found, narrow, wide) is wide
+
+
+def test_an_accepted_map_gives_way_only_to_one_that_half_of_the_image_lies_on(refined):
+    found, refused, settled = (
+        attempt(0.9, 0.4, accepted=True),
+        attempt(0.95, 0.8),
+        attempt(0.95, 0.6, accepted=True),
+    )
+    assert refined(found, refused) is found
+    assert refined(found, attempt(0.99, 0.45, accepted=True)) is found
+    assert refined(found, settled) is settled
