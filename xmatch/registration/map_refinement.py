@@ -2,8 +2,8 @@
 
 First Gauss-Newton steps over affine maps and homographies, from coarse to fine. Then windows, from half the overlap
 down to a tenth of it, each free to move around where the map so far puts it: what most of them agree on is the next
-map, kept where the correlation of the images' edges rises clearly. Bends are followed by windows that choose their places
-together (`coupled_field`), from the best map so far.
+map, kept where the correlation of the images' edges rises clearly. Bends are followed by windows that choose their
+places together (`coupled_field`), from the best map so far.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ MIN_WINDOWS, MIN_SHARE = 8, 0.25
 NEARLY = 0.85
 """A map that correlates so nearly as well as the best one is followed further. Not tuned."""
 WORTH_IT = 1.05
-"""Windows must raise the correlation so far above that of steps over the whole image. Where these had failed on training
+"""Windows must raise the correlation so far above that of steps over the whole image. Where these failed on training
 pairs windows raised it by 8 to 200 %; where not, by 1 to 5 %, and corners went up to 8 px astray (lab log)."""
 HORIZON = 0.2
 """The far corner of moving may lie so many times further off than the near one: 1 over this. Not tuned."""
