@@ -2,8 +2,8 @@
 
 First Gauss-Newton steps over affine maps and homographies, from coarse to fine. Then windows, from half the overlap
 down to a tenth of it, each free to move around where the map so far puts it: what most of them agree on is the next
-map, kept where the correlation of the images' edges rises clearly. Bends are followed by windows that choose their
-places together (`coupled_field`), from the best map so far.
+map, kept where the correlation of the images' edges rises. Bends are followed by windows that choose their places
+together (`coupled_field`), from the best map so far.
 """
 
 from __future__ import annotations
@@ -100,9 +100,6 @@ MIN_WINDOWS, MIN_SHARE = 8, 0.25
 """Windows that must agree on a map. Not tuned."""
 NEARLY = 0.85
 """A map that correlates so nearly as well as the best one is followed further. Not tuned."""
-WORTH_IT = 1.05
-"""Windows must raise the correlation so far above that of steps over the whole image. Where these failed on training
-pairs windows raised it by 8 to 200 %; where not, by 1 to 5 %, and corners went up to 8 px astray (lab log)."""
 HORIZON = 0.2
 """The far corner of moving may lie so many times further off than the near one: 1 over this. Not tuned."""
 
@@ -219,7 +216,7 @@ class MapRefiner:
 
     def _by_windows(self, start: Linear, affine_only: bool) -> Linear:
         best = found = start
-        best_score = start_score = self.score(start)
+        best_score = self.score(start)
         for level in WINDOWS:
             ties = self._window_ties(found, level)
             if ties is None:
@@ -234,7 +231,7 @@ class MapRefiner:
                 found = fit
             if score > best_score:
                 best, best_score = fit, score
-        return best if best_score > WORTH_IT * start_score else start
+        return best
 
     def _windows(
         self, here: DescriptorMap, there: DescriptorMap, level: WindowLevel, across: int
