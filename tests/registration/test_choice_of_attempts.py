@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from xmatch.correspondences import Correspondences
+from xmatch.geometry import translation
 from xmatch.matchers.base import Matches
 from xmatch.registration import attempts
 from xmatch.registration.attempts import Attempt
@@ -52,3 +55,30 @@ def test_an_accepted_map_gives_way_only_to_one_that_half_of_the_image_lies_on(re
     assert refined(found, refused) is found
     assert refined(found, attempt(0.99, 0.45, accepted=True)) is found
     assert refined(found, settled) is settled
+
+
+AS_IT_IS = translation(0.0, 0.0)
+BEND = translation(5.0, 0.0)
+"""Stands for one: all that counts is where a map puts points."""
+
+
+def ties(with_bend: int, with_stiff: int, neither: int) -> Correspondences:
+    """Tie points that agree with the one map, the other, or none of them."""
+    off = [(5, 0)] * with_bend + [(0, 0)] * with_stiff + [(-9, 9)] * neither
+    at = np.random.default_rng(0).uniform(0, 300, (len(off), 2))
+    return Correspondences(at + np.array(off), at, np.ones(len(off)))
+
+
+@pytest.mark.parametrize(
+    ("agree", "is_better"),
+    [
+        ((13, 4, 42), False),  # a map, unbent
+        ((16, 8, 30), False),  # a radar image, unbent
+        ((20, 5, 15), True),  # night, bent: half of them
+        ((17, 2, 41), True),  # few, but hardly any with the stiff map
+        ((11, 0, 42), False),
+    ],
+)
+def test_a_bend_wants_most_tie_points_or_many_times_as_many_as_the_stiff_map_has(agree, is_better):
+    accepted = Verdict(True, 0.99, "")
+    assert attempts._follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
