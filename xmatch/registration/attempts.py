@@ -43,7 +43,7 @@ MORE_AGREE, MIN_AGREEING = 2.0, 12
 MOST_AGREE, MANY_MORE_AGREE = 0.4, 4.0
 """... if that is so large a share of all, or so many times as many: twice of a few is chance. Of training pairs bent by
 12 px the fields that took a third of the error away have one or the other (62 % or more, or 4.3 times as many); of 12
-unbent ones two had twice as many, 22 and 30 % of all, with fields that took them from 2 to 7 and 6 to 11 px (lab log)."""
+unbent ones two had twice as many, 22 and 30 % of all, with fields that took them from 2 to 7 and 6 to 11 px."""
 HARDLY_MORE_AGREE, MUCH_NEARER_SHARE = 1.25, 0.5
 """Where hardly more tie points agree, they must lie so much nearer: speckle bends made scenes of two sensors a little
 (three quarters of the error), images of one sensor bent by 3 px leave a tenth of it."""
