@@ -13,6 +13,7 @@ from xmatch.matchers.base import Matches
 from xmatch.registration import attempts
 from xmatch.registration.attempts import Attempt
 from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import BENT_FURTHER
 from xmatch.result import Verdict
 
 FRAME = SimpleNamespace(fixed=None, moving=None)
@@ -82,3 +83,28 @@ def ties(with_bend: int, with_stiff: int, neither: int) -> Correspondences:
 def test_a_bend_wants_most_tie_points_or_many_times_as_many_as_the_stiff_map_has(agree, is_better):
     accepted = Verdict(True, 0.99, "")
     assert attempts._follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
+
+
+@pytest.mark.parametrize(("further", "stands"), [(BEND, 1), (translation(-9.0, 9.0), 0)], ids=["nearer", "no nearer"])
+def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypatch, further, stands):
+    """A first field on the way to the bend, then one that is there or leads elsewhere."""
+    first = translation(4.0, 0.0)
+    points = ties(40, 0, 0)
+    candidates = [
+        SimpleNamespace(
+            best=SimpleNamespace(to_fixed=each, made_by=made_by),
+            ties=points,
+            forward_backward_px=np.zeros(len(points)),
+        )
+        for each, made_by in ((first, "refined"), (further, BENT_FURTHER))
+    ]
+    monkeypatch.setattr(attempts, "bent_alignments", lambda *args, **kwargs: iter(candidates))
+    frame = SimpleNamespace(fixed=None, moving=None, between_views=lambda transform, xy: transform(xy))
+    accepted = Verdict(True, 0.99, "", evidence={"regions_share": 0.9})
+
+    def weigh(matcher, frame, candidate):
+        return Attempt(matcher, frame, accepted, candidate, SimpleNamespace(transform=candidate.best.to_fixed))
+
+    stiff = SimpleNamespace(best=SimpleNamespace(to_fixed=AS_IT_IS))
+    found = Attempt("told", frame, accepted, stiff, SimpleNamespace(transform=AS_IT_IS))
+    assert attempts._bent(found, Matches(), RegisterOptions(), weigh).alignment is candidates[stands]
