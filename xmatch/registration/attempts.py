@@ -19,7 +19,7 @@ from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
-from xmatch.registration.pose_selection import align, bent_alignments, refined_alignments
+from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments
 from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
@@ -28,7 +28,7 @@ from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
 STIFF = ("translation", "similarity")
 """Kinds that a pose is: nothing is refined for them."""
 HOLDS_SHARE = 0.3
-"""Of the regions must lie where a refined map puts them. Not tuned."""
+"""Of the regions must lie where a refined map puts them to be accepted. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
 MAY_BEND_PX, CLEARLY_BEND_PX, CLEAR_SHARE = 1.2, 0.5, 0.7
@@ -39,8 +39,11 @@ BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
 unbent, none would be bent at the first and two at the second (lab log)."""
 MORE_AGREE, MIN_AGREEING = 2.0, 12
-"""Or so many times as many tie points agree with it as with the stiff one, and so many at least: none of those pairs
-unbent (lab log)."""
+"""Or so many times as many tie points agree with it as with the stiff one, and so many at least, ..."""
+MOST_AGREE, MANY_MORE_AGREE = 0.4, 4.0
+"""... if that is so large a share of all, or so many times as many: twice of a few is chance. Of training pairs bent by
+12 px the fields that took a third of the error away have one or the other (62 % or more, or 4.3 times as many); of 12
+unbent ones two had twice as many, 22 and 30 % of all, with fields that took them from 2 to 7 and 6 to 11 px."""
 HARDLY_MORE_AGREE, MUCH_NEARER_SHARE = 1.25, 0.5
 """Where hardly more tie points agree, they must lie so much nearer: speckle bends made scenes of two sensors a little
 (three quarters of the error), images of one sensor bent by 3 px leave a tenth of it."""
@@ -122,8 +125,9 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
-        # With more freedom, what is not seen to hold all over may fit by chance, or in a part only.
-        if share < HOLDS_SHARE or found.verdict.accepted and not _is_settled(other):
+        # With more freedom, what is not seen to hold all over may fit by chance, or in a part only: never accepted, nor
+        # in place of what is. Where both are refused, the likelier one is the better start for what comes next.
+        if found.verdict.accepted and not _is_settled(other) or other.verdict.accepted and share < HOLDS_SHARE:
             continue
         if other.verdict.accepted > found.verdict.accepted or other.verdict.probability > found.verdict.probability:
             found = other
@@ -146,7 +150,12 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
         confirmed = found.confirmed
         so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
         steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
-        if not _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options):
+        # Of images that are known to bend the better map of as smooth a kind counts; any other must be clearly better.
+        if candidate.best.made_by == BENT_FURTHER:
+            is_better = _is_nearer(candidate.best.to_fixed, so_far, steady)
+        else:
+            is_better = _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options)
+        if not is_better:
             break
         other = weigh(found.matcher, frame, candidate)
         if options.transform == "auto" and other.verdict.evidence["regions_share"] < BENT_HOLDS_SHARE:
@@ -158,12 +167,16 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     return found
 
 
+def _is_nearer(one: PointMap, other: PointMap, steady: Correspondences) -> bool:
+    return error_px(one, steady, TOLERANCE_VIEW_PX) < error_px(other, steady, TOLERANCE_VIEW_PX)
+
+
 def _follows_better(
     bent: PointMap, so_far: PointMap, steady: Correspondences, verdict: Verdict, options: RegisterOptions
 ) -> bool:
     """Whether tie points prefer a map that bends: clearly, unless one was asked for."""
     if options.transform in BENT_KINDS:
-        return error_px(bent, steady, TOLERANCE_VIEW_PX) < error_px(so_far, steady, TOLERANCE_VIEW_PX)
+        return _is_nearer(bent, so_far, steady)
     if len(steady) < FEWEST_FOR_A_BEND:
         return False
     # Tie points that find nothing count alike for both, and between two sensors they may be most of them.
@@ -171,7 +184,8 @@ def _follows_better(
         int((np.linalg.norm(mapped(steady.moving_xy) - steady.fixed_xy, axis=1) < TOLERANCE_VIEW_PX).sum())
         for mapped in (bent, so_far)
     )
-    if agree >= max(MIN_AGREEING, MORE_AGREE * agreed):
+    are_many = agree >= min(MOST_AGREE * len(steady), MANY_MORE_AGREE * agreed)
+    if are_many and agree >= max(MIN_AGREEING, MORE_AGREE * agreed):
         return True
     share = BENT_SHARE if verdict.accepted else DOUBTFUL_SHARE
     if agree < HARDLY_MORE_AGREE * agreed:

@@ -79,6 +79,9 @@ FIELDS = (
     FieldLevel(WindowLevel(0.14, 0.03, 400), 20, 8, 0.03),
 )
 """On training pairs bent by 12 px five times the stiffness halves those within 2.5 px (lab log)."""
+AGAIN = 2
+"""Stiffness holds down what a level adds, not the whole field: where images bend, each level so often leaves two thirds
+of the error that once leaves in infrared (lab log)."""
 FINE_FIELD = FieldLevel(WindowLevel(0.08, 0.02, 640), 28, 16, 0.01)
 """Brings all training pairs of one sensor within 1 px; what sensors do not share it follows, too (lab log)."""
 FIELD_NODES = 19
@@ -119,11 +122,15 @@ class MapRefiner:
         found = max((start, self._climbed(start, affine_only)), key=self.score)
         return self._by_windows(found, affine_only)
 
-    def bent(self, start: Transform) -> ThinPlateSpline | None:
+    def bent(self, start: Transform, times: int = 1) -> ThinPlateSpline | None:
         """A map that bends about one that is right to within a tenth of the overlap; None where there is too little to
-        follow, or what is followed would fold."""
+        follow, or what is followed would fold.
+
+        Args:
+            times: so often each level, coarse ones first.
+        """
         found: ThinPlateSpline | None = None
-        for level in FIELDS:
+        for level in (level for level in FIELDS for _ in range(times)):
             bent = self._bent_at(start if found is None else found, level)
             if bent is None:
                 break

@@ -17,7 +17,7 @@ from xmatch.geometry.outlines import nodes_over
 from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
-from xmatch.registration.map_refinement import MapRefiner
+from xmatch.registration.map_refinement import AGAIN, MapRefiner
 from xmatch.registration.tie_points import TiePointFinder
 from xmatch.registration.windows import NARROW, WIDE, Windows, regional
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
@@ -44,6 +44,8 @@ STARTS = 3
 """Poses from which a map is refined at most. Not tuned."""
 CLEARLY = 0.5
 """Log-odds by which a refined map must be better than the pose, which has less freedom to fit by chance. Not tuned."""
+BENT_FURTHER = "bent further"
+"""`ScoredProposal.made_by` of a map that only goes on where another one that was taken had been held."""
 ELSEWHERE = 0.05
 """A rival's corners lie further off than this share of the side. Not tuned."""
 
@@ -123,15 +125,19 @@ def refined_alignments(
 def bent_alignments(
     fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
 ) -> Iterator[Alignment]:
-    """Alignments by a map that bends about the best one, and by one that bends about that more finely; as far as there
-    is something to follow."""
+    """Alignments by a map that bends about the best one, by one that goes on where the first one was held, and by one
+    that bends about that more finely; as far as there is something to follow. Whoever asks for the next one has taken
+    the one before, so that what does not bend costs one look."""
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
     find = TiePointFinder(fixed, moving)
     bent = refiner.bent(alignment.best.to_fixed)
     if bent is None:
         return
     yield _around(find, alignment, _refined(judge, bent))
-    finer = refiner.finely_bent(bent)
+    further = refiner.bent(alignment.best.to_fixed, AGAIN)
+    if further is not None:
+        yield _around(find, alignment, _refined(judge, further, BENT_FURTHER))
+    finer = refiner.finely_bent(further or bent)
     if finer is not None:
         yield _around(find, alignment, _refined(judge, finer))
 

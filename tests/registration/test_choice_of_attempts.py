@@ -1,0 +1,110 @@
+"""Which of two maps stands, by what the verdict says of each: maps and images are stand-ins here."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from xmatch.correspondences import Correspondences
+from xmatch.geometry import translation
+from xmatch.matchers.base import Matches
+from xmatch.registration import attempts
+from xmatch.registration.attempts import Attempt
+from xmatch.registration.options import RegisterOptions
+from xmatch.registration.pose_selection import BENT_FURTHER
+from xmatch.result import Verdict
+
+FRAME = SimpleNamespace(fixed=None, moving=None)
+
+
+def attempt(probability: float, regions_share: float, *, accepted: bool = False) -> Attempt:
+    verdict = Verdict(accepted, probability, "", evidence={"regions_share": regions_share})
+    return Attempt("told", FRAME, verdict, alignment=SimpleNamespace())
+
+
+@pytest.fixture
+def refined(monkeypatch):
+    """(what was found, what each refined map would be) -> what stands."""
+
+    def choose(found, *others):
+        monkeypatch.setattr(attempts, "refined_alignments", lambda *args, **kwargs: iter(others))
+        return attempts._refined(found, Matches(), RegisterOptions(), lambda matcher, frame, candidate: candidate)
+
+    return choose
+
+
+def test_of_two_refused_maps_the_likelier_one_stands_however_little_lies_on_it(refined):
+    found, likelier, less_likely = attempt(0.03, 0.14), attempt(0.28, 0.22), attempt(0.01, 0.6)
+    assert refined(found, likelier) is likelier
+    assert refined(found, less_likely) is found
+
+
+def test_a_refined_map_that_hardly_anything_lies_on_is_not_accepted(refined):
+    found, narrow, wide = attempt(0.03, 0.14), attempt(0.99, 0.29, accepted=True), attempt(0.95, 0.4, accepted=True)
+    assert refined(found, narrow) is found
+    assert refined(found, narrow, wide) is wide
+
+
+def test_an_accepted_map_gives_way_only_to_one_that_half_of_the_image_lies_on(refined):
+    found, refused, settled = (
+        attempt(0.9, 0.4, accepted=True),
+        attempt(0.95, 0.8),
+        attempt(0.95, 0.6, accepted=True),
+    )
+    assert refined(found, refused) is found
+    assert refined(found, attempt(0.99, 0.45, accepted=True)) is found
+    assert refined(found, settled) is settled
+
+
+AS_IT_IS = translation(0.0, 0.0)
+BEND = translation(5.0, 0.0)
+"""Stands for one: all that counts is where a map puts points."""
+
+
+def ties(with_bend: int, with_stiff: int, neither: int) -> Correspondences:
+    """Tie points that agree with the one map, the other, or none of them."""
+    off = [(5, 0)] * with_bend + [(0, 0)] * with_stiff + [(-9, 9)] * neither
+    at = np.random.default_rng(0).uniform(0, 300, (len(off), 2))
+    return Correspondences(at + np.array(off), at, np.ones(len(off)))
+
+
+@pytest.mark.parametrize(
+    ("agree", "is_better"),
+    [
+        ((13, 4, 42), False),  # a map, unbent
+        ((16, 8, 30), False),  # a radar image, unbent
+        ((20, 5, 15), True),  # night, bent: half of them
+        ((17, 2, 41), True),  # few, but hardly any with the stiff map
+        ((11, 0, 42), False),
+    ],
+)
+def test_a_bend_wants_most_tie_points_or_many_times_as_many_as_the_stiff_map_has(agree, is_better):
+    accepted = Verdict(True, 0.99, "")
+    assert attempts._follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
+
+
+@pytest.mark.parametrize(("further", "stands"), [(BEND, 1), (translation(-9.0, 9.0), 0)], ids=["nearer", "no nearer"])
+def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypatch, further, stands):
+    """A first field on the way to the bend, then one that is there or leads elsewhere."""
+    first = translation(4.0, 0.0)
+    points = ties(40, 0, 0)
+    candidates = [
+        SimpleNamespace(
+            best=SimpleNamespace(to_fixed=each, made_by=made_by),
+            ties=points,
+            forward_backward_px=np.zeros(len(points)),
+        )
+        for each, made_by in ((first, "refined"), (further, BENT_FURTHER))
+    ]
+    monkeypatch.setattr(attempts, "bent_alignments", lambda *args, **kwargs: iter(candidates))
+    frame = SimpleNamespace(fixed=None, moving=None, between_views=lambda transform, xy: transform(xy))
+    accepted = Verdict(True, 0.99, "", evidence={"regions_share": 0.9})
+
+    def weigh(matcher, frame, candidate):
+        return Attempt(matcher, frame, accepted, candidate, SimpleNamespace(transform=candidate.best.to_fixed))
+
+    stiff = SimpleNamespace(best=SimpleNamespace(to_fixed=AS_IT_IS))
+    found = Attempt("told", frame, accepted, stiff, SimpleNamespace(transform=AS_IT_IS))
+    assert attempts._bent(found, Matches(), RegisterOptions(), weigh).alignment is candidates[stands]
