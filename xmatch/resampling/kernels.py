@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xmatch.coords import to_centre_xy
+from xmatch.coords import CENTRE, to_centre_xy
 
 _CHUNK = 1 << 15  # positions computed at a time: all arrays of a chunk stay in the processor's cache
 
@@ -83,17 +83,20 @@ def _sample_ragged(
     shares = padded_valid.astype(values.dtype)
     planes = [np.pad(np.where(valid, plane, 0), reach) for plane in pixels]
     corner = origin[0] - reach, origin[1] - reach
+    anywhere = np.array(origin, dtype=np.float64)[:, None] + CENTRE
     for start in range(0, xy.shape[1], _CHUNK):
-        here = start + np.flatnonzero(inside[start : start + _CHUNK])
-        index, fraction = _cells(xy[:, here], corner, padded_valid.shape[1], values.dtype)
+        part = slice(start, start + _CHUNK)
+        here = inside[part]
+        # Positions outside are computed somewhere and left out afterwards: picking the others is slower.
+        index, fraction = _cells(np.where(here, xy[:, part], anywhere), corner, padded_valid.shape[1], values.dtype)
         weights = taps(fraction[0]), taps(fraction[1])
-        ragged = np.flatnonzero(~whole[index])
-        near = tuple(bilinear(part[ragged]) for part in fraction)
+        ragged = np.flatnonzero(here & ~np.take(whole, index, mode="clip"))
+        near = tuple(bilinear(share[ragged]) for share in fraction)
         share = _weighted_sum(shares, index[ragged], near)
         for band, plane in enumerate(planes):
             found = _weighted_sum(plane, index, weights)
             found[ragged] = _weighted_sum(plane, index[ragged], near) / share
-            values[band, here] = found
+            values[band, part] = np.where(here, found, 0)
 
 
 def _cells(xy: np.ndarray, origin: tuple[int, int], stride: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:

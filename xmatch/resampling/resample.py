@@ -151,6 +151,7 @@ class _Job:
         self.size = np.array([moving.header.width, moving.header.height])
         self.bands = 1 if self.native else len(moving.header.bands)
         self.map = BackwardMap(transform, tuple(self.size), tiles_kept=threads + 1)
+        self.affine = isinstance(transform, Linear) and transform.kind != "homography"
         self.reduction = np.array([1, 1]) if kernel == "nearest" else _reduction(self.map, grid, self.size)
         self.window_bytes = memory // (4 * max(1, threads))
         self.reading = threading.Lock()  # an open file has one position
@@ -163,7 +164,7 @@ class _Job:
 
     def block(self, x0: int, y0: int, width: int, height: int) -> Block:
         xy = self.map(x0, y0, width, height)
-        low, high = xy.min(axis=(1, 2)), xy.max(axis=(1, 2))
+        low, high = self._bounds(xy)
         if not ((low >= 0).all() and (high < self.size).all()):  # a NaN among them is no number at all
             inside = (xy[0] >= 0) & (xy[0] < self.size[0]) & (xy[1] >= 0) & (xy[1] < self.size[1])
             xy = np.where(inside, xy, np.nan)
@@ -172,10 +173,19 @@ class _Job:
         clipped = self._fill(xy, pixels, valid)
         return Block(x0, y0, pixels, one_mask(valid), clipped)
 
+    def _bounds(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest (x, y) of a block's positions. Those of an affine map lie at its corners, unless some in
+        between are NaN since they lie outside; then corners are as well."""
+        if self.affine:
+            xy = xy[:, [0, 0, -1, -1], [0, -1, 0, -1]][..., None]
+        return xy.min(axis=(1, 2)), xy.max(axis=(1, 2))
+
     def _fill(self, xy: np.ndarray, pixels: np.ndarray, valid: np.ndarray) -> int:
         """Sample positions into `pixels` and `valid`, both (C, h, w); the number of clipped values."""
         reduced = xy if (self.reduction == 1).all() else xy / self.reduction[:, None, None]
-        first, last = np.fmin.reduce(reduced, axis=(1, 2)), np.fmax.reduce(reduced, axis=(1, 2))
+        first, last = self._bounds(reduced)
+        if not np.isfinite([first, last]).all():
+            first, last = np.fmin.reduce(reduced, axis=(1, 2)), np.fmax.reduce(reduced, axis=(1, 2))
         if np.isnan(first).any():
             return 0
         reach = 4  # the widest kernel and a pixel to spare
