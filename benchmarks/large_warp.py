@@ -5,7 +5,7 @@
 Each contender runs in a process of its own, so that its peak memory is its own, one after the other in each round. All
 read the same tiled, deflated file, turn it by two degrees with the cubic kernel and write deflated tiles; GDAL warps
 with as many threads as ours and compresses with as many (`gdalwarp -multi -wo NUM_THREADS=N -co NUM_THREADS=N`). One
-JSON line each on stdout, and one with the ratios: of the time by the clock and of the processor's time, which neighbours
+JSON line each on stdout, and one with the ratios: of the time by the clock and of the processor's, which neighbours
 on a shared machine disturb less; the least of the rounds each.
 
     xmatch         a COG: overviews, and all of it read back

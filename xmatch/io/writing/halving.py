@@ -102,7 +102,8 @@ def _summed(planes: AnyArray, taps: _Taps, origin: int, axis: int) -> AnyArray:
     shape[axis] = -1
     total = None
     for index, share in zip(taps.index, taps.share, strict=True):
-        term = np.take(planes, index - origin, axis=axis) * share.reshape(shape).astype(planes.real.dtype)
+        # A third pixel beyond the tile has no share.
+        term = np.take(planes, index - origin, axis=axis, mode="clip") * share.reshape(shape).astype(planes.real.dtype)
         total = term if total is None else total + term
     return total
 
