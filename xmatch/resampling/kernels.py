@@ -43,6 +43,8 @@ def sample(
     flat_xy = xy.reshape(2, -1)
     dtype = pixels.dtype if taps is None else _working_dtype(pixels.dtype)
     values = np.zeros((len(pixels), flat_xy.shape[1]), dtype)
+    if not valid.any():
+        return values.reshape(-1, *xy.shape[1:]), np.zeros(xy.shape[1:], bool)
     if taps is not None and _is_interior(flat_xy, origin, valid.shape, _reach(taps)) and valid.all():
         _sample_whole(pixels.astype(dtype, copy=False), flat_xy, origin, taps, values)
         return values.reshape(-1, *xy.shape[1:]), np.ones(xy.shape[1:], bool)
