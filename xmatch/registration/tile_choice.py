@@ -6,7 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from xmatch.coords import Floats, Image
+from xmatch.coords import Floats, Image, as_image
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.outlines import cell_centres
 from xmatch.geometry.windows import Window
@@ -32,10 +32,10 @@ def tile_centres(
     """
     x0, y0, width, height = region
     across, down = (max(1, int(length / side)) for length in (width, height))
-    centres = cell_centres(width, height, across, down) + (x0, y0)
-    back = transform.inverse(centres)
+    everywhere = cell_centres(width, height, across, down) + (x0, y0)
+    back = transform.inverse(everywhere)
     reached = (np.isfinite(back) & (back >= 0) & (back <= moving_size)).all(axis=1)
-    centres = centres[reached]
+    centres: Floats = np.asarray(everywhere[reached], np.float64)
     if len(centres) <= most:
         return centres
     # Parts that moving does not reach give theirs to the others.
@@ -49,7 +49,7 @@ def tile_centres(
     chosen = order[first]
     if len(chosen) > most:
         chosen = chosen[np.argsort(first, kind="stable")[:most]]
-    return centres[np.sort(chosen)]
+    return np.asarray(centres[np.sort(chosen)], np.float64)
 
 
 def _texture(look: View, centres: Floats, side: float) -> Floats:
@@ -69,4 +69,4 @@ def _texture(look: View, centres: Floats, side: float) -> Floats:
 
 def _inner(valid: Image) -> Image:
     """Where a slope is one of content: not at the edge of what holds data."""
-    return cv2.erode(valid, np.ones((3, 3), np.uint8))
+    return as_image(cv2.erode(valid, np.ones((3, 3), np.uint8)))

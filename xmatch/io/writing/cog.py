@@ -34,7 +34,7 @@ _PROMISE = (
 
 class _Tag(NamedTuple):
     kind: int
-    count: int
+    numbers: int
     value: bytes
 
 
@@ -82,7 +82,7 @@ def _tags_of(template: Path) -> dict[int, _Tag]:
 
     with tifffile.TiffFile(template) as tiff:
         tags = {}
-        for tag in tiff.pages[0].tags:
+        for tag in tiff.pages.first.tags:
             form = tifffile.TIFF.DATA_FORMATS[tag.dtype]
             tiff.filehandle.seek(tag.valueoffset)
             size = struct.calcsize(f"={form}")

@@ -60,7 +60,7 @@ class Halving:
         weight = _summed(_summed(valid.astype(np.float64), y_taps, y0 - 1, 1), x_taps, x0 - 1, 2)
         known = np.where(valid, pixels, 0).astype(work)
         total = _summed(_summed(known, y_taps, y0 - 1, 1), x_taps, x0 - 1, 2)
-        return left, top, _rounded(total, weight, pixels.dtype), weight > 0
+        return left, top, _rounded(total, weight, pixels.dtype), np.asarray(weight > 0)
 
     def _joined(self, which: int, x0: int, y0: int, tile: AnyArray) -> AnyArray:
         """A tile with the row above it and the column before it; keeps its own last ones for the next."""
@@ -80,7 +80,7 @@ class Halving:
         """The first pixel of the next level whose end lies in start..stop, and what all of these cover."""
         ratio = self._ratio[axis]
         first, last = (int(np.floor(end / ratio + 1e-9)) for end in (start, stop))
-        return first, _Taps(np.arange(first, last) * ratio, ratio, self._size[axis])
+        return first, _Taps(np.arange(first, last, dtype=np.float64) * ratio, ratio, self._size[axis])
 
 
 class _Taps:
@@ -100,11 +100,20 @@ def _summed(planes: AnyArray, taps: _Taps, origin: int, axis: int) -> AnyArray:
     """Weighted sums of (C, h, w) along an axis whose first pixel is `origin`."""
     shape = [1, 1, 1]
     shape[axis] = -1
-    total = None
-    for index, share in zip(taps.index, taps.share, strict=True):
-        # A third pixel beyond the tile has no share.
-        term = np.take(planes, index - origin, axis=axis, mode="clip") * share.reshape(shape).astype(planes.real.dtype)
-        total = term if total is None else total + term
+    shares = taps.share.astype(planes.real.dtype)
+    # A third pixel beyond the tile has no share.
+    return _total(
+        [
+            np.take(planes, index - origin, axis=axis, mode="clip") * share.reshape(shape)
+            for index, share in zip(taps.index, shares, strict=True)
+        ]
+    )
+
+
+def _total(terms: Sequence[AnyArray]) -> AnyArray:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
     return total
 
 
@@ -114,8 +123,9 @@ def _quarter_means(pixels: AnyArray, valid: Mask) -> tuple[AnyArray, Mask]:
     if valid.all():
         rows = np.add(pixels[:, ::2], pixels[:, 1::2], dtype=work)
         return _rounded(rows[..., ::2] + rows[..., 1::2], 4, pixels.dtype), valid[:, ::2, ::2]
-    weight = sum(_corners(valid.astype(np.uint8)))
-    return _rounded(sum(_corners(np.where(valid, pixels, 0).astype(work))), weight, pixels.dtype), weight > 0
+    weight = _total(_corners(valid.astype(np.uint8)))
+    total = _total(_corners(np.where(valid, pixels, 0).astype(work)))
+    return _rounded(total, weight, pixels.dtype), np.asarray(weight > 0)
 
 
 def _corners(planes: AnyArray) -> Sequence[AnyArray]:

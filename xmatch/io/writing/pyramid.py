@@ -211,7 +211,7 @@ def compressed(samples: AnyArray) -> tuple[bytes, int]:
         samples = imagecodecs.delta_encode(samples, axis=-2)
     elif predictor == 3:
         samples = imagecodecs.floatpred_encode(samples, axis=-2)
-    return _deflated(samples)
+    return _deflated(samples.tobytes())
 
 
 def predictor_of(dtype: np.dtype) -> int:
@@ -219,8 +219,8 @@ def predictor_of(dtype: np.dtype) -> int:
     return {"f": 3, "c": 1}.get(dtype.kind, 2)
 
 
-def _deflated(data: AnyArray | bytes) -> tuple[bytes, int]:
+def _deflated(data: bytes) -> tuple[bytes, int]:
     import imagecodecs
 
-    encoded = imagecodecs.deflate_encode(data, _LEVEL)
+    encoded = bytes(imagecodecs.deflate_encode(data, _LEVEL))
     return encoded, zlib.crc32(encoded)
