@@ -51,6 +51,8 @@ REGISTER = {
     "max_angle_deg": (["--max-angle", "25"], 25.0),
     "max_scale": (["--max-scale", "3"], 3.0),
     "mirror": (["--mirror"], True),
+    "max_tiles": (["--max-tiles", "400"], 400),
+    "tile_px": (["--tile-size", "512"], 512),
     "seed": (["--seed", "7"], 7),
     "threads": (["--threads", "3"], 3),
     "device": (["--device", "cpu"], "cpu"),

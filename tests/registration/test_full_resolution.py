@@ -11,14 +11,19 @@ from xmatch.coords import pixel_centres, to_centre_xy
 from xmatch.correspondences import Correspondences
 from xmatch.evaluation.moving_warps import smooth_bend
 from xmatch.geometry import DisplacementGrid, Linear, compose, similarity, translation
+from xmatch.geometry.windows import whole
 from xmatch.io import open_source
-from xmatch.registration.full_resolution import TILE_PX, ConfirmedMap, sharpen
+from xmatch.raster import View
+from xmatch.registration.full_resolution import ConfirmedMap, sharpen
 from xmatch.registration.options import RegisterOptions
+from xmatch.registration.tile_choice import tile_centres
+from xmatch.registration.views import framing, make_view
 
 SIZE = (900, 780)
 SIDE = 1000
 LAND = ground(5, SIDE)
 WHOLE = Linear(np.array([[1.0, 0.0, 50.0], [0.0, 1.0, 60.0], [0.0, 0.0, 1.0]]), "translation")
+AS_IT_IS = Linear(np.eye(3), "translation")
 MOVING_AT = WHOLE.after(similarity(2.0, 1.03, (-8.0, -20.0)))
 TRUE = WHOLE.inverse.after(MOVING_AT)
 QUARTER = np.diag([0.25, 0.25, 1.0])
@@ -36,10 +41,11 @@ def files(tmp_path_factory):
 
 def sharpened(files, start: Linear, watch=None, plane=np.eye(3), **options):
     with open_source(files[0]) as fixed, open_source(files[1]) as moving:
+        first = ConfirmedMap(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
+        look = make_view(fixed, framing(whole(fixed.header.width, fixed.header.height), 240))
         if watch is not None:
             watch(fixed, moving)
-        first = ConfirmedMap(start, Correspondences.empty(), np.zeros(0, bool), QUARTER)
-        return sharpen(fixed, moving, first, plane, RegisterOptions(threads=1, **options))
+        return sharpen(fixed, moving, first, plane, RegisterOptions(threads=1, **options), look)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def test_only_tiles_are_read(files):
             object.__setattr__(source, "read", noted)
 
     sharpened(files, TRUE, watch)
-    assert largest and max(largest) < 2 * TILE_PX
+    assert largest and max(largest) < 2 * RegisterOptions().tile_px
 
 
 def test_what_the_tiles_do_not_confirm_is_left_as_it_was(files, tmp_path):
@@ -117,6 +123,38 @@ def test_on_px_that_are_not_square_the_correction_is_made_on_the_ground_and_told
     start = translation(3.5, -3.0).after(TRUE)
     found = sharpened(files, start, plane=np.diag([3.0, 1.0, 1.0]), transform="translation").transform
     assert distance_px(found, TRUE, SIZE) < 1
+
+
+@pytest.mark.parametrize("tile_px", [256, 512])
+def test_the_size_of_tiles_does_not_show(files, tile_px):
+    """As long as all of them are looked at: tie points are as dense in small ones as in large ones."""
+    start = translation(3.5, -3.0).after(TRUE)
+    found = sharpened(files, start, tile_px=tile_px)
+    assert distance_px(found.transform, sharpened(files, start).transform, SIZE) < 0.3
+    assert distance_px(found.transform, TRUE, SIZE) < 0.7
+
+
+def looked_at_tiles(image, most, transform=AS_IT_IS, moving=(4000, 2000)):
+    """Centres of tiles of 200 px in a file of 4000 x 2000 px that was seen at a tenth of its size."""
+    view = View(image, np.ones(image.shape, bool), np.diag([10.0, 10.0, 1.0]))
+    return tile_centres(view, (0, 0, 4000, 2000), 200.0, most, transform, moving)
+
+
+def test_where_all_tiles_are_too_many_those_of_most_texture_are_taken_all_over_the_image():
+    image = np.full((200, 400), 0.5, np.float32)
+    # A speck in each part of 1000 x 1000 px: in the third column and the fourth row of its 25 tiles.
+    image[70::100, 50::100] = 1.0
+    centres = looked_at_tiles(image, 8)
+    assert len(centres) == 8
+    assert np.array_equal(np.unique(centres[:, 0]), [500.0, 1500.0, 2500.0, 3500.0])
+    assert np.array_equal(np.unique(centres[:, 1]), [700.0, 1700.0])
+
+
+def test_all_tiles_are_looked_at_where_they_are_few_and_none_that_moving_does_not_reach():
+    image = np.random.default_rng(0).random((200, 400), np.float32)
+    assert len(looked_at_tiles(image, 200)) == 200
+    half = looked_at_tiles(image, 60, moving=(2000, 2000))
+    assert 40 <= len(half) <= 60 and half[:, 0].max() < 2000
 
 
 BENT_SIZE = (1500, 1400)

@@ -247,6 +247,19 @@ class Matching:
         float, _option(_MATCHING, "--max-scale", help="Scale changes tried, 1/this to this.", min=1.0, max=100.0)
     ] = 2.0
     mirror: Annotated[bool, _option(_MATCHING, "--mirror", help="Try mirrored images too.")] = False
+    max_tiles: Annotated[
+        int,
+        _option(
+            _MATCHING,
+            "--max-tiles",
+            help="Of a large file: tiles looked at at each resolution up to its own; where there are more, those of "
+            "most texture, spread over the image.",
+            min=1,
+        ),
+    ] = 64
+    tile_size: Annotated[
+        int, _option(_MATCHING, "--tile-size", help="Side of such a tile, px.", min=128, max=4096, metavar="PX")
+    ] = 192
 
     def options(self, reading: Reading | GroupReading, running: Running, given: Given) -> RegisterOptions:
         """
@@ -264,6 +277,8 @@ class Matching:
             max_angle_deg=self.max_angle,
             max_scale=self.max_scale,
             mirror=self.mirror,
+            max_tiles=self.max_tiles,
+            tile_px=self.tile_size,
             seed=running.seed,
             threads=running.thread_count,
             device=running.checked_device,

@@ -11,6 +11,8 @@ from xmatch.coords import AnyArray, Floats, Mask
 from xmatch.geometry.matrices import apply_affine
 
 LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
+HORIZON_W = 1e-9
+"""The third coordinate that a point in front of the horizon exceeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Linear:
         if self.w_sign < 0:
             mapped, w = -mapped, -w
         # Points on or behind the horizon have no image; a sign change of w marks them.
-        return np.where(w > 1e-9, mapped[..., :2] / np.where(w > 1e-9, w, 1.0), np.nan)
+        return np.where(w > HORIZON_W, mapped[..., :2] / np.where(w > HORIZON_W, w, 1.0), np.nan)
 
     def supported(self, xy: AnyArray) -> Mask:
         """(N,) bool: in front of the horizon. What holds a matrix holds it everywhere."""

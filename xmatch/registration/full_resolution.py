@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,25 +15,21 @@ from xmatch.estimate import estimate
 from xmatch.estimate.model import is_plausible
 from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, scale_of
-from xmatch.geometry.outlines import cell_centres
 from xmatch.geometry.windows import Window, whole, window_around
 from xmatch.io.rasters.source import Source
 from xmatch.raster import View
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.tie_points import tie_points
+from xmatch.registration.tile_choice import tile_centres
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, warped_view
 from xmatch.registration.windows import Windows
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX
 from xmatch.verification.evidence import Following, following
 
-TILE_PX = 192
-"""Side of a tile at the resolution that is matched. Not tuned: a tile holds 9 windows of 48 px."""
-TILES_ACROSS = 8
-"""At most so many each way, so that time does not grow with the file. Not tuned."""
 TILE_MARGIN = 1.15
 """Moving is read a little further than its tile, for the error of the map so far. Not tuned."""
-FEW = Windows(48, 8, 3)
-"""Tie points of a tile: as `NARROW`, 3 across."""
+WINDOW_PX, REACH_PX, WINDOW_STEP_PX = 48, 8, 64
+"""Tie points of a tile: as `NARROW`, 3 across in a tile of 192 px, and as dense in larger ones."""
 STEP = 3.0
 """Ratio of neighbouring resolutions: ties reach 8 px, so that an error of 2 px stays within reach at the next one."""
 WORTH_IT = 1.4
@@ -78,6 +75,7 @@ def sharpen(
     start: ConfirmedMap,
     fixed_plane: Floats,
     options: RegisterOptions,
+    look: View,
     region: Window | None = None,
 ) -> ConfirmedMap:
     """A first alignment after matching tiles at finer and finer resolution, up to the file's own.
@@ -88,6 +86,7 @@ def sharpen(
 
     Args:
         fixed_plane: (3, 3) fixed px -> a plane on which a similarity of what is shown is one.
+        look: fixed as it was seen first, to choose tiles by where these are more than `options.max_tiles`.
         region: the part of fixed to look at; default all of it.
     """
     looked_at = region or whole(fixed.header.width, fixed.header.height)
@@ -98,7 +97,7 @@ def sharpen(
     is_square = np.array_equal(fixed_plane, np.eye(3))
     while reduction > WORTH_IT:
         reduction = max(1.0, reduction / STEP)
-        ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options, looked_at)
+        ties, steady = _tile_ties(fixed, moving, found.transform, reduction, options, look, looked_at)
         moved = Correspondences(to_plane(ties.fixed_xy), to_plane(found.transform(ties.moving_xy)), ties.certainty)
         kept = moved[steady]
         fitted = estimate(kept, options.transform, seed=options.seed, tolerance_px=2.0 * reduction, about=AS_IT_IS)
@@ -123,17 +122,30 @@ def sharpen(
 
 
 def _tile_ties(
-    fixed: Source, moving: Source, transform: Transform, reduction: float, options: RegisterOptions, region: Window
+    fixed: Source,
+    moving: Source,
+    transform: Transform,
+    reduction: float,
+    options: RegisterOptions,
+    look: View,
+    region: Window,
 ) -> tuple[Correspondences, Mask]:
-    """Tie points of all tiles, px of the files, and (N,) bool: which are steady."""
-    side = TILE_PX * reduction
-    x0, y0, width, height = region
-    across, down = (max(1, min(TILES_ACROSS, int(n / side))) for n in (width, height))
-    centres = cell_centres(width, height, across, down) + (x0, y0)
-    # Reading is not safe from several threads, matching is: read here, match there.
+    """Tie points of the tiles that are looked at, px of the files, and (N,) bool: which are steady."""
+    side = options.tile_px * reduction
+    moving_size = moving.header.width, moving.header.height
+    centres = tile_centres(look, region, side, options.max_tiles, transform, moving_size)
+    # Reading is not safe from several threads, matching is: read here, match there, and never many tiles ahead.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
-    with ThreadPoolExecutor(max(1, options.threads)) as pool:
-        found = [ties for ties in pool.map(_match_tile, (tile for tile in tiles if tile is not None))]
+    threads = max(1, options.threads)
+    found: list[tuple[Floats, Floats, Floats, Mask]] = []
+    pending: deque[Future[tuple[Floats, Floats, Floats, Mask]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for tile in tiles:
+            if tile is not None:
+                pending.append(pool.submit(_match_tile, *tile))
+            if len(pending) > threads:
+                found.append(pending.popleft().result())
+        found += [ties.result() for ties in pending]
     if not found:
         return Correspondences.empty(), np.zeros(0, bool)
     fixed_xy, moving_xy, certainty, steady = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -173,10 +185,11 @@ def _tile(
     return here, warped
 
 
-def _match_tile(tile: tuple[View, View]) -> tuple[Floats, Floats, Floats, Mask]:
+def _match_tile(here: View, warped: View) -> tuple[Floats, Floats, Floats, Mask]:
     """Tie points of a tile, px of the files, their certainty, and which are steady."""
-    here, warped = tile
-    ties, there_and_back = tie_points(here, warped, np.eye(3), FEW)
+    longer = max(here.width, here.height) - WINDOW_PX - 2 * REACH_PX
+    windows = Windows(WINDOW_PX, REACH_PX, max(1, longer // WINDOW_STEP_PX + 1))
+    ties, there_and_back = tie_points(here, warped, np.eye(3), windows)
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
     fixed_xy, moving_xy = apply_affine(here.to_pixel, ties.fixed_xy), apply_affine(warped.to_pixel, ties.moving_xy)
     return fixed_xy, moving_xy, ties.certainty, steady

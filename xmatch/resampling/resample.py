@@ -20,7 +20,7 @@ from xmatch.io.rasters.area_means import Masks
 from xmatch.io.rasters.labels import holds_labels
 from xmatch.io.rasters.source import Header, Source
 from xmatch.io.writing.layout import output_dtype
-from xmatch.io.writing.staging import Block
+from xmatch.io.writing.pyramid import Block
 from xmatch.raster import Georef, Grid, one_mask
 from xmatch.resampling.backward_map import TILE_PX, BackwardMap
 from xmatch.resampling.kernels import KERNELS, sample
@@ -151,6 +151,7 @@ class _Job:
         self.size = np.array([moving.header.width, moving.header.height])
         self.bands = 1 if self.native else len(moving.header.bands)
         self.map = BackwardMap(transform, tuple(self.size), tiles_kept=threads + 1)
+        self.affine = isinstance(transform, Linear) and transform.kind != "homography"
         self.reduction = np.array([1, 1]) if kernel == "nearest" else _reduction(self.map, grid, self.size)
         self.window_bytes = memory // (4 * max(1, threads))
         self.reading = threading.Lock()  # an open file has one position
@@ -163,34 +164,43 @@ class _Job:
 
     def block(self, x0: int, y0: int, width: int, height: int) -> Block:
         xy = self.map(x0, y0, width, height)
-        inside = (xy[0] >= 0) & (xy[0] < self.size[0]) & (xy[1] >= 0) & (xy[1] < self.size[1])
-        if not inside.all():
+        low, high = self._bounds(xy)
+        if not ((low >= 0).all() and (high < self.size).all()):  # a NaN among them is no number at all
+            inside = (xy[0] >= 0) & (xy[0] < self.size[0]) & (xy[1] >= 0) & (xy[1] < self.size[1])
             xy = np.where(inside, xy, np.nan)
         pixels = np.zeros((self.bands, height, width), self.dtype)
         valid = np.zeros(pixels.shape, bool)
-        clipped = self._fill(xy, pixels, valid) if inside.any() else 0
+        clipped = self._fill(xy, pixels, valid)
         return Block(x0, y0, pixels, one_mask(valid), clipped)
+
+    def _bounds(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest (x, y) of a block's positions. Those of an affine map lie at its corners, unless some in
+        between are NaN since they lie outside; then corners are as well."""
+        if self.affine:
+            xy = xy[:, [0, 0, -1, -1], [0, -1, 0, -1]][..., None]
+        return xy.min(axis=(1, 2)), xy.max(axis=(1, 2))
 
     def _fill(self, xy: np.ndarray, pixels: np.ndarray, valid: np.ndarray) -> int:
         """Sample positions into `pixels` and `valid`, both (C, h, w); the number of clipped values."""
-        seen = ~np.isnan(xy[0])
-        if not seen.any():
-            return 0
         reduced = xy if (self.reduction == 1).all() else xy / self.reduction[:, None, None]
-        near = reduced.reshape(2, -1) if seen.all() else reduced[:, seen]
+        first, last = self._bounds(reduced)
+        if not np.isfinite([first, last]).all():
+            first, last = np.fmin.reduce(reduced, axis=(1, 2)), np.fmax.reduce(reduced, axis=(1, 2))
+        if np.isnan(first).any():
+            return 0
         reach = 4  # the widest kernel and a pixel to spare
         limit = -(-self.size // self.reduction)
-        low = np.maximum(0, np.floor(near.min(axis=1)).astype(int) - reach)
-        high = np.minimum(limit, np.floor(near.max(axis=1)).astype(int) + reach + 1)
+        low = np.maximum(0, np.floor(first).astype(int) - reach)
+        high = np.minimum(limit, np.floor(last).astype(int) + reach + 1)
         height, width = valid.shape[1:]
         needed = int(np.prod(high - low)) * (self.bands * (self.dtype.itemsize + 1) + 16)
         if needed > self.window_bytes and max(height, width) > _SMALLEST_BLOCK_PX:
             axis, middle = (2, width // 2) if width > height else (1, height // 2)
-            first, second = zip(*(np.split(array, [middle], axis) for array in (xy, pixels, valid)), strict=True)
-            return self._fill(*first) + self._fill(*second)
+            one, other = zip(*(np.split(array, [middle], axis) for array in (xy, pixels, valid)), strict=True)
+            return self._fill(*one) + self._fill(*other)
         window, masks = self._read(low, high)
         known = masks[0] if len(masks) == 1 else masks
-        values, here = sample(window, known, reduced - low[:, None, None], self.kernel)
+        values, here = sample(window, known, reduced, self.kernel, (int(low[0]), int(low[1])))
         valid[...] = here
         return _store(values, pixels)
 
@@ -228,7 +238,10 @@ def _store(values: np.ndarray, pixels: np.ndarray) -> int:
         pixels[...] = values
         return 0
     limits = np.iinfo(pixels.dtype)
-    rounded = np.rint(values)
+    rounded = np.rint(values, out=values)
+    if limits.min <= rounded.min() and rounded.max() <= limits.max < 2**53:
+        pixels[...] = rounded
+        return 0
     # As floats, the limits of 64-bit integers round up to numbers just outside; the next float inwards fits.
     top = np.nextafter(values.dtype.type(limits.max), values.dtype.type(0)) if limits.max >= 2**53 else limits.max
     clipped = int(np.count_nonzero((rounded < limits.min) | (rounded > limits.max)))

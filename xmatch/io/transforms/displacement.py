@@ -16,7 +16,7 @@ from xmatch.io.rasters.source import Source
 from xmatch.io.transforms.lattice import TOLERANCE_PX, backward_lattice
 from xmatch.io.writing.cog_and_ome import write_cog
 from xmatch.io.writing.layout import RasterLayout
-from xmatch.io.writing.staging import Block
+from xmatch.io.writing.pyramid import TILE_PX, Block
 from xmatch.raster import Grid
 
 TAGS = {
@@ -24,7 +24,6 @@ TAGS = {
     "XMATCH_MEANING": "position in moving minus position in fixed, px, x right, y down",
     "XMATCH_DIRECTION": "fixed_to_moving",
 }
-_BLOCK_PX = 1024
 _MOST_NODES = 1024
 
 
@@ -71,8 +70,8 @@ def read_displacement(path: str | os.PathLike) -> Transform:
 
 
 def _blocks(grid: Grid, backward: Transform) -> Iterator[Block]:
-    for y in range(0, grid.height, _BLOCK_PX):
-        for x in range(0, grid.width, _BLOCK_PX):
-            centres = pixel_centres(min(_BLOCK_PX, grid.width - x), min(_BLOCK_PX, grid.height - y), x, y)
+    for y in range(0, grid.height, TILE_PX):
+        for x in range(0, grid.width, TILE_PX):
+            centres = pixel_centres(min(TILE_PX, grid.width - x), min(TILE_PX, grid.height - y), x, y)
             shift = np.moveaxis(backward(centres) - centres, -1, 0).astype(np.float32)
             yield Block(x, y, shift, np.all(np.isfinite(shift), axis=0, keepdims=True))

@@ -16,10 +16,9 @@ from xmatch.io.rasters.source import Source
 from xmatch.io.transforms.lattice import forward_points
 from xmatch.io.writing.cog_and_ome import write_cog
 from xmatch.io.writing.layout import layout_of, output_dtype
-from xmatch.io.writing.staging import Block
+from xmatch.io.writing.pyramid import TILE_PX, Block
 from xmatch.raster import Georef, Grid
 
-_BLOCK_PX = 1024
 _COUNT, _MOST = 12, 1600
 """Points along each side at first, and in all at most: GDAL solves for so many in a second, and a program that computes
 the spline at every pixel takes minutes. Not tuned."""
@@ -123,8 +122,8 @@ def _blocks(moving: Source) -> Iterator[Block]:
     """The moving image as it is."""
     width, height, native = moving.header.width, moving.header.height, moving.header.palette is not None
     dtype = output_dtype(moving.header)
-    for y in range(0, height, _BLOCK_PX):
-        for x in range(0, width, _BLOCK_PX):
-            window = (x, y, min(_BLOCK_PX, width - x), min(_BLOCK_PX, height - y))
+    for y in range(0, height, TILE_PX):
+        for x in range(0, width, TILE_PX):
+            window = (x, y, min(TILE_PX, width - x), min(TILE_PX, height - y))
             raster = moving.read(window, native=native)
             yield Block(x, y, np.where(raster.masks, raster.pixels, 0).astype(dtype), raster.masks)

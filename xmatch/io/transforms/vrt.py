@@ -16,7 +16,7 @@ from xmatch.io.rasters.source import Header, Source
 from xmatch.io.transforms.gcps import is_affine, spline_points
 from xmatch.io.writing.atomic import atomic_write
 from xmatch.io.writing.layout import RasterLayout, layout_of
-from xmatch.io.writing.staging import gdal_session, resolution_tags
+from xmatch.io.writing.template import gdal_session, resolution_tags
 from xmatch.raster import Grid
 
 _MAX_ERROR_PX = 0.02  # that GDAL may make by interpolating positions along a row

@@ -6,15 +6,18 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from xmatch.errors import OutputError
 from xmatch.io.writing import atomic
 from xmatch.io.writing.atomic import atomic_write
+from xmatch.io.writing.cog import put_together
 from xmatch.io.writing.layout import RasterLayout
-from xmatch.io.writing.staging import TILE_PX, Block, Written, gdal_session, stage, verify
+from xmatch.io.writing.pyramid import TILE_PX, Block, Written, predictor_of, write_tiles
+from xmatch.io.writing.reading_back import verify
+from xmatch.io.writing.template import write_template
 
 
 def write_cog(
@@ -25,27 +28,19 @@ def write_cog(
     Raises:
         OutputError: see `atomic_write`; or what was read back differs from what was written.
     """
-    from rasterio.shutil import copy
-
-    written = Written()
-    options = {
-        "compress": "DEFLATE",
-        "predictor": "NO" if layout.dtype.kind == "c" else "YES",
-        "blocksize": TILE_PX,
-        "bigtiff": "IF_SAFER",
-        "overview_resampling": "AVERAGE" if layout.averaged else "NEAREST",
-        "num_threads": threads,
-    }
+    masked = layout.nodata is None
+    written = Written([])
 
     def check(temp: Path) -> None:
-        verify(temp, layout, written, has_mask=True)
+        verify(temp, layout, written, 1, masked)
 
     with atomic_write(path, overwrite, check) as temp:
-        staged = temp.with_name(f"{temp.name}.staged.tif")
-        written = stage(staged, layout, blocks)
+        tiles, template = (temp.with_name(f"{temp.name}.{what}") for what in ("tiles", "template.tif"))
+        written = write_tiles(tiles, layout, blocks, planes=1, masked=masked, threads=threads)
         atomic.step("copy")
-        with gdal_session(temp):
-            copy(staged, temp, driver="COG", **options)
+        write_template(template, layout)
+        put_together(temp, template, tiles, written)
+        tiles.unlink()
     return written
 
 
@@ -60,70 +55,54 @@ def write_ome_tiff(
     Raises:
         OutputError: as `write_cog`; or the dtype has no name in OME.
     """
-    import rasterio
     import tifffile
 
     if layout.dtype.name in ("int64", "uint64"):
         raise OutputError(f"OME-TIFF knows no {layout.dtype.name} pixels", path=path)
     is_rgb = layout.colours[:3] == ("red", "green", "blue") and len(layout.bands) == 3
-    pages = 1 if is_rgb else len(layout.bands)
-    written = Written()
+    planes = 1 if is_rgb else len(layout.bands)
+    written = Written([])
 
     def check(temp: Path) -> None:
-        verify(temp, layout, written, has_mask=False, pages=pages)
+        verify(temp, layout, written, planes, masked=False)
 
     with atomic_write(path, overwrite, check) as temp:
-        staged = temp.with_name(f"{temp.name}.staged.tif")
-        written = stage(staged, layout, blocks)
-        factors = _pyramid(layout.grid.width, layout.grid.height)
-        with gdal_session(temp), rasterio.open(staged, "r+") as file:
-            if factors:
-                kernel = rasterio.enums.Resampling
-                file.build_overviews(factors, kernel.average if layout.averaged else kernel.nearest)
-        big = layout.nbytes > 2 << 30  # compressed or not, pyramid included, it then stays under the 4 GiB of TIFF
-        with tifffile.TiffWriter(temp, ome=True, bigtiff=big) as tiff:
-            for level in range(len(factors) + 1):
-                _write_level(tiff, staged, level, len(factors), layout, is_rgb, threads)
+        tiles = temp.with_name(f"{temp.name}.tiles")
+        written = write_tiles(tiles, layout, blocks, planes=planes, masked=False, threads=threads)
+        atomic.step("copy")
+        # What the directories take is little; the rest is known.
+        big = sum(segment.nbytes for segment in written.segments.values()) > 2**32 - 2**26
+        with tiles.open("rb") as source, tifffile.TiffWriter(temp, ome=True, bigtiff=big) as tiff:
+            for level in range(len(written.sizes)):
+                _write_level(tiff, source, written, level, planes, layout)
+        tiles.unlink()
     return written
 
 
-def _pyramid(width: int, height: int) -> list[int]:
-    """Reductions 2, 4, ... until a level fits into one tile."""
-    factors: list[int] = []
-    while max(width, height) > TILE_PX << len(factors):
-        factors.append(2 << len(factors))
-    return factors
-
-
-def _write_level(
-    tiff: Any, staged: Path, level: int, levels: int, layout: RasterLayout, is_rgb: bool, threads: int
-) -> None:
-    import rasterio
-
-    kwargs = {} if level == 0 else {"overview_level": level - 1}
-    with gdal_session(staged), rasterio.open(staged, **kwargs) as file:
-        shape = (file.height, file.width, 3) if is_rgb else (file.count, file.height, file.width)
-        options: dict[str, Any] = {
-            "photometric": "rgb" if is_rgb else "palette" if layout.palette else "minisblack",
-            "planarconfig": "contig" if is_rgb else None,
-            "tile": (TILE_PX, TILE_PX),
-            "compression": "zlib",
-            "predictor": layout.dtype.kind != "c",
-            "maxworkers": threads,
-        }
-        if layout.palette:
-            options["colormap"] = _colormap(layout.palette, layout.dtype.itemsize)
-        if layout.grid.spacing_um:
-            per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
-            options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
-        elif layout.grid.resolution:
-            x, y, unit = layout.grid.resolution
-            options |= {"resolution": (x / 2**level, y / 2**level), "resolutionunit": unit}
-        if level == 0:
-            options |= {"subifds": levels, "metadata": _ome_metadata(layout, is_rgb)}
-        else:
-            options |= {"subfiletype": 1, "metadata": None}
-        tiff.write(_tiles(file, is_rgb), shape=shape, dtype=layout.dtype, **options)
+def _write_level(tiff: Any, source: BinaryIO, written: Written, level: int, planes: int, layout: RasterLayout) -> None:
+    width, height = written.sizes[level]
+    is_rgb = planes < len(layout.bands)
+    options: dict[str, Any] = {
+        "photometric": "rgb" if is_rgb else "palette" if layout.palette else "minisblack",
+        "planarconfig": "contig" if is_rgb else None,
+        "tile": (TILE_PX, TILE_PX),
+        "compression": "zlib",
+        "predictor": predictor_of(layout.dtype),
+    }
+    if layout.palette:
+        options["colormap"] = _colormap(layout.palette, layout.dtype.itemsize)
+    if layout.grid.spacing_um:
+        per_cm = tuple(1e4 / (um * 2**level) for um in layout.grid.spacing_um)
+        options |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
+    elif layout.grid.resolution:
+        x, y, unit = layout.grid.resolution
+        options |= {"resolution": (x / 2**level, y / 2**level), "resolutionunit": unit}
+    if level == 0:
+        options |= {"subifds": len(written.sizes) - 1, "metadata": _ome_metadata(layout, is_rgb)}
+    else:
+        options |= {"subfiletype": 1, "metadata": None}
+    shape = (height, width, 3) if is_rgb else (planes, height, width)
+    tiff.write(_tiles(source, written, level, planes), shape=shape, dtype=layout.dtype, **options)
 
 
 def _colormap(palette: Mapping[int, tuple[int, int, int, int]], itemsize: int) -> np.ndarray:
@@ -161,16 +140,10 @@ def _xml_text(text: str) -> str:
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
-def _tiles(file: Any, is_rgb: bool) -> Iterator[np.ndarray]:
-    """Whole tiles in the order of the file, the last ones filled up with zeros."""
-    import rasterio
-
-    for bands in ([1, 2, 3],) if is_rgb else ([band] for band in file.indexes):
-        for y in range(0, file.height, TILE_PX):
-            for x in range(0, file.width, TILE_PX):
-                atomic.step("block")
-                width, height = min(TILE_PX, file.width - x), min(TILE_PX, file.height - y)
-                pixels = file.read(bands, window=rasterio.windows.Window(x, y, width, height))
-                tile = np.zeros((TILE_PX, TILE_PX, len(bands)), pixels.dtype)
-                tile[:height, :width] = np.moveaxis(pixels, 0, -1)
-                yield tile if is_rgb else tile[..., 0]
+def _tiles(source: BinaryIO, written: Written, level: int, planes: int) -> Iterator[bytes]:
+    """Compressed tiles in the order of the file."""
+    for plane in range(planes):
+        for row, column in written.tiles(level):
+            segment = written.segments[level, plane, row, column]
+            source.seek(segment.offset)
+            yield source.read(segment.nbytes)

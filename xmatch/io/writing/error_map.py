@@ -12,7 +12,7 @@ from xmatch.coords import Floats, pixel_centres
 from xmatch.io.rasters.source import BandDetails
 from xmatch.io.writing.cog_and_ome import write_cog, write_ome_tiff
 from xmatch.io.writing.layout import RasterLayout
-from xmatch.io.writing.staging import Block
+from xmatch.io.writing.pyramid import Block
 from xmatch.raster import Grid
 from xmatch.result import ErrorMap
 
