@@ -9,9 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from made_features import Looks, texture
 
 from xmatch.errors import ExitCode, ModelError
+from xmatch.io.weights.files import WeightsMetadata, save_weights
+from xmatch.networks.loading import load_network
 from xmatch.networks.matcha.loading import FeatureOptions
 
 
@@ -47,7 +50,7 @@ def test_points_of_one_image_are_found_in_the_other(cli, asked, task):
     assert done.code == 0 and "no verdict" in done.err
     assert np.allclose([float(row["moving_x"]) for row in rows], (84, 108), atol=3)
     assert np.allclose([float(row["moving_y"]) for row in rows], (52, 76), atol=3)
-    assert asked[0][0] == "matcha"
+    assert asked[0][0] == "matcha-small" and "drawn scenes and figures alone" in done.err
 
 
 def test_without_keypoints_mutual_cells_or_a_lattice_are_sought(cli, asked):
@@ -75,7 +78,7 @@ def test_results_go_to_files_that_are_checked_before_the_work(cli, asked):
         "output": "found.npz",
         "picture": "lines.png",
         "task": "semantic",
-        "matcher": "matcha",
+        "matcher": "matcha-small",
         "points": 2,
         "frames": None,
     }
@@ -122,8 +125,30 @@ def test_without_weights_the_exit_code_is_6_and_what_to_fetch_is_said(cli, tmp_p
     monkeypatch.setenv("XMATCH_CACHE", str(tmp_path))
     cv2.imwrite("a.png", (255 * texture()).astype(np.uint8))
     done = cli(
-        "match", "a.png", "a.png", "--task", "semantic", "--diffusion", "nobody/a", "--dino", "nobody/b", "--json"
+        *("match", "a.png", "a.png", "--task", "semantic", "--matcher", "matcha"),
+        *("--diffusion", "nobody/a", "--dino", "nobody/b", "--json"),
     )
     assert done.code == ModelError.exit_code == 6 and done.json["error"]["code"] == "model"
     for part in ("nobody/a, 5.2 GB", "nobody/b, 1.2 GB", "matcha_pretrained.pth", "--allow-download"):
         assert part in done.err
+
+
+def test_weights_alone_say_which_feature_is_meant(cli, asked, tmp_path):
+    save_weights(tmp_path / "dense.safetensors", {"w": torch.ones(2)}, WeightsMetadata("d", "xmatch", "MIT"))
+    assert match(cli, "b.png", "--task", "semantic", "--weights", "dense.safetensors").code == ExitCode.MODEL
+    small = load_network("matcha-small").path
+    assert match(cli, "b.png", "--task", "semantic", "--weights", str(small)).code == 0
+    assert asked[-1][0] == "matcha-small" and asked[-1][1].weights == str(small)
+
+
+@pytest.mark.parametrize("task", ["geometric", "semantic", "temporal"])
+def test_the_package_does_all_three_tasks_by_itself(cli, tmp_path, monkeypatch, task):
+    monkeypatch.chdir(tmp_path)
+    image = (255 * texture(256, 256)).astype(np.uint8)
+    cv2.imwrite("a.png", image)
+    cv2.imwrite("b.png", np.roll(image, 16, 1))
+    Path("points.csv").write_text("x,y\n60,52\n124,76\n100,180\n160,120\n")
+    done = cli("match", "a.png", "b.png", "--task", task, "--keypoints", "points.csv", "--json", "--offline")
+    rows = done.json["tracks" if task == "temporal" else "points"]
+    moved = [row["x"] if task == "temporal" else row["moving_x"] for row in rows][-4:]
+    assert done.code == 0 and np.median(np.abs(np.array(moved) - (76, 140, 116, 176))) < 8

@@ -76,8 +76,9 @@ def match_command(
 
     --geometry fundamental is for what no map of the plane explains: two views of a room or a street.
 
-    --task seeks each point for itself, by the features of --matcher (default matcha), without a map or a verdict: in
-    another view, in another thing of the same kind, or in the frames of a video (MOVING, or a folder of them).
+    --task seeks each point for itself, by the features of --matcher (default matcha-small), without a map or a
+    verdict: in another view, in another thing of the same kind, or in the frames of a video (MOVING, or a folder of
+    them).
 
     xmatch match a.jpg b.jpg --task semantic --keypoints points.csv
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xmatch.pointwise.points import TrackedFrame
 
 SCHEMA = "xmatch.match-points/1"
+SMALL_NOTE = (
+    "note: matcha-small was taught by drawn scenes and figures alone; of photographs of things --matcher matcha or "
+    "dift-dinov2 knows more (docs/matcha.md)"
+)
 LATTICE = 16
 """Points along FIXED's longer side that are tracked where none are given."""
 
@@ -60,13 +64,18 @@ def match_points(
         raise UsageError("--keypoints and --spacing both say which points", hint="leave one of them out")
     _check_outputs(request, given)
 
-    from xmatch.networks.matcha.loading import feature_names, load_feature
+    from xmatch.networks.matcha.loading import feature_names, feature_of, load_feature, usual_side
     from xmatch.ops.devices import resolved
     from xmatch.ops.threads import torch_threads
 
-    name = "matcha" if matching.matcher == "auto" else matching.matcher
+    name = feature_of(matching.weights) if matching.matcher == "auto" else matching.matcher
     if name not in feature_names():
         raise UsageError(f"{name} has no features for --task", hint=f"--matcher {', '.join(feature_names())}")
+    if name == "matcha-small":
+        say(talk, [SMALL_NOTE])
+    assert wanted.task is not None
+    wanted = replace(wanted, feature_side=wanted.feature_side or usual_side(name, wanted.task))
+    request = replace(request, by_points=wanted)
     device = resolved(running.device)
     options = wanted.feature_options(matching.weights, running, device, reading.offline)
     with torch_threads(running.thread_count):

@@ -56,12 +56,14 @@ def answer(
     Raises:
         XmatchError: an image cannot be read, or memory does not suffice.
     """
+    from xmatch.networks.matcha.loading import usual_side
     from xmatch.pointwise.points import find_points
 
     options = _options(spec, recipe)
     feature = _loaded(name, options)
     asked: FeatureTask = {"semantic": "semantic", "tracking": "temporal"}.get(task.kind, "geometric")  # type: ignore[assignment]
-    fixed, moving = (_seen(path, asked) for path in (pair.fixed, pair.moving))
+    side = usual_side(name, asked)
+    fixed, moving = (_seen(path, asked, side) for path in (pair.fixed, pair.moving))
     points: FoundPoints | None = None
     count = 0
     if task.kind in ("semantic", "landmarks"):
@@ -86,12 +88,12 @@ def answer(
     }
 
 
-def _seen(path: str, asked: FeatureTask) -> Seen:
+def _seen(path: str, asked: FeatureTask, side_px: int | None) -> Seen:
     from xmatch.io import open_source
     from xmatch.pointwise.images import see_file
 
     with open_source(path) as source:
-        return see_file(source, asked)
+        return see_file(source, asked, side_px)
 
 
 def _options(spec: MatcherSpec, recipe: EvalRecipe) -> FeatureOptions:

@@ -7,16 +7,18 @@ from pathlib import Path
 
 from xmatch.errors import ModelError, ResourceError, UsageError
 from xmatch.io.weights.hub import extra_package
-from xmatch.networks.loading import load_network
+from xmatch.networks.loading import architecture_of, load_network
 from xmatch.networks.matcha.config import (
     DINO,
     DINO_GB,
     ENSEMBLE,
+    SMALL_SIDES,
     STABLE_DIFFUSION,
     STABLE_DIFFUSION_GB,
+    Task,
 )
 from xmatch.networks.matcha.features import VARIANTS, Feature, Foundation, PublishedFeature
-from xmatch.networks.weights import fetched, published, shipped
+from xmatch.networks.weights import fetched, find_weights, published, shipped
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,29 @@ class FeatureOptions:
 def feature_names() -> list[str]:
     """What `load_feature` knows."""
     return [*VARIANTS, "matcha-small"]
+
+
+def feature_of(weights: str | None) -> str:
+    """The feature that is meant where weights alone are named; `matcha-small`, which comes with the package, where not
+    even these are.
+
+    Raises:
+        ModelError: there are no such weights, or of no feature.
+    """
+    if weights is None:
+        return "matcha-small"
+    from xmatch.io.weights.published_pickles import import_weights
+
+    path = find_weights(weights)
+    entry = architecture_of(import_weights(path))
+    if entry is None or entry.feature is None:
+        raise ModelError("holds weights of no feature for single points", hint="xmatch models info", path=path)
+    return entry.feature
+
+
+def usual_side(name: str, task: Task) -> int | None:
+    """Side that a feature sees images at, px; None: that of the published evaluation."""
+    return SMALL_SIDES[task] if name == "matcha-small" else None
 
 
 def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Feature:
