@@ -40,8 +40,8 @@ demo: $(READY)    ## register the two sample pairs and say where the reports are
 	    -o demo-output/fluorescence.registered.ome.tif --overwrite
 	@echo; echo "Reports, to open in a browser:"; ls $(CURDIR)/demo-output/*.html
 
-test: $(READY)    ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)    ## run the tests, each file in one of as many processes as there are cores, 4 at most
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)    ## check the style
 	$(BIN)/ruff check .

@@ -84,7 +84,7 @@ def test_lightglue_matches_keypoints_of_a_detector_that_fits(tmp_path):
         load_matcher("auto", str(glue), "cpu")
     with pytest.raises(ModelError, match="XFeat describes keypoints by 64 numbers; .*LightGlue match ones of 128"):
         load_matcher("auto", str(glue), "cpu", str(tmp_path / "xfeat.pth"))
-    with pytest.raises(ModelError, match="LightGlue; wanted are those of DISK, ALIKED or XFeat"):
+    with pytest.raises(ModelError, match="LightGlue; wanted are those of DISK, ALIKED, XFeat or SuperPoint"):
         load_matcher("auto", str(glue), "cpu", str(glue))
     with pytest.raises(UsageError, match="XFeat works on no other network"):
         load_matcher("auto", str(tmp_path / "xfeat.pth"), "cpu", str(tmp_path / "disk.pth"))
