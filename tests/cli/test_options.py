@@ -1,6 +1,7 @@
 import pytest
 
-from xmatch.cli.options import Resampling, TransformKind, parse_bands, parse_size
+from xmatch.cli.options import Resampling, TransformKind
+from xmatch.cli.reading import parse_bands, parse_size
 from xmatch.errors import UsageError
 
 

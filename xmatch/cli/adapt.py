@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Overwrite, Verbosity
+from xmatch.cli.options import Overwrite, Verbosity
+from xmatch.cli.reading import OfflineOption
 from xmatch.errors import UsageError
 
 if TYPE_CHECKING:

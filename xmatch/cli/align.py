@@ -14,8 +14,9 @@ from xmatch.cli.console import printable, progress_bar, say
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import Settings, write_all
-from xmatch.cli.options import GroupReading, Matching, Overwrite, Reading, ResamplingOption, Running, Verbosity
+from xmatch.cli.options import Matching, Overwrite, ResamplingOption, Running, Verbosity
 from xmatch.cli.outputs import Targets, Writing, default_output, refuse_duplicates
+from xmatch.cli.reading import GroupReading, Reading
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.errors import ExitCode, UsageError
 

@@ -10,8 +10,9 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import MovingReading, Output, Overwrite, ResamplingOption, Running, Verbosity
+from xmatch.cli.options import Output, Overwrite, ResamplingOption, Running, Verbosity
 from xmatch.cli.outputs import check_raster_name, placed, refuse_duplicates, unreliable
+from xmatch.cli.reading import MovingReading
 from xmatch.cli.runtime import emit
 from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.ops.devices import checked

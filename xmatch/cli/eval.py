@@ -9,7 +9,8 @@ import typer
 
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Output, Overwrite, Verbosity
+from xmatch.cli.options import Output, Overwrite, Verbosity
+from xmatch.cli.reading import OfflineOption
 from xmatch.errors import ExitCode, UsageError
 
 

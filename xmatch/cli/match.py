@@ -13,7 +13,8 @@ from xmatch.cli.extra_outputs import PointsFormat, points_format
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
 from xmatch.cli.match_points import PointRequest, match_points
-from xmatch.cli.options import Matching, Output, Overwrite, Reading, Running, Verbosity
+from xmatch.cli.options import Matching, Output, Overwrite, Running, Verbosity
+from xmatch.cli.reading import Reading
 from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.cli.summary import measured_in_words, probability_in_words
 from xmatch.errors import ExitCode, UsageError

@@ -10,7 +10,8 @@ from xmatch.cli.by_points import ByPoints, changed
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.extra_outputs import PointsFormat
 from xmatch.cli.given import Given
-from xmatch.cli.options import Matching, Reading, Running, Verbosity
+from xmatch.cli.options import Matching, Running, Verbosity
+from xmatch.cli.reading import Reading
 from xmatch.cli.runtime import emit, emit_bytes
 from xmatch.errors import UsageError
 

@@ -11,8 +11,9 @@ from xmatch.cli.console import Progress
 from xmatch.cli.earlier import changed_since, earlier_document, further_files
 from xmatch.cli.extra_outputs import write_extra
 from xmatch.cli.given import Given
-from xmatch.cli.options import Matching, Reading, Running
+from xmatch.cli.options import Matching, Running
 from xmatch.cli.outputs import Targets, Writing, unreliable
+from xmatch.cli.reading import Reading
 from xmatch.errors import ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:

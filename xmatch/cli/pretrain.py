@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Verbosity
+from xmatch.cli.options import Verbosity
+from xmatch.cli.reading import OfflineOption
 
 
 @grouped

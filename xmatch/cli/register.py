@@ -11,8 +11,9 @@ from xmatch.cli.console import printable, progress_bar, say
 from xmatch.cli.given import Given
 from xmatch.cli.groups import grouped
 from xmatch.cli.one_pair import Settings, register_pair
-from xmatch.cli.options import Matching, Reading, Running, Verbosity
+from xmatch.cli.options import Matching, Running, Verbosity
 from xmatch.cli.outputs import Targets, Writing
+from xmatch.cli.reading import Reading
 from xmatch.cli.recipes import use_recipe
 from xmatch.cli.runtime import emit, emit_text
 from xmatch.cli.summary import summarise

@@ -12,7 +12,8 @@ import typer
 
 from xmatch.cli.console import progress_bar, say
 from xmatch.cli.groups import grouped
-from xmatch.cli.options import OfflineOption, Output, Overwrite, Verbosity
+from xmatch.cli.options import Output, Overwrite, Verbosity
+from xmatch.cli.reading import OfflineOption
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
 from xmatch.errors import InputError, OutputError, UsageError

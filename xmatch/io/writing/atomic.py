@@ -10,18 +10,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2s
 from pathlib import Path, PosixPath
 from typing import TypeAlias
 
 from xmatch.errors import OutputError
-
-_LONGEST_LABEL = 120  # bytes of a target's name kept in the temporary one: most file systems stop at 255
+from xmatch.io.writing.temporary_names import as_pattern, left_behind, plain, prefix_of, remove
 
 PathName: TypeAlias = str | os.PathLike[str]
 
@@ -94,11 +91,11 @@ def was_cut_off(last: PathName) -> bool:
     it is, which nobody is writing. That run was allowed to write all of them: the others are its own, or it was told
     to replace them."""
     target = Path(os.path.realpath(last))
-    if target.exists() or not any(target.parent.glob(_escape(_prefix(target)) + "*.tmp*")):
+    if target.exists() or not any(target.parent.glob(as_pattern(prefix_of(target)) + "*.tmp*")):
         return False
     try:
         with _lock(target):
-            return bool(_left_behind(target))
+            return bool(left_behind(target))
     except OutputError:
         return False
 
@@ -154,13 +151,14 @@ def _pending(path: PathName, overwrite: bool) -> Iterator[tuple[Path, TemporaryP
     check_target(path, overwrite)
     target = Path(os.path.realpath(path))
     with _made(target.parent, path), _lock(target):
-        _sweep(target)
-        name = f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{_plain(target.suffix)}"
+        # Under the lock, so that what has this very process id is no living run's: the id has come round again.
+        remove(left_behind(target))
+        name = f"{prefix_of(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp{plain(target.suffix)}"
         temp = TemporaryPath(target.parent, name)
         try:
             yield target, temp
         finally:
-            _remove(target.parent.glob(_escape(temp.name) + "*"))
+            remove(target.parent.glob(as_pattern(temp.name) + "*"))
 
 
 @contextlib.contextmanager
@@ -187,7 +185,7 @@ def _mode_of(target: Path) -> int:
     """That of the file that is replaced; of a new one, what the umask (or the directory's own list) gives to any."""
     with contextlib.suppress(FileNotFoundError):
         return stat.S_IMODE(target.stat().st_mode)
-    probe = target.with_name(f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    probe = target.with_name(f"{prefix_of(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
         return stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -216,7 +214,7 @@ def _check_directory(target: Path, path: PathName, need_bytes: int) -> None:
         directory = directory.parent
     if not directory.is_dir():
         raise OutputError(f"its directory cannot be made: {directory} is no directory", path=path)
-    probe = directory / f"{_prefix(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    probe = directory / f"{prefix_of(target)}{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         # Only trying tells: permissions, read-only mounts, quotas and immutable directories each hide elsewhere.
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
@@ -246,7 +244,7 @@ def _lock(target: Path, message: str = "another run is writing this file") -> It
     """Hold `target` against other runs; the lock file goes with the lock."""
     import filelock
 
-    lock_file = target.with_name(f"{_prefix(target)}lock")
+    lock_file = target.with_name(f"{prefix_of(target)}lock")
     lock = filelock.FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
@@ -261,66 +259,12 @@ def _lock(target: Path, message: str = "another run is writing this file") -> It
         lock.release()
 
 
-def _sweep(target: Path) -> None:
-    """Remove what killed runs have left. Called under the lock, so that a temporary file of this very process id
-    cannot belong to a living run: the id has come round again."""
-    _remove(_left_behind(target))
-
-
-def _left_behind(target: Path) -> list[Path]:
-    """Temporary files of `target` whose process is gone; under its lock."""
-    found = []
-    for left in target.parent.glob(_escape(_prefix(target)) + "*.tmp*"):
-        named = re.match(r"(\d+)\.[0-9a-f]{8}\.tmp", left.name[len(_prefix(target)) :])
-        if named and (int(named[1]) == os.getpid() or not _is_running(int(named[1]))):
-            found.append(left)
-    return found
-
-
-def _prefix(target: Path) -> str:
-    """What the names of the temporary files and the lock of a target start with; they hide in listings."""
-    name = target.name
-    if len(os.fsencode(name)) > _LONGEST_LABEL or _plain(name) != name:
-        name = blake2s(os.fsencode(name), digest_size=8).hexdigest()
-    return f".{name}."
-
-
-def _plain(name: str) -> str:
-    """`name` when it is proper UTF-8, which GDAL insists on; else nothing."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return ""
-    return name
-
-
-def _escape(name: str) -> str:
-    """`name` as a glob pattern that matches only itself."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
-
-
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in list(paths):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _reason(error: OSError) -> str:

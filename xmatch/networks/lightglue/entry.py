@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xmatch.networks.architecture import Architecture
 from xmatch.networks.lightglue.config import SIZES, LightGlueConfig
@@ -53,6 +53,20 @@ def config_of(tensors: Mapping[str, Tensor]) -> LightGlueConfig:
     return LightGlueConfig(width if projection is None else projection.shape[1], width, layers, heads)
 
 
+def adaptation(lr: float) -> dict[str, Any]:
+    """How matchers of keypoints are adapted: by labelled pairs and accepted registrations. Not tuned."""
+    return {
+        "steps": 300,
+        "batch": 4,
+        "size": 192,
+        "pseudo": "none",
+        "trust_verdicts": True,
+        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
+        "optimiser": {"lr": lr, "encoder_lr": lr, "warmup_steps": 20, "final_lr": 0.05},
+        "guard": {"every": 50},
+    }
+
+
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Released files have the names of the first version, and leftovers that nothing reads."""
     return {
@@ -78,14 +92,5 @@ LIGHTGLUE = Architecture(
     exported=_exported,
     objective_name="lightglue",
     objective=_objective,
-    adaptation={
-        "steps": 300,
-        "batch": 4,
-        "size": 192,
-        "pseudo": "none",
-        "trust_verdicts": True,
-        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
-        "optimiser": {"lr": 5e-5, "encoder_lr": 5e-5, "warmup_steps": 20, "final_lr": 0.05},
-        "guard": {"every": 50},
-    },
+    adaptation=adaptation(lr=5e-5),
 )

@@ -14,12 +14,13 @@ from xmatch.synth.pairs import TrainingPairs
 
 class RomaObjective(DenseObjective):
     weights = LossWeights(certainty=0.01)
+    loss = staticmethod(roma_loss)
 
     def supervised(self, prediction: Prediction, batch: TrainingPairs, weights: LossWeights) -> DenseLoss:
         shape = batch.moving.shape[2], batch.moving.shape[3]
-        return roma_loss(prediction, true_labels(prediction, batch), shape, weights)
+        return self.loss(prediction, true_labels(prediction, batch), shape, weights)
 
     def unsupervised(
         self, prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], weights: LossWeights
     ) -> DenseLoss:
-        return roma_loss(prediction, labels, moving_shape, weights)
+        return self.loss(prediction, labels, moving_shape, weights)

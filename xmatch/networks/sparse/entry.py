@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from xmatch.networks.architecture import Architecture, PublishedWeights
-from xmatch.networks.lightglue.entry import config_of
+from xmatch.networks.lightglue.entry import adaptation, config_of
 from xmatch.networks.sparse.config import SIZES, SparseConfig
 
 if TYPE_CHECKING:
@@ -77,14 +77,5 @@ XMATCH_SPARSE = Architecture(
     exported=_exported,
     objective_name="sparse",
     objective=_objective,
-    adaptation={
-        "steps": 300,
-        "batch": 4,
-        "size": 192,
-        "pseudo": "none",
-        "trust_verdicts": True,
-        "augment": {"max_angle_deg": 20.0, "max_scale": 1.3, "max_shift": 0.25, "perspective": 0.1},
-        "optimiser": {"lr": 1e-4, "encoder_lr": 1e-4, "warmup_steps": 20, "final_lr": 0.05},
-        "guard": {"every": 50},
-    },
+    adaptation=adaptation(lr=1e-4),
 )

@@ -11,11 +11,10 @@ from collections.abc import Sequence
 import torch
 
 from xmatch.networks.base import Prediction
-from xmatch.networks.dense_objective import DenseObjective
 from xmatch.networks.losses import DenseLoss, LossTerm, LossWeights, charbonnier, mean_where
 from xmatch.networks.pseudo_labels import Labels
-from xmatch.networks.roma.losses import KNEE, NEAR_IMAGE_PX, certainty_loss, error_px, true_labels
-from xmatch.synth.pairs import TrainingPairs
+from xmatch.networks.roma.losses import KNEE, NEAR_IMAGE_PX, certainty_loss, error_px
+from xmatch.networks.roma.objective import RomaObjective
 
 POWER = 0.15
 """Of the generalised Charbonnier: flatter than RoMa's, for more outliers."""
@@ -23,19 +22,6 @@ NEAR_CELLS = {4: 4}
 """Stride -> cells of an image of 512 px within which the warp has to lie."""
 SURE = 1e-3
 """Times the stride: normalised distance within which a warp is right."""
-
-
-class TinyRomaObjective(DenseObjective):
-    weights = LossWeights(certainty=0.01)
-
-    def supervised(self, prediction: Prediction, batch: TrainingPairs, weights: LossWeights) -> DenseLoss:
-        shape = batch.moving.shape[2], batch.moving.shape[3]
-        return tiny_roma_loss(prediction, true_labels(prediction, batch), shape, weights)
-
-    def unsupervised(
-        self, prediction: Prediction, labels: Sequence[Labels], moving_shape: tuple[int, int], weights: LossWeights
-    ) -> DenseLoss:
-        return tiny_roma_loss(prediction, labels, moving_shape, weights)
 
 
 def tiny_roma_loss(
@@ -59,3 +45,7 @@ def tiny_roma_loss(
         ]
         errors.append((stride, error_px(found, target, moving_shape)))
     return DenseLoss(tuple(terms), weights, tuple(errors))
+
+
+class TinyRomaObjective(RomaObjective):
+    loss = staticmethod(tiny_roma_loss)
