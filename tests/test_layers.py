@@ -147,17 +147,18 @@ def test_help_loads_nothing_heavy():
         assert "typer" in loaded and not loaded & (HEAVY | {"numpy"}), line
 
 
-def test_help_takes_less_than_half_a_second():
-    """Of a processor's time: on a machine that does nothing else, that is what the clock on the wall shows."""
+def test_help_costs_little_more_than_the_libraries_that_print_it():
+    """A ratio of a processor's time, taken in turns: a limit in seconds would judge the machine and what else it does."""
 
-    def seconds() -> float:
+    def seconds(code: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        code = "import sys; sys.argv = ['xmatch', '--help']; from xmatch.cli import main; main()"
         subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=PACKAGE.parent, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert any(seconds() < 0.5 for _ in range(5))
+    libraries = "import typer, rich.console, rich.markdown, rich.panel, rich.table, typer.rich_utils"
+    ours = "import sys; sys.argv = ['xmatch', '--help']; from xmatch.cli import main; main()"
+    assert any(seconds(ours) < 2.2 * seconds(libraries) for _ in range(5))
 
 
 def test_every_public_name_loads_and_is_listed():

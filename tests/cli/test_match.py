@@ -50,7 +50,7 @@ def test_the_suffix_of_the_output_chooses_the_format(cli, pair):
 
 
 def test_npz_passes_through_a_pipe(spawn):
-    out, _ = spawn("match", "optical.tif", "sar.tif", "--format", "npz").communicate(timeout=20)
+    out, _ = spawn("match", "optical.tif", "sar.tif", "--format", "npz").communicate(timeout=100)
     assert np.load(io.BytesIO(out))["moving_xy"].shape == (9, 2)
 
 

@@ -222,11 +222,11 @@ def test_a_peer_that_hangs_is_stopped_with_all_that_it_started(misbehaves, pair,
     note = tmp_path / "child.txt"
     start = time.monotonic()
     run = isolated(misbehaves("hang"), *pair, PeerSettings(command=str(note)), timeout_s=3)
-    assert run.found.reason == "It was stopped after 3 s." and time.monotonic() - start < 10
+    assert run.found.reason == "It was stopped after 3 s." and time.monotonic() - start < 40
     assert note.exists() and ended(int(note.read_text()))
 
 
-def ended(pid, within_s=2.0):
+def ended(pid, within_s=15.0):
     """Whether a process is gone, or dead and not yet fetched by the one who must."""
     for _ in range(int(within_s / 0.05)):
         try:
