@@ -121,7 +121,13 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
     for candidate in refined_alignments(
-        frame.fixed, frame.moving, matches, alignment, seed=options.seed, affine_only=options.transform == "affine"
+        frame.fixed,
+        frame.moving,
+        matches,
+        alignment,
+        seed=options.seed,
+        threads=options.threads,
+        affine_only=options.transform == "affine",
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
@@ -146,7 +152,7 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     """The attempt, or one by a map that bends, where tie points say clearly that the images do."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to bend"
-    for candidate in bent_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+    for candidate in bent_alignments(frame.fixed, frame.moving, matches, alignment, threads=options.threads):
         confirmed = found.confirmed
         so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
         steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
