@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from xmatch.geometry import translation
 from xmatch.matchers.base import Matches
 from xmatch.registration import attempts
 from xmatch.registration.attempts import Attempt
+from xmatch.registration.bend_choice import follows_better, may_bend
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import BENT_FURTHER
 from xmatch.result import Verdict
@@ -82,7 +84,7 @@ def ties(with_bend: int, with_stiff: int, neither: int) -> Correspondences:
 )
 def test_a_bend_wants_most_tie_points_or_many_times_as_many_as_the_stiff_map_has(agree, is_better):
     accepted = Verdict(True, 0.99, "")
-    assert attempts._follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
+    assert follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
 
 
 @pytest.mark.parametrize(("further", "stands"), [(BEND, 1), (translation(-9.0, 9.0), 0)], ids=["nearer", "no nearer"])
@@ -108,3 +110,33 @@ def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypa
     stiff = SimpleNamespace(best=SimpleNamespace(to_fixed=AS_IT_IS))
     found = Attempt("told", frame, accepted, stiff, SimpleNamespace(transform=AS_IT_IS))
     assert attempts._bent(found, Matches(), RegisterOptions(), weigh).alignment is candidates[stands]
+
+
+def pattern(bend_px: float, noise_px: float) -> SimpleNamespace:
+    """An alignment whose tie points lie off along a wave, and each by itself."""
+    at = np.stack(np.meshgrid(np.arange(0, 300, 25.0), np.arange(0, 300, 25.0)), -1).reshape(-1, 2)
+    off = bend_px * np.sin(at / 60) + np.random.default_rng(1).normal(0, noise_px, at.shape)
+    return SimpleNamespace(ties=Correspondences(at + off, at, np.ones(len(at))), forward_backward_px=np.zeros(len(at)))
+
+
+@pytest.mark.parametrize(
+    ("bend_px", "noise_px", "regions_px", "is_settled", "looks"),
+    [
+        (4.0, 0.5, 3.0, True, True),
+        (0.0, 3.0, 3.0, True, False),  # speckle: what a field would follow is noise
+        (0.0, 3.0, 3.0, False, True),  # it does not hold all over: whatever helps
+        (4.0, 0.5, 1.0, True, False),  # regions lie where it puts them
+    ],
+)
+def test_a_bend_is_looked_for_where_neighbours_lie_off_together(bend_px, noise_px, regions_px, is_settled, looks):
+    verdict = Verdict(is_settled, 0.9, "", evidence={"regions_px": regions_px, "inlier_share": 0.5})
+    assert may_bend(pattern(bend_px, noise_px), AS_IT_IS, verdict, is_settled=is_settled) is looks
+
+
+def test_no_bend_is_looked_for_where_the_pose_is_most_likely_wrong():
+    evidence = {"regions_px": 9.0, "regions_share": 0.1, "inlier_share": 0.1}
+    found = Attempt("told", FRAME, Verdict(False, 0.05, "", evidence=evidence), pattern(4.0, 0.5))
+    found.alignment.best = SimpleNamespace(to_fixed=AS_IT_IS)
+    assert not attempts._may_bend(found)
+    likelier = replace(found, verdict=replace(found.verdict, probability=0.3))
+    assert attempts._may_bend(likelier)
