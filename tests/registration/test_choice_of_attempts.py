@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -112,31 +111,17 @@ def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypa
     assert attempts._bent(found, Matches(), RegisterOptions(), weigh).alignment is candidates[stands]
 
 
-def pattern(bend_px: float, noise_px: float) -> SimpleNamespace:
-    """An alignment whose tie points lie off along a wave, and each by itself."""
-    at = np.stack(np.meshgrid(np.arange(0, 300, 25.0), np.arange(0, 300, 25.0)), -1).reshape(-1, 2)
-    off = bend_px * np.sin(at / 60) + np.random.default_rng(1).normal(0, noise_px, at.shape)
-    return SimpleNamespace(ties=Correspondences(at + off, at, np.ones(len(at))), forward_backward_px=np.zeros(len(at)))
-
-
 @pytest.mark.parametrize(
-    ("bend_px", "noise_px", "regions_px", "is_settled", "looks"),
+    ("probability", "regions_px", "inlier_share", "looks"),
     [
-        (4.0, 0.5, 3.0, True, True),
-        (0.0, 3.0, 3.0, True, False),  # speckle: what a field would follow is noise
-        (0.0, 3.0, 3.0, False, True),  # it does not hold all over: whatever helps
-        (4.0, 0.5, 1.0, True, False),  # regions lie where it puts them
+        (0.5, 3.0, 0.3, True),
+        (0.5, 1.0, 0.3, False),  # regions lie where the map puts them
+        (0.99, 1.0, 0.9, True),  # but most tie points agree, so that a px is much
+        (0.05, 9.0, 0.1, False),  # most likely the map is wrong altogether
     ],
 )
-def test_a_bend_is_looked_for_where_neighbours_lie_off_together(bend_px, noise_px, regions_px, is_settled, looks):
-    verdict = Verdict(is_settled, 0.9, "", evidence={"regions_px": regions_px, "inlier_share": 0.5})
-    assert may_bend(pattern(bend_px, noise_px), AS_IT_IS, verdict, is_settled=is_settled) is looks
-
-
-def test_no_bend_is_looked_for_where_the_pose_is_most_likely_wrong():
-    evidence = {"regions_px": 9.0, "regions_share": 0.1, "inlier_share": 0.1}
-    found = Attempt("told", FRAME, Verdict(False, 0.05, "", evidence=evidence), pattern(4.0, 0.5))
-    found.alignment.best = SimpleNamespace(to_fixed=AS_IT_IS)
-    assert not attempts._may_bend(found)
-    likelier = replace(found, verdict=replace(found.verdict, probability=0.3))
-    assert attempts._may_bend(likelier)
+def test_a_bend_is_looked_for_where_regions_lie_off_a_map_that_may_be_right(
+    probability, regions_px, inlier_share, looks
+):
+    evidence = {"regions_px": regions_px, "inlier_share": inlier_share}
+    assert may_bend(Verdict(False, probability, "", evidence=evidence)) is looks

@@ -86,9 +86,15 @@ def test_each_level_once_more_follows_a_stronger_bend_where_it_was_held(image):
 
 
 def test_nothing_bends_between_images_that_do_not(image):
-    found = BendRefiner(view(image), view(inverted(image)))(AS_IT_IS)
+    refiner = BendRefiner(view(image), view(inverted(image)))
     xy = nodes_over(SIDE, SIDE, 9)
-    assert off_px(found, xy, xy).max() < 0.3
+    assert off_px(refiner(AS_IT_IS), xy, xy).max() < 0.3
+    assert refiner(AS_IT_IS, least_px=0.8) is None
+
+
+def test_what_bends_by_more_than_is_asked_for_is_followed(image):
+    moving, _ = bent(image, 0.05 * SIDE)
+    assert BendRefiner(view(image), moving)(AS_IT_IS, least_px=0.8) is not None
 
 
 def test_a_pose_that_holds_stays(image):

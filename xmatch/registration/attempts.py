@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-from xmatch.estimate.model import PointMap
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.search.settings import SAME_POSE
@@ -27,9 +26,9 @@ HOLDS_SHARE = 0.3
 """Of the regions must lie where a refined map puts them to be accepted. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
-LEAST_FOR_A_BEND = 0.1
-"""Probability from which on a map that bends is looked for. Those that one was then taken for had 0.5 and more,
-unrelated pairs and lost searches 0.05 at most (lab log)."""
+LEAST_BEND_PX = 0.8
+"""What large windows must bend by, fixed view px, for finer ones to be looked at: of training pairs that a field was
+taken for the least is 0.96, of unbent ones that were asked four in ten have less (lab log)."""
 BENT_HOLDS_SHARE = 0.5
 """Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
 (lab log)."""
@@ -123,27 +122,16 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
     return found
 
 
-def _may_bend(found: Attempt) -> bool:
-    """Whether to look for a map that bends."""
-    if found.alignment is None or found.verdict.probability < LEAST_FOR_A_BEND:
-        return False
-    return may_bend(found.alignment, _map_of(found), found.verdict, is_settled=_is_settled(found))
-
-
-def _map_of(found: Attempt) -> PointMap:
-    """The map between the views that stands so far."""
-    assert found.alignment is not None, "there is one"
-    if found.confirmed is None:
-        return found.alignment.best.to_fixed
-    return partial(found.frame.between_views, found.confirmed.transform)
-
-
 def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or one by a map that bends, where tie points say clearly that the images do."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to bend"
-    for candidate in bent_alignments(frame.fixed, frame.moving, matches, alignment, threads=options.threads):
-        so_far = _map_of(found)
+    least_px = LEAST_BEND_PX if options.transform == "auto" else 0.0
+    for candidate in bent_alignments(
+        frame.fixed, frame.moving, matches, alignment, threads=options.threads, least_px=least_px
+    ):
+        confirmed = found.confirmed
+        so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
         steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
         # Of images that are known to bend the better map of as smooth a kind counts; any other must be clearly better.
         if candidate.best.made_by == BENT_FURTHER:
@@ -206,7 +194,7 @@ def _attempt_ranges(
             asked = options.transform
             if asked not in STIFF and not _is_settled(found):
                 found = _refined(found, matches, options, weigh)
-            if asked in BENT_KINDS or (asked == "auto" and _may_bend(found)):
+            if asked in BENT_KINDS or (asked == "auto" and may_bend(found.verdict)):
                 found = _bent(found, matches, options, weigh)
         found = replace(found, notes=(*found.notes, *matches.notes))
         if best is None or found.verdict.probability > best.verdict.probability:

@@ -10,13 +10,14 @@ from xmatch.estimate.model import PointMap
 from xmatch.registration.options import BENT_KINDS, RegisterOptions
 from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.result import Verdict
-from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
-from xmatch.verification.evidence import unexplained_by_neighbours
 
 MAY_BEND_PX, CLEARLY_BEND_PX, CLEAR_SHARE = 1.2, 0.5, 0.7
 """A map that bends is looked for where regions lie so far off the one found (view px, three in four), or half as far
 where that share of the tie points agrees, so that little is noise: nearly all training pairs that were bent by 6 px,
 and a third of those that were not (lab log)."""
+LEAST_LIKELY = 0.1
+"""Probability of a map from which on one that bends is looked for. Those that one was then taken for had 0.5 and more,
+unrelated pairs and lost searches 0.07 at most (lab log)."""
 BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
 unbent, none would be bent at the first and two at the second (lab log)."""
@@ -31,24 +32,14 @@ HARDLY_MORE_AGREE, MUCH_NEARER_SHARE = 1.25, 0.5
 (three quarters of the error), images of one sensor bent by 3 px leave a tenth of it."""
 FEWEST_FOR_A_BEND = 24
 """Tie points that must be steady around a map that bends: fewer follow their own noise. Not tuned."""
-NOISE_SHARE = 0.9
-"""Of the squared error at tie points may be left when what their neighbours are off is taken from them, or a map that
-holds all over stays: what does not bend has noise, which neighbours do not share (lab log)."""
 
 
-def may_bend(alignment: Alignment, so_far: PointMap, verdict: Verdict, *, is_settled: bool) -> bool:
-    """Whether the images may bend against each other where a map does not.
-
-    Args:
-        so_far: the map, moving view px -> fixed view px.
-        verdict: on it.
-        is_settled: it is accepted, and holds all over.
-    """
-    off_px, share = (verdict.evidence[name] for name in ("regions_px", "inlier_share"))
-    if off_px <= (CLEARLY_BEND_PX if share > CLEAR_SHARE else MAY_BEND_PX):
+def may_bend(verdict: Verdict) -> bool:
+    """Whether the images may bend against each other where the map that the verdict is on does not."""
+    if verdict.probability < LEAST_LIKELY:
         return False
-    steady = alignment.ties[alignment.forward_backward_px < FORWARD_BACKWARD_PX]
-    return not is_settled or unexplained_by_neighbours(so_far, steady) < NOISE_SHARE
+    off_px, share = (verdict.evidence[name] for name in ("regions_px", "inlier_share"))
+    return off_px > (CLEARLY_BEND_PX if share > CLEAR_SHARE else MAY_BEND_PX)
 
 
 def is_nearer(one: PointMap, other: PointMap, steady: Correspondences) -> bool:

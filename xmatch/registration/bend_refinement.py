@@ -10,11 +10,13 @@ from xmatch.coords import corners
 from xmatch.estimate.bspline import SmoothField
 from xmatch.estimate.model import is_plausible
 from xmatch.geometry import Linear, ThinPlateSpline, Transform
+from xmatch.geometry.matrices import apply_affine, nearest_affine
 from xmatch.geometry.outlines import finite, nodes_over
 from xmatch.raster import View
 from xmatch.registration.coupled_field import coupled_field
 from xmatch.registration.reduced_pair import MIN_WINDOWS, ReducedPair, WindowLevel, fitting_windows, with_margin
 from xmatch.registration.tie_points import similarity_surfaces
+from xmatch.verification.evidence import BEND_NODES
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,20 @@ class BendRefiner:
     def __init__(self, fixed: View, moving: View, *, threads: int = 1) -> None:
         self._pair, self._threads = ReducedPair(fixed, moving), threads
 
-    def __call__(self, start: Transform, times: int = 1) -> ThinPlateSpline | None:
+    def __call__(self, start: Transform, times: int = 1, *, least_px: float = 0.0) -> ThinPlateSpline | None:
         """A map that bends about one that is right to within a tenth of the overlap; None where there is too little to
         follow, or what is followed would fold.
 
         Args:
             times: so often each level, coarse ones first.
+            least_px: what the first level must bend by, fixed view px, for the others to be looked at.
         """
         found: ThinPlateSpline | None = None
         for level in (level for level in FIELDS for _ in range(times)):
             bent = self._at(start if found is None else found, level)
             if bent is None:
+                break
+            if found is None and least_px > 0 and _bends_px(bent, start, self._pair) < least_px:
                 break
             found = bent
         return found
@@ -102,3 +107,17 @@ class BendRefiner:
         except ValueError:  # all in one place, or on a line
             return None
         return bent if is_plausible(bent, corners(*size)) else None
+
+
+def _bends_px(bent: Transform, start: Transform, pair: ReducedPair) -> float:
+    """How far one map leaves the affine map nearest to its way from the other one, 90th percentile over what the fixed
+    view shows of moving, fixed view px."""
+    places = nodes_over(pair.moving.width, pair.moving.height, BEND_NODES)
+    before, after = start(places), bent(places)
+    shown = (
+        finite(before) & finite(after) & ((before > 0) & (before < (pair.fixed.width, pair.fixed.height))).all(axis=1)
+    )
+    if shown.sum() < MIN_WINDOWS:
+        return 0.0
+    stiff = apply_affine(nearest_affine(before[shown], after[shown]), before[shown])
+    return float(np.quantile(np.linalg.norm(after[shown] - stiff, axis=1), 0.9))

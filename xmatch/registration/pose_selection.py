@@ -134,14 +134,18 @@ def refined_alignments(
 
 
 def bent_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, threads: int
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, threads: int, least_px: float
 ) -> Iterator[Alignment]:
     """Alignments by a map that bends about the best one, by one that goes on where the first one was held, and by one
     that bends about that more finely; as far as there is something to follow. Whoever asks for the next one has taken
-    the one before, so that what does not bend costs one look."""
+    the one before, so that what does not bend costs one look.
+
+    Args:
+        least_px: as `BendRefiner` has it.
+    """
     judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), BendRefiner(fixed, moving, threads=threads)
     find = TiePointFinder(fixed, moving, threads=threads)
-    bent = refiner(alignment.best.to_fixed)
+    bent = refiner(alignment.best.to_fixed, least_px=least_px)
     if bent is None:
         return
     yield _around(find, alignment, _refined(judge, bent))

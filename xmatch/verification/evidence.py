@@ -13,7 +13,6 @@ from scipy.special import bdtrc
 from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
-from xmatch.estimate.choose import score
 from xmatch.geometry import Transform
 from xmatch.geometry.matrices import apply_affine, nearest_affine, scale_of
 from xmatch.geometry.outlines import cell_centres, finite, nodes_over
@@ -100,7 +99,8 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
     if known.sum() < FEWEST:
         return Following(len(off), agreeing, agreeing)
     at, off = fixed_xy[known], off[known]
-    said = _said_around(at, off)
+    _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
+    said = np.median(off[around[:, 1:]], axis=1)
     is_coherent, said_px = np.linalg.norm(off - said, axis=1) < TIE_PX, np.linalg.norm(said, axis=1)
     explained = distance < TIE_PX
     explained[known] |= is_coherent
@@ -112,28 +112,6 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
         silent=_silent(fixed_xy, explained),
         apart=apart if apart >= PART else 0.0,
     )
-
-
-def unexplained_by_neighbours(mapped: Map, ties: Correspondences) -> float:
-    """Squared error (capped) left at tie points when what those around are off, in the median, is taken from them, as a
-    share of that error: near 1 for noise, less where they lie off a map together. 1 of too few to say.
-
-    Args:
-        mapped: moving view px -> fixed view px.
-    """
-    off = ties.fixed_xy - mapped(ties.moving_xy)
-    off, at = off[finite(off)], ties.fixed_xy[finite(off)]
-    if len(at) < FEWEST:
-        return 1.0
-    own, left = (score(np.linalg.norm(each, axis=1), TIE_PX).mean() for each in (off, off - _said_around(at, off)))
-    return float(left / own) if own > 0 else 1.0
-
-
-def _said_around(at: Floats, off: Floats) -> Floats:
-    """(N, 2) what the neighbours of each of N places are off, in the median."""
-    _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
-    said: Floats = np.median(off[around[:, 1:]], axis=1)
-    return said
 
 
 def _silent(at: Floats, agrees: Mask) -> float:
