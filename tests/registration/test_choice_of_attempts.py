@@ -31,7 +31,7 @@ def refined(monkeypatch):
 
     def choose(found, *others):
         monkeypatch.setattr(attempts, "refined_alignments", lambda *args, **kwargs: iter(others))
-        return attempts._refined(found, Matches(), RegisterOptions(), lambda matcher, frame, candidate: candidate)
+        return attempts._refined(found, Matches(), None, RegisterOptions(), lambda matcher, frame, candidate: candidate)
 
     return choose
 

@@ -97,6 +97,13 @@ def test_what_bends_by_more_than_is_asked_for_is_followed(image):
     assert BendRefiner(view(image), moving)(AS_IT_IS, least_px=0.8) is not None
 
 
+def test_no_pose_is_refined_twice(image):
+    refiner = MapRefiner(view(image), view(inverted(image)), seed=0)
+    found = refiner(np.eye(3))
+    assert refiner(np.eye(3)) is found
+    assert refiner(np.eye(3), affine_only=True) is not found
+
+
 def test_a_pose_that_holds_stays(image):
     found = MapRefiner(view(image), view(inverted(image)), seed=0)(np.eye(3))
     xy = nodes_over(SIDE, SIDE, 5)

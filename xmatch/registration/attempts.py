@@ -14,6 +14,7 @@ from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
 from xmatch.registration.bend_choice import follows_better, is_nearer, may_bend
 from xmatch.registration.full_resolution import ConfirmedMap
+from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments
 from xmatch.registration.view_planning import FramedPair, widened
@@ -67,15 +68,15 @@ def attempt_plan(
     Each is asked near what georeferencing says, if there is any, and everywhere where nothing there is convincing; near
     what the user says, and nowhere else. What it finds is handed to the next one.
     """
-    ranges = [frame, widened(frame, options)] if frame.within.near and not frame.is_given else [frame]
-    earlier: list[Matches | None] = [None] * len(ranges)
+    frames = [frame, widened(frame, options)] if frame.within.near and not frame.is_given else [frame]
+    ranges = [_Range.of(each, options) for each in frames]
     best: Attempt | None = None
     for stage in plan:
         matcher = stage.build()
         if best is not None:
             done("read", 0.1)
         is_last = stage is plan[-1]
-        found, earlier = _attempt_ranges(matcher, ranges, earlier, options, weigh, done, is_last=is_last)
+        found = _attempt_ranges(matcher, ranges, options, weigh, done, is_last=is_last)
         if found is None:
             continue
         if best is None:
@@ -91,23 +92,33 @@ def attempt_plan(
     return best
 
 
+@dataclass
+class _Range:
+    """Where matchers are asked, and what is known of it already."""
+
+    frame: FramedPair
+    refiner: MapRefiner
+    """The same for all, so that no pose is refined twice."""
+    matched: Matches | None = None
+    """By the last matcher; None before the first one."""
+
+    @staticmethod
+    def of(frame: FramedPair, options: RegisterOptions) -> _Range:
+        return _Range(frame, MapRefiner(frame.fixed, frame.moving, seed=options.seed, threads=options.threads))
+
+
 def _is_settled(attempt: Attempt) -> bool:
     """Whether the map is right, and all over."""
     return attempt.verdict.accepted and attempt.verdict.evidence["regions_share"] >= SETTLED_SHARE
 
 
-def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
+def _refined(found: Attempt, matches: Matches, refiner: MapRefiner, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or a more probable one by an affine map or a homography that holds all over."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
+    affine_only = options.transform == "affine"
     for candidate in refined_alignments(
-        frame.fixed,
-        frame.moving,
-        matches,
-        alignment,
-        seed=options.seed,
-        threads=options.threads,
-        affine_only=options.transform == "affine",
+        frame.fixed, frame.moving, matches, alignment, refiner, threads=options.threads, affine_only=affine_only
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
@@ -152,25 +163,23 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
 
 def _attempt_ranges(
     matcher: Matcher,
-    ranges: list[FramedPair],
-    earlier: list[Matches | None],
+    ranges: Sequence[_Range],
     options: RegisterOptions,
     weigh: Weigh,
     done: Tell,
     *,
     is_last: bool,
-) -> tuple[Attempt | None, list[Matches | None]]:
-    """The most probable attempt of one matcher, None where all it found is faint and another one follows; and what it
-    matched in each range, None where it was not asked."""
+) -> Attempt | None:
+    """The most probable attempt of one matcher, None where all it found is faint and another one follows."""
     best: Attempt | None = None
-    matched: list[Matches | None] = [None] * len(ranges)
-    for index, (frame, before) in enumerate(zip(ranges, earlier, strict=True)):
+    for each in ranges:
+        frame, before = each.frame, each.matched
         matches = matcher(
             frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads, earlier=before
         )
         if before is not None:
             matches = _with_earlier(matches, before, frame)
-        matched[index] = matches
+        each.matched = matches
         # What is freer than asked is not offered: it would win, and speak for a map that is not written.
         allowed = tuple(one for one in matches.maps if not is_freer(one.to_fixed.kind, options.transform))
         matches = replace(matches, maps=allowed)
@@ -193,7 +202,7 @@ def _attempt_ranges(
             found = weigh(matcher.name, frame, alignment)
             asked = options.transform
             if asked not in STIFF and not _is_settled(found):
-                found = _refined(found, matches, options, weigh)
+                found = _refined(found, matches, each.refiner, options, weigh)
             if asked in BENT_KINDS or (asked == "auto" and may_bend(found.verdict)):
                 found = _bent(found, matches, options, weigh)
         found = replace(found, notes=(*found.notes, *matches.notes))
@@ -201,7 +210,7 @@ def _attempt_ranges(
             best = found
         if found.verdict.accepted:
             break
-    return best, matched
+    return best
 
 
 def _with_earlier(matches: Matches, earlier: Matches, frame: FramedPair) -> Matches:

@@ -57,7 +57,7 @@ HORIZON = 0.2
 
 
 class MapRefiner:
-    """Refines maps of one pair; what belongs to the fixed view is computed once.
+    """Refines maps of one pair; what belongs to the fixed view is computed once, and so is what comes of a pose.
 
     Args:
         threads: at most so many match windows.
@@ -66,6 +66,7 @@ class MapRefiner:
     def __init__(self, fixed: View, moving: View, *, seed: int, threads: int = 1) -> None:
         self.moving, self._seed, self._threads = moving, seed, threads
         self._pair = ReducedPair(fixed, moving)
+        self._known: dict[tuple[bytes, bool], Linear] = {}
 
     def __call__(self, pose: Floats, *, affine_only: bool = False) -> Linear:
         """The best map nearby, an affine one or a homography; the pose itself where nothing fits better.
@@ -74,9 +75,12 @@ class MapRefiner:
             pose: (3, 3) moving view px -> fixed view px.
             affine_only: no homography.
         """
-        start = Linear(pose, "affine")
-        found = max((start, self._climbed(start, affine_only)), key=self.score)
-        return self._by_windows(found, affine_only)
+        asked = pose.tobytes(), affine_only
+        if asked not in self._known:
+            start = Linear(pose, "affine")
+            found = max((start, self._climbed(start, affine_only)), key=self.score)
+            self._known[asked] = self._by_windows(found, affine_only)
+        return self._known[asked]
 
     def score(self, to_fixed: Transform) -> float:
         """Correlation of edges times the root of the overlap, as the search has it."""

@@ -113,17 +113,13 @@ def refined_alignments(
     moving: View,
     matches: Matches,
     alignment: Alignment,
+    refiner: MapRefiner,
     *,
-    seed: int,
     threads: int,
     affine_only: bool = False,
 ) -> Iterator[Alignment]:
     """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the pose."""
-    judge, refiner = (
-        ProposalJudge(fixed, moving, matches.descriptor),
-        MapRefiner(fixed, moving, seed=seed, threads=threads),
-    )
-    find = TiePointFinder(fixed, moving, threads=threads)
+    judge, find = ProposalJudge(fixed, moving, matches.descriptor), TiePointFinder(fixed, moving, threads=threads)
     starts = (alignment.best, *alignment.rivals[: STARTS - 1])
     for start in starts:
         refined = _refined(judge, refiner(start.matrix, affine_only=affine_only))
