@@ -148,7 +148,7 @@ def test_help_loads_nothing_heavy():
 
 
 def test_help_costs_little_more_than_the_libraries_that_print_it():
-    """A ratio of a processor's time, taken in turns: a limit in seconds would judge the machine and what else it does."""
+    """A ratio of processor times, taken in turns: seconds would judge the machine and what else runs on it."""
 
     def seconds(code: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -12,6 +12,7 @@ from xmatch.geometry import translation
 from xmatch.matchers.base import Matches
 from xmatch.registration import attempts
 from xmatch.registration.attempts import Attempt
+from xmatch.registration.bend_choice import follows_better, may_bend
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import BENT_FURTHER
 from xmatch.result import Verdict
@@ -30,7 +31,7 @@ def refined(monkeypatch):
 
     def choose(found, *others):
         monkeypatch.setattr(attempts, "refined_alignments", lambda *args, **kwargs: iter(others))
-        return attempts._refined(found, Matches(), RegisterOptions(), lambda matcher, frame, candidate: candidate)
+        return attempts._refined(found, Matches(), None, RegisterOptions(), lambda matcher, frame, candidate: candidate)
 
     return choose
 
@@ -82,7 +83,7 @@ def ties(with_bend: int, with_stiff: int, neither: int) -> Correspondences:
 )
 def test_a_bend_wants_most_tie_points_or_many_times_as_many_as_the_stiff_map_has(agree, is_better):
     accepted = Verdict(True, 0.99, "")
-    assert attempts._follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
+    assert follows_better(BEND, AS_IT_IS, ties(*agree), accepted, RegisterOptions()) is is_better
 
 
 @pytest.mark.parametrize(("further", "stands"), [(BEND, 1), (translation(-9.0, 9.0), 0)], ids=["nearer", "no nearer"])
@@ -108,3 +109,19 @@ def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypa
     stiff = SimpleNamespace(best=SimpleNamespace(to_fixed=AS_IT_IS))
     found = Attempt("told", frame, accepted, stiff, SimpleNamespace(transform=AS_IT_IS))
     assert attempts._bent(found, Matches(), RegisterOptions(), weigh).alignment is candidates[stands]
+
+
+@pytest.mark.parametrize(
+    ("probability", "regions_px", "inlier_share", "looks"),
+    [
+        (0.5, 3.0, 0.3, True),
+        (0.5, 1.0, 0.3, False),  # regions lie where the map puts them
+        (0.99, 1.0, 0.9, True),  # but most tie points agree, so that a px is much
+        (0.05, 9.0, 0.1, False),  # most likely the map is wrong altogether
+    ],
+)
+def test_a_bend_is_looked_for_where_regions_lie_off_a_map_that_may_be_right(
+    probability, regions_px, inlier_share, looks
+):
+    evidence = {"regions_px": regions_px, "inlier_share": inlier_share}
+    assert may_bend(Verdict(False, probability, "", evidence=evidence)) is looks

@@ -11,7 +11,8 @@ from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.geometry import Linear
 from xmatch.geometry.outlines import nodes_over
 from xmatch.raster import View
-from xmatch.registration.map_refinement import AGAIN, MapRefiner
+from xmatch.registration.bend_refinement import AGAIN, BendRefiner
+from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.tie_points import tie_points
 
 SIDE = 200
@@ -67,7 +68,7 @@ def test_tie_points_around_a_homography_lie_on_the_truth(image):
 
 def test_a_bend_of_a_twentieth_of_the_side_is_followed(image):
     moving, true = bent(image, 0.05 * SIDE)
-    spline = MapRefiner(view(image), moving, seed=0).bent(AS_IT_IS)
+    spline = BendRefiner(view(image), moving)(AS_IT_IS)
     xy = pixel_centres(SIDE, SIDE)[20:-20:10, 20:-20:10].reshape(-1, 2)
     expected = true[20:-20:10, 20:-20:10].reshape(-1, 2)
     assert np.median(off_px(AS_IT_IS, expected, xy)) > 8
@@ -76,18 +77,31 @@ def test_a_bend_of_a_twentieth_of_the_side_is_followed(image):
 
 def test_each_level_once_more_follows_a_stronger_bend_where_it_was_held(image):
     moving, true = bent(image, 0.07 * SIDE)
-    refiner = MapRefiner(view(image), moving, seed=0)
+    refiner = BendRefiner(view(image), moving)
     xy = pixel_centres(SIDE, SIDE)[20:-20:10, 20:-20:10].reshape(-1, 2)
     expected = true[20:-20:10, 20:-20:10].reshape(-1, 2)
-    once, twice = (off_px(refiner.bent(AS_IT_IS, times), expected, xy) for times in (1, AGAIN))
+    once, twice = (off_px(refiner(AS_IT_IS, times), expected, xy) for times in (1, AGAIN))
     assert once.max() > 3 and twice.max() < 1.5
     assert np.quantile(twice, 0.9) < 0.6 * np.quantile(once, 0.9)
 
 
 def test_nothing_bends_between_images_that_do_not(image):
-    found = MapRefiner(view(image), view(inverted(image)), seed=0).bent(AS_IT_IS)
+    refiner = BendRefiner(view(image), view(inverted(image)))
     xy = nodes_over(SIDE, SIDE, 9)
-    assert off_px(found, xy, xy).max() < 0.3
+    assert off_px(refiner(AS_IT_IS), xy, xy).max() < 0.3
+    assert refiner(AS_IT_IS, least_px=0.8) is None
+
+
+def test_what_bends_by_more_than_is_asked_for_is_followed(image):
+    moving, _ = bent(image, 0.05 * SIDE)
+    assert BendRefiner(view(image), moving)(AS_IT_IS, least_px=0.8) is not None
+
+
+def test_no_pose_is_refined_twice(image):
+    refiner = MapRefiner(view(image), view(inverted(image)), seed=0)
+    found = refiner(np.eye(3))
+    assert refiner(np.eye(3)) is found
+    assert refiner(np.eye(3), affine_only=True) is not found
 
 
 def test_a_pose_that_holds_stays(image):

@@ -209,6 +209,23 @@ def test_auto_takes_no_freer_kind_than_the_tie_points_need(alignment):
     assert distance_px(found.transform, IN_FILES) < 1.2
 
 
+@pytest.mark.parametrize(("follow_the_affine_map", "kind"), [(0.4, "homography"), (1.0, "affine")])
+def test_a_stiffer_map_replaces_a_refined_one_only_where_tie_points_lie_nearer_to_it(
+    alignment, follow_the_affine_map, kind
+):
+    aside = Linear(np.array([[1.0, 0, 0], [0, 1.0, 0], [2e-4, 0, 1.0]]), "homography")
+    stiffer = Linear(np.array([[1.0, 0.03, 0.0], [0, 0.96, 2.0], [0, 0, 1.0]]), "affine")
+    rng = np.random.default_rng(2)
+    at = rng.uniform((0, 0), (120, 240), (80, 2))
+    nearly = aside(at) + 2.1 * (lambda turn: np.column_stack([np.cos(turn), np.sin(turn)]))(rng.uniform(0, 6.28, 80))
+    follows = np.arange(80) < follow_the_affine_map * 80
+    ties = Correspondences(np.where(follows[:, None], stiffer(at), nearly), at, np.ones(80))
+    refined = replace(alignment.best, matrix=stiffer.matrix, refined=aside)
+    found = replace(alignment, best=refined, ties=ties, forward_backward_px=np.zeros(80))
+    plain = framed(fixed_to_pixel=np.eye(3))
+    assert fit_transform(found, plain, RegisterOptions()).transform.kind == kind
+
+
 def test_a_prior_is_kept_and_only_what_it_leaves_is_fitted(alignment):
     prior = Linear(np.array([[2.1, 0.0, 55.0], [0.0, 2.1, -60.0], [0.0, 0.0, 1.0]]), "affine")
     for kind in ("auto", "similarity", "affine"):

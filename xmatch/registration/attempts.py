@@ -7,20 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
-
-from xmatch.correspondences import Correspondences
-from xmatch.estimate import error_px, explains_better
-from xmatch.estimate.model import PointMap
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.search.settings import SAME_POSE
 from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
+from xmatch.registration.bend_choice import follows_better, is_nearer, may_bend
 from xmatch.registration.full_resolution import ConfirmedMap
+from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments
-from xmatch.registration.transform_choice import TOLERANCE_VIEW_PX
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -31,27 +27,12 @@ HOLDS_SHARE = 0.3
 """Of the regions must lie where a refined map puts them to be accepted. Not tuned."""
 SETTLED_SHARE = 0.5
 """Of the regions must lie where an accepted map puts them, or perspective is looked for. Not tuned."""
-MAY_BEND_PX, CLEARLY_BEND_PX, CLEAR_SHARE = 1.2, 0.5, 0.7
-"""A map that bends is looked for where regions lie so far off the one found (view px, three in four), or half as far
-where that share of the tie points agrees, so that little is noise: nearly all training pairs that were bent by 6 px,
-and a third of those that were not (lab log)."""
-BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
-"""Error at tie points that a map that bends may leave of a stiff one's which is accepted, or is not. Of the same pairs
-unbent, none would be bent at the first and two at the second (lab log)."""
-MORE_AGREE, MIN_AGREEING = 2.0, 12
-"""Or so many times as many tie points agree with it as with the stiff one, and so many at least, ..."""
-MOST_AGREE, MANY_MORE_AGREE = 0.4, 4.0
-"""... if that is so large a share of all, or so many times as many: twice of a few is chance. Of training pairs bent by
-12 px the fields that took a third of the error away have one or the other (62 % or more, or 4.3 times as many); of 12
-unbent ones two had twice as many, 22 and 30 % of all, with fields that took them from 2 to 7 and 6 to 11 px."""
-HARDLY_MORE_AGREE, MUCH_NEARER_SHARE = 1.25, 0.5
-"""Where hardly more tie points agree, they must lie so much nearer: speckle bends made scenes of two sensors a little
-(three quarters of the error), images of one sensor bent by 3 px leave a tenth of it."""
+LEAST_BEND_PX = 0.8
+"""What large windows must bend by, fixed view px, for finer ones to be looked at: of training pairs that a field was
+taken for the least is 0.96, of unbent ones that were asked four in ten have less (lab log)."""
 BENT_HOLDS_SHARE = 0.5
 """Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
 (lab log)."""
-FEWEST_FOR_A_BEND = 24
-"""Tie points that must be steady around a map that bends: fewer follow their own noise. Not tuned."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
 
 
@@ -87,15 +68,15 @@ def attempt_plan(
     Each is asked near what georeferencing says, if there is any, and everywhere where nothing there is convincing; near
     what the user says, and nowhere else. What it finds is handed to the next one.
     """
-    ranges = [frame, widened(frame, options)] if frame.within.near and not frame.is_given else [frame]
-    earlier: list[Matches | None] = [None] * len(ranges)
+    frames = [frame, widened(frame, options)] if frame.within.near and not frame.is_given else [frame]
+    ranges = [_Range.of(each, options) for each in frames]
     best: Attempt | None = None
     for stage in plan:
         matcher = stage.build()
         if best is not None:
             done("read", 0.1)
         is_last = stage is plan[-1]
-        found, earlier = _attempt_ranges(matcher, ranges, earlier, options, weigh, done, is_last=is_last)
+        found = _attempt_ranges(matcher, ranges, options, weigh, done, is_last=is_last)
         if found is None:
             continue
         if best is None:
@@ -111,17 +92,33 @@ def attempt_plan(
     return best
 
 
+@dataclass
+class _Range:
+    """Where matchers are asked, and what is known of it already."""
+
+    frame: FramedPair
+    refiner: MapRefiner
+    """The same for all, so that no pose is refined twice."""
+    matched: Matches | None = None
+    """By the last matcher; None before the first one."""
+
+    @staticmethod
+    def of(frame: FramedPair, options: RegisterOptions) -> _Range:
+        return _Range(frame, MapRefiner(frame.fixed, frame.moving, seed=options.seed, threads=options.threads))
+
+
 def _is_settled(attempt: Attempt) -> bool:
     """Whether the map is right, and all over."""
     return attempt.verdict.accepted and attempt.verdict.evidence["regions_share"] >= SETTLED_SHARE
 
 
-def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
+def _refined(found: Attempt, matches: Matches, refiner: MapRefiner, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or a more probable one by an affine map or a homography that holds all over."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
+    affine_only = options.transform == "affine"
     for candidate in refined_alignments(
-        frame.fixed, frame.moving, matches, alignment, seed=options.seed, affine_only=options.transform == "affine"
+        frame.fixed, frame.moving, matches, alignment, refiner, threads=options.threads, affine_only=affine_only
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]
@@ -136,25 +133,22 @@ def _refined(found: Attempt, matches: Matches, options: RegisterOptions, weigh: 
     return found
 
 
-def _may_bend(found: Attempt) -> bool:
-    """Whether the images may bend against each other where the map found does not."""
-    off_px, share = (found.verdict.evidence[name] for name in ("regions_px", "inlier_share"))
-    return off_px > (CLEARLY_BEND_PX if share > CLEAR_SHARE else MAY_BEND_PX)
-
-
 def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or one by a map that bends, where tie points say clearly that the images do."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to bend"
-    for candidate in bent_alignments(frame.fixed, frame.moving, matches, alignment, seed=options.seed):
+    least_px = LEAST_BEND_PX if options.transform == "auto" else 0.0
+    for candidate in bent_alignments(
+        frame.fixed, frame.moving, matches, alignment, threads=options.threads, least_px=least_px
+    ):
         confirmed = found.confirmed
         so_far = alignment.best.to_fixed if confirmed is None else partial(frame.between_views, confirmed.transform)
         steady = candidate.ties[candidate.forward_backward_px < FORWARD_BACKWARD_PX]
         # Of images that are known to bend the better map of as smooth a kind counts; any other must be clearly better.
         if candidate.best.made_by == BENT_FURTHER:
-            is_better = _is_nearer(candidate.best.to_fixed, so_far, steady)
+            is_better = is_nearer(candidate.best.to_fixed, so_far, steady)
         else:
-            is_better = _follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options)
+            is_better = follows_better(candidate.best.to_fixed, so_far, steady, found.verdict, options)
         if not is_better:
             break
         other = weigh(found.matcher, frame, candidate)
@@ -167,53 +161,25 @@ def _bent(found: Attempt, matches: Matches, options: RegisterOptions, weigh: Wei
     return found
 
 
-def _is_nearer(one: PointMap, other: PointMap, steady: Correspondences) -> bool:
-    return error_px(one, steady, TOLERANCE_VIEW_PX) < error_px(other, steady, TOLERANCE_VIEW_PX)
-
-
-def _follows_better(
-    bent: PointMap, so_far: PointMap, steady: Correspondences, verdict: Verdict, options: RegisterOptions
-) -> bool:
-    """Whether tie points prefer a map that bends: clearly, unless one was asked for."""
-    if options.transform in BENT_KINDS:
-        return _is_nearer(bent, so_far, steady)
-    if len(steady) < FEWEST_FOR_A_BEND:
-        return False
-    # Tie points that find nothing count alike for both, and between two sensors they may be most of them.
-    agree, agreed = (
-        int((np.linalg.norm(mapped(steady.moving_xy) - steady.fixed_xy, axis=1) < TOLERANCE_VIEW_PX).sum())
-        for mapped in (bent, so_far)
-    )
-    are_many = agree >= min(MOST_AGREE * len(steady), MANY_MORE_AGREE * agreed)
-    if are_many and agree >= max(MIN_AGREEING, MORE_AGREE * agreed):
-        return True
-    share = BENT_SHARE if verdict.accepted else DOUBTFUL_SHARE
-    if agree < HARDLY_MORE_AGREE * agreed:
-        share = MUCH_NEARER_SHARE
-    return explains_better(bent, so_far, steady, TOLERANCE_VIEW_PX, share)
-
-
 def _attempt_ranges(
     matcher: Matcher,
-    ranges: list[FramedPair],
-    earlier: list[Matches | None],
+    ranges: Sequence[_Range],
     options: RegisterOptions,
     weigh: Weigh,
     done: Tell,
     *,
     is_last: bool,
-) -> tuple[Attempt | None, list[Matches | None]]:
-    """The most probable attempt of one matcher, None where all it found is faint and another one follows; and what it
-    matched in each range, None where it was not asked."""
+) -> Attempt | None:
+    """The most probable attempt of one matcher, None where all it found is faint and another one follows."""
     best: Attempt | None = None
-    matched: list[Matches | None] = [None] * len(ranges)
-    for index, (frame, before) in enumerate(zip(ranges, earlier, strict=True)):
+    for each in ranges:
+        frame, before = each.frame, each.matched
         matches = matcher(
             frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads, earlier=before
         )
         if before is not None:
             matches = _with_earlier(matches, before, frame)
-        matched[index] = matches
+        each.matched = matches
         # What is freer than asked is not offered: it would win, and speak for a map that is not written.
         allowed = tuple(one for one in matches.maps if not is_freer(one.to_fixed.kind, options.transform))
         matches = replace(matches, maps=allowed)
@@ -234,16 +200,17 @@ def _attempt_ranges(
             found = Attempt(matcher.name, frame, Verdict(False, 0.0, NOTHING_MATCHED, matcher=matcher.name))
         else:
             found = weigh(matcher.name, frame, alignment)
-            if options.transform not in STIFF and not _is_settled(found):
-                found = _refined(found, matches, options, weigh)
-            if options.transform in BENT_KINDS or (options.transform == "auto" and _may_bend(found)):
+            asked = options.transform
+            if asked not in STIFF and not _is_settled(found):
+                found = _refined(found, matches, each.refiner, options, weigh)
+            if asked in BENT_KINDS or (asked == "auto" and may_bend(found.verdict)):
                 found = _bent(found, matches, options, weigh)
         found = replace(found, notes=(*found.notes, *matches.notes))
         if best is None or found.verdict.probability > best.verdict.probability:
             best = found
         if found.verdict.accepted:
             break
-    return best, matched
+    return best
 
 
 def _with_earlier(matches: Matches, earlier: Matches, frame: FramedPair) -> Matches:

@@ -17,7 +17,8 @@ from xmatch.geometry.outlines import nodes_over
 from xmatch.matchers.base import Matches, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.raster import View
-from xmatch.registration.map_refinement import AGAIN, MapRefiner
+from xmatch.registration.bend_refinement import AGAIN, BendRefiner
+from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.tie_points import TiePointFinder
 from xmatch.registration.windows import NARROW, WIDE, Windows, regional
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment, ScoredProposal
@@ -108,11 +109,17 @@ def align(
 
 
 def refined_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int, affine_only: bool = False
+    fixed: View,
+    moving: View,
+    matches: Matches,
+    alignment: Alignment,
+    refiner: MapRefiner,
+    *,
+    threads: int,
+    affine_only: bool = False,
 ) -> Iterator[Alignment]:
     """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the pose."""
-    judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
-    find = TiePointFinder(fixed, moving)
+    judge, find = ProposalJudge(fixed, moving, matches.descriptor), TiePointFinder(fixed, moving, threads=threads)
     starts = (alignment.best, *alignment.rivals[: STARTS - 1])
     for start in starts:
         refined = _refined(judge, refiner(start.matrix, affine_only=affine_only))
@@ -123,21 +130,25 @@ def refined_alignments(
 
 
 def bent_alignments(
-    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, seed: int
+    fixed: View, moving: View, matches: Matches, alignment: Alignment, *, threads: int, least_px: float
 ) -> Iterator[Alignment]:
     """Alignments by a map that bends about the best one, by one that goes on where the first one was held, and by one
     that bends about that more finely; as far as there is something to follow. Whoever asks for the next one has taken
-    the one before, so that what does not bend costs one look."""
-    judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), MapRefiner(fixed, moving, seed=seed)
-    find = TiePointFinder(fixed, moving)
-    bent = refiner.bent(alignment.best.to_fixed)
+    the one before, so that what does not bend costs one look.
+
+    Args:
+        least_px: as `BendRefiner` has it.
+    """
+    judge, refiner = ProposalJudge(fixed, moving, matches.descriptor), BendRefiner(fixed, moving, threads=threads)
+    find = TiePointFinder(fixed, moving, threads=threads)
+    bent = refiner(alignment.best.to_fixed, least_px=least_px)
     if bent is None:
         return
     yield _around(find, alignment, _refined(judge, bent))
-    further = refiner.bent(alignment.best.to_fixed, AGAIN)
+    further = refiner(alignment.best.to_fixed, AGAIN)
     if further is not None:
         yield _around(find, alignment, _refined(judge, further, BENT_FURTHER))
-    finer = refiner.finely_bent(further or bent)
+    finer = refiner.finely(further or bent)
     if finer is not None:
         yield _around(find, alignment, _refined(judge, finer))
 

@@ -6,6 +6,7 @@ freer transform is called for.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -134,15 +135,17 @@ def _centres(cover: Image, windows: Windows) -> Floats:
 
 
 def displacements(
-    fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows
+    fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows, *, threads: int = 1
 ) -> tuple[Floats, Floats]:
     """(N, 2) where around each centre `moving` looks like the window of `fixed` there, and (N,) certainty."""
-    surfaces = similarity_surfaces(fixed, moving, centres, windows)
+    surfaces = similarity_surfaces(fixed, moving, centres, windows, threads=threads)
     shifts, best = peaks(surfaces, windows.reach_px)
     return shifts, _certainty(surfaces, best)
 
 
-def similarity_surfaces(fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows) -> Image:
+def similarity_surfaces(
+    fixed: DescriptorMap, moving: DescriptorMap, centres: Floats, windows: Windows, *, threads: int = 1
+) -> Image:
     """(N, 2 reach + 1, 2 reach + 1) normalised correlation of windows of `fixed` around (N, 2) centres with `moving` at
     all places up to the reach around."""
     side, reach = windows.side_px, windows.reach_px
@@ -152,13 +155,18 @@ def similarity_surfaces(fixed: DescriptorMap, moving: DescriptorMap, centres: Fl
     square = np.einsum("hwc,hwc->hw", moving.planes, moving.planes)
     energy = cv2.filter2D(square, cv2.CV_32F, weights, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
     surfaces = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
-    for i, (x, y) in enumerate(centres.astype(int)):
+
+    def match(i: int) -> None:
+        x, y = centres[i].astype(int)
         top, left = y - half, x - half
         template = fixed.planes[top : top + side, left : left + side] * weights[..., None]
         region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
         product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
         around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]
         surfaces[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        deque(pool.map(match, range(len(centres))), maxlen=0)  # raises what a window raised
     return surfaces
 
 

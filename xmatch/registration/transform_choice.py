@@ -8,11 +8,11 @@ import numpy as np
 
 from xmatch.coords import Floats
 from xmatch.correspondences import Correspondences
-from xmatch.estimate import estimate, explains_better
+from xmatch.estimate import error_px, estimate, explains_better
 from xmatch.geometry import Linear, ThinPlateSpline, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.geometry.outlines import nodes_over
-from xmatch.registration.map_refinement import FIELD_NODES
+from xmatch.registration.bend_refinement import FIELD_NODES
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
 from xmatch.registration.view_planning import FramedPair
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -69,6 +69,10 @@ def fit_transform(alignment: Alignment, frame: FramedPair, options: RegisterOpti
     if options.transform == "auto":
         enough = fitted.inliers.sum() >= max(MIN_FREER_TIES, MIN_FREER_SHARE * len(steady))
         freer = fitted.transform if fitted.kind != "similarity" and enough else None
+        if freer is not None and is_freer(around.kind, freer.kind):
+            # The judge saw more than these when it preferred a freer map.
+            errors_px = (error_px(one, steady, TOLERANCE_VIEW_PX * px) for one in (freer, around))
+            freer = freer if next(errors_px) < next(errors_px) else None
         found, notes = _or_as_georeferenced(freer or around, steady, frame, options, px)
         return FittedTransform(frame.between_files(found), notes)
     if fitted.transform is not None:
