@@ -11,10 +11,10 @@ from xmatch.cli.eval_settings import Changes
 from xmatch.cli.eval_table import Counter, print_results
 from xmatch.cli.options import Verbosity
 from xmatch.cli.runtime import emit, emit_text
+from xmatch.datasets import DATASETS
 from xmatch.errors import ExitCode, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.certificate import certificate
-from xmatch.evaluation.datasets import DATASETS
 from xmatch.evaluation.matches import matches_folder
 from xmatch.evaluation.page import render_page
 from xmatch.evaluation.pictures import pictures

@@ -10,9 +10,9 @@ import json
 import os
 from pathlib import Path
 
+from xmatch.datasets import LandmarkTruth, TransformTruth, load_dataset
+from xmatch.datasets.manifest import ManifestRow, read_rows
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import LandmarkTruth, TransformTruth, load_dataset
-from xmatch.evaluation.datasets.manifest import ManifestRow, read_rows
 from xmatch.evaluation.prediction_rows import KindName, SavedTruth
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
 from xmatch.evaluation.sweeps import changed
