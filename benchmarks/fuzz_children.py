@@ -40,7 +40,7 @@ def run_command(args: list[str]) -> int:
 
             read_tie_points(args[1], (48, 48), (48, 48))
         else:
-            from xmatch.evaluation.datasets.manifest import read_rows
+            from xmatch.datasets.manifest import read_rows
 
             read_rows(Path(args[1]))
     except XmatchError as error:

@@ -18,6 +18,7 @@ LAYERS = (
     {"matchers"},
     {"networks"},
     {"resampling", "synth"},
+    {"datasets"},
     {"estimate", "metrics"},
     {"provenance", "recipe", "recipe_schema"},
     {"io"},

@@ -138,6 +138,22 @@ def test_posed_views_of_worlds_are_a_folder_to_make_pairs_from(cli, photos):
     assert pairs.json["pairs"] == 3 and pairs.json["data"][0]["kind"] == "multiview"
 
 
+def test_pairs_of_things_have_no_sensors_to_choose(cli, tmp_path, monkeypatch):
+    """Drawn ones from a recipe, and photographs with keypoints from a folder of SPair-71k."""
+    monkeypatch.chdir(tmp_path)
+    images, annotations = Path("spair/JPEGImages/cat"), Path("spair/PairAnnotation/trn")
+    for place in (images, annotations):
+        place.mkdir(parents=True)
+    cv2.imwrite(str(images / "a.png"), np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
+    pair = {"category": "cat", "src_imname": "a.png", "trg_imname": "a.png", "src_kps": [[20, 30]], "trg_kps": [[9, 9]]}
+    pair |= {"src_bndbox": [0, 0, 9, 9], "trg_bndbox": [0, 0, 9, 9]}
+    (annotations / "1-a-a:cat.json").write_text(json.dumps(pair))
+    Path("r.yaml").write_text("data: [{kind: things}]\n")
+    for words in (("--recipe", "r.yaml"), ("spair",)):
+        made = cli("synth", *words, *SMALL, "-o", words[-1] + ".shards", "--json")
+        assert made.code == ExitCode.OK and made.json["pairs"] == 3
+
+
 def test_a_full_disk_is_noticed_before_the_work(cli, photos, monkeypatch):
     usage = type("Usage", (), {"free": 10 * 2**20})()
     monkeypatch.setattr("xmatch.io.writing.atomic.shutil.disk_usage", lambda path: usage)

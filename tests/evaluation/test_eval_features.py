@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from made_features import Looks, texture
 
+from xmatch.datasets import scannet, tapvid
 from xmatch.errors import UsageError
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation import features as module
-from xmatch.evaluation.datasets import scannet, tapvid
 from xmatch.evaluation.predict import refuse_unsupported
 
 LOOKS = "feature:dift-dinov2"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from xmatch.cli.runtime import run
+from xmatch.datasets import DATASETS, LandmarkTruth, PoseTruth, TransformTruth
 from xmatch.errors import ExitCode, InputError, UsageError
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, read_predictions, results_document
 from xmatch.evaluation.cropping import largest_rectangle, write_cropped
-from xmatch.evaluation.datasets import DATASETS, LandmarkTruth, PoseTruth, TransformTruth
 from xmatch.evaluation.truths import as_landmarks, as_pose, as_transform, cut, saved
 from xmatch.geometry import homography, similarity
 from xmatch.io import open_source

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from xmatch.correspondences import Correspondences
+from xmatch.datasets import LandmarkTruth, PoseTruth, TrackTruth, scannet, tapvid
 from xmatch.evaluation import DatasetSpec, EvalRecipe, methods, plan, predict, results_document
-from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, scannet, tapvid
 from xmatch.evaluation.scores import score
 from xmatch.evaluation.tables import csv_text, markdown
 from xmatch.evaluation.truths import as_map, saved

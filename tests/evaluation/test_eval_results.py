@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from benchmarks.write_tables import PAGE, RESULTS, ROOT, overview, page, read
-from xmatch.evaluation.datasets import DATASETS
+from xmatch.datasets import DATASETS
 
 SCHEMA = json.loads((ROOT / "benchmarks" / "results.schema.json").read_text())
 COMMITTED = read()

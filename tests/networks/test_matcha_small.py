@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from xmatch.errors import ModelError
 from xmatch.io.weights.files import WeightsMetadata, save_weights
-from xmatch.networks.matcha.config import MatchaSmallConfig
+from xmatch.networks.matcha.config import SMALL_NAMES, MatchaSmallConfig
 from xmatch.networks.matcha.loading import FeatureOptions, load_feature
 from xmatch.networks.matcha.objective import dual_softmax_loss, flow_loss
 from xmatch.networks.matcha.small import MatchaSmall
@@ -86,6 +86,16 @@ def test_what_was_trained_describes_images_in_colour(tmp_path):
     described = feature(torch.rand(2, 3, 64, 96), "semantic")
     assert described.shape[::2] == (2, 8) and described.shape[3] == 12
     torch.testing.assert_close(described.norm(dim=1), torch.ones(2, 8, 12))
+
+
+def test_its_parts_can_be_compared_alone(tmp_path):
+    """Without the third feature it has one of its own for each task; without fusion it is the encoder's two."""
+    images = torch.rand(1, 3, 64, 96)
+    whole, light, unfused = (load_feature(name) for name in SMALL_NAMES)
+    assert light(images, "semantic").shape[1] == 128 and light(images, "temporal").shape[1] == 128
+    torch.testing.assert_close(light(images, "geometric"), whole(images, "geometric"))
+    assert unfused(images, "temporal").shape[1] == 64 + 128
+    torch.testing.assert_close(unfused(images, "geometric"), unfused(images, "semantic"))
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

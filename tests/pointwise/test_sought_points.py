@@ -159,6 +159,7 @@ def test_tables_say_the_same_in_all_forms(tmp_path):
     rows = list(csv.DictReader(io.StringIO(as_csv.decode())))
     assert [float(row["moving_x"]) for row in rows] == pytest.approx(found.moving_xy[:, 0], abs=1e-6)
     told = json.loads(as_json)
+    assert [row["visible"] for row in rows] == ["1"] * 3 and told["points"][0]["visible"] is True
     assert told["points"][1]["fixed_y"] == 76.0 and (told["task"], told["count"]) == ("semantic", 3)
     assert np.array_equal(np.load(io.BytesIO(as_npz))["moving_xy"], found.moving_xy)
     # What was found can be a registration's tie points, and its points can be sought again.
@@ -213,6 +214,16 @@ def test_a_line_goes_from_each_point_to_where_it_was_found():
     x, y = (POINTS[0] * (HEIGHT_PX / 128)).astype(int)
     assert picture[y, x].max() > 200 and picture[y, x + width // 2].max() > 100  # the point, and the line between
     assert not picture[y + 40, : width - 1].any()
+
+
+def test_a_point_that_does_not_come_back_is_a_ring_without_a_line():
+    black = seen(np.zeros((128, 160, 3), np.float32))
+    found = find_points(Looks(), seen(texture()), seen(texture()), "semantic", POINTS[:1])
+    found = replace(found, visible=np.array([False]))
+    picture = cv2.imdecode(np.frombuffer(drawn_pair(black, black, found), np.uint8), cv2.IMREAD_COLOR)
+    x, y = (POINTS[0] * (HEIGHT_PX / 128)).astype(int)
+    assert not picture[y, x].any() and picture[y, x - 6 : x + 7].any()
+    assert not picture[y, x + 40 : round(160 * HEIGHT_PX / 128) - 1].any()
 
 
 def test_hidden_points_are_rings_and_visible_ones_dots_with_tails():

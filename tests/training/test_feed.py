@@ -36,6 +36,16 @@ def test_sizes_follow_the_stages_and_difficulty_the_curriculum(loaded, tmp_path)
     assert all(a == b for a, b in draw(0).modalities)
 
 
+def test_a_stage_may_have_data_of_its_own(loaded):
+    recipe = loaded()
+    things = dataclasses.replace(recipe.stages[1], data=(SourceSpec("things"),))
+    recipe = dataclasses.replace(recipe, stages=(recipe.stages[0], things))
+    draw = batches(recipe, ".", 0, CPU)
+    assert "thing" not in draw(3).modalities[0] and draw(4).modalities == (("thing", "thing"),) * 2
+    assert [spec.kind for spec in recipe.all_data] == ["shapes", "things"]
+    assert recipe.validation_data == things.data
+
+
 def test_another_process_gives_the_same_batches_and_its_failures(loaded, tmp_path):
     recipe = loaded(feed="process")
     draw = batches(recipe, tmp_path, 0, CPU)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from xmatch.adaptation.truths import check_truth, truth_from_file, truth_from_georeferencing
+from xmatch.datasets.manifest import NAMES, read_rows
 from xmatch.errors import InputError, UsageError, XmatchError
-from xmatch.evaluation.datasets.manifest import NAMES, read_rows
 from xmatch.geometry import Transform, homography
 from xmatch.io import open_source
 from xmatch.io.text_files import csv_records, read_text

@@ -5,26 +5,32 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.eval_table import Counter, print_results
 from xmatch.cli.options import Verbosity
 from xmatch.cli.runtime import emit, emit_text
+from xmatch.datasets import DATASETS
 from xmatch.errors import ExitCode, UsageError
 from xmatch.evaluation import EvalRecipe, methods, plan, predict, results_document
 from xmatch.evaluation.certificate import certificate
-from xmatch.evaluation.datasets import DATASETS
 from xmatch.evaluation.matches import matches_folder
+from xmatch.evaluation.methods import Method
 from xmatch.evaluation.page import render_page
 from xmatch.evaluation.pictures import pictures
-from xmatch.evaluation.plan import data_digest
+from xmatch.evaluation.plan import by_kind, data_digest
 from xmatch.evaluation.predict import for_method, refuse_unsupported
+from xmatch.evaluation.result_rows import ResultsDocument
 from xmatch.evaluation.tables import csv_text, markdown
+from xmatch.evaluation.task import Task
 from xmatch.io.writing.atomic import atomic_writes, check_target
 from xmatch.recipe import load_recipe
 
 DATASETS_SCHEMA = "xmatch.datasets/1"
+PARTS_SCHEMA = "xmatch.evaluations/1"
+"""Of a recipe with several kinds of pairs: the document of each, by the kind's name."""
 
 
 def run_eval(
@@ -41,22 +47,47 @@ def run_eval(
     """The whole command; its exit code."""
     results = Path(output or f"{recipe.stem}.results.json")
     folder = data or recipe.parent
-    settings = changes.applied(load_recipe(recipe, EvalRecipe), jobs)
-    asked = methods(settings)
-    written = _targets(results)
-    for path in written:
-        check_target(path, overwrite=overwrite, inputs=[recipe])
-    tasks = plan(settings, folder)
-    asked = refuse_unsupported(tasks, asked)
+    parts = by_kind(changes.applied(load_recipe(recipe, EvalRecipe), jobs))
+    targets = {kind: results.with_suffix(f".{kind}.json") if kind else results for kind in parts}
+    for target in targets.values():
+        for path in _targets(target):
+            check_target(path, overwrite=overwrite, inputs=[recipe])
+    work = {}
+    for kind, settings in parts.items():  # what is wrong with one of them is said before any begins
+        tasks = plan(settings, folder)
+        work[kind] = _Part(settings, folder, tasks, refuse_unsupported(tasks, methods(settings)), targets[kind])
+    documents = {
+        kind: _run_part(part, talk, overwrite=overwrite, jobs=jobs, with_pictures=with_pictures)
+        for kind, part in work.items()
+    }
+    good = all(document["ok"] for document in documents.values())
+    if talk.json:
+        emit(next(iter(documents.values())) if "" in documents else {"schema": PARTS_SCHEMA, "ok": good, **documents})
+    return ExitCode.OK if good else ExitCode.BATCH
+
+
+@dataclass(frozen=True)
+class _Part:
+    """All pairs of one kind."""
+
+    settings: EvalRecipe
+    folder: Path
+    tasks: list[Task]
+    asked: list[Method]
+    results: Path
+
+
+def _run_part(part: _Part, talk: Verbosity, *, overwrite: bool, jobs: int, with_pictures: bool) -> ResultsDocument:
+    settings, tasks, results = part.settings, part.tasks, part.results
     results.parent.mkdir(parents=True, exist_ok=True)
-    predictions = {method: results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in asked}
+    predictions = {method: results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in part.asked}
     if overwrite:
         for path in predictions.values():
             path.unlink(missing_ok=True)
             shutil.rmtree(matches_folder(path), ignore_errors=True)
-    digest = data_digest(settings, folder, tasks)
+    digest = data_digest(settings, part.folder, tasks)
     born = certificate(["xmatch", *sys.argv[1:]], jobs=jobs, threads=settings.register.threads)
-    with Counter(sum(len(for_method(tasks, method)) for method in asked), quiet=talk.quiet) as counter:
+    with Counter(sum(len(for_method(tasks, method)) for method in part.asked), quiet=talk.quiet) as counter:
         for method, path in predictions.items():
             predict(
                 tasks,
@@ -76,14 +107,13 @@ def run_eval(
         ".html": render_page(document, drawn),
         ".json": json.dumps(document, indent=1, allow_nan=False) + "\n",
     }
+    written = _targets(results)
     with atomic_writes(written, overwrite=overwrite) as temporary:
         for path, text in zip(written, texts.values(), strict=True):
             temporary[path].write_text(text, encoding="utf-8", errors="replace")
-    if talk.json:
-        emit(document)
     if not talk.quiet:
         print_results(document, results)
-    return ExitCode.OK if document["ok"] else ExitCode.BATCH
+    return document
 
 
 def _targets(results: Path) -> list[Path]:

@@ -65,6 +65,7 @@ def match_points(
         raise UsageError("--keypoints and --spacing both say which points", hint="leave one of them out")
     _check_outputs(request, given)
 
+    from xmatch.networks.matcha.config import SMALL_NAMES
     from xmatch.networks.matcha.loading import feature_names, feature_of, load_feature, usual_side
     from xmatch.ops.devices import resolved
     from xmatch.ops.threads import torch_threads
@@ -72,7 +73,7 @@ def match_points(
     name = feature_of(matching.weights) if matching.matcher == "auto" else matching.matcher
     if name not in feature_names():
         raise UsageError(f"{name} has no features for --task", hint=f"--matcher {', '.join(feature_names())}")
-    if name == "matcha-small":
+    if name in SMALL_NAMES:
         say(talk, [SMALL_NOTE])
     assert wanted.task is not None
     wanted = replace(wanted, feature_side=wanted.feature_side or usual_side(name, wanted.task))
@@ -93,16 +94,21 @@ def _find(request: PointRequest, load: Any, name: str, device: str, reading: Rea
 
     wanted = request.by_points
     assert wanted.task is not None
-    with open_source(request.fixed, reading.of_fixed()) as source:
-        fixed = see_file(source, wanted.task, wanted.feature_side)
-    with open_source(request.moving, reading.of_moving()) as source:
-        moving = see_file(source, wanted.task, wanted.feature_side)
+    looks: list[Seen] = []
+    drawn: list[Seen] = []
+    for path, options in ((request.fixed, reading.of_fixed()), (request.moving, reading.of_moving())):
+        with open_source(path, options) as source:
+            looks.append(see_file(source, wanted.task, wanted.feature_side))
+            if wanted.picture:  # in its own proportions, and finer than some features see it
+                drawn.append(see_file(source, "geometric"))
+    fixed, moving = looks
     points_xy = _points(request, fixed)
     feature: Feature = load()
     found = find_points(feature, fixed, moving, wanted.task, points_xy, refinement=wanted.refinement, device=device)
     if wanted.picture:
-        _write(wanted.picture, drawn_pair(fixed, moving, found), request.overwrite)
-    _give(request, encode_points(found, request.kind, wanted.task, name), len(found.certainty), name, talk)
+        _write(wanted.picture, drawn_pair(drawn[0], drawn[1], found), request.overwrite)
+    told = encode_points(found, request.kind, wanted.task, name)
+    _give(request, told, len(found.certainty), name, talk, visible=int(found.visible.sum()))
 
 
 def _track(request: PointRequest, load: Any, name: str, device: str, reading: Reading, talk: Verbosity) -> None:
@@ -161,7 +167,13 @@ def _without_pixels(tracked: TrackedFrame) -> TrackedFrame:
 
 
 def _give(
-    request: PointRequest, content: bytes, points: int, name: str, talk: Verbosity, frames: int | None = None
+    request: PointRequest,
+    content: bytes,
+    points: int,
+    name: str,
+    talk: Verbosity,
+    frames: int | None = None,
+    visible: int | None = None,
 ) -> None:
     """The points on stdout or in their file, and what is said of them."""
     if request.output is None:
@@ -169,7 +181,8 @@ def _give(
     else:
         _write(request.output, content, request.overwrite)
     through = f" through {frames} frames" if frames is not None else ""
-    say(talk, [f"{points} points{through}, by the features of {name}; no map, and no verdict"])
+    back = f", {visible} of which come back to where they began" if visible is not None else ""
+    say(talk, [f"{points} points{through}{back}, by the features of {name}; no map, and no verdict"])
     written = [path for path in (request.output, request.by_points.picture) if path]
     say(talk, [f"wrote {path}" for path in written])
     if talk.json and request.output is not None:

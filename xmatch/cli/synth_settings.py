@@ -83,7 +83,9 @@ def plan_of(settings: SynthRecipe, device: str, licences: dict[str, str]) -> Pla
 
 def _with_names(spec: SourceSpec, names: tuple[str | LearnedSpec, ...], forced: bool, across: bool) -> SourceSpec:
     """The command line's sensors, or the recipe's for a source that names none."""
-    if spec.kind in ("worlds", "pairs", "shards"):
+    from xmatch.synth.recipe import WITHOUT_NAMES
+
+    if spec.kind in ("worlds", "pairs", "shards", *WITHOUT_NAMES):
         return spec
     names = names if forced or not spec.names else spec.names
     return dataclasses.replace(spec, names=names, across=across or spec.across)

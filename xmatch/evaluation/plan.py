@@ -10,9 +10,9 @@ import json
 import os
 from pathlib import Path
 
+from xmatch.datasets import DataSet, LandmarkTruth, TransformTruth, load_dataset
+from xmatch.datasets.manifest import ManifestRow, read_rows
 from xmatch.errors import InputError, UsageError
-from xmatch.evaluation.datasets import LandmarkTruth, TransformTruth, load_dataset
-from xmatch.evaluation.datasets.manifest import ManifestRow, read_rows
 from xmatch.evaluation.prediction_rows import KindName, SavedTruth
 from xmatch.evaluation.recipe import DatasetSpec, EvalRecipe, SetSpec
 from xmatch.evaluation.sweeps import changed
@@ -47,6 +47,21 @@ def plan(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[Task]:
                 abroad = (row % 2 or repeats) and len(sets) > 1
                 tasks += _unrelated(task, others[row % len(others)] if abroad else near, repeats)
     return changed(tasks, recipe)
+
+
+def by_kind(recipe: EvalRecipe) -> dict[str, EvalRecipe]:
+    """A recipe of several data sets as one for each kind of pairs that they hold, by the kind's name; in the recipe's
+    order. A recipe that names pairs of one's own, or one kind, stays as it is.
+
+    Raises:
+        UsageError: there is no such data set.
+    """
+    kinds: dict[str, list[DatasetSpec]] = {}
+    for spec in recipe.datasets:
+        kinds.setdefault(_kind(load_dataset(spec.name)), []).append(spec)
+    if len(kinds) < 2 or recipe.manifest:
+        return {"": recipe}
+    return {kind: dataclasses.replace(recipe, dataset=tuple(specs)) for kind, specs in kinds.items()}
 
 
 def manifests(recipe: EvalRecipe, folder: str | os.PathLike[str]) -> list[tuple[str, str, SetSpec]]:
@@ -123,7 +138,7 @@ def _truth(row: ManifestRow) -> SavedTruth | None:
 def _groups(spec: DatasetSpec, folder: str | os.PathLike[str], several: bool) -> list[tuple[str, list[Task], bool]]:
     """(name, pairs, repeats) of every group of a data set."""
     dataset = load_dataset(spec.name)
-    kind: KindName = "registration" if dataset.task == "homography" else dataset.task
+    kind = _kind(dataset)
     groups: dict[str, list[Task]] = {}
     for sample in dataset.read(Path(folder, os.path.expanduser(spec.folder))):
         if any(fnmatch.fnmatchcase(sample.id, pattern) for pattern in spec.without):
@@ -146,6 +161,10 @@ def _groups(spec: DatasetSpec, folder: str | os.PathLike[str], several: bool) ->
             )
         )
     return [(name, pairs, spec.repeats) for name, pairs in groups.items()]
+
+
+def _kind(dataset: DataSet) -> KindName:
+    return "registration" if dataset.task == "homography" else dataset.task
 
 
 def _no_name_twice(names: list[str]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from xmatch.datasets.tapvid import frame
 from xmatch.errors import InputError
 from xmatch.evaluation.border import write_filled
 from xmatch.evaluation.cropping import write_cropped
-from xmatch.evaluation.datasets.tapvid import frame
 from xmatch.evaluation.prepared import PreparedPair
 from xmatch.evaluation.recipe import EvalRecipe
 from xmatch.evaluation.sweeps import write_changed

@@ -39,7 +39,7 @@ class DatasetSpec:
     """A published data set, as it was unpacked. Its groups (modalities, scenes, categories) are the sets of tables."""
 
     name: str
-    """A name in `xmatch.evaluation.datasets.DATASETS`."""
+    """A name in `xmatch.datasets.DATASETS`."""
     folder: str
     """Where it lies; a relative path starts at the recipe's folder."""
     repeats: bool = True

@@ -10,7 +10,7 @@ import numpy as np
 
 from xmatch import metrics
 from xmatch.correspondences import Correspondences
-from xmatch.evaluation.datasets import LandmarkTruth
+from xmatch.datasets import LandmarkTruth
 from xmatch.evaluation.error_maps import as_error_map, percent_within_cells
 from xmatch.evaluation.lens_distortion import undistorted_xy
 from xmatch.evaluation.prediction_rows import Changed, ErrorName, KindName, PredictionRow, Sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xmatch.evaluation.datasets import Warp
+from xmatch.datasets import Warp
 from xmatch.evaluation.prediction_rows import KindName, SavedTruth
 from xmatch.evaluation.recipe import Change
 

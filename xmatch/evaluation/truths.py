@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xmatch.evaluation.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
+from xmatch.datasets import LandmarkTruth, PoseTruth, TrackTruth, TransformTruth, Truth
 from xmatch.evaluation.prediction_rows import SavedTruth
 from xmatch.geometry import Chain, Linear, ThinPlateSpline, Transform, homography, transform_from_dict, translation
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from xmatch.coords import to_centre_matrix
+from xmatch.datasets import Warp
 from xmatch.errors import InputError
-from xmatch.evaluation.datasets import Warp
 
 
 def write_warped(fixed: str, moving: str, warp: Warp, folder: Path) -> tuple[str, str]:

@@ -22,7 +22,7 @@ TAIL = 8
 
 
 def drawn_pair(fixed: Seen, moving: Seen, matches: PointMatches) -> bytes:
-    """A PNG: FIXED left, MOVING right, a line from each point to where it was found."""
+    """A PNG: FIXED left, MOVING right, a line from each visible point to where it was found; the others are rings."""
     left, right = _canvas(fixed), _canvas(moving)
     gap = np.full((HEIGHT_PX, GAP_PX, 3), 255, np.uint8)
     picture = np.hstack([left, gap, right])
@@ -33,9 +33,10 @@ def drawn_pair(fixed: Seen, moving: Seen, matches: PointMatches) -> bytes:
     for place, i in enumerate(chosen):
         colour = _colour(place, len(chosen))
         start, end = _pixel(starts[i]), _pixel(ends[i])
-        cv2.line(picture, start, end, colour, 1, cv2.LINE_AA)
+        if matches.visible[i]:
+            cv2.line(picture, start, end, colour, 1, cv2.LINE_AA)
         for point in (start, end):
-            cv2.circle(picture, point, 3, colour, -1, cv2.LINE_AA)
+            cv2.circle(picture, point, 3, colour, -1 if matches.visible[i] else 1, cv2.LINE_AA)
     return _png(picture)
 
 

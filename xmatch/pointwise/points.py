@@ -34,6 +34,8 @@ class PointMatches:
     """(N,) in [0, 1]: the cosine between both features, from -1 to 1."""
     return_px: Floats
     """(N,) how far from its start the point comes to lie that is sought back in FIXED, FIXED px."""
+    visible: Mask
+    """(N,) that is within `RETURN_CELLS`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class TrackedFrame:
     xy: Floats
     """(N, 2) px of the frame, also of points that are not visible."""
     visible: Mask
-    """(N,) the way back ends within `RETURN_CELLS` of where it began."""
+    """(N,) as `PointMatches`."""
     certainty: Floats
     """(N,) as `PointMatches`."""
 
@@ -94,8 +96,9 @@ def find_points(
         else:
             cells_xy = here.to_cells(points_xy)
         moving_cells_xy, moving_xy, certainty = _sought(cells_xy, here, there, refinement)
-        _, back_px, _ = _sought(moving_cells_xy, there, here, refinement)
-        return PointMatches(points_xy, moving_xy, certainty, np.linalg.norm(back_px - points_xy, axis=1))
+        back, back_px, _ = _sought(moving_cells_xy, there, here, refinement)
+        return_px = np.linalg.norm(back_px - points_xy, axis=1)
+        return PointMatches(points_xy, moving_xy, certainty, return_px, _returns(back, cells_xy))
 
 
 def track_points(
@@ -124,8 +127,7 @@ def track_points(
             there = _describe(feature, frame, "temporal", device)
             found, xy, certainty = _sought(cells_xy, here, there, refinement)
             back, _, _ = _sought(found, there, here, refinement)
-            visible = ((back - cells_xy).norm(dim=1) <= RETURN_CELLS).cpu().numpy()
-        yield TrackedFrame(number, frame, xy, visible, certainty)
+        yield TrackedFrame(number, frame, xy, _returns(back, cells_xy), certainty)
 
 
 def _describe(feature: Feature, seen: Seen, task: Task, device: str) -> _Described:
@@ -144,6 +146,11 @@ def _sought(xy: Tensor, here: _Described, there: _Described, refinement: Refinem
     found = nearest(described(here.features, xy), there.features, there.cells, refinement)
     certainty = ((1 + found.similarity) / 2).clamp(0, 1).double().cpu().numpy()
     return found.xy, there.to_px(found.xy), certainty
+
+
+def _returns(back: Tensor, start: Tensor) -> Mask:
+    """(N,) bool of (N, 2) cells: the way back ends within `RETURN_CELLS` of where it began."""
+    return np.asarray(((back - start).norm(dim=1) <= RETURN_CELLS).cpu().numpy())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from xmatch.coords import CENTRE
 from xmatch.networks.matcha.config import Task
 from xmatch.pointwise.points import PointMatches, TrackedFrame
 
-POINT_COLUMNS = ("point", "fixed_x", "fixed_y", "moving_x", "moving_y", "certainty", "return_px")
+POINT_COLUMNS = ("point", "fixed_x", "fixed_y", "moving_x", "moving_y", "certainty", "return_px", "visible")
 TRACK_COLUMNS = ("point", "frame", "x", "y", "visible", "certainty")
 POINTS_SCHEMA = "xmatch.point-matches/1"
 TRACKS_SCHEMA = "xmatch.tracks/1"
@@ -30,12 +30,20 @@ def encode_points(matches: PointMatches, kind: str, task: Task, matcher: str) ->
         kind: "csv", "json" or "npz".
     """
     columns = (*matches.fixed_xy.T, *matches.moving_xy.T, matches.certainty, matches.return_px)
-    rows = [(i, *row) for i, row in enumerate(np.column_stack(columns).round(_DECIMALS).tolist())]
-    told = {"schema": POINTS_SCHEMA, "task": task, "matcher": matcher, "pixel_origin": "corner", "count": len(rows)}
+    numbers = np.column_stack(columns).round(_DECIMALS).tolist()
+    rows = [(i, *row, int(seen)) for i, (row, seen) in enumerate(zip(numbers, matches.visible, strict=True))]
     if kind == "npz":
-        arrays = {name: getattr(matches, name) for name in ("fixed_xy", "moving_xy", "certainty", "return_px")}
-        return _npz(arrays)
-    return _ENCODED[kind](POINT_COLUMNS, rows, {**told, "points": _dicts(POINT_COLUMNS, rows)})
+        names = ("fixed_xy", "moving_xy", "certainty", "return_px", "visible")
+        return _npz({name: getattr(matches, name) for name in names})
+    told = {
+        "schema": POINTS_SCHEMA,
+        "task": task,
+        "matcher": matcher,
+        "pixel_origin": "corner",
+        "count": len(rows),
+        "points": _dicts(POINT_COLUMNS, [(*row[:-1], bool(row[-1])) for row in rows]),
+    }
+    return _ENCODED[kind](POINT_COLUMNS, rows, told)
 
 
 def encode_tracks(points_xy: np.ndarray, frames: Sequence[TrackedFrame], kind: str, matcher: str) -> bytes:

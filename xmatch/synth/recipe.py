@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xmatch.datasets import megadepth, pf, spair
 from xmatch.errors import UsageError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.learned.base import LearnedSpec
@@ -18,6 +19,7 @@ from xmatch.synth.modalities import load_modality, modality_names
 from xmatch.synth.sources import (
     AlignedPairs,
     Images,
+    Keypoints,
     MultiView,
     PairSource,
     Pictures,
@@ -34,9 +36,15 @@ from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
-SourceKind = Literal["shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards", "things"]
+SourceKind = Literal[
+    "shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards", "things", "keypoints"
+]
 
 WITHOUT_FOLDER = ("shapes", "worlds", "things")
+WITHOUT_NAMES = {
+    "things": "things are drawn in one way; leave names out",
+    "keypoints": "photographs with keypoints are seen as they are; leave names out",
+}
 STORED = ("worlds", "pictures")
 """Kinds whose scenes are made beside the training."""
 
@@ -81,8 +89,8 @@ class SourceSpec:
         needs_folder = self.kind not in WITHOUT_FOLDER
         if needs_folder != (self.folder is not None):
             raise ValueError(f"{self.kind} {'needs a' if needs_folder else 'has no'} folder")
-        if self.kind == "things" and self.names:
-            raise ValueError("things are drawn in one way; leave names out")
+        if self.names and self.kind in WITHOUT_NAMES:
+            raise ValueError(WITHOUT_NAMES[self.kind])
         if self.kind == "worlds" and any(isinstance(name, LearnedSpec) for name in self.names):
             raise ValueError("worlds have sensors of their own; a learned modality is for shapes and images")
 
@@ -177,8 +185,10 @@ def kind_of(folder: str | os.PathLike[str]) -> SourceKind:
         return "video"
     if not root.is_dir():
         return "singles"
-    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()):
+    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()) or megadepth.training_lists(root):
         return "multiview"
+    if spair.has_training(root) or pf.has_training(root):
+        return "keypoints"
     if find_pairs(root, required=False):
         return "pairs"
     names = [path.suffix.lower() for path in root.iterdir()]
@@ -265,6 +275,10 @@ def _things(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     return Things()
 
 
+def _keypoints(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
+    return Keypoints.below(_below(spec, folder))
+
+
 def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
     from xmatch.synth.worlds import WORLDS
 
@@ -292,5 +306,6 @@ SOURCES: dict[str, Callable[[SourceSpec, Path, Loaders], PairSource]] = {
     "worlds": _worlds,
     "pictures": _pictures,
     "things": _things,
+    "keypoints": _keypoints,
 }
 """Kind of source in a recipe -> builder(spec, folder that relative ones start at, what reads and loads)."""

@@ -45,7 +45,7 @@ def export_weights(
         architecture=run.objective.architecture,
         licence=recipe.licence or "",
         config=run.config,
-        data=[source_line(spec) for spec in recipe.data],
+        data=[source_line(spec) for spec in recipe.all_data],
         recipe={**recipe.as_dict(), "sha256": recipe.digest()},
         commit=commit() or "",
         step=run.step,

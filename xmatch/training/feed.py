@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import ResourceError, XmatchError
+from xmatch.synth.learned.registry import LearnedModalities
 from xmatch.synth.makers import open_makers, spare_cores
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.recipe import STORED, build_mixture
 from xmatch.synth.seeds import device_rng
+from xmatch.synth.sources import Images
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.schedule import difficulty_at
@@ -47,12 +49,15 @@ def batches(
     Raises:
         InputError, UsageError: as `build_mixture`.
     """
-    mixture = build_mixture(recipe.data, folder)
+    images, learned = Images(), LearnedModalities()
+    mixtures = {data: build_mixture(data, folder, images, learned) for data in map(recipe.data_of, recipe.stages)}
     if maker is not None:
-        mixture.make_with(maker)
+        for mixture in mixtures.values():
+            mixture.make_with(maker)
 
     def draw(number: int) -> TrainingPairs:
         stage = recipe.stage_at(number)
+        mixture = mixtures[recipe.data_of(stage)]
         difficulty = difficulty_at(recipe.curriculum, number, recipe.steps)
         mixture.go_to(number, recipe.seed, rank)
         return draw_pairs(mixture, stage.batch, stage.size, device_rng(device, recipe.seed, rank, number), difficulty)
@@ -173,7 +178,7 @@ def open_maker(recipe: PretrainRecipe, device: torch.device, processes: int = 1)
         processes: that train on this machine and share its cores.
     """
     count = 0
-    if _draws_inline(recipe, device) and any(spec.kind in STORED for spec in recipe.data):
+    if _draws_inline(recipe, device) and any(spec.kind in STORED for spec in recipe.all_data):
         on_gpu = max(1, spare_cores() // processes) if device.type == "cuda" else 0
         count = on_gpu if recipe.makers is None else recipe.makers
     if not count:

@@ -138,7 +138,7 @@ def plan(options: Options) -> dict[str, Any]:
         "notes": [objective.entry.not_run] if objective.entry.not_run else [],
         "parameters": sum(p.numel() for p in objective.build(config).parameters()),
         "device": str(device),
-        "data": [source_line(spec) for spec in recipe.data],
+        "data": [source_line(spec) for spec in recipe.all_data],
         "batch": list(pairs.fixed.shape),
         "steps": recipe.steps,
         "pairs": sum(stage.steps * stage.batch for stage in recipe.stages),
@@ -198,7 +198,7 @@ def _course(
 
     validates = bool(recipe.validation.every) and processes.writes
     if validates:
-        build_mixture(recipe.validation.data or recipe.data, options.data_folder)  # what is wrong is said at once
+        build_mixture(recipe.validation_data, options.data_folder)  # what is wrong is said at once
 
     work = [stage.batch * stage.size**2 for stage in recipe.stages]
     steps = recipe.validation.pairs * recipe.stages[-1].size ** 2 / min(work)

@@ -53,6 +53,8 @@ class Stage:
     """Pairs per step and process."""
     finest: int = 1
     """Stride of the last refinement that is trained, px; 16: global matching alone. Other objectives take no notice."""
+    data: tuple[SourceSpec, ...] = ()
+    """What this stage is trained on; empty: the `data` of the recipe."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.size, self.batch, self.finest) < 1:
@@ -121,7 +123,7 @@ class ValidationSpec:
     """Steps between two measurements; 0: none."""
     pairs: int = 64
     data: tuple[SourceSpec, ...] = ()
-    """Empty: the mixture of the training."""
+    """Empty: what the last stage is trained on."""
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -218,6 +220,18 @@ class PretrainRecipe:
                 return stage
             step -= stage.steps
         return self.stages[-1]
+
+    def data_of(self, stage: Stage) -> tuple[SourceSpec, ...]:
+        return stage.data or self.data
+
+    @property
+    def validation_data(self) -> tuple[SourceSpec, ...]:
+        return self.validation.data or self.data_of(self.stages[-1])
+
+    @property
+    def all_data(self) -> tuple[SourceSpec, ...]:
+        """The sources of all stages, each once, in the order in which they come."""
+        return tuple(dict.fromkeys(spec for stage in self.stages for spec in self.data_of(stage)))
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

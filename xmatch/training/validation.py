@@ -33,7 +33,7 @@ def validation_pairs(
         InputError, UsageError: the data cannot be used.
     """
     spec, stage = recipe.validation, recipe.stages[-1]
-    mixture = build_mixture(spec.data or recipe.data, folder)
+    mixture = build_mixture(recipe.validation_data, folder)
     if maker is not None:
         mixture.make_with(maker)
     _, full = recipe.curriculum.bounds()

@@ -90,6 +90,9 @@ class MatchaSmallConfig:
 SMALL_SIZES = {"matcha-small": MatchaSmallConfig()}
 """Name -> shape."""
 
+SMALL_NAMES = ("matcha-small", "matcha-small-light", "matcha-small-unfused")
+"""The whole, as MATCHA-Light has it (no third feature), and the encoder's features side by side: for ablations."""
+
 SMALL_SIDES: dict[Task, int] = {"geometric": 256, "semantic": 128, "temporal": 256}
 """Sides that matcha-small sees images at, px; semantic: that of its training. At 512 px it finds half as much
 (docs/lab-log.md)."""

@@ -12,6 +12,7 @@ from xmatch.networks.matcha.config import (
     DINO,
     DINO_GB,
     ENSEMBLE,
+    SMALL_NAMES,
     SMALL_SIDES,
     STABLE_DIFFUSION,
     STABLE_DIFFUSION_GB,
@@ -44,7 +45,7 @@ class FeatureOptions:
 
 def feature_names() -> list[str]:
     """What `load_feature` knows."""
-    return [*VARIANTS, "matcha-small"]
+    return [*VARIANTS, *SMALL_NAMES]
 
 
 def feature_of(weights: str | None) -> str:
@@ -67,7 +68,7 @@ def feature_of(weights: str | None) -> str:
 
 def usual_side(name: str, task: Task) -> int | None:
     """Side that a feature sees images at, px; None: that of the published evaluation."""
-    return SMALL_SIDES[task] if name == "matcha-small" else None
+    return SMALL_SIDES[task] if name in SMALL_NAMES else None
 
 
 def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Feature:
@@ -78,8 +79,8 @@ def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Featu
         ModelError: a package or weights are missing, or of another kind.
         ResourceError: there is not enough memory for the networks.
     """
-    if name == "matcha-small":
-        return _small(options)
+    if name in SMALL_NAMES:
+        return _small(name, options)
     if name not in VARIANTS:
         raise UsageError(f"there is no feature {name!r}", hint=f"known: {', '.join(feature_names())}")
     needs = VARIANTS[name].needs
@@ -111,7 +112,7 @@ def load_feature(name: str, options: FeatureOptions = FeatureOptions()) -> Featu
     return PublishedFeature(name, foundation, fusion)
 
 
-def _small(options: FeatureOptions) -> Feature:
+def _small(name: str, options: FeatureOptions) -> Feature:
     """matcha-small, which needs no network of the hub."""
     from xmatch.networks.matcha.small import MatchaSmall, SmallFeature
 
@@ -121,7 +122,7 @@ def _small(options: FeatureOptions) -> Feature:
     found = load_network(options.weights or "matcha-small")
     if not isinstance(found.network, MatchaSmall):
         raise ModelError(f"holds weights of {found.entry.title}, not of matcha-small", path=options.weights)
-    return SmallFeature(found.network.to(options.device))
+    return SmallFeature(found.network.to(options.device), name)
 
 
 def _refuse_missing(name: str, needs: frozenset[str], options: FeatureOptions) -> None:

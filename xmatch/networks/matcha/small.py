@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from xmatch.networks.layers import Residual, conv
 from xmatch.networks.matcha.config import MatchaSmallConfig, Task
-from xmatch.networks.matcha.fusion import Fused, Fusion, joint, merged, unified
+from xmatch.networks.matcha.fusion import Fused, Fusion, joint, merged, resized, unified
 
 
 class SmallFeatures(NamedTuple):
@@ -56,19 +57,28 @@ class MatchaSmall(nn.Module):
 
 
 class SmallFeature:
-    """`xmatch.networks.matcha.features.Feature` of matcha-small."""
+    """`xmatch.networks.matcha.features.Feature` of matcha-small, or of a part of it.
 
-    name = "matcha-small"
+    Args:
+        name: of `SMALL_VARIANTS`.
+    """
 
-    def __init__(self, network: MatchaSmall) -> None:
-        self._network = network.eval()
+    def __init__(self, network: MatchaSmall, name: str = "matcha-small") -> None:
+        self._network, self.name = network.eval(), name
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, task: Task) -> Tensor:
-        """Of the mean of red, green and blue: for geometry the part that was taught it, which finds more; else the
-        whole."""
-        found: SmallFeatures = self._network(images.mean(1, keepdim=True))
-        return found.of_task("geometric" if task == "geometric" else None)
+        """Of the mean of red, green and blue."""
+        return SMALL_VARIANTS[self.name](self._network(images.mean(1, keepdim=True)), task)
+
+
+SMALL_VARIANTS: dict[str, Callable[[SmallFeatures, Task], Tensor]] = {
+    # For geometry the part that was taught it, which finds more; else the whole.
+    "matcha-small": lambda found, task: found.of_task("geometric" if task == "geometric" else None),
+    "matcha-small-light": lambda found, task: found.of_task(task),
+    "matcha-small-unfused": lambda found, task: merged(found.low, resized(found.high, found.low.shape[-2:])),
+}
+"""Name in `SMALL_NAMES` -> what is compared."""
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> list[nn.Module]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xmatch.synth.sources.aligned import Aligned, PairSource
 from xmatch.synth.sources.aligned_pairs import AlignedPairs
 from xmatch.synth.sources.files import Images
+from xmatch.synth.sources.keypoints import Keypoints
 from xmatch.synth.sources.multiview import MultiView
 from xmatch.synth.sources.pictures import Pictures
 from xmatch.synth.sources.sensors import Sensors
@@ -19,6 +20,7 @@ __all__ = [
     "Aligned",
     "AlignedPairs",
     "Images",
+    "Keypoints",
     "MultiView",
     "Pictures",
     "Sensors",

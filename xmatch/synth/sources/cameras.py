@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,7 +76,7 @@ def read_depth(path: Path) -> np.ndarray:
         if path.suffix == ".npy":
             depth = np.load(path, allow_pickle=False)
         elif path.suffix in (".h5", ".hdf5"):
-            depth = _h5(path)
+            depth = _h5(path, lambda data: data[()])
         else:
             depth = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
             if depth is None or depth.dtype != np.uint16:
@@ -91,6 +93,21 @@ def read_depth(path: Path) -> np.ndarray:
         # Averages of depths lie on nothing.
         depth = cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return depth
+
+
+def depth_shape(path: Path) -> tuple[int, int]:
+    """(height, width) of a depth map as the header of its .npy or .h5 says it; errors as `read_depth`."""
+    try:
+        if path.suffix == ".npy":
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        elif path.suffix in (".h5", ".hdf5"):
+            shape = _h5(path, lambda data: data.shape)
+        else:
+            raise ValueError("want .h5 or .npy")
+        height, width = shape
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"not a depth map: {error}", path=path) from None
+    return height, width
 
 
 def at(depth: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -190,10 +207,10 @@ def _one_of(folder: Path, kind: str) -> Path | None:
     return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), None)
 
 
-def _h5(path: Path) -> np.ndarray:
+def _h5(path: Path, read: Callable[[Any], Any]) -> Any:
     try:
         import h5py
     except ImportError:
         raise InputError("reading .h5 needs h5py", hint="pip install h5py, or convert to .npy", path=path) from None
     with h5py.File(path, "r") as file:
-        return file["depth"][()]
+        return read(file["depth"])

@@ -43,6 +43,31 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
+class Pose:
+    """How a figure stands; P parts."""
+
+    scale_px: float
+    middle_xy: np.ndarray
+    """(2,) px."""
+    angles: np.ndarray
+    """(P,) how far each part is turned from where its kind has it, radians; of the first, the figure's lean."""
+    growth: np.ndarray
+    """(P, 2) factors of each part's length and width."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a figure and its ground look like."""
+
+    ground: np.ndarray
+    """(S, S) float32 in [0, 1]."""
+    light: np.ndarray
+    """(2,) change of shade from the middle of a part to its ends, along and across."""
+    shades: dict[int, float]
+    """Of each part."""
+
+
+@dataclass(frozen=True, eq=False)
 class Figure:
     """One figure in its picture of S x S px."""
 
@@ -54,6 +79,8 @@ class Figure:
     """(S, S, 2) along and across that part."""
     to_px: np.ndarray
     """(P, 2, 3) place on each part -> px."""
+    ground_xy: np.ndarray
+    """(2,) px that the ground has moved by."""
 
 
 def make_kind(host: np.random.Generator) -> tuple[Part, ...]:
@@ -82,24 +109,55 @@ def make_kind(host: np.random.Generator) -> tuple[Part, ...]:
 
 def draw_figure(kind: tuple[Part, ...], size: int, host: np.random.Generator) -> Figure:
     """One figure of a kind before a ground of drawn shapes."""
-    to_px = _posed(kind, size, host)
+    pose = draw_pose(kind, size, host)
+    return shown(kind, pose, draw_look(kind, size, host), size)
+
+
+def draw_pose(kind: tuple[Part, ...], size: int, host: np.random.Generator) -> Pose:
+    """A pose somewhere in the middle of a picture of `size` px."""
+    scale = size * host.uniform(0.7, 1.0)
+    middle = size * (0.5 + host.uniform(-0.08, 0.08, 2)) - (0, 0.08 * scale)
+    angles, growth = [], []
+    for number, part in enumerate(kind):
+        growth.append(np.exp([host.normal(0, GROWTH), host.normal(0, GROWTH)]))
+        lean = number == part.parent
+        angles.append(np.deg2rad(host.uniform(-TURN_DEG, TURN_DEG) if lean else host.normal(0, BEND_DEG)))
+    return Pose(scale, middle, np.array(angles), np.stack(growth))
+
+
+def draw_look(kind: tuple[Part, ...], size: int, host: np.random.Generator) -> Look:
+    """A look with a ground of `size` px."""
     ground = cv2.GaussianBlur(drawing(size, host), (0, 0), host.uniform(0.5, 3.0)).astype(np.float32) / 255
-    image: np.ndarray = ground
+    light = host.normal(0, 0.15, 2)
+    return Look(ground, light, {number: host.uniform(0.1, 0.9) for number in _from_below(kind)})
+
+
+def shown(
+    kind: tuple[Part, ...], pose: Pose, look: Look, size: int, ground_xy: tuple[float, float] = (0.0, 0.0)
+) -> Figure:
+    """A picture of `size` px.
+
+    Args:
+        ground_xy: px that the ground has moved by from where its middle is that of the picture.
+    """
+    to_px = _placed(kind, pose)
+    border = (look.ground.shape[0] - size) / 2
+    onto = np.array([[1.0, 0.0, ground_xy[0] - border], [0.0, 1.0, ground_xy[1] - border]])
+    image: np.ndarray = cv2.warpAffine(look.ground, onto, (size, size), borderMode=cv2.BORDER_REFLECT)
     part = np.full((size, size), -1)
     place = np.zeros((size, size, 2))
     pixels = np.dstack([pixel_centres(size, size), np.ones((size, size))])
-    light = host.normal(0, 0.15, 2)
-    for number in sorted(range(len(kind)), key=lambda n: kind[n].layer):
+    for number in _from_below(kind):
         along, across = np.moveaxis(pixels @ _inverse(to_px[number]).T, -1, 0)
         own = along**2 + across**2 <= 1
         waves = kind[number].waves
         marks = np.sin(waves[0] * along + 0.5) * np.cos(waves[1] * across)
-        shade = host.uniform(0.1, 0.9) + PATTERN * marks + light[0] * along + light[1] * across
+        shade = look.shades[number] + PATTERN * marks + look.light[0] * along + look.light[1] * across
         image = np.where(own, shade, image)
         part[own] = number
         place[own] = np.stack([along, across], -1)[own]
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
-    return Figure(image.clip(0, 1), part, place, to_px)
+    return Figure(image.clip(0, 1), part, place, to_px, np.array(ground_xy))
 
 
 def between(first: Figure, second: Figure) -> tuple[np.ndarray, np.ndarray]:
@@ -113,18 +171,20 @@ def between(first: Figure, second: Figure) -> tuple[np.ndarray, np.ndarray]:
     return there, (first.part >= 0) & inside & (shown == first.part)
 
 
-def _posed(kind: tuple[Part, ...], size: int, host: np.random.Generator) -> np.ndarray:
-    """(P, 2, 3) of each part, the whole figure somewhere in the middle of the picture."""
-    scale = size * host.uniform(0.7, 1.0)
-    middle = size * (0.5 + host.uniform(-0.08, 0.08, 2)) - (0, 0.08 * scale)
+def _from_below(kind: tuple[Part, ...]) -> list[int]:
+    """Numbers of the parts in the order in which they are drawn."""
+    return sorted(range(len(kind)), key=lambda number: kind[number].layer)
+
+
+def _placed(kind: tuple[Part, ...], pose: Pose) -> np.ndarray:
+    """(P, 2, 3) place on each part -> px."""
     angles: list[float] = []
     found: list[np.ndarray] = []
     for number, part in enumerate(kind):
-        length, width = (np.exp(host.normal(0, GROWTH)) * scale * side / 2 for side in (part.length, part.width))
-        if number == part.parent:
-            angle, centre = np.deg2rad(host.uniform(-TURN_DEG, TURN_DEG)), middle
-        else:
-            angle = angles[part.parent] + part.angle + np.deg2rad(host.normal(0, BEND_DEG))
+        length, width = pose.growth[number] * pose.scale_px * (part.length, part.width) / 2
+        angle, centre = float(pose.angles[number]), pose.middle_xy
+        if number != part.parent:
+            angle += angles[part.parent] + part.angle
             hinge = found[part.parent] @ (*part.at, 1.0)
             centre = hinge + 0.85 * length * np.array([np.cos(angle), np.sin(angle)])
         c, s = np.cos(angle), np.sin(angle)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xmatch.datasets import megadepth
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.seeds import host_rng
@@ -15,6 +16,7 @@ from xmatch.synth.sources.aligned import Aligned, everywhere
 from xmatch.synth.sources.cameras import OCCLUDED, CameraView, at, find_scenes, read_depth, reprojected
 from xmatch.synth.sources.crops import to_tensor
 from xmatch.synth.sources.files import Images
+from xmatch.synth.sources.published_scenes import PublishedScene, published_scenes
 from xmatch.synth.sources.sensors import Sensors
 from xmatch.synth.sources.squares import both, random_square, square_around, steady
 
@@ -34,7 +36,7 @@ class MultiView:
     """Squares of two overlapping views, with the flow that depth and poses give.
 
     Args:
-        scenes: views of each scene.
+        scenes: views of each scene; a `PublishedScene` says which of them make pairs, of others overlaps decide.
         sensors: which sensors see them.
         images: reads and holds the images.
         depth_bytes: bound of the memory that depth maps take.
@@ -50,7 +52,7 @@ class MultiView:
         images: Images | None = None,
         depth_bytes: int = 512 * 2**20,
     ) -> None:
-        self._scenes = [tuple(views) for views in scenes if len(views) > 1]
+        self._scenes = [views for views in scenes if len(views) > 1]
         if not self._scenes:
             raise InputError("no scene with two posed views", hint="wanted: image, depth, pose and intrinsics")
         self._sensors = sensors
@@ -60,8 +62,10 @@ class MultiView:
 
     @classmethod
     def below(cls, folder: str | Path, sensors: Sensors, images: Images | None = None) -> MultiView:
-        """All scenes below a folder."""
-        return cls(find_scenes(folder), sensors, images)
+        """All scenes below a folder: the lists of MegaDepth, or what `find_scenes` finds."""
+        root = Path(folder)
+        listed = root.is_dir() and megadepth.training_lists(root)
+        return cls(published_scenes(root) if listed else find_scenes(root), sensors, images)
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)
@@ -122,21 +126,25 @@ class MultiView:
             InputError: its depth cannot be read, or nothing overlaps.
         """
         if (scene, number) not in self._partners:
-            views = self._scenes[scene]
-            view = views[number]
-            line = (np.arange(LATTICE) + 0.5) / LATTICE
-            shares = np.stack(np.meshgrid(line, line), -1)
-            depth = at(self._depths[view.depth], shares)
-            candidates = [n for n in range(0, len(views), -(-len(views) // MOST_CANDIDATES)) if n != number]
-            overlaps = np.array([_overlap(shares, depth, view, views[n]) for n in candidates])
-            fits = np.flatnonzero((overlaps >= OVERLAP[0]) & (overlaps <= OVERLAP[1]))
-            if not len(fits) and overlaps.max(initial=0) > 0:
-                fits = np.array([overlaps.argmax()])
-            self._partners[scene, number] = np.array(candidates, int)[fits]
+            self._partners[scene, number] = self._chosen(self._scenes[scene], number)
         partners = self._partners[scene, number]
         if not len(partners):
             raise InputError("overlaps with no other view", path=self._scenes[scene][number].image)
         return partners
+
+    def _chosen(self, views: Sequence[CameraView], number: int) -> np.ndarray:
+        if isinstance(views, PublishedScene):
+            return views.partners(number)
+        view = views[number]
+        line = (np.arange(LATTICE) + 0.5) / LATTICE
+        shares = np.stack(np.meshgrid(line, line), -1)
+        depth = at(self._depths[view.depth], shares)
+        candidates = [n for n in range(0, len(views), -(-len(views) // MOST_CANDIDATES)) if n != number]
+        overlaps = np.array([_overlap(shares, depth, view, views[n]) for n in candidates])
+        fits = np.flatnonzero((overlaps >= OVERLAP[0]) & (overlaps <= OVERLAP[1]))
+        if not len(fits) and overlaps.max(initial=0) > 0:
+            fits = np.array([overlaps.argmax()])
+        return np.array(candidates, int)[fits]
 
 
 def _overlap(shares: np.ndarray, depth: np.ndarray, first: CameraView, second: CameraView) -> float:
