@@ -78,7 +78,7 @@ def open_base(matcher: str, weights: str | None, companion_weights: str | None =
         adaptable = ", ".join(known.name for known in ARCHITECTURES.values() if known.adaptation is not None)
         message = f"holds weights of {entry.name}; adapted can be {adaptable}"
         raise ModelError(message, hint="xmatch models info", path=loaded.path)
-    companion = load_companion(entry, companion_weights, loaded.known)
+    companion = load_companion(entry, companion_weights, loaded.known, loaded.config)
     known = loaded.known
     metadata = loaded.metadata or WeightsMetadata(
         name=known.name if known else loaded.path.stem,

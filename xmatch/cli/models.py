@@ -193,13 +193,13 @@ def convert_command(
     from xmatch.io.weights.published_pickles import import_weights
     from xmatch.io.writing.atomic import check_target
     from xmatch.networks.registry import recognise
-    from xmatch.networks.weights import published_as
+    from xmatch.networks.weights import published_as, training_by_name
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
     known, entry = published_as(found.sha256), recognise(found.state_dict)
-    training = training or (known.training if known else None)
+    training = training or (known.training if known else training_by_name(source))
     tensors, config = found.state_dict, None
     if names is not None:
         from xmatch.networks.renaming import read_renaming, renamed
@@ -221,7 +221,7 @@ def convert_command(
     save_weights(target, tensors, metadata, half=half, overwrite=overwrite)
     document = file_document(target)
     notes = [*found.notes, *architecture_notes(entry, tensors)]
-    if entry and entry.trainings and not metadata.config:
+    if entry and entry.trainings and not entry.usual_training and not metadata.config:
         notes.append(f"no matcher can run these: which training are they of? --training {'|'.join(entry.trainings)}")
     if talk.json:
         emit({"schema": MODEL_SCHEMA, "ok": True, **document, "notes": notes})

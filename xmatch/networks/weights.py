@@ -39,6 +39,14 @@ def published_as(sha256: str) -> PublishedWeights | None:
     return next((row for row, _ in published().values() if row.sha256 == sha256), None)
 
 
+def training_by_name(path: Path) -> str | None:
+    """The training that a file's name tells, as its authors call it, or that of its folder on the hub; of files whose
+    hash nobody has pinned."""
+    names = (path.stem, path.parent.name)
+    unpinned = (row for row, _ in published().values() if row.sha256 is None and row.training)
+    return next((row.training for row in unpinned if Path(row.file).stem in names), None)
+
+
 def fetched(row: PublishedWeights) -> Path:
     """The file that published weights are in once `xmatch models fetch` got them."""
     from xmatch.io.weights.fetching import cached
