@@ -29,5 +29,5 @@ SIZES = {
     "lighterglue": LightGlueConfig(input=64, width=96, layers=6, heads=1),
     "lightglue-small": LightGlueConfig(width=128, layers=3, heads=2),
 }
-"""Name -> shape: for DISK and ALIKED, for SuperPoint, for XFeat as its authors made it smaller, and for SIFT, DISK or ALIKED
-one that two cores can train."""
+"""Name -> shape: for DISK and ALIKED, for SuperPoint, for XFeat as its authors made it smaller, and for SIFT, DISK or
+ALIKED one that two cores can train."""

@@ -13,7 +13,7 @@ from xmatch.networks.keypoints import MOST, kept
 CONTRAST = 0.002
 """Least of a keypoint. OpenCV's own 0.04 leaves images of little contrast without any. Not tuned."""
 SPARE = 2
-"""So many times as many keypoints are asked for as are wanted: some lie where nothing is valid, or twice in one place."""
+"""So many times as many keypoints are asked for as are wanted: some lie where nothing is valid, or twice in a place."""
 
 
 class SiftDetector:
