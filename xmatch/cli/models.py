@@ -199,7 +199,8 @@ def convert_command(
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
     known, entry = published_as(found.sha256), recognise(found.state_dict)
-    training = training or (known.training if known else training_by_name(source))
+    if training is None and entry:
+        training = known.training if known else training_by_name(source, entry)
     tensors, config = found.state_dict, None
     if names is not None:
         from xmatch.networks.renaming import read_renaming, renamed

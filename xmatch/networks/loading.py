@@ -138,9 +138,10 @@ def _built(entry: Architecture[Any], read: Imported, path: Path, training: str |
     config = dict(read.metadata.config) if read.metadata else {}
     hashes = [read.sha256, *(source.get("sha256", "") for source in (read.metadata.sources if read.metadata else ()))]
     known = next((row for row in map(published_as, hashes) if row), None)
+    training = training or (known.training if known else training_by_name(path, entry))
     try:
         if not config and entry.config_of:
-            config = entry.config_told(tensors, training or (known.training if known else training_by_name(path)))
+            config = entry.config_told(tensors, training)
         network = entry.build(config)
     except UsageError as error:
         raise ModelError(f"its configuration cannot be used: {error.message}", hint=error.hint, path=path) from error
