@@ -25,6 +25,8 @@ from xmatch.coords import Floats, Image, Mask
 from xmatch.matchers.weights import open_correspondence_network
 from xmatch.networks.base import CorrespondenceNetwork
 from xmatch.networks.keypoints import MutualNearest
+from xmatch.networks.lightglue.runner import LightGlueRunner
+from xmatch.networks.loftr.runner import LoftrRunner
 from xmatch.networks.registry import WITHOUT_WEIGHTS
 from xmatch.networks.truth import true_places
 from xmatch.synth.difficulty import Difficulty
@@ -105,6 +107,14 @@ def opened(contender: str) -> CorrespondenceNetwork:
     return open_correspondence_network(weights, "cpu", companion or None)
 
 
+def ask_for(network: CorrespondenceNetwork, least: float) -> None:
+    """Matches of at least this certainty, of LightGlue and LoFTR; others give all they have."""
+    if isinstance(network, LightGlueRunner):
+        network._network.conf.filter_threshold = least
+    elif isinstance(network, LoftrRunner):
+        network.network.coarse_matching.thr = least
+
+
 def measured(network: CorrespondenceNetwork, seen: Seen) -> dict[str, float]:
     here, there = (network.describe(*side) for side in zip(seen.images, seen.valid, strict=True))
     found = network.match(here, there)
@@ -134,11 +144,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=5, help="pairs of a manifest, evenly chosen")
     parser.add_argument("--worlds", type=int, default=0, help="drawn pairs")
     parser.add_argument("--side", type=int, default=192)
+    parser.add_argument("--least", type=float, help="certainty of matches of LightGlue and LoFTR; default: their own")
     args = parser.parse_args()
     torch.set_num_threads(1)
     pairs = [*real(args.manifests, args.limit, args.side), *drawn(args.worlds, args.side)]
     for contender in args.contenders:
         network, begun = opened(contender), time.process_time()
+        if args.least is not None:
+            ask_for(network, args.least)
         rows = [(seen.group, measured(network, seen)) for seen in pairs]
         seconds = (time.process_time() - begun) / max(1, len(pairs))
         groups = list(dict.fromkeys(group for group, _ in rows))
