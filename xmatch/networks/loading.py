@@ -116,7 +116,9 @@ _COMPANIONS = {
 
 def _without_weights(name: str | os.PathLike[str] | None) -> LoadedNetwork | None:
     entry = WITHOUT_WEIGHTS.get(str(name))
-    return entry and LoadedNetwork(entry, entry.build({}), {}, None, Path(entry.name), "", None)
+    if entry is None:
+        return None
+    return LoadedNetwork(entry, entry.build({}), {}, None, Path(entry.name), "", None)
 
 
 def architecture_of(read: Imported) -> Architecture[Any] | None:

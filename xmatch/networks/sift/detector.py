@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -43,8 +45,8 @@ class SiftDetector:
         return kept(xy, torch.from_numpy(rooted).to(self._device), valid)
 
 
-def _upright(found: tuple[cv2.KeyPoint, ...]) -> list[cv2.KeyPoint]:
+def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
     """Strongest first, without direction: one of those that differ in nothing else."""
-    places = {(point.pt, point.size): point for point in found}
+    places = {(tuple(point.pt), point.size): point for point in found}
     strongest = sorted(places.values(), key=lambda point: -point.response)
-    return [cv2.KeyPoint(*p.pt, p.size, 0.0, p.response, p.octave, p.class_id) for p in strongest]
+    return [cv2.KeyPoint(p.pt[0], p.pt[1], p.size, 0.0, p.response, p.octave, p.class_id) for p in strongest]
