@@ -44,7 +44,8 @@ def test_the_list_says_plainly_that_nothing_is_shipped(cli, monkeypatch):
     result = cli("models", "list")
     assert result.code == 0 and "In the package:\n  none yet\n" in result.out
     assert re.search(r"romav2 .*convert only", result.out)
-    assert re.search(r"lightglue-disk .*fetch +--matcher lightglue", result.out)
+    assert re.search(r"lightglue-disk .*fetch +--matcher lightglue .*github.com/cvg/LightGlue, run here\n", result.out)
+    assert re.search(r"minima-loftr .*github.com/LSXI7/storage, release MINIMA\n", result.out)
     assert "superpoint" in result.out and "not for commercial use" in result.out and "convert only" in result.out
 
 

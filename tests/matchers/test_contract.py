@@ -8,7 +8,6 @@ from functools import cache
 import cv2
 import numpy as np
 import pytest
-from made_detectors import sift_detector
 from made_views import corner_error_px, pose, scene, seen_from, view
 
 from xmatch.matchers.base import Matcher, Matches, SearchRange
@@ -16,6 +15,7 @@ from xmatch.matchers.correspondence import CorrespondenceMatcher
 from xmatch.matchers.registry import MATCHERS, load_matcher, load_plan
 from xmatch.networks.keypoints import MutualNearest
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.sift.detector import SiftDetector
 from xmatch.networks.weights import shipped
 
 NARROW = SearchRange(max_angle_deg=9, min_scale=0.9, max_scale=1.1)
@@ -31,7 +31,7 @@ FETCHED = {entry.matcher for entry in ARCHITECTURES.values()} - {None, *shipped(
 @cache
 def loaded(name: str) -> Matcher:
     if name == KEYPOINTS:
-        return CorrespondenceMatcher(KEYPOINTS, MutualNearest(sift_detector, least_similarity=0.85))
+        return CorrespondenceMatcher(KEYPOINTS, MutualNearest(SiftDetector("cpu"), least_similarity=0.85))
     return load_matcher(name, device="cpu")
 
 

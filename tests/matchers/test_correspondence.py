@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_detectors import sift_detector
 from made_views import corner_error_px, pose, scene, seen_from, view
 
 from xmatch.correspondences import Correspondences
 from xmatch.matchers.base import SearchRange
 from xmatch.matchers.correspondence import CorrespondenceMatcher
 from xmatch.networks.keypoints import MutualNearest
+from xmatch.networks.sift.detector import SiftDetector
 
 SIDE = 160
 IMAGE = scene(SIDE, SIDE)
@@ -55,7 +55,7 @@ def test_what_is_turned_or_turned_over_is_seen_under_a_pose_that_structure_propo
 
 def test_where_the_first_look_settles_it_structure_is_not_asked(monkeypatch):
     monkeypatch.setattr("xmatch.matchers.correspondence.propose", None)
-    matcher = CorrespondenceMatcher("sift", MutualNearest(sift_detector, least_similarity=0.85))
+    matcher = CorrespondenceMatcher("sift", MutualNearest(SiftDetector("cpu"), least_similarity=0.85))
     found = matcher(view(IMAGE), view(IMAGE), SearchRange())
     assert found.edge_proposals is None and corner_error_px(best(found), np.eye(3), view(IMAGE)) < 0.1
 

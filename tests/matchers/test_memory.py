@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made_detectors import sift_detector
 from made_views import corner_error_px, scene, view
 
 from xmatch.errors import ResourceError, is_out_of_memory
@@ -14,6 +13,7 @@ from xmatch.matchers.correspondence import CorrespondenceMatcher
 from xmatch.matchers.dense import DenseMatcher
 from xmatch.networks.keypoints import MutualNearest
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.sift.detector import SiftDetector
 from xmatch.networks.xmatch.runner import Network
 
 IMAGE = scene(360, 360)
@@ -26,7 +26,7 @@ class Greedy:
     """Keypoints, but of images of up to `most_px` squared only."""
 
     def __init__(self, most_px: int, error: BaseException = NO_MEMORY) -> None:
-        self._network = MutualNearest(sift_detector, least_similarity=0.85)
+        self._network = MutualNearest(SiftDetector("cpu"), least_similarity=0.85)
         self._most_px, self._error, self.match = most_px, error, self._network.match
 
     def describe(self, image, valid):

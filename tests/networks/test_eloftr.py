@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from xmatch.networks.cell_matching import points_at
@@ -14,9 +15,11 @@ from xmatch.networks.eloftr.entry import ELOFTR, ELOFTR_HF, config_of, renamed
 from xmatch.networks.eloftr.network import Backbone
 from xmatch.networks.eloftr.published import from_transformers
 from xmatch.networks.eloftr.refinement import refined
+from xmatch.networks.loading import load_network
 from xmatch.networks.registry import recognise
 
 SMALL = {"stage_num_blocks": [1, 1, 2, 2], "out_features": [16, 16, 32, 64], "hidden_size": 64}
+SMALLEST = {"block_dims": (16, 16, 32), "blocks": (1, 1, 1), "heads": 1, "layers": 1}
 
 
 def test_the_published_names_and_shapes_are_those_of_transformers_renamed():
@@ -92,3 +95,15 @@ def test_a_match_of_cells_becomes_the_likeliest_pair_of_pixels_and_a_shift_in_mo
         at_moving = points_at(j, 3, 8) + torch.tensor([x - 3.5, y - 3.5])
         torch.testing.assert_close(fixed_xy[number], at_fixed)
         torch.testing.assert_close(moving_xy[number], at_moving + shift)
+
+
+@pytest.mark.parametrize("file", ["matchanything_eloftr.ckpt", "matchanything_eloftr/model.safetensors"])
+def test_matchanythings_weights_match_with_their_authors_threshold(tmp_path, file):
+    state = ELOFTR.build(SMALLEST).state_dict()
+    path, other = tmp_path / file, tmp_path / "other.ckpt"
+    path.parent.mkdir(exist_ok=True)
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    torch.save(state, other)
+    assert load_network(path).network.config.threshold == 0.1
+    assert load_network(other).network.config.threshold == 0.2
+    assert load_network(other, "matchanything").network.config.threshold == 0.1

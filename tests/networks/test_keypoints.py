@@ -8,26 +8,27 @@ import numpy as np
 import pytest
 import torch
 from kornia.feature import XFeat
-from made_detectors import sift_detector
 from made_views import scene
 
 from xmatch.networks.keypoints import BORDER_PX, MutualNearest
 from xmatch.networks.lightglue.config import LightGlueConfig
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.lightglue.runner import LightGlueRunner
-from xmatch.networks.registry import ARCHITECTURES
+from xmatch.networks.registry import ARCHITECTURES, WITHOUT_WEIGHTS
+from xmatch.networks.sift.detector import SiftDetector
 from xmatch.networks.superpoint.detector import LEAST_HEAT, MARGIN_PX
 from xmatch.networks.weights import fetched, published
 from xmatch.networks.xfeat.detector import detect
 
-DETECTORS = [name for name, entry in ARCHITECTURES.items() if entry.detector is not None]
+DETECTORS = [entry for entry in (*ARCHITECTURES.values(), *WITHOUT_WEIGHTS.values()) if entry.detector is not None]
 IMAGE = scene(128, 96)
 EVERYWHERE = np.ones_like(IMAGE, bool)
+sift_detector = SiftDetector("cpu")
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(scope="module", params=DETECTORS, ids=lambda entry: entry.name)
 def detector(request):
-    entry = ARCHITECTURES[request.param]
+    entry = request.param
     torch.manual_seed(0)
     return entry.detector(entry.build(entry.config(None, {})), "cpu")
 
@@ -144,3 +145,14 @@ def test_published_aliked_finds_what_it_found_before():
     before, now = json.loads(GOLDEN.read_text()), golden(found())
     np.testing.assert_allclose(now["xy"], before["xy"], atol=0.01)
     np.testing.assert_allclose(now["descriptors"], before["descriptors"], atol=1e-3)
+
+
+def test_sift_gives_keypoints_no_direction():
+    """None lies twice in one place for having two, and the same place upside down is described otherwise."""
+    found = sift_detector(IMAGE, EVERYWHERE)
+    assert len({tuple(xy) for xy in found.xy.round(3)}) > 0.9 * len(found.xy)
+    turned = sift_detector(np.ascontiguousarray(IMAGE[::-1, ::-1]), EVERYWHERE)
+    partners = np.abs(found.xy[:, None] - (np.array(found.size) - turned.xy)[None]).max(-1)
+    i, j = np.nonzero(partners < 0.3)
+    assert len(i) > 0.5 * len(found.xy)
+    assert float((found.descriptors[i] * turned.descriptors[j]).sum(1).median()) < 0.85

@@ -84,10 +84,18 @@ def test_lightglue_matches_keypoints_of_a_detector_that_fits(tmp_path):
         load_matcher("auto", str(glue), "cpu")
     with pytest.raises(ModelError, match="XFeat describes keypoints by 64 numbers; .*LightGlue match ones of 128"):
         load_matcher("auto", str(glue), "cpu", str(tmp_path / "xfeat.pth"))
-    with pytest.raises(ModelError, match="LightGlue; wanted are those of DISK, ALIKED, XFeat or SuperPoint"):
+    with pytest.raises(ModelError, match="LightGlue; wanted are those of DISK, ALIKED, XFeat, SuperPoint or sift"):
         load_matcher("auto", str(glue), "cpu", str(glue))
     with pytest.raises(UsageError, match="XFeat works on no other network"):
         load_matcher("auto", str(tmp_path / "xfeat.pth"), "cpu", str(tmp_path / "disk.pth"))
+
+
+def test_sift_is_a_detector_by_its_name_alone(tmp_path):
+    glue, _ = glue_file(tmp_path / "glue.pth", LightGlueConfig(layers=1))
+    assert load_matcher("auto", str(glue), "cpu", "sift").name == "lightglue"
+    narrow, _ = glue_file(tmp_path / "narrow.pth", LightGlueConfig(64, 96, 1, 1))
+    with pytest.raises(ModelError, match="SIFT describes keypoints by 128 numbers; .*LightGlue match ones of 64"):
+        load_matcher("auto", str(narrow), "cpu", "sift")
 
 
 def test_a_detector_of_another_family_is_refused_though_its_numbers_fit(tmp_path, monkeypatch):

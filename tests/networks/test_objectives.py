@@ -219,6 +219,16 @@ class TestLightGlue:
         with pytest.raises(ModelError, match="DISK describes keypoints by 16 numbers.*LightGlue match ones of 8"):
             objective.build(objective.config(None, SMALL["lightglue"]))
 
+    def test_weights_say_whose_keypoints_they_match_where_that_has_a_name(self):
+        from xmatch.networks.loading import load_companion
+
+        objective = load_objective("lightglue")
+        sift = load_companion(objective.entry, "sift")
+        assert sift is not None
+        for companion, name in ((sift.as_companion(), "sift"), (disk(8), None)):
+            objective.companion = companion
+            assert objective.config(None, {})["keypoints"] == name
+
     def test_errors_are_those_of_the_matches_found_and_a_keypoint_without_one_is_a_miss(self, monkeypatch):
         from xmatch.correspondences import Correspondences
         from xmatch.networks.base import Keypoints

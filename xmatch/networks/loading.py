@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from xmatch.errors import ModelError, UsageError
 from xmatch.networks.architecture import Architecture, Companion, PublishedWeights
-from xmatch.networks.registry import ARCHITECTURES, recognise
-from xmatch.networks.weights import find_weights, published_as
+from xmatch.networks.registry import ARCHITECTURES, WITHOUT_WEIGHTS, recognise
+from xmatch.networks.weights import find_weights, published_as, training_by_name
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +36,8 @@ class LoadedNetwork:
     """What the file says of itself, if it is one of ours."""
 
     def as_companion(self) -> Companion:
-        return Companion(self.entry, self.network, self.config)
+        named = self.entry if self.entry.name in WITHOUT_WEIGHTS else self.known
+        return Companion(self.entry, self.network, self.config, named.name if named else None)
 
 
 def load_network(weights: str | os.PathLike[str], training: str | None = None) -> LoadedNetwork:
@@ -44,7 +45,8 @@ def load_network(weights: str | os.PathLike[str], training: str | None = None) -
     or by the names of its tensors; or of the name of weights (`xmatch.networks.weights.find_weights`).
 
     Args:
-        training: of `Architecture.trainings`, for files that do not say it and are not known by their hash.
+        training: of `Architecture.trainings`, for files that do not say it and are known neither by their hash nor by
+            their name.
 
     Raises:
         ModelError: no such weights, damaged ones, of a network that is not known or cannot be built, or which do not
@@ -63,14 +65,18 @@ def load_network(weights: str | os.PathLike[str], training: str | None = None) -
 
 
 def load_companion(
-    entry: Architecture[Any], weights: str | os.PathLike[str] | None, known: PublishedWeights | None = None
+    entry: Architecture[Any],
+    weights: str | os.PathLike[str] | None,
+    known: PublishedWeights | None = None,
+    config: Mapping[str, Any] = {},
 ) -> LoadedNetwork | None:
     """The network that another one works on, whose weights files of that one do not hold; None where it needs none.
 
     Args:
         entry: of the other one.
-        weights: as for `load_network`; None: those that are known to belong to it.
+        weights: as for `load_network`, or a name of `WITHOUT_WEIGHTS`; None: those that are known to belong to it.
         known: of the weights of the other one.
+        config: of the other one.
 
     Raises:
         ModelError: as `load_network`, or weights of a network of another kind.
@@ -81,14 +87,14 @@ def load_companion(
             raise UsageError(f"{entry.title} works on no other network", hint="leave out --companion-weights")
         return None
     what, which = _COMPANIONS[entry.companion]
-    usual = known.works_on if known and known.works_on else entry.usual_companion
+    usual = (known and known.works_on) or config.get("keypoints") or entry.usual_companion
     if weights is None and usual is None:
         raise UsageError(
             f"{entry.title} works on {what} of another network, and the weights do not say of which",
             hint=f"--companion-weights FILE: of {which}",
         )
     try:
-        found = load_network(weights or usual or "")
+        found = _without_weights(weights or usual) or load_network(weights or usual or "")
     except ModelError as error:
         if weights is not None:
             raise
@@ -101,8 +107,18 @@ def load_companion(
     return found
 
 
-_COMPANIONS = {"keypoints": ("keypoints", "DISK, ALIKED, XFeat or SuperPoint"), "backbone": ("features", "DINOv2")}
+_COMPANIONS = {
+    "keypoints": ("keypoints", "DISK, ALIKED, XFeat, SuperPoint or sift"),
+    "backbone": ("features", "DINOv2"),
+}
 """Family of a companion -> what it is needed for, and who there is."""
+
+
+def _without_weights(name: str | os.PathLike[str] | None) -> LoadedNetwork | None:
+    entry = WITHOUT_WEIGHTS.get(str(name))
+    if entry is None:
+        return None
+    return LoadedNetwork(entry, entry.build({}), {}, None, Path(entry.name), "", None)
 
 
 def architecture_of(read: Imported) -> Architecture[Any] | None:
@@ -124,9 +140,10 @@ def _built(entry: Architecture[Any], read: Imported, path: Path, training: str |
     config = dict(read.metadata.config) if read.metadata else {}
     hashes = [read.sha256, *(source.get("sha256", "") for source in (read.metadata.sources if read.metadata else ()))]
     known = next((row for row in map(published_as, hashes) if row), None)
+    training = training or (known.training if known else training_by_name(path, entry))
     try:
         if not config and entry.config_of:
-            config = entry.config_told(tensors, training or (known.training if known else None))
+            config = entry.config_told(tensors, training)
         network = entry.build(config)
     except UsageError as error:
         raise ModelError(f"its configuration cannot be used: {error.message}", hint=error.hint, path=path) from error

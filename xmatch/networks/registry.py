@@ -21,6 +21,7 @@ from xmatch.networks.loftr.entry import LOFTR
 from xmatch.networks.matcha.entry import MATCHA, MATCHA_SMALL
 from xmatch.networks.not_run_yet import ROMA_V2
 from xmatch.networks.roma.entry import ROMA
+from xmatch.networks.sift.entry import SIFT
 from xmatch.networks.sparse.entry import XMATCH_SPARSE
 from xmatch.networks.superpoint.entry import SUPERPOINT
 from xmatch.networks.tiny_roma.entry import TINY_ROMA
@@ -53,6 +54,9 @@ ARCHITECTURES: dict[str, Architecture[Any]] = {
     )
 }
 """Name, as files of weights have it -> entry; in the order in which names of tensors are compared with marks."""
+
+WITHOUT_WEIGHTS: dict[str, Architecture[Any]] = {SIFT.name: SIFT}
+"""Name -> a detector that learnt nothing: no file is of it, and its name is enough where a companion is asked for."""
 
 
 def recognise(names: Iterable[str]) -> Architecture[Any] | None:

@@ -39,6 +39,14 @@ def published_as(sha256: str) -> PublishedWeights | None:
     return next((row for row, _ in published().values() if row.sha256 == sha256), None)
 
 
+def training_by_name(path: Path, entry: Architecture[Any]) -> str | None:
+    """The training that the name of a file tells, which is as its authors call it, or that of its folder on the hub; of
+    weights whose hash nobody has pinned."""
+    name = path.parent.name if path.name == IN_FOLDERS else path.stem
+    alike = (row for row, other in published().values() if other.matcher == entry.matcher and row.sha256 is None)
+    return next((row.training for row in alike if Path(row.file).stem == name), None)
+
+
 def fetched(row: PublishedWeights) -> Path:
     """The file that published weights are in once `xmatch models fetch` got them."""
     from xmatch.io.weights.fetching import cached

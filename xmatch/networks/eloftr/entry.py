@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from xmatch.networks.architecture import Architecture
 from xmatch.networks.eloftr.config import SIZES, EloftrConfig
-from xmatch.networks.eloftr.published import MARKS, PUBLISHED, TENSORS, TRANSFORMERS_MARKS, from_transformers
+from xmatch.networks.eloftr.published import (
+    MARKS,
+    PUBLISHED,
+    TENSORS,
+    TRAININGS,
+    TRANSFORMERS_MARKS,
+    from_transformers,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,6 +74,8 @@ ELOFTR = Architecture(
     sizes=SIZES,
     network=_network,
     config_of=config_of,
+    trainings=TRAININGS,
+    usual_training="photographs",
     runner=_runner,
     matcher="eloftr",
 )

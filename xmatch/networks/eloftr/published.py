@@ -8,6 +8,10 @@ MARKS = ("loftr_coarse.layers.0.aggregate.weight", "fine_preprocess.")
 TRANSFORMERS_MARKS = ("efficientloftr.backbone.stages.0.",)
 TENSORS = 447
 
+TRAININGS = {"photographs": {"threshold": 0.2}, "matchanything": {"threshold": 0.1}}
+"""Training of published weights -> threshold that its authors match with; those of photographs and MINIMA's have the
+same. The tensors do not tell."""
+
 PUBLISHED = (
     PublishedWeights(
         name="minima-eloftr",
@@ -24,6 +28,7 @@ PUBLISHED = (
         commercial=True,
         parameters_m=16.05,
         source="huggingface.co/spaces/LittleFrog/MatchAnything",
+        training="matchanything",
         note="also zju-community/matchanything_eloftr on the Hugging Face hub, as safetensors under other names",
     ),
     PublishedWeights(

