@@ -419,6 +419,16 @@ def test_what_is_said_of_pairs_to_make_arrives(cli, tmp_path, monkeypatch, optio
     assert seen(told.json) == expected != seen(plain.json)
 
 
+@pytest.mark.parametrize("more", [(), ("--views", "2")])
+def test_where_pairs_are_made_arrives(cli, tmp_path, monkeypatch, caught, more):
+    monkeypatch.chdir(tmp_path)
+    calls = caught(IN_PROCESSES)
+    words = ("synth", "--worlds", "city", "--count", "600", "--size", "32", "--device", "cpu", *more)
+    assert cli(*words, "--jobs", "3").code == ExitCode.INPUT
+    [(_, items, jobs, *_)] = calls
+    assert (len(items), jobs) == (600 if more else 3, 3)
+
+
 def test_views_of_worlds_and_how_many_arrive(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("synth", "--worlds", "city", "--count", "3", "--dry-run", "--json", "--device", "cpu")

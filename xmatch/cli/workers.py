@@ -61,13 +61,17 @@ class Workers:
         import_distributed()
 
     @property
+    def are_several(self) -> bool:
+        return self.cluster is not None or self.jobs not in (None, 1)
+
+    @property
     def is_remote(self) -> bool:
         """Whether the workers may have another current directory."""
         return self.cluster not in (None, LOCAL)
 
     def shared(self, running: Running) -> Running:
         """`running` with as many threads for each worker as there are cores for it, unless it says how many."""
-        if running.threads is not None or (self.cluster is None and self.jobs in (None, 1)):
+        if running.threads is not None or not self.are_several:
             return running
         return replace(running, threads=1 if self.cluster is not None else max(1, cores() // (self.jobs or 1)))
 
@@ -90,7 +94,7 @@ class Workers:
 
             workers = None if self.is_remote else self.jobs or cores()
             return run_on_cluster(work, items, self.cluster if self.is_remote else None, workers or 0, limit_s)
-        if self.jobs in (None, 1) and limit_s is None:
+        if not self.are_several and limit_s is None:
             return ((item, work(item)) for item in items)
         from xmatch.workers.processes import run_in_processes
 
