@@ -52,7 +52,7 @@ REGISTER = {
     "max_scale": (["--max-scale", "3"], 3.0),
     "mirror": (["--mirror"], True),
     "max_tiles": (["--max-tiles", "400"], 400),
-    "tile_px": (["--tile-size", "512"], 512),
+    "tile_px": (["--tile-size", "1024"], 1024),
     "seed": (["--seed", "7"], 7),
     "threads": (["--threads", "3"], 3),
     "device": (["--device", "cpu"], "cpu"),
