@@ -112,6 +112,17 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert contents(tmp_path / "a")["pairs-000000.tar"] != contents(tmp_path / "c")["pairs-000000.tar"]
 
 
+def test_a_shard_is_made_on_one_core_and_leaves_the_others_to_what_follows(tmp_path):
+    """Sums of several are rounded otherwise: pairs of 512 px were other bytes."""
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        write_shard(tmp_path, PLAN, 0, build(), progress=lambda _: seen.append(torch.get_num_threads()))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("after", range(6))
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(tmp_path, monkeypatch, fault, after):

@@ -60,7 +60,7 @@ def run_in_processes(
         limit_s: after which an item is given up, seconds since its process began it.
     """
     left = iter(items)
-    flying: dict[Future[Answer], _Attempt[Item]] = {}
+    flying: dict[Future[Any], _Attempt[Item]] = {}
     with _workers(jobs, threads) as idle:
         while True:
             while idle and (item := next(left, _NONE)) is not _NONE:
