@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=10000)
     parser.add_argument("--bend", type=float, default=8.0, help="px")
     parser.add_argument("--max-tiles", default="64,256")
-    parser.add_argument("--tile-size", default="192")
+    parser.add_argument("--tile-size", default="512")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="keep the images here and use them again")
     options = parser.parse_args()

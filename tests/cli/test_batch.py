@@ -107,6 +107,12 @@ def test_a_disk_that_fills_is_a_failure_of_the_pair_that_it_stops(cli, folder, m
     assert Path("a.registered.tif").exists() and not [name for name in Path().iterdir() if "b.registered" in name.name]
 
 
+@pytest.mark.parametrize("words", [("--jobs", "1"), ("--cluster", "local"), ("--time-limit", "9"), ("--keep-going",)])
+def test_what_is_said_of_many_pairs_is_refused_of_one(cli, folder, words):
+    result = cli("register", "optical.tif", "a.tif", *words)
+    assert result.code == 2 and words[0] in result.err and not Path("a.registered.tif").exists()
+
+
 def test_two_runs_of_one_list_into_one_folder_are_one_too_many(cli, folder):
     with held("out/list.batch", "busy"):
         result = cli(*listed("optical.tif,a.tif\n"), "-o", "out")

@@ -125,7 +125,7 @@ def test_a_single_pair_is_left_alone_only_when_told(cli, done):
 def test_pairs_that_no_run_has_tried_are_told_when_the_work_breaks_off(cli, done, monkeypatch):
     """As when a cluster goes away: what is done is counted, and the code is that of what went wrong."""
 
-    def breaks(work, items, threads):
+    def breaks(work, items, *_):
         yield items[0], work(items[0])
         raise ResourceError("the cable was pulled")
 

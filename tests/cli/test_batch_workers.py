@@ -80,6 +80,15 @@ def test_a_worker_that_is_killed_costs_its_pair_only(cli, cuts, behave, monkeypa
     assert [(line["skipped"], line["exit_code"]) for line in by_index(again)] == [(True, 0), (False, 0)]
 
 
+def test_a_pair_that_takes_longer_than_its_time_is_a_failed_one(cli, cuts, behave, monkeypatch):
+    monkeypatch.setattr("xmatch.cli.batch.register_listed", dying.never_ends_with_b)
+    result = batch(cli, "--time-limit", "15", "--keep-going", "--jobs", "2")
+    assert result.code == 8
+    assert [line["exit_code"] for line in by_index(result)] == [0, 7]
+    assert by_index(result)[1]["error"]["message"] == "it was not done after 15 s"
+    assert Path("a.registered.tif").exists() and not list(Path().glob("b.*.*"))
+
+
 def test_a_cluster_that_went_away_ends_the_batch_with_what_was_done(cli, cuts, start_cluster, behave, monkeypatch):
     cluster = start_cluster(0)
 

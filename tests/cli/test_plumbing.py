@@ -52,7 +52,7 @@ REGISTER = {
     "max_scale": (["--max-scale", "3"], 3.0),
     "mirror": (["--mirror"], True),
     "max_tiles": (["--max-tiles", "400"], 400),
-    "tile_px": (["--tile-size", "512"], 512),
+    "tile_px": (["--tile-size", "1024"], 1024),
     "seed": (["--seed", "7"], 7),
     "threads": (["--threads", "3"], 3),
     "device": (["--device", "cpu"], "cpu"),
@@ -95,24 +95,24 @@ def test_what_is_said_of_a_batch_arrives(cli, pair, caught):
     assert options == RegisterOptions(**{field: expected for field, (_, expected) in REGISTER.items()})
 
 
-def threads_of_both(items, jobs, threads) -> tuple[int, int]:
+def threads_of_both(items, jobs, threads, _) -> tuple[int, int]:
     """Those of libraries in each worker, and those that a pair is registered with."""
     return threads, items[0].settings.running.thread_count
 
 
 IN_PROCESSES, ON_CLUSTER = "xmatch.workers.processes.run_in_processes", "xmatch.workers.cluster.run_on_cluster"
 WORKERS = {
-    "jobs": (["--jobs", "3"], IN_PROCESSES, lambda items, jobs, threads: jobs, 3),
+    "jobs": (["--jobs", "3"], IN_PROCESSES, lambda items, jobs, threads, limit_s: jobs, 3),
     "jobs_here": (
         ["--cluster", "local", "-j", "3"],
         ON_CLUSTER,
-        lambda items, where, jobs: (where, jobs),
+        lambda items, where, jobs, limit_s: (where, jobs),
         (None, 3),
     ),
     "cluster": (
         ["--cluster", "tcp://10.0.0.1:8786"],
         ON_CLUSTER,
-        lambda items, where, jobs: where,
+        lambda items, where, jobs, limit_s: where,
         "tcp://10.0.0.1:8786",
     ),
     "threads": (
@@ -120,6 +120,18 @@ WORKERS = {
         IN_PROCESSES,
         threads_of_both,
         (5, 5),
+    ),
+    "time_limit": (
+        ["--time-limit", "90"],
+        IN_PROCESSES,
+        lambda items, jobs, threads, limit_s: (jobs, limit_s),
+        (1, 90),
+    ),
+    "time_limit_there": (
+        ["--cluster", "tcp://10.0.0.1:8786", "--time-limit", "90"],
+        ON_CLUSTER,
+        lambda items, where, jobs, limit_s: limit_s,
+        90,
     ),
 }
 """Words of the command line, who is asked then, and for what."""
@@ -405,6 +417,16 @@ def test_what_is_said_of_pairs_to_make_arrives(cli, tmp_path, monkeypatch, optio
     told = cli("synth", "photos", "--dry-run", "--json", "--device", "cpu", *words)
     assert plain.code == told.code == ExitCode.OK
     assert seen(told.json) == expected != seen(plain.json)
+
+
+@pytest.mark.parametrize("more", [(), ("--views", "2")])
+def test_where_pairs_are_made_arrives(cli, tmp_path, monkeypatch, caught, more):
+    monkeypatch.chdir(tmp_path)
+    calls = caught(IN_PROCESSES)
+    words = ("synth", "--worlds", "city", "--count", "600", "--size", "32", "--device", "cpu", *more)
+    assert cli(*words, "--jobs", "3").code == ExitCode.INPUT
+    [(_, items, jobs, *_)] = calls
+    assert (len(items), jobs) == (600 if more else 3, 3)
 
 
 def test_views_of_worlds_and_how_many_arrive(cli, tmp_path, monkeypatch):

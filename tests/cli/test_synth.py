@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
 from xmatch.errors import ExitCode, InputError
+from xmatch.io.writing.atomic import held
+from xmatch.synth import shards
 from xmatch.synth.learned import registry
 from xmatch.synth.manifest import read_manifest
 from xmatch.synth.shard_reader import ShardReader
@@ -267,6 +270,67 @@ def test_ctrl_c_leaves_complete_shards_and_the_next_run_goes_on(photos, cli, tmp
     kept = {shard.name: Path("out", shard.name).stat().st_mtime_ns for shard in shards}
     assert cli(*words, "--count", 400, "--dry-run").code == ExitCode.OK
     assert {name: Path("out", name).stat().st_mtime_ns for name in kept} == kept
+
+
+# Several processes
+
+
+SHARDS_OF_ONE = "shard_pairs: 1\nsize: 32\ncount: 4\nmodalities: [curves, sar]\n"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+@pytest.mark.timeout(300)
+def test_two_workers_write_what_one_writes_and_what_was_stopped_goes_on(cli, photos):
+    Path("r.yaml").write_text(SHARDS_OF_ONE)
+    (photos / "text.jpg").write_text("not an image")
+    words = ("synth", "photos", "--recipe", "r.yaml", "--device", "cpu", "--json")
+    assert cli(*words, "-o", "one").code == ExitCode.OK
+    shutil.copytree("one", "two")
+    header, *rows = Path("two/manifest.jsonl").read_text().splitlines(True)
+    Path("two/manifest.jsonl").write_text(header + rows[2])  # the third was the first to be there
+    for number in (0, 1, 3):
+        Path(f"two/pairs-00000{number}.tar").unlink()
+    kept = Path("two/pairs-000002.tar").stat().st_mtime_ns
+    result = cli(*words, "-o", "two", "--jobs", "2")
+    assert result.code == ExitCode.OK, result.err
+    assert (result.json["made_before"], result.json["pairs"], result.json["quarantined"]) == (1, 4, 1)
+    assert contents("two") == contents("one") and Path("two/pairs-000002.tar").stat().st_mtime_ns == kept
+
+
+@pytest.mark.timeout(300)
+def test_a_cluster_of_which_one_worker_is_killed_writes_what_one_process_writes(
+    cli, photos, start_cluster, monkeypatch
+):
+    cluster = start_cluster(1)
+    Path("r.yaml").write_text(SHARDS_OF_ONE)
+    words = ("synth", "photos", "--recipe", "r.yaml", "--device", "cpu")
+    assert cli(*words, "-o", "one").code == ExitCode.OK
+
+    def list_and_kill(folder, manifest, write=shards.write_manifest):
+        if manifest.shards:
+            cluster.workers[0].kill()
+        write(folder, manifest)
+
+    monkeypatch.setattr(shards, "write_manifest", list_and_kill)
+    assert cli(*words, "-o", "dask", "--cluster", cluster.address).code == ExitCode.OK
+    assert contents("dask") == contents("one")
+
+
+@pytest.mark.timeout(300)
+def test_scenes_of_two_workers_are_those_of_one(cli, photos):
+    words = ("synth", "--worlds", "indoor,land", "--views", "2", "--count", "2", "--size", "32")
+    assert cli(*words, "-o", "one").code == cli(*words, "-o", "two", "--jobs", "2").code == ExitCode.OK
+    for path in Path("one").rglob("*.*"):
+        assert path.read_bytes() == Path("two", *path.parts[1:]).read_bytes()
+
+
+def test_two_runs_into_one_folder_are_one_too_many(cli, photos):
+    with held(Path("out/pairs"), "held"):
+        result = cli("synth", "photos", "-o", "out", *SMALL)
+    assert result.code == ExitCode.OUTPUT and "another run is making pairs" in result.err
 
 
 # Learned modalities

@@ -178,3 +178,8 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(tmp_path, mon
 def test_folders_are_told_apart_by_what_they_say_of_themselves(tmp_path):
     one, other = write_zarr(tmp_path / "a.zarr"), write_zarr(tmp_path / "b.zarr", names=("x",))
     assert file_digest(one).startswith("sha256-metadata:") and file_digest(one) != file_digest(other)
+
+
+def test_one_that_lies_elsewhere_is_refused_also_where_the_network_is_allowed():
+    for path in ("https://127.0.0.1:9/plate.zarr/0", "/vsis3/bucket/a.ome.zarr"):
+        assert "only local ones are read" in refused(path, ReadOptions(allow_remote=True))

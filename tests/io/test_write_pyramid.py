@@ -98,6 +98,23 @@ def test_a_cog_keeps_what_its_structural_metadata_promise(tmp_path, monkeypatch,
         assert np.array_equal(file.read()[:, holes], scene(1301, 1067)[:, holes])
 
 
+@pytest.mark.parametrize(
+    ("size", "in_tiles", "patches"),
+    [((2100, 1100), True, True), ((1028, 1030), True, True), ((2101, 600), True, False), ((2100, 1100), False, False)],
+)
+def test_patches_do_not_show_in_a_single_byte(tmp_path, monkeypatch, size, in_tiles, patches):
+    """A file of tiles is gone through by squares of several, where levels have even sides; others row by row."""
+    pixels, files, reads = scene(*size), [], []
+    for levels, name in ((0, "rows"), (1, "patches")):
+        monkeypatch.setattr("xmatch.resampling.registered_file.PATCH_LEVELS", levels)
+        source = MemorySource(pixels, in_tiles=in_tiles)
+        write_registered(tmp_path / name, source, translation(0, 0), Grid(*size, UTM), resampling="bilinear")
+        files.append((tmp_path / name).read_bytes())
+        reads.append(source.reads)
+    assert files[0] == files[1]
+    assert (reads[0] != reads[1]) == patches
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64", "complex64"])
 def test_threads_and_the_shape_of_blocks_do_not_show_in_a_single_byte(tmp_path, dtype):
     pixels = scene(700, 600, 2).astype(dtype)

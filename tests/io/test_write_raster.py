@@ -1,6 +1,7 @@
 """Registered files, opened again by GDAL and tifffile: pixels, place, and everything said about them."""
 
 import os
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -31,6 +32,19 @@ def scene(width=80, height=60, bands=1, dtype="uint16"):
 def inside(transform, width, height, moving=(80, 60)):
     xy = transform.inverse(pixel_centres(width, height))
     return ((xy >= 0) & (xy < moving)).all(axis=-1)
+
+
+@pytest.mark.parametrize(("stored", "fits"), [(0.2, True), (1.0, False), (3.0, False), (None, False)])
+def test_the_space_that_must_be_free_is_what_the_moving_file_takes_twice(tmp_path, monkeypatch, stored, fits):
+    """And uncompressed at most, which a file counts as where its size is not known. 9,600 bytes of pixels."""
+    path = tmp_path / "moving.tif"
+    if stored is not None:
+        path.write_bytes(bytes(int(9600 * stored)))
+    usage = type("Usage", (), {"free": 15000})()
+    monkeypatch.setattr(atomic.shutil, "disk_usage", lambda _: usage)
+    moving = MemorySource(scene(), path=str(path))
+    with nullcontext() if fits else pytest.raises(OutputError, match="needed"):
+        write_registered(tmp_path / "out.tif", moving, TURN, Grid(80, 60, UTM))
 
 
 def test_the_result_lies_on_the_fixed_grid_in_the_moving_dtype(tmp_path):

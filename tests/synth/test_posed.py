@@ -9,7 +9,7 @@ import torch
 
 from xmatch.errors import OutputError, UsageError
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.posed import kinds_of, posed_views, write_scenes
+from xmatch.synth.posed import check_scenes, kinds_of, posed_views, write_scene
 from xmatch.synth.recipe import SourceSpec, SynthRecipe, kind_of
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
@@ -53,7 +53,7 @@ def test_matrices_and_depth_say_where_points_are_seen_again(kind):
 @pytest.mark.parametrize("kind", FIRST_SENSOR)
 def test_scenes_that_were_written_are_read_back(kind, tmp_path):
     recipe = SynthRecipe(count=2, size=SIZE, views=3, seed=1, difficulty=NEAR)
-    assert list(write_scenes(tmp_path, [kind], recipe)) == [1, 2]
+    write_scene(tmp_path, [kind], recipe, False, 0), write_scene(tmp_path, [kind], recipe, False, 1)
     assert kind_of(tmp_path) == "multiview"
     scenes = find_scenes(tmp_path)
     assert [len(views) for views in scenes] == [3, 3]
@@ -69,7 +69,7 @@ def test_scenes_that_were_written_are_read_back(kind, tmp_path):
 
 
 def test_pairs_drawn_from_written_scenes_show_one_point_at_both_ends(tmp_path):
-    list(write_scenes(tmp_path, ["indoor"], SynthRecipe(count=1, size=160, views=3, difficulty=NEAR)))
+    write_scene(tmp_path, ["indoor"], SynthRecipe(count=1, size=160, views=3, difficulty=NEAR), False, 0)
     source = MultiView.below(tmp_path, Sensors(["visible"]))
     aligned = source.draw(6, 128, device_rng("cpu", 0), Difficulty(gap=0.0))
     assert aligned.covisible.float().mean() > 0.3
@@ -93,10 +93,13 @@ def test_the_same_seed_writes_the_same_views():
 
 def test_scenes_are_never_written_over(tmp_path):
     recipe = SynthRecipe(count=1, size=32, views=2)
-    list(write_scenes(tmp_path, ["indoor"], recipe))
+    write_scene(tmp_path, ["indoor"], recipe, False, 0)
     with pytest.raises(OutputError, match="exists"):
-        list(write_scenes(tmp_path, ["indoor"], recipe))
-    assert list(write_scenes(tmp_path, ["indoor"], recipe, overwrite=True)) == [1]
+        check_scenes(tmp_path)
+    with pytest.raises(OutputError, match="exists"):
+        write_scene(tmp_path, ["indoor"], recipe, False, 0)
+    check_scenes(tmp_path, overwrite=True)
+    write_scene(tmp_path, ["indoor"], recipe, True, 0)
 
 
 def test_what_has_no_depth_is_refused_with_what_has():

@@ -20,7 +20,7 @@ from xmatch.synth.pairs import draw_pairs
 from xmatch.synth.samples import decode, encode
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.shard_reader import ShardReader
-from xmatch.synth.shards import Plan, resume, write_shards
+from xmatch.synth.shards import Plan, missing, resume, write_shard, write_shards
 from xmatch.synth.sources import Sensors, Shapes, Shards
 from xmatch.synth.sources.aligned import Aligned, everywhere
 
@@ -32,7 +32,8 @@ def build():
 
 
 def written(folder, plan=PLAN):
-    return write_shards(folder, plan, build, resume(folder, plan))
+    done = resume(folder, plan)
+    return write_shards(folder, done, (write_shard(folder, plan, number, build()) for number in missing(plan, done)))
 
 
 def contents(folder):
@@ -111,6 +112,17 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert contents(tmp_path / "a")["pairs-000000.tar"] != contents(tmp_path / "c")["pairs-000000.tar"]
 
 
+def test_a_shard_is_made_on_one_core_and_leaves_the_others_to_what_follows(tmp_path):
+    """Sums of several are rounded otherwise: pairs of 512 px were other bytes."""
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        write_shard(tmp_path, PLAN, 0, build(), progress=lambda _: seen.append(torch.get_num_threads()))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("after", range(6))
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(tmp_path, monkeypatch, fault, after):
@@ -140,6 +152,16 @@ def test_a_shard_that_went_missing_is_made_again(tmp_path):
     (tmp_path / "pairs-000001.tar").unlink()
     written(tmp_path)
     assert contents(tmp_path) == before
+
+
+def test_shards_may_come_in_any_order(tmp_path):
+    written(tmp_path / "in-order")
+    folder = tmp_path / "out-of-order"
+    done = resume(folder, PLAN)
+    done = write_shards(folder, done, [write_shard(folder, PLAN, 2, build())])
+    assert missing(PLAN, resume(folder, PLAN)) == [0, 1]
+    write_shards(folder, done, (write_shard(folder, PLAN, number, build()) for number in (1, 0)))
+    assert contents(folder) == contents(tmp_path / "in-order")
 
 
 def test_other_settings_do_not_mix_with_what_is_there(tmp_path):

@@ -48,6 +48,20 @@ def hold(path: str) -> None:
         Path(path).unlink()
 
 
+def hold_if_named(path: str) -> str:
+    if path:
+        hold(path)
+    return path
+
+
+def never_comes_back(asked: bool) -> bool:
+    """As native code that waits for a file system: nothing of Python's is heard."""
+    if asked:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        time.sleep(60)
+    return asked
+
+
 def hold_or_see(item: tuple[str, str]) -> bool | None:
     """Hold a file, or wait until another worker does."""
     role, path = item

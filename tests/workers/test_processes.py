@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import tasks
 
+from xmatch.workers import processes
+from xmatch.workers.lost import Lost
 from xmatch.workers.processes import run_in_processes
 
 
@@ -19,7 +21,7 @@ def test_every_item_is_answered_once():
 
 def test_an_item_that_kills_its_process_has_no_answer_and_the_others_have():
     found = dict(run_in_processes(tasks.die_of_three, range(6), 2))
-    assert found == {0: 0, 1: 2, 2: 4, 3: None, 4: 8, 5: 10}
+    assert found == {0: 0, 1: 2, 2: 4, 3: Lost.DIED, 4: 8, 5: 10}
 
 
 @pytest.mark.parametrize("task", [tasks.die_once, tasks.is_stopped_once])
@@ -55,3 +57,15 @@ def test_workers_end_with_the_process_that_asked_for_them(tmp_path):
     asker.kill()
     asker.wait()
     assert tasks.comes_to(held, False)
+
+
+def test_what_takes_too_long_is_given_up_and_its_files_go(tmp_path):
+    held = str(tmp_path / "held")
+    assert list(run_in_processes(tasks.hold_if_named, [held, ""], 1, limit_s=0.5)) == [(held, Lost.OVERDUE), ("", "")]
+    assert not Path(held).exists()
+
+
+def test_a_process_that_hears_nothing_ends_all_the_same(monkeypatch):
+    monkeypatch.setattr(processes, "GRACE_S", 0.5)
+    found = list(run_in_processes(tasks.never_comes_back, [True, False], 1, limit_s=0.5))
+    assert found == [(True, Lost.OVERDUE), (False, False)]

@@ -27,6 +27,7 @@ from xmatch.cli.pairs_list import GIVEN, PairRow, read_pairs
 from xmatch.cli.runtime import as_failure, emit, failure_document, quiet_libraries
 from xmatch.cli.workers import Workers
 from xmatch.errors import ExitCode, ResourceError, UsageError, XmatchError
+from xmatch.workers.lost import Lost
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,35 @@ class Batch:
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on after a pair that failed.", rich_help_panel="Batch")
     ] = False
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit",
+            help="Give up a pair after so many seconds: a failed one, as of a file that is too slow to come.",
+            metavar="SECONDS",
+            min=1.0,
+            show_default=False,
+            rich_help_panel="Batch",
+        ),
+    ] = None
+
+    @property
+    def is_asked_for(self) -> bool:
+        return self.pairs is not None or self.reference is not None
+
+    def check_absent(self, workers: Workers) -> None:
+        """
+        Raises:
+            UsageError: something is said of a batch, of which there is none.
+        """
+        said = {
+            "--jobs": workers.jobs is not None,
+            "--cluster": workers.cluster is not None,
+            "--time-limit": self.time_limit is not None,
+            "--keep-going": self.keep_going,
+        }
+        if named := ", ".join(name for name, given in said.items() if given):
+            raise UsageError(f"{named}: of many pairs, and there is one", hint="with --pairs or --reference only")
 
 
 @dataclass(frozen=True)
@@ -107,7 +137,7 @@ def register_pairs(
     overview.check()
     with contextlib.nullcontext() if dry_run else overview.held():
         try:
-            _work(items, workers, overview, talk, batch.keep_going, dry_run)
+            _work(items, workers, overview, talk, batch, dry_run)
         except ResourceError:  # a cluster went away
             say(talk, overview.finish(dry_run, items))
             raise
@@ -116,19 +146,22 @@ def register_pairs(
 
 
 def _work(
-    items: list[Item], workers: Workers, overview: Overview, talk: Verbosity, keep_going: bool, dry_run: bool
+    items: list[Item], workers: Workers, overview: Overview, talk: Verbosity, batch: Batch, dry_run: bool
 ) -> None:
     """Until all are done, or one has failed that was not to."""
     threads = items[0].settings.running.thread_count if items else 1
-    run = (Workers() if dry_run else workers).run(register_listed, items, threads)
+    if dry_run:
+        run = Workers().run(register_listed, items)
+    else:
+        run = workers.run(register_listed, items, threads, batch.time_limit)
     with contextlib.closing(run) as ended:
         for count, (item, answer) in enumerate(ended, 1):
-            found = answer or _failed(item, _LOST)
+            found = answer if isinstance(answer, Ended) else _failed(item, _lost(answer, batch.time_limit))
             line = {"index": item.index, **found.line}
             emit(line)
             overview.add(item.index, item.row, line, item.targets.html if item.targets else None, found.shown)
             say(talk, [f"[{count}/{len(items)}] {item.row.moving or '(no name)'}: {_word(line, dry_run)}"])
-            if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or keep_going) and count < len(items):
+            if not (line["ok"] or line["exit_code"] == ExitCode.UNTRUSTED or batch.keep_going) and count < len(items):
                 say(talk, [f"stopped: {len(items) - count} pairs were not tried; --keep-going tries them"])
                 return
 
@@ -201,9 +234,14 @@ def _whole(name: str | None) -> str | None:
     return os.path.abspath(name) if name and os.path.exists(name) else name
 
 
-_LOST = ResourceError(
-    "the process that registered it died", hint="killed for its memory? fewer --jobs, or a lower --max-memory"
-)
+def _lost(why: Lost, limit_s: float | None) -> ResourceError:
+    if why is Lost.OVERDUE:
+        return ResourceError(
+            f"it was not done after {limit_s:g} s", hint="is a file slow to come? or give it a longer --time-limit"
+        )
+    return ResourceError(
+        "the process that registered it died", hint="killed for its memory? fewer --jobs, or a lower --max-memory"
+    )
 
 
 def _failed(item: Item, error: XmatchError) -> Ended:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 FURTHER = ("weights", "companion_weights", "tie_points", "initial", "mask", "moving_mask", "roi", "check_points")
 """Options that may name a file which shapes the result."""
-SHAPES_NOTHING = ("max_memory", "allow_remote")
+SHAPES_NOTHING = ("max_memory", "allow_remote", "tile_size")
 """Options that a result does not depend on."""
 
 

@@ -121,8 +121,16 @@ class Matching:
         ),
     ] = 64
     tile_size: Annotated[
-        int, option(_MATCHING, "--tile-size", help="Side of such a tile, px.", min=128, max=4096, metavar="PX")
-    ] = 192
+        int,
+        option(
+            _MATCHING,
+            "--tile-size",
+            help="Side of what is held of a large file at a time, px: bounds memory; the result is the same.",
+            min=192,
+            max=4096,
+            metavar="PX",
+        ),
+    ] = 512
 
     def options(self, reading: Reading | GroupReading, running: Running, given: Given) -> RegisterOptions:
         """

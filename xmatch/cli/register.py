@@ -60,12 +60,13 @@ def register_command(
     """
     settings = Settings(reading, matching, running, writing, given)
     named = images or []
-    if batch.pairs is not None or batch.reference is not None:
+    if batch.is_asked_for:
         if batch.pairs is not None and (named or batch.reference):
             raise UsageError("--pairs excludes images and --reference", hint="the list names the files")
         if batch.reference is not None and not named:
             raise UsageError("--reference without images to lay onto it", hint="--reference FIXED MOVING...")
         raise typer.Exit(register_pairs(batch, workers, settings, talk, dry_run, named))
+    batch.check_absent(workers)
     if len(named) != 2:
         hint = "xmatch register FIXED MOVING, or --pairs CSV, or --reference FIXED MOVING..."
         raise UsageError(f"FIXED and MOVING are needed, {len(named)} images are named", hint=hint)

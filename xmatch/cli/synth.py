@@ -16,6 +16,8 @@ from xmatch.cli.options import Output, Overwrite, Verbosity
 from xmatch.cli.reading import OfflineOption
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
+from xmatch.cli.synth_work import SceneItem, ShardItem, each_made, make_scene, shards_made
+from xmatch.cli.workers import Workers
 from xmatch.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ PREVIEW_PAIRS = 8
 @grouped
 def synth_command(
     talk: Verbosity,
+    workers: Workers,
     folders: Annotated[
         list[str] | None,
         typer.Argument(metavar="FOLDER...", help="Images, aligned pairs or shards; told by their layout."),
@@ -76,33 +79,36 @@ def synth_command(
     xmatch synth photos/ -o shards/ --modalities sar,infrared --count 1000
 
     Writes tar shards in the layout of WebDataset, manifest.jsonl, and quarantine.jsonl for images that could not be
-    used. A run that was stopped goes on after its last complete shard when it is started again. With --views, folders
-    of posed views with depth instead, which are in turn a FOLDER to make pairs from.
+    used. A run that was stopped makes what it lacks when it is started again. With --jobs or --cluster, several shards
+    are made at once: the same bytes. With --views, folders of posed views with depth instead, which are in turn a
+    FOLDER to make pairs from.
     """
     from xmatch.cli.image_files import image_files
-    from xmatch.io.writing.atomic import check_target
+    from xmatch.io.writing.atomic import check_target, held
     from xmatch.ops.devices import resolved
     from xmatch.synth.learned.base import LoadOptions
     from xmatch.synth.learned.registry import LearnedModalities
     from xmatch.synth.recipe import build_mixture
-    from xmatch.synth.shards import resume, write_shards
+    from xmatch.synth.shards import missing, resume, write_shard, write_shards
 
     if allow_download and offline:
         raise UsageError("--allow-download and --offline contradict each other", hint="leave out one of them")
 
     started = monotonic()
+    workers.check()
     device = resolved(device)
     given = {"count": count, "size": size, "seed": seed, "views": views}
     settings = settings_of(recipe, given, folders or [], modalities, worlds, across)
     if settings.views:
         if preview is not None:
             raise UsageError("--preview shows pairs, and --views makes none", hint="leave out one of them")
-        document = _views(settings, Path(output or "views"), overwrite, dry_run, talk)
+        document = _views(settings, Path(output or "views"), workers, overwrite, dry_run, talk)
         if talk.json:
             emit(document)
         return
     target = Path(output or "shards")
-    learned = LearnedModalities(LoadOptions(device, may_download=allow_download))
+    load = LoadOptions(device, may_download=allow_download)
+    learned = LearnedModalities(load)
     for spec in settings.learned:
         learned[spec]  # licences go into the manifest, and what cannot be loaded is said before any file is read
     plan = plan_of(settings, device, learned.licences)
@@ -112,30 +118,43 @@ def synth_command(
     if preview is not None:
         check_target(preview, overwrite)
     images = image_files(plan.size)
+    unusable: dict[str, str] = {}
     with progress_bar(talk) as progress:
         usable = _tried(settings.data, images, progress)
         build = partial(build_mixture, settings.data, images=images, learned=learned)
         build()  # what is wrong with a source is said before anything is written
         if not dry_run:
             pairs = _counted(before, plan.count, progress)
-            done = write_shards(target, plan, build, done, device, pairs)
-    document = _document(settings, plan, target, done, usable, images, device, dry_run) | {"made_before": before}
+            lacking = missing(plan, done)
+            with held(target / "pairs", "another run is making pairs in this folder"):
+                if workers.are_several:
+                    items = [ShardItem(target.absolute(), plan, number, settings.data, load) for number in lacking]
+                    shards = shards_made(workers, items, unusable, pairs)
+                else:
+                    shards = (write_shard(target, plan, number, build(), device, pairs) for number in lacking)
+                done = write_shards(target, done, shards)
+    unusable |= {str(part): reason for part, reason in images.rejected.items()}
+    document = _document(settings, plan, target, done, usable, len(unusable), device, dry_run) | {"made_before": before}
     if not dry_run:
-        _finish(target, images, done, preview, overwrite, document)
+        _finish(target, unusable, done, preview, overwrite, document)
         document["seconds"] = round(monotonic() - started, 1)
     if talk.json:
         emit(document)
     say(talk, _lines(document))
 
 
-def _views(settings: SynthRecipe, target: Path, overwrite: bool, dry_run: bool, talk: Verbosity) -> dict[str, Any]:
-    from xmatch.synth.posed import kinds_of, write_scenes
+def _views(
+    settings: SynthRecipe, target: Path, workers: Workers, overwrite: bool, dry_run: bool, talk: Verbosity
+) -> dict[str, Any]:
+    from xmatch.synth.posed import check_scenes, kinds_of
 
     kinds = kinds_of(settings.data)
     started = monotonic()
+    check_scenes(target, overwrite)
+    items = [SceneItem(target.absolute(), kinds, settings, overwrite, number) for number in range(settings.count)]
+    done = 0
     with progress_bar(talk) as progress:
-        done = 0
-        for done in write_scenes(target, kinds, settings, overwrite, dry_run):
+        for done, _ in enumerate(each_made(workers, make_scene, [] if dry_run else items), 1):
             if progress is not None:
                 progress(f"scenes {done} of {settings.count}", done / settings.count)
     said = "would write" if dry_run else "wrote"
@@ -202,11 +221,16 @@ def _counted(before: int, total: int, progress: Callable | None) -> Callable[[in
 
 
 def _finish(
-    target: Path, images: Images, done: Manifest, preview: Path | None, overwrite: bool, document: dict[str, Any]
+    target: Path,
+    unusable: dict[str, str],
+    done: Manifest,
+    preview: Path | None,
+    overwrite: bool,
+    document: dict[str, Any],
 ) -> None:
     from xmatch.synth.manifest import write_quarantine
 
-    document["quarantined"] = write_quarantine(target, {str(part): reason for part, reason in images.rejected.items()})
+    document["quarantined"] = write_quarantine(target, unusable)
     if preview is None:
         return
     import cv2
@@ -240,7 +264,7 @@ def _document(
     target: Path,
     done: Manifest,
     usable: dict[str, int],
-    images: Images,
+    unusable: int,
     device: str,
     dry_run: bool,
 ) -> dict[str, Any]:
@@ -257,7 +281,7 @@ def _document(
         "device": device,
         "data": [spec.as_dict() for spec in settings.data],
         "usable": usable,
-        "quarantined": len(images.rejected),
+        "quarantined": unusable,
     }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from xmatch.cli.options import Running, cores
 from xmatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from xmatch.workers.lost import Lost
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -29,7 +32,7 @@ class Workers:
             help="So many at once, each in a process of its own; default 1, with --cluster local all cores.",
             min=1,
             show_default=False,
-            rich_help_panel="Batch",
+            rich_help_panel="Workers",
         ),
     ] = None
     cluster: Annotated[
@@ -38,7 +41,7 @@ class Workers:
             "--cluster",
             help="On a Dask cluster: tcp://HOST:PORT of its scheduler, or local for one that is started here.",
             metavar="WHERE",
-            rich_help_panel="Batch",
+            rich_help_panel="Workers",
         ),
     ] = None
 
@@ -58,23 +61,29 @@ class Workers:
         import_distributed()
 
     @property
+    def are_several(self) -> bool:
+        return self.cluster is not None or self.jobs not in (None, 1)
+
+    @property
     def is_remote(self) -> bool:
         """Whether the workers may have another current directory."""
         return self.cluster not in (None, LOCAL)
 
     def shared(self, running: Running) -> Running:
         """`running` with as many threads for each worker as there are cores for it, unless it says how many."""
-        if running.threads is not None or (self.cluster is None and self.jobs in (None, 1)):
+        if running.threads is not None or not self.are_several:
             return running
         return replace(running, threads=1 if self.cluster is not None else max(1, cores() // (self.jobs or 1)))
 
     def run(
-        self, work: Callable[[Item], Answer], items: Iterable[Item], threads: int = 1
-    ) -> Generator[tuple[Item, Answer | None], None, None]:
-        """(item, work(item)) in the order of completion; (item, None) where the process that worked on it died, twice.
+        self, work: Callable[[Item], Answer], items: Iterable[Item], threads: int = 1, limit_s: float | None = None
+    ) -> Generator[tuple[Item, Answer | Lost], None, None]:
+        """(item, work(item)) in the order of completion; (item, `Lost`) where the process that worked on it died,
+        twice, or took too long.
 
         Args:
             threads: of the numeric libraries in each process.
+            limit_s: for one item. Even one at a time is worked on in a process of its own then, which can be ended.
 
         Raises:
             UsageError: no such cluster.
@@ -84,9 +93,9 @@ class Workers:
             from xmatch.workers.cluster import run_on_cluster
 
             workers = None if self.is_remote else self.jobs or cores()
-            return run_on_cluster(work, items, self.cluster if self.is_remote else None, workers or 0)
-        if self.jobs is None or self.jobs == 1:
+            return run_on_cluster(work, items, self.cluster if self.is_remote else None, workers or 0, limit_s)
+        if not self.are_several and limit_s is None:
             return ((item, work(item)) for item in items)
         from xmatch.workers.processes import run_in_processes
 
-        return run_in_processes(work, items, self.jobs, threads)
+        return run_in_processes(work, items, self.jobs or 1, threads, limit_s)

@@ -25,6 +25,7 @@ from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.io import file_digest
 from xmatch.registration import pipeline as registration
+from xmatch.workers.lost import Lost
 from xmatch.workers.processes import run_in_processes
 
 SCHEMA = "xmatch.predictions/2"
@@ -185,4 +186,4 @@ def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
         return
     for item, row in run_in_processes(predict_pair, work, jobs):
         lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
-        yield row or {**identity(item.task), "error": problem_of(lost)}
+        yield {**identity(item.task), "error": problem_of(lost)} if isinstance(row, Lost) else row

@@ -18,7 +18,7 @@ from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, 
 from xmatch.geometry.windows import Window, whole, window_around
 from xmatch.io.rasters.source import Source
 from xmatch.raster import View
-from xmatch.registration.options import RegisterOptions
+from xmatch.registration.options import TILE_PX, RegisterOptions
 from xmatch.registration.tie_points import tie_points
 from xmatch.registration.tile_choice import tile_centres
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, warped_view
@@ -28,8 +28,8 @@ from xmatch.verification.evidence import Following, following
 
 TILE_MARGIN = 1.15
 """Moving is read a little further than its tile, for the error of the map so far. Not tuned."""
-WINDOW_PX, REACH_PX, WINDOW_STEP_PX = 48, 8, 64
-"""Tie points of a tile: as `NARROW`, 3 across in a tile of 192 px, and as dense in larger ones."""
+WINDOWS = Windows(48, 8, 3)
+"""Tie points of a tile: as `NARROW`."""
 STEP = 3.0
 """Ratio of neighbouring resolutions: ties reach 8 px, so that an error of 2 px stays within reach at the next one."""
 WORTH_IT = 1.4
@@ -131,19 +131,20 @@ def _tile_ties(
     region: Window,
 ) -> tuple[Correspondences, Mask]:
     """Tie points of the tiles that are looked at, px of the files, and (N,) bool: which are steady."""
-    side = options.tile_px * reduction
+    side = TILE_PX * reduction
     moving_size = moving.header.width, moving.header.height
     centres = tile_centres(look, region, side, options.max_tiles, transform, moving_size)
-    # Reading is not safe from several threads, matching is: read here, match there, and never many tiles ahead.
+    # Reading is not safe from several threads, matching is: read here, match there, and never more tiles ahead than may
+    # be held.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
-    threads = max(1, options.threads)
+    threads, most = max(1, options.threads), max(1, (options.tile_px // TILE_PX) ** 2)
     found: list[tuple[Floats, Floats, Floats, Mask]] = []
     pending: deque[Future[tuple[Floats, Floats, Floats, Mask]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for tile in tiles:
             if tile is not None:
                 pending.append(pool.submit(_match_tile, *tile))
-            if len(pending) > threads:
+            if len(pending) >= most:
                 found.append(pending.popleft().result())
         found += [ties.result() for ties in pending]
     if not found:
@@ -187,9 +188,7 @@ def _tile(
 
 def _match_tile(here: View, warped: View) -> tuple[Floats, Floats, Floats, Mask]:
     """Tie points of a tile, px of the files, their certainty, and which are steady."""
-    longer = max(here.width, here.height) - WINDOW_PX - 2 * REACH_PX
-    windows = Windows(WINDOW_PX, REACH_PX, max(1, longer // WINDOW_STEP_PX + 1))
-    ties, there_and_back = tie_points(here, warped, np.eye(3), windows)
+    ties, there_and_back = tie_points(here, warped, np.eye(3), WINDOWS)
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
     fixed_xy, moving_xy = apply_affine(here.to_pixel, ties.fixed_xy), apply_affine(warped.to_pixel, ties.moving_xy)
     return fixed_xy, moving_xy, ties.certainty, steady

@@ -12,8 +12,9 @@ LINEAR_KINDS = ("translation", "similarity", "affine", "homography")
 """Those that are one, from the stiffest to the freest."""
 
 
-MIN_TILE_PX = 128
-"""Four windows of tie points at least, with what they may move by."""
+TILE_PX = 192
+"""Side of a tile of a large file, px of the resolution that is matched. Where tiles lie, what they show and how they
+are stretched depends on nothing else, least of all on how many are held at a time. Not tuned."""
 
 
 def is_freer(kind: str, asked: str) -> bool:
@@ -45,8 +46,8 @@ class RegisterOptions:
     max_tiles: int = 64
     """Tiles of a file's own resolution that are looked at, at each resolution on the way there; where there are more,
     those of most texture, spread over the image."""
-    tile_px: int = 192
-    """Side of such a tile, px of the resolution that is matched: 9 windows of 48 px. Not tuned."""
+    tile_px: int = 512
+    """Side of what is held of a file while these are matched, px of that resolution. Shows in nothing."""
     seed: int = 0
     threads: int = 2
     device: str = "auto"
@@ -80,10 +81,10 @@ class RegisterOptions:
                 )
             if not 0 < self.near_shift_px < float("inf"):
                 raise UsageError(f"--near-shift {self.near_shift_px:g} is not a number of px above 0")
-        if self.max_tiles < 1 or self.tile_px < MIN_TILE_PX:
+        if self.max_tiles < 1 or self.tile_px < TILE_PX:
             raise UsageError(
                 f"{self.max_tiles} tiles of {self.tile_px} px show nothing",
-                hint=f"--max-tiles 1 or more, --tile-size {MIN_TILE_PX} or more",
+                hint=f"--max-tiles 1 or more, --tile-size {TILE_PX} or more",
             )
         if self.check_points and self.check_points == self.tie_points:
             raise UsageError("points that the map is fitted to cannot check it", hint="give --check-points others")

@@ -13,10 +13,14 @@ from xmatch.io.rasters.labels import holds_labels
 from xmatch.io.rasters.source import Source
 from xmatch.io.writing.atomic import check_target
 from xmatch.io.writing.cog_and_ome import write_cog, write_ome_tiff
-from xmatch.io.writing.layout import layout_of
-from xmatch.io.writing.pyramid import Written
+from xmatch.io.writing.halving import levels_in_any_order, pyramid_sizes
+from xmatch.io.writing.layout import RasterLayout, layout_of
+from xmatch.io.writing.pyramid import TILE_PX, Written
 from xmatch.raster import Grid
 from xmatch.resampling.resample import Block, resample, resolve_resampling
+
+PATCH_LEVELS = 3
+"""Sides of patches, tiles: two to this power. Not tuned."""
 
 
 def write_registered(
@@ -59,8 +63,16 @@ def write_registered(
     kernel = resolve_resampling(resampling, moving)
     medical = grid.georef is None and (moving.header.medical or grid.medical)
     layout = layout_of(moving.header, grid, averaged=kernel != "nearest")
-    check_target(path, overwrite, [moving.header.path], need_bytes=2 * layout.nbytes)
-    blocks = resample(moving, transform, grid, resampling=kernel, threads=threads, max_memory_bytes=max_memory_bytes)
+    check_target(path, overwrite, [moving.header.path], need_bytes=2 * _compressed_nbytes(moving, layout))
+    blocks = resample(
+        moving,
+        transform,
+        grid,
+        resampling=kernel,
+        threads=threads,
+        max_memory_bytes=max_memory_bytes,
+        patch_px=_patch_px(moving, grid),
+    )
     write = write_ome_tiff if medical else write_cog
     written = write(path, layout, _counted(blocks, grid, progress), overwrite=overwrite, threads=threads)
     return {
@@ -75,6 +87,23 @@ def write_registered(
         "notes": (*_notes_on_labels(moving, resampling, kernel), *_notes(written)),
         "valid_fraction": written.valid_px / (grid.width * grid.height),
     }
+
+
+def _compressed_nbytes(moving: Source, layout: RasterLayout) -> int:
+    """About what the result takes on the disk, and the tiles beside it once more: as much a pixel as the moving file,
+    and uncompressed at most. A disk that fills all the same stops the writing, and nothing stays."""
+    header = moving.header
+    decoded = header.width * header.height * len(header.bands) * np.dtype(header.dtype).itemsize
+    found = os.path.getsize(header.path) if os.path.isfile(header.path) else decoded
+    return int(layout.nbytes * min(1.0, found / decoded))
+
+
+def _patch_px(moving: Source, grid: Grid) -> int:
+    """By patches, few tiles of the file and of coarser levels are held at a time, however wide the image is; strips are
+    as wide as the image, and coarser levels of odd sides want row after row."""
+    if not moving.header.in_tiles:
+        return TILE_PX
+    return TILE_PX << min(PATCH_LEVELS, levels_in_any_order(pyramid_sizes(grid.width, grid.height, TILE_PX)))
 
 
 def _notes_on_labels(moving: Source, resampling: str, kernel: str) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def resample(
     threads: int = 1,
     max_memory_bytes: int = 2 << 30,
     block_px: int | None = None,
+    patch_px: int = TILE_PX,
 ) -> Iterator[Block]:
     """The moving image on `grid`, as blocks that cover it once, in a fixed order.
 
@@ -56,6 +57,8 @@ def resample(
         threads: blocks computed at a time.
         max_memory_bytes: bounds the block size; a block whose source window is too large is computed in halves.
         block_px: side of the blocks, a divisor of 512; default the largest that fits the memory.
+        patch_px: the grid is gone through by squares of this side, a multiple of 512, row by row in and of these: what
+            is read lies nearer together than by whole rows.
 
     Raises:
         UsageError: values of this kind cannot be averaged, or the resampling is unknown.
@@ -63,7 +66,7 @@ def resample(
     """
     job = _Job(moving, transform, grid, resolve_resampling(resampling, moving), threads, max_memory_bytes)
     side = block_px or job.block_side(max_memory_bytes, threads)
-    windows = _windows(grid, side)
+    windows = _windows(grid, side, patch_px)
     if threads <= 1:
         yield from (job.block(*window) for window in windows)
         return
@@ -262,15 +265,22 @@ def _reduction(backward: BackwardMap, grid: Grid, moving_size: np.ndarray) -> np
     return np.clip(2.0**power, 1, moving_size).astype(int)
 
 
-def _windows(grid: Grid, side: int) -> Iterator[tuple[int, int, int, int]]:
-    """Blocks of each tile of the map in turn, so that a tile is evaluated once."""
-    if TILE_PX % side:
-        raise ValueError(f"block_px must divide {TILE_PX}; got {side}")
-    for tile_y in range(0, grid.height, TILE_PX):
-        for tile_x in range(0, grid.width, TILE_PX):
-            for y in range(tile_y, min(tile_y + TILE_PX, grid.height), side):
-                for x in range(tile_x, min(tile_x + TILE_PX, grid.width), side):
-                    yield x, y, min(side, grid.width - x), min(side, grid.height - y)
+def _windows(grid: Grid, side: int, patch_px: int) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks of each tile of the map in turn, so that a tile is evaluated once; tiles of each patch in turn."""
+    if TILE_PX % side or patch_px % TILE_PX:
+        raise ValueError(f"block_px must divide {TILE_PX}, and that patch_px; got {side}, {patch_px}")
+    whole = (0, 0, grid.width, grid.height)
+    for patch in _parts(whole, patch_px):
+        for tile in _parts(patch, TILE_PX):
+            yield from _parts(tile, side)
+
+
+def _parts(window: tuple[int, int, int, int], side: int) -> Iterator[tuple[int, int, int, int]]:
+    """(x0, y0, width, height) of the squares that a window falls into, row by row; less where it ends."""
+    x0, y0, width, height = window
+    for y in range(y0, y0 + height, side):
+        for x in range(x0, x0 + width, side):
+            yield x, y, min(side, x0 + width - x), min(side, y0 + height - y)
 
 
 def _box(start: np.ndarray, extent: np.ndarray) -> tuple[int, int, int, int]:

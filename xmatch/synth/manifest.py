@@ -35,7 +35,7 @@ class Manifest:
     settings: dict[str, Any]
     """All that the pairs depend on; the same settings give the same bytes on the same machine."""
     shards: tuple[Shard, ...] = ()
-    """In order, without gaps."""
+    """In order; while they are made, some may be missing among them."""
 
     @property
     def count(self) -> int:

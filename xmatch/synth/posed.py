@@ -6,7 +6,7 @@ A folder a scene, as `sources/cameras.py` reads it: views.jsonl, an image and a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,24 +131,27 @@ def kinds_of(data: Sequence[SourceSpec]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def write_scenes(
-    folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwrite: bool = False, dry_run: bool = False
-) -> Iterator[int]:
-    """Write `recipe.count` scenes, kinds in turn, each whole or not at all; gives their number after each.
+def check_scenes(folder: Path, overwrite: bool = False) -> None:
+    """
+    Raises:
+        OutputError: a first scene is there already, or cannot be written.
+    """
+    check_target(_manifest(folder, 0), overwrite)
+
+
+def write_scene(folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwrite: bool, number: int) -> None:
+    """Write scene `number` of the recipe's `count`, kinds in turn, whole or not at all.
 
     Every view is seen by the first sensor of its world (optical, visible): drawing pairs makes others from it.
 
     Raises:
-        OutputError: a scene is there already, or the folder cannot be written.
+        OutputError: it is there already, or the folder cannot be written.
     """
-    check_target(_manifest(folder, 0), overwrite)
-    for number in range(0 if dry_run else recipe.count):
-        kind = kinds[number % len(kinds)]
-        sensor = "visible" if kind == "indoor" else "optical"
-        rng = device_rng("cpu", recipe.seed, number)
-        found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
-        _write(_manifest(folder, number), [(sensor, kind, view) for view in found], overwrite)
-        yield number + 1
+    kind = kinds[number % len(kinds)]
+    sensor = "visible" if kind == "indoor" else "optical"
+    rng = device_rng("cpu", recipe.seed, number)
+    found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
+    _write(_manifest(folder, number), [(sensor, kind, view) for view in found], overwrite)
 
 
 def _manifest(folder: Path, number: int) -> Path:

@@ -1,17 +1,21 @@
 """Shards: tar files of training pairs in the layout of WebDataset, written one by one, each whole or not at all.
 
-Every shard has random numbers of its own, from the seed and its number, and sources of its own. A run that was stopped
-therefore goes on after its last complete shard and ends with the same bytes as one that was not.
+Every shard has random numbers of its own, from the seed and its number, and sources of its own. So they may be made in
+any order and by any process, and a run that was stopped makes those that it lacks and ends with the same bytes as one
+that was not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from xmatch.errors import InputError, OutputError
 from xmatch.io.checksum import sha256
@@ -93,24 +97,21 @@ def resume(folder: Path, plan: Plan, overwrite: bool = False, dry_run: bool = Fa
     return replace(found, shards=tuple(_complete(folder, found)))
 
 
-def write_shards(
-    folder: Path,
-    plan: Plan,
-    build: Callable[[], Mixture],
-    done: Manifest,
-    device: str = "cpu",
-    progress: Callable[[int], None] = lambda pairs: None,
-) -> Manifest:
-    """Write the shards that `done` lacks.
+def missing(plan: Plan, done: Manifest) -> list[int]:
+    """Numbers of the shards that `done` lacks."""
+    there = {shard.first // plan.shard_pairs for shard in done.shards}
+    return [number for number in range(plan.shards) if number not in there]
+
+
+def write_shards(folder: Path, done: Manifest, shards: Iterable[Shard]) -> Manifest:
+    """Keep the folder's list while shards are made, which come in any order.
 
     Args:
-        build: makes the sources, afresh for every shard.
         done: what `resume` found.
-        progress: called with the number of pairs that have just been made.
+        shards: of the same plan, each there when it is given.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written to.
-        InputError: no usable image is left.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,23 +119,54 @@ def write_shards(
         raise OutputError(f"cannot be made: {error.strerror}", path=folder) from error
     if not done.shards:
         write_manifest(folder, done)  # says whose folder this is, should the run end before its first shard
-    for number in range(len(done.shards), plan.shards):
-        name = f"pairs-{number:06d}.tar"
-        first = number * plan.shard_pairs
-        count = min(plan.shard_pairs, plan.count - first)
-        with atomic_write(folder / name, overwrite=True) as temporary:
-            samples = _drawn(plan, build(), number, first, count, device, progress)
-            with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-                for key, files in samples:
-                    step("block")
-                    for ending, data in files.items():
-                        member = tarfile.TarInfo(f"{key}.{ending}")  # of time 0: equal pairs are equal bytes
-                        member.size = len(data)
-                        tar.addfile(member, io.BytesIO(data))
-            shard = Shard(name, first, count, temporary.stat().st_size, sha256(temporary))
-        done = replace(done, shards=(*done.shards, shard))
+    for shard in shards:
+        done = replace(done, shards=tuple(sorted((*done.shards, shard), key=lambda each: each.first)))
         write_manifest(folder, done)
     return done
+
+
+def write_shard(
+    folder: Path,
+    plan: Plan,
+    number: int,
+    mixture: Mixture,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda pairs: None,
+) -> Shard:
+    """Make one shard.
+
+    Args:
+        mixture: of sources that nothing has been drawn from.
+        progress: called with the number of pairs that have just been made.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written to.
+        InputError: no usable image is left.
+    """
+    name = f"pairs-{number:06d}.tar"
+    first = number * plan.shard_pairs
+    count = min(plan.shard_pairs, plan.count - first)
+    with atomic_write(folder / name, overwrite=True) as temporary, one_thread():
+        samples = _drawn(plan, mixture, number, first, count, device, progress)
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for key, files in samples:
+                step("block")
+                for ending, data in files.items():
+                    member = tarfile.TarInfo(f"{key}.{ending}")  # of time 0: equal pairs are equal bytes
+                    member.size = len(data)
+                    tar.addfile(member, io.BytesIO(data))
+        return Shard(name, first, count, temporary.stat().st_size, sha256(temporary))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one core: sums that several share are rounded otherwise, and the bytes would tell."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _drawn(
@@ -157,9 +189,8 @@ def _drawn(
 
 
 def _complete(folder: Path, found: Manifest) -> Iterator[Shard]:
-    """Shards up to the first that is not there as the manifest says."""
+    """Shards that are there as the manifest says."""
     for shard in found.shards:
         path = folder / shard.name
-        if not path.is_file() or path.stat().st_size != shard.bytes:
-            return
-        yield shard
+        if path.is_file() and path.stat().st_size == shard.bytes:
+            yield shard

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from xmatch.errors import ResourceError, UsageError
+from xmatch.workers.lost import Lost
 from xmatch.workers.processes import ATTEMPTS
 
 Item = TypeVar("Item")
@@ -32,6 +34,16 @@ _HERE = {
 _NONE: Any = object()
 
 
+@dataclass
+class _Flight(Generic[Item]):
+    """An item that a worker has been asked for."""
+
+    item: Item
+    number: int = 1
+    """How often it has been asked."""
+    since: float = field(default_factory=time.monotonic)
+
+
 def import_distributed() -> Any:
     """
     Raises:
@@ -51,10 +63,14 @@ def import_distributed() -> Any:
 
 
 def run_on_cluster(
-    work: Callable[[Item], Answer], items: Iterable[Item], address: str | None, workers: int = 1
-) -> Generator[tuple[Item, Answer | None], None, None]:
-    """(item, work(item)) in the order of completion; (item, None) where workers died of it, as often as the scheduler
-    allows (`ATTEMPTS` times on a cluster that is started here).
+    work: Callable[[Item], Answer],
+    items: Iterable[Item],
+    address: str | None,
+    workers: int = 1,
+    limit_s: float | None = None,
+) -> Generator[tuple[Item, Answer | Lost], None, None]:
+    """(item, work(item)) in the order of completion; (item, `Lost`) where workers died of it, as often as the scheduler
+    allows (`ATTEMPTS` times on a cluster that is started here), or where it took too long, which is not tried again.
 
     No more items are on their way than there are threads of workers, so that a death points at one of them.
 
@@ -63,6 +79,7 @@ def run_on_cluster(
         items: picklable; taken one by one.
         address: of the scheduler, such as "tcp://10.0.0.1:8786"; None: a cluster is started here.
         workers: processes of one thread each of a cluster that is started here.
+        limit_s: after which an item is given up and its worker started anew, seconds since it was handed over.
 
     Raises:
         UsageError: nobody answers there, or the workers have another version of xmatch, or none.
@@ -70,8 +87,8 @@ def run_on_cluster(
     """
     distributed = import_distributed()
     left = iter(items)
-    flying: dict[Any, tuple[Item, int]] = {}
-    """Future -> item, and how often it has been asked."""
+    flying: dict[Any, _Flight[Item]] = {}
+    """By its future."""
     with _client(distributed, address, workers) as client:
         there = _Workers(client)
         seen = time.monotonic()
@@ -84,7 +101,7 @@ def run_on_cluster(
                     if time.monotonic() - seen > NO_WORKER_S:
                         raise ConnectionError("no worker is left")
                     while len(flying) < threads and item is not _NONE:
-                        flying[client.submit(work, item, pure=False)] = item, 1
+                        flying[client.submit(work, item, pure=False)] = _Flight(item)
                         item = next(left, _NONE)
                     if not flying:
                         time.sleep(SHORT_S)
@@ -92,8 +109,8 @@ def run_on_cluster(
                     with contextlib.suppress(TimeoutError):
                         distributed.wait(list(flying), timeout=POLL_S, return_when="FIRST_COMPLETED")
                 for future in [future for future in flying if future.done()]:
-                    asked, attempt = flying.pop(future)
-                    answer: Answer | None = None
+                    asked = flying.pop(future)
+                    answer: Answer | Lost = Lost.DIED
                     try:
                         answer = future.result()
                     except distributed.KilledWorker:
@@ -105,10 +122,17 @@ def run_on_cluster(
                         with _gone_if_lost(distributed, address):
                             if client.status != "running":
                                 raise
-                            if attempt < ATTEMPTS:
-                                flying[client.submit(work, asked, pure=False)] = asked, attempt + 1
+                            if asked.number < ATTEMPTS:
+                                again = _Flight(asked.item, asked.number + 1)
+                                flying[client.submit(work, asked.item, pure=False)] = again
                                 continue
-                    yield asked, answer
+                    yield asked.item, answer
+                late = [future for future, asked in flying.items() if _is_late(asked, limit_s) and not future.done()]
+                if late:
+                    with _gone_if_lost(distributed, address):
+                        _give_up(client, late)
+                for future in late:
+                    yield flying.pop(future).item, Lost.OVERDUE
         finally:
             with contextlib.suppress(Exception):  # of a cluster that is gone
                 client.cancel(list(flying), force=True)
@@ -122,6 +146,24 @@ def _gone_if_lost(distributed: Any, address: str | None) -> Iterator[None]:
         where = address or "the cluster that was started here"
         hint = "what is done is kept; the same line goes on when it is back"
         raise ResourceError(f"{where} went away", hint=hint) from error
+
+
+def _is_late(asked: _Flight[Any], limit_s: float | None) -> bool:
+    return limit_s is not None and time.monotonic() - asked.since > limit_s
+
+
+def _give_up(client: Any, futures: list[Any]) -> None:
+    """Forget them, and end the workers that are at them: a thread of theirs cannot be ended alone. What else these were
+    at is tried again."""
+    keys = {future.key for future in futures}
+    busy = [worker for worker, held in client.processing().items() if keys & set(held)]
+    client.cancel(futures, force=True)
+    if not busy:
+        return
+    try:
+        client.restart_workers(busy, timeout=CONNECT_S, raise_for_error=False)
+    except ValueError:  # they have no nanny that would start them again
+        client.retire_workers(busy, close_workers=True)
 
 
 class _Workers:

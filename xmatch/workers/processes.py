@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -11,9 +12,11 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
+
+from xmatch.workers.lost import Lost
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -37,12 +40,14 @@ class _Attempt(Generic[Item]):
     item: Item
     worker: _Worker
     number: int = 1
+    since: float = field(default_factory=time.monotonic)
 
 
 def run_in_processes(
-    work: Callable[[Item], Answer], items: Iterable[Item], jobs: int, threads: int = 1
-) -> Generator[tuple[Item, Answer | None], None, None]:
-    """(item, work(item)) in the order of completion; (item, None) where `ATTEMPTS` processes died of it.
+    work: Callable[[Item], Answer], items: Iterable[Item], jobs: int, threads: int = 1, limit_s: float | None = None
+) -> Generator[tuple[Item, Answer | Lost], None, None]:
+    """(item, work(item)) in the order of completion; (item, `Lost`) where `ATTEMPTS` processes died of it, or where it
+    took too long, which is not tried again.
 
     Workers are spawned, not forked: OpenCV, GDAL and torch do not survive a fork once they have threads. A caller that
     stops asking, or is interrupted, ends them at once; so does its own death.
@@ -52,26 +57,30 @@ def run_in_processes(
         items: picklable; taken one by one as workers become free.
         jobs: processes.
         threads: of the numeric libraries in each.
+        limit_s: after which an item is given up, seconds since its process began it.
     """
     left = iter(items)
-    flying: dict[Future[Answer], _Attempt[Item]] = {}
+    flying: dict[Future[Any], _Attempt[Item]] = {}
     with _workers(jobs, threads) as idle:
         while True:
             while idle and (item := next(left, _NONE)) is not _NONE:
                 attempt = _Attempt(item, idle.pop())
-                flying[attempt.worker.submit(work, item)] = attempt
+                flying[attempt.worker.submit(_within, (work, item, limit_s, GRACE_S))] = attempt
             if not flying:
                 return
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
                 attempt = flying.pop(future)
                 try:
-                    answer: Answer | None = future.result()
+                    answer: Answer | Lost = future.result()
                 except (BrokenProcessPool, Stopped):
-                    if attempt.number < ATTEMPTS:
-                        attempt.number += 1
-                        flying[attempt.worker.submit(work, attempt.item)] = attempt
+                    ended_itself = limit_s is not None and time.monotonic() - attempt.since > limit_s + GRACE_S
+                    if attempt.number < ATTEMPTS and not ended_itself:
+                        again = _Attempt(attempt.item, attempt.worker, attempt.number + 1)
+                        flying[again.worker.submit(_within, (work, again.item, limit_s, GRACE_S))] = again
                         continue
-                    answer = None
+                    answer = Lost.OVERDUE if ended_itself else Lost.DIED
+                if answer is Lost.OVERDUE:
+                    attempt.worker.close()  # it was torn out of its work anywhere
                 idle.append(attempt.worker)
                 yield attempt.item, answer
 
@@ -84,22 +93,22 @@ class _Worker:
 
     def __init__(self, stop: Connection) -> None:
         self._stop = stop
-        self._pool = self._new_pool()
+        self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, work: Callable[[Item], Answer], item: Item) -> Future[Answer]:
-        try:
-            return self._pool.submit(work, item)
-        except BrokenProcessPool:  # it died of the item before, or since
-            self.close()
-            self._pool = self._new_pool()
-            return self._pool.submit(work, item)
+        if self._pool is not None:
+            try:
+                return self._pool.submit(work, item)
+            except BrokenProcessPool:  # it died of the item before, or since
+                self.close()
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._stop,))
+        return self._pool.submit(work, item)
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _new_pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._stop,))
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 @contextlib.contextmanager
@@ -133,9 +142,41 @@ def _end_with(stop: Connection) -> None:
     """Stop this process when the other end of `stop` is closed."""
     with contextlib.suppress(EOFError, OSError):
         stop.recv()
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    _stop_main()
     time.sleep(GRACE_S)
     os._exit(1)
+
+
+def _within(asked: tuple[Callable[[Item], Answer], Item, float | None, float]) -> Answer | Lost:
+    """What the work answers within its time. It is told to stop after that, and if it does not (native code that never
+    comes back, a file system that does not answer), the process ends without it."""
+    work, item, limit_s, grace_s = asked
+    if limit_s is None:
+        return work(item)
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        _stop_main()
+
+    watch = threading.Timer(limit_s, stop)
+    with open(os.devnull, "w") as nowhere:
+        # A thread of the interpreter's own, which needs no lock that the work could hold.
+        faulthandler.dump_traceback_later(limit_s + grace_s, exit=True, file=nowhere)
+        watch.start()
+        try:
+            return work(item)
+        except Stopped:
+            if not is_late.is_set():
+                raise
+            return Lost.OVERDUE
+        finally:
+            watch.cancel()
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _stop_main() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def _unwind(number: int, frame: object) -> None:

@@ -18,8 +18,11 @@ from xmatch.io.rasters.hooks import MENDED_HOOKS
 from xmatch.io.rasters.options import ReadOptions
 from xmatch.io.rasters.tiff_scan import Directory
 
-_CACHE_BYTES = 128 * 2**20
-"""Of GDAL, which takes 5 % of all memory otherwise; tuned for nothing."""
+CACHE_BYTES = 32 * 2**20
+"""Of GDAL, which takes 5 % of all memory otherwise, for files in tiles. A warp goes by patches of 4,096 px, of whose
+tiles it holds two rows of three 16-bit bands. Whatever is allowed fills up, so that a large file would take more."""
+CACHE_OF_STRIPS_BYTES = 128 * 2**20
+"""Of strips, each as wide as the image, a row of tiles needs as many as it is high. Not tuned."""
 NETWORK_LIMITS = {
     "GDAL_HTTP_CONNECTTIMEOUT": "20",
     # Fewer bytes than this a second, for so many seconds, and a transfer has stalled.
@@ -35,10 +38,10 @@ _NOBODY = "127.0.0.1:9"
 
 
 @contextmanager
-def gdal(options: ReadOptions) -> Iterator[None]:
+def gdal(options: ReadOptions, cache_bytes: int = CACHE_BYTES) -> Iterator[None]:
     """GDAL set up to keep quiet, to read rows of a PNG one by one (its short cut hides truncation) and to stay off
     the network, where a sidecar file could send it."""
-    settings: dict[str, Any] = {"GDAL_CACHEMAX": _CACHE_BYTES, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
+    settings: dict[str, Any] = {"GDAL_CACHEMAX": cache_bytes, "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
     settings["RAW_CHECK_FILE_SIZE"] = "YES"  # bare pixels that are missing are zeros without it
     if not options.network:
         # What is read as a file over the network, and what whole drivers fetch: a VRT of URLs does both.

@@ -18,7 +18,7 @@ from xmatch.io.rasters.area_means import Box
 from xmatch.io.rasters.band_layout import LAB_BANDS, BandLayout
 from xmatch.io.rasters.colours import SIGNED_LAB
 from xmatch.io.rasters.envi import refuse_truncated
-from xmatch.io.rasters.gdal import gdal, gdal_name, open_dataset
+from xmatch.io.rasters.gdal import CACHE_BYTES, CACHE_OF_STRIPS_BYTES, gdal, gdal_name, open_dataset
 from xmatch.io.rasters.georef import read_georef
 from xmatch.io.rasters.guard import Fingerprint, decoding, is_remote, refuse_bomb, silence
 from xmatch.io.rasters.levels import PyramidSource
@@ -96,6 +96,7 @@ class RasterLevel:
             self.width, self.height = dataset.width, dataset.height
             rows, columns = dataset.block_shapes[layout.bands[0] - 1]
             self.block = columns, rows
+            self._cache_bytes = CACHE_BYTES if columns < self.width else CACHE_OF_STRIPS_BYTES
             self.sequential = dataset.driver in _SEQUENTIAL
             self._flags = dataset.mask_flag_enums
 
@@ -110,7 +111,7 @@ class RasterLevel:
         window = Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
         if self._dataset.closed:
             self._dataset = self._opener()
-        with gdal(self._options), self._closed_on_failure(), decoding(self._path):
+        with gdal(self._options, self._cache_bytes), self._closed_on_failure(), decoding(self._path):
             pixels = self._dataset.read(indexes, window=window)
             masks = self._masks(indexes, window)
             if layout.alpha:

@@ -44,7 +44,7 @@ class PyramidSource:
         max_memory_bytes: int,
         allow_damaged: bool,
     ) -> None:
-        self.header = header
+        self.header = replace(header, in_tiles=levels[0].block[0] < levels[0].width)
         self._lost_note = ""
         self._levels = levels
         self._fingerprint = fingerprint

@@ -18,6 +18,7 @@ nothing against it. Nothing else is opened.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _JPEGS = {6, 7}
 """Compressions of TIFF: old-style JPEG and JPEG."""
+_REMOTE_ZARR = re.compile(r"\.zarr(/|$)", re.IGNORECASE)
 _GDAL_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32809, 32946, 34676, 34677, 34887, 34925, 50000, 50001}
 
 
@@ -60,6 +62,10 @@ def _opened(path: str | os.PathLike, options: ReadOptions) -> Source:
     if is_remote(name):
         if not options.network:
             refuse_remote(name, options.offline)
+        if _REMOTE_ZARR.search(name):
+            raise InputError(
+                "is an OME-Zarr elsewhere, and only local ones are read", hint="copy or mount it", path=name
+            )
         from xmatch.io.rasters.geotiff import open_raster
 
         return open_raster(name, None, None, options)

@@ -58,6 +58,8 @@ class Header:
     """The tag of that name (EXIF or TIFF), which is not applied: pixels are as stored."""
     georef_ignored: Georef | None = None
     """The file's own georeferencing when it was to be ignored: other programs do not ignore it."""
+    in_tiles: bool = False
+    """A part of the file can be read without all that lies beside it."""
     ome: dict[str, Any] = field(default_factory=dict)
     """Name, Description, AcquisitionDate and Channel (a dict for each band) of an OME image, under OME's own names."""
     tags: dict[str, Any] = field(default_factory=dict)

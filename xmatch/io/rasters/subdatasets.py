@@ -33,6 +33,10 @@ def open_netcdf(path: str, fingerprint: Fingerprint, options: ReadOptions) -> Py
             hint="--allow-remote permits it",
             path=path,
         )
+    if not options.allow_remote and is_hdf5(path):
+        from xmatch.io.rasters.hdf5_outside import refuse_outside
+
+        refuse_outside(path)
     # GDAL's names of variables hold the path in quotes.
     if '"' in path or not _is_text(path):
         raise InputError("is NetCDF under a name that GDAL cannot quote", hint="rename it", path=path)

@@ -18,9 +18,15 @@ def pyramid_sizes(width: int, height: int, tile_px: int) -> list[tuple[int, int]
     return sizes
 
 
+def levels_in_any_order(sizes: Sequence[tuple[int, int]]) -> int:
+    """How many levels, finest first, are halved tile by tile without a look at the tile before: those of even sides."""
+    odd = [number for number, (width, height) in enumerate(sizes) if width % 2 or height % 2]
+    return min([*odd, len(sizes) - 1])
+
+
 class Halving:
-    """Takes the tiles of a level row by row and gives the pixels of the next one as soon as all that they cover is
-    there.
+    """Takes the tiles of a level row by row (where both sides are even, in any order) and gives the pixels of the next
+    one as soon as all that they cover is there.
 
     A pixel of the next level covers an equal share of the image, as programs that read it take for granted: two pixels
     by two, or slightly less where a side is odd. It is the mean of the valid pixels under it, each weighted by how much

@@ -17,7 +17,7 @@ from xmatch.io.rasters.source import BandDetails, Resolution
 from xmatch.io.writing.layout import RasterLayout
 from xmatch.io.writing.pyramid import TILE_PX, predictor_of
 
-_CACHE_MIB = 128  # GDAL takes 5 % of all memory otherwise, which is no bound at all on a large machine
+_CACHE_MIB = 16  # enough for files without pixels and eight tiles; GDAL takes 5 % of all memory otherwise
 
 
 def write_template(path: Path, layout: RasterLayout) -> None:

@@ -1,0 +1,124 @@
+"""What `xmatch synth` asks of processes: one shard, or one scene, each."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from xmatch.cli.runtime import quiet_libraries
+from xmatch.cli.workers import Workers
+from xmatch.errors import ResourceError
+from xmatch.workers.lost import Lost
+
+if TYPE_CHECKING:
+    from xmatch.synth.learned.base import LoadOptions
+    from xmatch.synth.learned.registry import LearnedModalities
+    from xmatch.synth.manifest import Shard
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe
+    from xmatch.synth.shards import Plan
+    from xmatch.synth.sources.files import Images
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class ShardItem:
+    """One shard, as a worker is given it."""
+
+    folder: Path
+    plan: Plan
+    number: int
+    data: tuple[SourceSpec, ...]
+    load: LoadOptions
+    """Of learned modalities; its device is that of the pairs."""
+
+
+@dataclass(frozen=True)
+class SceneItem:
+    """One scene of posed views."""
+
+    folder: Path
+    kinds: tuple[str, ...]
+    recipe: SynthRecipe
+    overwrite: bool
+    number: int
+
+
+@dataclass(frozen=True)
+class Made:
+    shard: Shard
+    rejected: dict[str, str]
+    """Images that turned out unusable, and why."""
+
+
+def make_shard(item: ShardItem) -> Made:
+    from xmatch.synth.recipe import build_mixture
+    from xmatch.synth.shards import write_shard
+
+    _begin()
+    images, learned = _held(item.plan.size, item.load)
+    mixture = build_mixture(item.data, images=images, learned=learned)
+    shard = write_shard(item.folder, item.plan, item.number, mixture, item.load.device)
+    return Made(shard, {str(part): reason for part, reason in images.rejected.items()})
+
+
+def make_scene(item: SceneItem) -> None:
+    from xmatch.synth.posed import write_scene
+
+    if multiprocessing.parent_process() is not None:
+        _begin()
+    write_scene(item.folder, item.kinds, item.recipe, item.overwrite, item.number)
+
+
+def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer, None, None]:
+    """What workers make of the items, in the order in which it is there.
+
+    Raises:
+        ResourceError: the process died that one was made in, twice; the cluster went away.
+    """
+    with contextlib.closing(workers.run(work, items)) as answers:
+        for _, answer in answers:
+            if isinstance(answer, Lost):
+                hint = "killed for its memory? fewer --jobs; the same line goes on where it stopped"
+                raise ResourceError("a process that made pairs died", hint=hint)
+            yield answer
+
+
+def shards_made(
+    workers: Workers, items: list[ShardItem], unusable: dict[str, str], count: Callable[[int], None]
+) -> Iterator[Shard]:
+    """Shards as workers make them; images that they could not use, and why, go into `unusable`."""
+    for made in each_made(workers, make_shard, items):
+        unusable |= made.rejected
+        count(made.shard.count)
+        yield made.shard
+
+
+_MINE = threading.local()
+"""Of each thread: a worker of Dask may have several."""
+
+
+def _held(size_px: int, load: LoadOptions) -> tuple[Images, LearnedModalities]:
+    """Files and networks that this worker has read already, for all shards of a run."""
+    from xmatch.cli.image_files import image_files
+    from xmatch.synth.learned.registry import LearnedModalities
+
+    if getattr(_MINE, "key", None) != (size_px, load):
+        _MINE.key, _MINE.held = (size_px, load), (image_files(size_px), LearnedModalities(load))
+    held: tuple[Images, LearnedModalities] = _MINE.held
+    return held
+
+
+def _begin() -> None:
+    import cv2
+    import torch
+
+    quiet_libraries()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
