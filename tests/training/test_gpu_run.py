@@ -81,4 +81,5 @@ def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
     recipe = load_recipe(gpu_run.TRAINED[name], PretrainRecipe)
     assert recipe.model.size == name and (gpu_run.SHIPPED / f"{name}.safetensors").exists()
     assert any(source.pinhole_share > 0 for source in recipe.data), "parallax, and not only planes"
+    assert recipe.curriculum.bounds()[1].moved > 0, "and things that moved"
     assert recipe.small_checkpoints and recipe.checkpoint_minutes <= 1.5

@@ -16,8 +16,8 @@ NEVER = -1
 
 
 class Attention(nn.Module):
-    """In the precision that it is given. kornia's goes to float16 on a GPU, where many gradients of a large batch are too
-    small to be anything."""
+    """In the precision that it is given. kornia's goes to float16 on a GPU, where many gradients of a large batch are
+    too small to be anything."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
