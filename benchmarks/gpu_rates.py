@@ -146,7 +146,7 @@ def told(session: Any, script: str, words: list[str], most_s: float) -> list[dic
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     try:
-        lines, errors = process.communicate(timeout=most_s)
+        lines, errors = process.communicate(timeout=session.within(most_s))
     except subprocess.TimeoutExpired:
         process.kill()
         lines, errors = process.communicate()

@@ -62,6 +62,8 @@ CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/networks/test_objec
 CHECKS_S = 60
 TRIES = 3
 """Of the training: one that ends for want of numbers or memory is begun again with a safer recipe."""
+TRAINING_SHARE = 0.5
+"""Of all minutes, that other parts leave for training: what has not begun by then is left out."""
 LEAST_S = 30.0
 """That must be left for another try."""
 LAST_S = 6.0
@@ -78,7 +80,8 @@ class Session:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.deadline = time.monotonic() + 60 * options.minutes
+        self.whole = 60 * options.minutes
+        self.deadline = time.monotonic() + self.whole
         self.device = choose_device(options.device)
         self.on_gpu = self.device.type == "cuda"
         self.found: dict[str, Any] = {"schema": "xmatch.gpu-run/1", "arguments": vars(options) | {"argv": sys.argv[1:]}}
@@ -107,6 +110,15 @@ class Session:
         """Seconds."""
         return self.deadline - time.monotonic()
 
+    def within(self, most_s: float) -> float:
+        """Seconds for a part that wants `most_s` of nine minutes."""
+        return min(most_s, self.whole * most_s / 540)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether only training may begin."""
+        return self.left < TRAINING_SHARE * self.whole
+
     def foresee(self) -> None:
         """Let the processes begin with the scenes of the first draws, while other parts are at work."""
         mixture = build_mixture(self.recipe.data, self.options.data)
@@ -123,11 +135,11 @@ class Session:
         return time.perf_counter()
 
     def seconds(self, function: Callable[[], Any], most_s: float = 1.0) -> float:
-        """Mean of one call, over as many as take `most_s`, after two to warm up."""
-        for _ in range(2):
+        """Mean of one call, over as many as take `most_s`, after two to warm up; on a CPU of one, at least."""
+        for _ in range(2 if self.on_gpu else 0):
             function()
         begun, count = self.clock(), 0
-        while count < 3 or time.perf_counter() - begun < most_s:
+        while count < (3 if self.on_gpu else 1) or time.perf_counter() - begun < most_s:
             function()
             count += 1
         return (self.clock() - begun) / count
@@ -157,11 +169,13 @@ def checks(session: Session) -> dict[str, Any]:
         else ("tests/training/test_schedule.py",)
     )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=session.options.checks_s)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=session.within(session.options.checks_s)
+        )
     except subprocess.TimeoutExpired as late:
         return {
             "passed": False,
-            "output": f"not done after {session.options.checks_s:g} s\n{(late.stdout or b'')[-1500:]!r}",
+            "output": f"not done after {session.within(session.options.checks_s):g} s\n{(late.stdout or b'')[-1500:]!r}",
         }
     return {"passed": done.returncode == 0, "output": (done.stdout + done.stderr)[-2500:]}
 
@@ -174,6 +188,8 @@ def rates(session: Session) -> dict[str, Any]:
     rows = []
     for stage in recipe.stages:
         for factor in session.options.factors:
+            if session.is_late and "training" in session.options.parts:
+                break
             alone = dataclasses.replace(stage, batch=max(1, round(factor * stage.batch)), steps=10**6)
             rows.append(stage_rates(session, dataclasses.replace(recipe, data=data, stages=(alone,)), alone))
             print(json.dumps(rows[-1]), flush=True)
@@ -242,7 +258,10 @@ def scaled(session: Session) -> PretrainRecipe:
 def training(session: Session) -> dict[str, Any]:
     """The recipe, scaled to the minutes that are left; or the run of --resume-from, as it was begun."""
     recipe, fresh = session.recipe, session.options.resume_from is None
-    if fresh and "stages" in session.found.get("rates", {}):
+    told = session.found.get("rates", {}).get("stages", ())
+    if fresh and {(stage.size, stage.batch) for stage in recipe.stages} <= {
+        (row["size"], row["batch"]) for row in told
+    }:
         recipe = scaled(session)
     for number in range(TRIES):
         before = session.left
@@ -334,11 +353,15 @@ def main() -> int:
     return int(any(isinstance(part, dict) and "failed" in part for part in session.found.values()))
 
 
+LEFT_OUT = "left out: the minutes that remain are for training"
+
+
 def attempt(session: Session, name: str, part: Callable[[Session], Any]) -> None:
     """Do a part, and write down what has been found so far."""
     begun = time.monotonic()
+    trains = "training" in session.options.parts
     try:
-        session.found[name] = part(session)
+        session.found[name] = LEFT_OUT if trains and name != "training" and session.is_late else part(session)
     except Exception:
         session.found[name] = {"failed": traceback.format_exc()[-3000:]}
     session.found.setdefault("seconds", {})[name] = round(time.monotonic() - begun, 1)

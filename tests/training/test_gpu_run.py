@@ -17,9 +17,11 @@ from xmatch.training.recipe import PretrainRecipe
 def session(tmp_path):
     recipe = load_recipe(gpu_run.TRAINED["xmatch-small"], PretrainRecipe)
     rates = [{"size": s.size, "batch": s.batch, "steps_s": 10.0 * n} for n, s in enumerate(recipe.stages, 1)]
-    options = argparse.Namespace(output=tmp_path, resume_from=None, device="cpu", threads=1, data=tmp_path, init=None)
+    options = argparse.Namespace(
+        output=tmp_path, resume_from=None, device="cpu", threads=1, data=tmp_path, init=None, parts=()
+    )
     found = {"rates": {"stages": rates, "scenes_s": 20.0}}
-    return SimpleNamespace(recipe=recipe, options=options, found=found, left=406.0, maker=None)
+    return SimpleNamespace(recipe=recipe, options=options, found=found, left=406.0, is_late=False, maker=None)
 
 
 def test_steps_fill_the_minutes_that_are_left_in_the_shares_of_the_recipe(session):
@@ -83,3 +85,10 @@ def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
     assert any(source.pinhole_share > 0 for source in recipe.data), "parallax, and not only planes"
     assert recipe.curriculum.bounds()[1].moved > 0, "and things that moved"
     assert recipe.small_checkpoints and recipe.checkpoint_minutes <= 1.5
+
+
+def test_once_half_of_the_minutes_are_gone_only_training_begins(session, tmp_path):
+    session.found, session.is_late, session.options.parts = {}, True, ("inference", "training")
+    for name in session.options.parts:
+        gpu_run.attempt(session, name, lambda session: "done")
+    assert session.found["inference"] == gpu_run.LEFT_OUT and session.found["training"] == "done"
