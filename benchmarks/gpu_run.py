@@ -173,10 +173,7 @@ def checks(session: Session) -> dict[str, Any]:
             command, cwd=ROOT, capture_output=True, text=True, timeout=session.within(session.options.checks_s)
         )
     except subprocess.TimeoutExpired as late:
-        return {
-            "passed": False,
-            "output": f"not done after {session.within(session.options.checks_s):g} s\n{(late.stdout or b'')[-1500:]!r}",
-        }
+        return {"passed": False, "output": f"not done after {late.timeout:g} s\n{(late.stdout or b'')[-1500:]!r}"}
     return {"passed": done.returncode == 0, "output": (done.stdout + done.stderr)[-2500:]}
 
 
