@@ -1,9 +1,10 @@
 """All that needs a GPU, in one command of a few minutes: checks of the kernels, rates, and then training.
 
-    python benchmarks/gpu_run.py --minutes 9 -o runs/gpu --data DIR
-    python benchmarks/gpu_run.py --minutes 2 -o runs/rehearsal --data DIR --device cpu
-    python benchmarks/gpu_run.py --minutes 9 -o runs/more --data DIR --resume-from runs/gpu
-    python benchmarks/gpu_run.py --minutes 9 -o runs/trials --data DIR --trials recipes/trials/*.yaml
+    python -m benchmarks.gpu_run --minutes 9 -o runs/gpu --data DIR
+    python -m benchmarks.gpu_run --minutes 9 -o runs/more --data DIR --resume-from runs/gpu
+    python -m benchmarks.gpu_run --minutes 9 -o runs/small --data DIR --train xmatch-small
+    python -m benchmarks.gpu_run --minutes 2 -o runs/rehearsal --data DIR --device cpu
+    python -m benchmarks.gpu_run --minutes 9 -o runs/trials --data DIR --trials recipes/trials/dense/*.yaml
 
 With --trials several mixtures are tried beside each other and the best one goes on (`gpu_trials`); DIR is then a folder
 that benchmarks/gpu_data.py has made, and the other parts are left out unless --parts names them.
@@ -350,7 +351,7 @@ def main() -> int:
     return int(any(isinstance(part, dict) and "failed" in part for part in session.found.values()))
 
 
-LEFT_OUT = "left out: the minutes that remain are for training"
+LEFT_OUT = {"left_out": "the minutes that remain are for training"}
 
 
 def attempt(session: Session, name: str, part: Callable[[Session], Any]) -> None:

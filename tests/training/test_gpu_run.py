@@ -87,8 +87,12 @@ def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
     assert recipe.small_checkpoints and recipe.checkpoint_minutes <= 1.5
 
 
-def test_once_half_of_the_minutes_are_gone_only_training_begins(session, tmp_path):
-    session.found, session.is_late, session.options.parts = {}, True, ("inference", "training")
-    for name in session.options.parts:
-        gpu_run.attempt(session, name, lambda session: "done")
-    assert session.found["inference"] == gpu_run.LEFT_OUT and session.found["training"] == "done"
+def test_once_half_of_the_minutes_are_gone_only_training_begins(session, monkeypatch):
+    session.found, session.is_late, session.options.parts = {}, True, ("rates", "training")
+    seen = []
+    monkeypatch.setattr(gpu_run, "pretrain", lambda options, talk, maker: seen.append(options.load()))
+    monkeypatch.setattr(gpu_run, "document", lambda outcome: {"steps": 7})
+    gpu_run.attempt(session, "rates", lambda session: "done")
+    gpu_run.attempt(session, "training", gpu_run.training)
+    assert session.found["rates"] == gpu_run.LEFT_OUT and session.found["training"] == {"steps": 7}
+    assert seen[0].stages == session.recipe.stages, "nothing to scale them by"
