@@ -339,7 +339,8 @@ def main() -> int:
     options.init = options.init or SHIPPED / f"{options.train}.safetensors"
     options.output.mkdir(parents=True, exist_ok=True)
     session = Session(options)
-    set_up(session.device, options.threads)
+    first = load_recipe(options.trials[0], PretrainRecipe) if options.trials else session.recipe
+    set_up(session.device, options.threads, first.precision)
     trains = not {"training", "trials"}.isdisjoint(options.parts)
     with open_maker(session.recipe, session.device) if trains else nullcontext() as session.maker:
         if "training" in options.parts:
