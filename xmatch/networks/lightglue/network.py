@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from kornia.feature import LightGlue
+from kornia.feature.lightglue import CrossBlock, SelfBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,9 +43,11 @@ class Glue(LightGlue):
             num_heads=config.heads,
             **confidence,
         )
-        for layer in self.transformers:
-            layer.self_attn.inner_attn = Attention()
-            layer.cross_attn.flash = Attention()
+        for part in list(self.modules()):
+            if isinstance(part, SelfBlock):
+                part.add_module("inner_attn", Attention())
+            elif isinstance(part, CrossBlock):
+                part.add_module("flash", Attention())
         thresholds = self.get_buffer("confidence_thresholds")
         del self.confidence_thresholds
         self.register_buffer("confidence_thresholds", thresholds, persistent=False)
