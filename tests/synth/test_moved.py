@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
-from xmatch.synth.moved import with_things_moved
-from xmatch.synth.pairs import TrainingPairs, draw_pairs
+from xmatch.synth.pairs import TrainingPairs, draw_pairs, with_things_moved
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import Sensors, Shapes
 

@@ -5,17 +5,13 @@ Where it was, moving shows what lies beside it; what it covers now is seen by fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xmatch.synth.seeds import uploaded
-
-if TYPE_CHECKING:
-    from xmatch.synth.pairs import TrainingPairs
 
 HALF_AXES = (0.06, 0.16)
 """Of the ellipse that moves, share of the side."""
@@ -48,13 +44,27 @@ class Things:
         return self.inside(xy, RIM_PX) & ~self.inside(xy, -RIM_PX)
 
 
-def with_things_moved(pairs: TrainingPairs, host: np.random.Generator, share: float) -> TrainingPairs:
-    """The same pairs, in a share of which something has moved."""
-    count, size = len(pairs), pairs.fixed.shape[-1]
-    chosen = host.random(count) < share
-    things = _drawn(chosen, size, host, pairs.fixed.device)
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """What has changed of B pairs; as the fields of `TrainingPairs`."""
+
+    moving: Tensor
+    moving_valid: Tensor
+    warp: Tensor
+    covisible: Tensor
+
+
+def moved(before: Moved, chosen: np.ndarray, host: np.random.Generator) -> Moved:
+    """Pairs in which something has moved.
+
+    Args:
+        before: S x S px each.
+        chosen: (B,) bool; the others stay as they are.
+    """
+    size, device = before.moving.shape[-1], before.moving.device
+    things = _drawn(chosen, size, host, device)
     shift = things.shift[:, None, None]
-    line = torch.arange(size, device=pairs.fixed.device) + 0.5
+    line = torch.arange(size, device=device) + 0.5
     px = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)[None]
     came_from = px - shift
     lands = things.inside(came_from) & ((came_from > 0) & (came_from < size)).all(-1)
@@ -64,25 +74,16 @@ def with_things_moved(pairs: TrainingPairs, host: np.random.Generator, share: fl
     index = (at[..., 1] * size + at[..., 0]).flatten(1)[:, None]
     moving, valid = (
         images.flatten(2).gather(2, index.expand(-1, images.shape[1], -1)).view_as(images)
-        for images in (pairs.moving, pairs.moving_valid)
+        for images in (before.moving, before.moving_valid)
     )
-    was = (pairs.warp + 1) * (size / 2)
+    was = (before.warp + 1) * (size / 2)
     carried = things.inside(was)
     now = torch.where(carried[..., None], was + shift, was)
     shown = ((now > 0.5) & (now < size - 0.5)).all(-1) & (carried | ~things.inside(was - shift))
     sure = ~things.on_rim(was) & ~things.on_rim(was - shift)
-    moves = uploaded(chosen, was.device, torch.bool)[:, None, None]
-    matrices = pairs.matrices
-    if matrices is not None:
-        matrices = np.where(chosen[:, None, None], np.nan, matrices)
-    return replace(
-        pairs,
-        moving=moving,
-        moving_valid=valid,
-        warp=torch.where(carried[..., None], pairs.warp + shift * (2 / size), pairs.warp),
-        covisible=pairs.covisible & (~moves | (shown & sure)),
-        matrices=matrices,
-    )
+    moves = uploaded(chosen, device, torch.bool)[:, None, None]
+    warp = torch.where(carried[..., None], before.warp + shift * (2 / size), before.warp)
+    return Moved(moving, valid, warp, before.covisible & (~moves | (shown & sure)))
 
 
 def _drawn(chosen: np.ndarray, size: int, host: np.random.Generator, device: torch.device) -> Things:
