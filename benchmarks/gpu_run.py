@@ -1,9 +1,10 @@
 """All that needs a GPU, in one command of a few minutes: checks of the kernels, rates, and then training.
 
-    python benchmarks/gpu_run.py --minutes 9 -o runs/gpu --data DIR
-    python benchmarks/gpu_run.py --minutes 2 -o runs/rehearsal --data DIR --device cpu
-    python benchmarks/gpu_run.py --minutes 9 -o runs/more --data DIR --resume-from runs/gpu
-    python benchmarks/gpu_run.py --minutes 9 -o runs/trials --data DIR --trials recipes/trials/*.yaml
+    python -m benchmarks.gpu_run --minutes 9 -o runs/gpu --data DIR
+    python -m benchmarks.gpu_run --minutes 9 -o runs/more --data DIR --resume-from runs/gpu
+    python -m benchmarks.gpu_run --minutes 9 -o runs/small --data DIR --train xmatch-small
+    python -m benchmarks.gpu_run --minutes 2 -o runs/rehearsal --data DIR --device cpu
+    python -m benchmarks.gpu_run --minutes 9 -o runs/trials --data DIR --trials recipes/trials/dense/*.yaml
 
 With --trials several mixtures are tried beside each other and the best one goes on (`gpu_trials`); DIR is then a folder
 that benchmarks/gpu_data.py has made, and the other parts are left out unless --parts names them.
@@ -19,7 +20,6 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -34,14 +34,13 @@ from typing import Any
 
 import torch
 import yaml
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gpu_rates import correlation, inference, machine, roma, structure
 from benchmarks.gpu_trials import prepared, trials
+from xmatch.errors import ModelError, ResourceError
 from xmatch.networks.registry import load_objective
 from xmatch.recipe import load_recipe
-from xmatch.synth.recipe import build_mixture
+from xmatch.synth.recipe import STORED, build_mixture
 from xmatch.training.arguments import document
 from xmatch.training.distributed import Processes, choose_device
 from xmatch.training.feed import Inline, batches, open_maker
@@ -54,11 +53,20 @@ from xmatch.training.session import set_up
 from xmatch.training.state import checkpoints
 
 ROOT = Path(__file__).parents[1]
-TRAINED = {"xmatch-small": ROOT / "recipes/pretrain-small.yaml"}
-"""What --train knows."""
-SHIPPED = ROOT / "xmatch/weights/xmatch-small.safetensors"
+TRAINED = {
+    "xmatch-sparse": ROOT / "recipes/pretrain-sparse-gpu.yaml",
+    "xmatch-small": ROOT / "recipes/pretrain-small.yaml",
+}
+"""What --train knows; the first is the default, since its second stage gained most a minute on a CPU."""
+SHIPPED = ROOT / "xmatch/weights"
 CHECKS = ("tests/ops", "tests/training/test_cuda.py", "tests/networks/test_objectives.py", "tests/synth/test_pairs.py")
-CHECKS_S, CORRELATION_S = 60, 30
+CHECKS_S = 60
+TRIES = 3
+"""Of the training: one that ends for want of numbers or memory is begun again with a safer recipe."""
+TRAINING_SHARE = 0.5
+"""Of all minutes, that other parts leave for training: what has not begun by then is left out."""
+LEAST_S = 30.0
+"""That must be left for another try."""
 LAST_S = 6.0
 """For the last save, and for processes to end."""
 USED_SHARE = 0.95
@@ -68,27 +76,13 @@ FRESH_SHARE = 0.8
 """Of the scenes that the processes can make, that are asked for."""
 
 
-class Moved(TorchDispatchMode):
-    """Bytes that operators read and write, views left out: what moves if none is fused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if not function.is_view and "empty" not in str(function):
-            tensors = [x for x in tree_flatten((args, kwargs, result))[0] if isinstance(x, torch.Tensor)]
-            self.bytes += sum(x.numel() * x.element_size() for x in tensors)
-        return result
-
-
 class Session:
     """What the parts share."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.deadline = time.monotonic() + 60 * options.minutes
+        self.whole = 60 * options.minutes
+        self.deadline = time.monotonic() + self.whole
         self.device = choose_device(options.device)
         self.on_gpu = self.device.type == "cuda"
         self.found: dict[str, Any] = {"schema": "xmatch.gpu-run/1", "arguments": vars(options) | {"argv": sys.argv[1:]}}
@@ -117,6 +111,15 @@ class Session:
         """Seconds."""
         return self.deadline - time.monotonic()
 
+    def within(self, most_s: float) -> float:
+        """Seconds for a part that wants `most_s` of nine minutes."""
+        return min(most_s, self.whole * most_s / 540)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether only training may begin."""
+        return self.left < TRAINING_SHARE * self.whole
+
     def foresee(self) -> None:
         """Let the processes begin with the scenes of the first draws, while other parts are at work."""
         mixture = build_mixture(self.recipe.data, self.options.data)
@@ -133,11 +136,11 @@ class Session:
         return time.perf_counter()
 
     def seconds(self, function: Callable[[], Any], most_s: float = 1.0) -> float:
-        """Mean of one call, over as many as take `most_s`, after two to warm up."""
-        for _ in range(2):
+        """Mean of one call, over as many as take `most_s`, after two to warm up; on a CPU of one, at least."""
+        for _ in range(2 if self.on_gpu else 0):
             function()
         begun, count = self.clock(), 0
-        while count < 3 or time.perf_counter() - begun < most_s:
+        while count < (3 if self.on_gpu else 1) or time.perf_counter() - begun < most_s:
             function()
             count += 1
         return (self.clock() - begun) / count
@@ -147,31 +150,13 @@ def rehearsal(recipe: PretrainRecipe) -> PretrainRecipe:
     """The same run, small enough for a CPU."""
     stages = tuple(dataclasses.replace(stage, size=64 + 32 * n, batch=4) for n, stage in enumerate(recipe.stages))
     data, held = (
-        tuple(dataclasses.replace(s, pool=8, side=192) if s.kind == "worlds" else s for s in specs)
+        tuple(dataclasses.replace(s, pool=8, side=192) if s.kind in STORED else s for s in specs)
         for specs in (recipe.data, recipe.validation.data)
     )
     validation = dataclasses.replace(recipe.validation, pairs=8, data=held)
     optimiser = dataclasses.replace(recipe.optimiser, lr=3e-4, warmup_steps=2)
     small = {"stages": stages, "data": data, "validation": validation, "optimiser": optimiser}
     return dataclasses.replace(recipe, **small, feed="inline", makers=1, log_every=5, checkpoint_minutes=0.3)
-
-
-def machine(session: Session) -> dict[str, Any]:
-    """What it is, and its ceilings: a large copy and a large product of matrices."""
-    device, on_gpu = session.device, session.on_gpu
-    source, target = (torch.zeros(2**30 if on_gpu else 2**24, device=device) for _ in range(2))
-    copy_s = session.seconds(lambda: target.copy_(source), 0.3)
-    side, dtype = (8192, torch.bfloat16) if on_gpu else (1024, torch.float32)
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    product_s = session.seconds(lambda: a @ b, 0.5)
-    return {
-        "device": torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
-        "cores": len(os.sched_getaffinity(0)),
-        "torch": torch.__version__,
-        "copy_gb_s": round(2 * source.nbytes / copy_s / 1e9, 1),
-        "product_tflop_s": round(2 * side**3 / product_s / 1e12, 3),
-        "dtype": str(dtype).removeprefix("torch."),
-    }
 
 
 def checks(session: Session) -> dict[str, Any]:
@@ -185,69 +170,24 @@ def checks(session: Session) -> dict[str, Any]:
         else ("tests/training/test_schedule.py",)
     )
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=session.options.checks_s)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=session.within(session.options.checks_s)
+        )
     except subprocess.TimeoutExpired as late:
-        return {
-            "passed": False,
-            "output": f"not done after {session.options.checks_s:g} s\n{(late.stdout or b'')[-1500:]!r}",
-        }
+        return {"passed": False, "output": f"not done after {late.timeout:g} s\n{(late.stdout or b'')[-1500:]!r}"}
     return {"passed": done.returncode == 0, "output": (done.stdout + done.stderr)[-2500:]}
-
-
-@torch.no_grad()
-def inference(session: Session) -> list[dict[str, Any]]:
-    """Pairs a second of encoding, attention, global matching and refinement, and the share of both ceilings."""
-    objective = load_objective(session.recipe.model.objective)
-    config = objective.config(session.recipe.model.size, session.recipe.model.config)
-    model = objective.build(config).to(session.device).eval()
-    side = 512 if session.on_gpu else 128
-    shapes = [(side, batch) for batch in ((1, 8, 64) if session.on_gpu else (1,))]
-    shapes += [(stage.size, stage.batch) for stage in session.recipe.stages] if session.on_gpu else []
-    ceilings = session.found.get("machine", {})
-    rows = []
-    for size, batch in shapes:
-        image = torch.rand(batch, 1, size, size, device=session.device)
-        valid = torch.ones_like(image, dtype=torch.bool)
-
-        def match(image=image, valid=valid) -> Any:
-            with torch.autocast(session.device.type, torch.bfloat16, enabled=session.on_gpu):
-                return model(image, valid, image.flip(3), valid)
-
-        with Moved() as moved, FlopCounterMode(display=False) as counted:
-            match()
-        seconds = session.seconds(match, 0.7)
-        row = {"size": size, "batch": batch, "ms": 1e3 * seconds, "pairs_s": batch / seconds}
-        row |= {"gflop_pair": counted.get_total_flops() / batch / 1e9, "mib_pair": moved.bytes / batch / 2**20}
-        if "copy_gb_s" in ceilings:
-            row["flop_share"] = counted.get_total_flops() / seconds / 1e12 / ceilings["product_tflop_s"]
-            row["bandwidth_share"] = moved.bytes / seconds / 1e9 / ceilings["copy_gb_s"]
-        rows.append({name: round(value, 4) for name, value in row.items()})
-    return rows
-
-
-def correlation(session: Session) -> list[dict[str, Any]]:
-    """benchmarks/local_correlation.py; what it had told when its time was over."""
-    if not session.on_gpu:
-        return []
-    command = [sys.executable, str(ROOT / "benchmarks/local_correlation.py"), "--device", "cuda", "--rounds", "5"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        told, errors = process.communicate(timeout=CORRELATION_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        told, errors = process.communicate()
-    rows = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
-    return rows if rows or not errors else [{"failed": errors[-1500:]}]
 
 
 def rates(session: Session) -> dict[str, Any]:
     """Steps a second of every stage, drawing included, and drawing alone; scenes a second of the processes."""
     recipe = session.recipe
-    worlds = {"pool": 8, "fresh": 0.0}  # what a scene costs is measured where they are made
-    data = tuple(dataclasses.replace(s, **worlds) if s.kind == "worlds" else s for s in recipe.data)
+    stored = {"pool": 8, "fresh": 0.0}  # what a scene costs is measured where they are made
+    data = tuple(dataclasses.replace(s, **stored) if s.kind in STORED else s for s in recipe.data)
     rows = []
     for stage in recipe.stages:
         for factor in session.options.factors:
+            if session.is_late and "training" in session.options.parts:
+                break
             alone = dataclasses.replace(stage, batch=max(1, round(factor * stage.batch)), steps=10**6)
             rows.append(stage_rates(session, dataclasses.replace(recipe, data=data, stages=(alone,)), alone))
             print(json.dumps(rows[-1]), flush=True)
@@ -303,8 +243,11 @@ def scaled(session: Session) -> PretrainRecipe:
     steps = sum(stage.steps for stage in stages)
     scenes_s = session.found["rates"].get("scenes_s")
     if scenes_s:
-        fresh = round(FRESH_SHARE * scenes_s / max(speeds), 3)
-        data = tuple(dataclasses.replace(s, fresh=fresh) if s.kind == "worlds" else s for s in recipe.data)
+        wanted = sum(s.fresh for s in recipe.data if s.kind in STORED)
+        more = FRESH_SHARE * scenes_s / max(speeds) / wanted
+        data = tuple(
+            dataclasses.replace(s, fresh=round(more * s.fresh, 3)) if s.kind in STORED else s for s in recipe.data
+        )
         recipe = dataclasses.replace(recipe, data=data)
     validation = dataclasses.replace(recipe.validation, every=max(1, steps // 5))
     return dataclasses.replace(recipe, stages=stages, validation=validation)
@@ -312,9 +255,46 @@ def scaled(session: Session) -> PretrainRecipe:
 
 def training(session: Session) -> dict[str, Any]:
     """The recipe, scaled to the minutes that are left; or the run of --resume-from, as it was begun."""
+    recipe, fresh = session.recipe, session.options.resume_from is None
+    told = session.found.get("rates", {}).get("stages", ())
+    if fresh and {(stage.size, stage.batch) for stage in recipe.stages} <= {
+        (row["size"], row["batch"]) for row in told
+    }:
+        recipe = scaled(session)
+    for number in range(TRIES):
+        before = session.left
+        try:
+            return trained(session, recipe, fresh, again=number > 0)
+        except (ModelError, ResourceError) as error:
+            session.found.setdefault("begun_again", []).append(str(error))
+            if not fresh or number == TRIES - 1 or session.left < LEAST_S:
+                raise
+            print("begun again:", error, flush=True)
+            recipe = safer(recipe, error, session.left / before)
+    raise AssertionError("the last try ends or raises")
+
+
+def safer(recipe: PretrainRecipe, error: Exception, share: float) -> PretrainRecipe:
+    """For want of memory half of the pairs; where the loss is not finite float32, then a third of the learning rate.
+
+    Args:
+        share: of the time, and so of the steps, that is left.
+    """
+    half = isinstance(error, ResourceError)
+    stages = tuple(
+        dataclasses.replace(s, steps=max(1, round(share * s.steps)), batch=max(1, s.batch // 2) if half else s.batch)
+        for s in recipe.stages
+    )
+    optimiser = recipe.optimiser
+    if not half and recipe.precision == "fp32":
+        optimiser = dataclasses.replace(optimiser, lr=optimiser.lr / 3)
+    precision = recipe.precision if half else "fp32"
+    return dataclasses.replace(recipe, stages=stages, optimiser=optimiser, precision=precision)
+
+
+def trained(session: Session, recipe: PretrainRecipe, fresh: bool, again: bool) -> dict[str, Any]:
     options, path = session.options, session.options.output / "recipe.yaml"
-    if options.resume_from is None:
-        recipe = scaled(session) if "stages" in session.found.get("rates", {}) else session.recipe
+    if fresh:
         path.write_text(yaml.safe_dump(json.loads(json.dumps(recipe.as_dict())), sort_keys=False))
     given = Options(
         path,
@@ -324,13 +304,14 @@ def training(session: Session) -> dict[str, Any]:
         threads=options.threads,
         data=options.data,
         init=options.init,
+        resume=not again,
     )
     talk = Reporter(say=lambda line: print(line, flush=True), warn=lambda line: print(line, flush=True))
     return document(pretrain(given, talk, session.maker))
 
 
 PARTS: dict[str, Callable[[Session], Any]] = {
-    part.__name__: part for part in (machine, checks, inference, correlation, rates, training)
+    part.__name__: part for part in (machine, checks, structure, inference, roma, correlation, rates, training)
 }
 """In the order in which they are done."""
 
@@ -342,9 +323,9 @@ def main() -> int:
     add("--minutes", type=float, default=9.0, help="for all parts together")
     add("--device", default="cuda")
     add("--threads", type=int, help="of this process; default all cores")
-    add("--train", choices=TRAINED, default="xmatch-small")
+    add("--train", choices=TRAINED, default=next(iter(TRAINED)))
     add("--data", type=Path, default=Path("."), help="where relative folders of the recipe start")
-    add("--init", type=Path, default=SHIPPED, help="weights to start from")
+    add("--init", type=Path, help="weights to start from; default: those in the package")
     add("--resume-from", type=Path, help="folder of a run before, to be gone on with")
     add("--makers", type=int, help="processes that make scenes; default: as many as cores are free")
     add("--trials", nargs="+", type=Path, default=[], help="recipes, of which the best one is trained on")
@@ -355,9 +336,11 @@ def main() -> int:
     add("--factors", nargs="+", type=float, default=[1.0], help="of the stages' batches, whose rates are measured")
     options = parser.parse_args()
     options.parts = options.parts or (["checks", "trials"] if options.trials else list(PARTS))
+    options.init = options.init or SHIPPED / f"{options.train}.safetensors"
     options.output.mkdir(parents=True, exist_ok=True)
     session = Session(options)
-    set_up(session.device, options.threads)
+    first = load_recipe(options.trials[0], PretrainRecipe) if options.trials else session.recipe
+    set_up(session.device, options.threads, first.precision)
     trains = not {"training", "trials"}.isdisjoint(options.parts)
     with open_maker(session.recipe, session.device) if trains else nullcontext() as session.maker:
         if "training" in options.parts:
@@ -369,11 +352,15 @@ def main() -> int:
     return int(any(isinstance(part, dict) and "failed" in part for part in session.found.values()))
 
 
+LEFT_OUT = {"left_out": "the minutes that remain are for training"}
+
+
 def attempt(session: Session, name: str, part: Callable[[Session], Any]) -> None:
     """Do a part, and write down what has been found so far."""
     begun = time.monotonic()
+    trains = "training" in session.options.parts
     try:
-        session.found[name] = part(session)
+        session.found[name] = LEFT_OUT if trains and name != "training" and session.is_late else part(session)
     except Exception:
         session.found[name] = {"failed": traceback.format_exc()[-3000:]}
     session.found.setdefault("seconds", {})[name] = round(time.monotonic() - begun, 1)

@@ -4,7 +4,7 @@
 
 Each recipe is a `gpu_run.py --trials` of its own. Their weights come back as NAME.safetensors, what was measured as
 trials.json. CUDA's multi-process service lets kernels of different processes run together; where it does not start,
-they take turns.
+they take turns. A fault in one of its processes ends them all, so those that end early are begun again without it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ SERVICE = "nvidia-cuda-mps-control"
 PROBE = "import torch; torch.ones(8, device='cuda').sum().item()"
 END_S = 20.0
 """For children that are late, before they are ended."""
+LEAST_S = 60.0
+"""That must be left for those that failed to be begun again."""
 
 
 def service(folder: Path) -> dict[str, str]:
@@ -44,6 +46,23 @@ def service(folder: Path) -> dict[str, str]:
 def stop(names: dict[str, str]) -> None:
     if names and shutil.which(SERVICE):
         subprocess.run([SERVICE], input="quit\n", text=True, env=os.environ | names, timeout=15, check=False)
+
+
+def run(folders: dict[Path, Path], options: argparse.Namespace, deadline: float, names: dict[str, str]) -> None:
+    """All of them at once, until they end or their time is over.
+
+    Args:
+        folders: recipe -> folder of its run, which is made.
+        deadline: on `time.monotonic`.
+    """
+    options.minutes = (deadline - time.monotonic()) / 60
+    environment = os.environ | names | {"OMP_NUM_THREADS": "1"}
+    children = [begin(recipe, folder, options, environment) for recipe, folder in folders.items()]
+    for child in children:
+        try:
+            child.wait(max(1.0, deadline + END_S - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
 
 
 def begin(recipe: Path, folder: Path, options: argparse.Namespace, environment: dict[str, str]) -> subprocess.Popen:
@@ -79,22 +98,19 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         names = service(Path(work)) if options.device == "cuda" else {}
-        options.minutes -= (time.monotonic() - begun) / 60
-        deadline = time.monotonic() + 60 * options.minutes + END_S
-        folders = {recipe.stem: Path(work) / recipe.stem for recipe in options.recipes}
-        environment = os.environ | names | {"OMP_NUM_THREADS": "1"}
-        children = [
-            begin(recipe, folder, options, environment)
-            for recipe, folder in zip(options.recipes, folders.values(), strict=True)
-        ]
-        for child in children:
-            try:
-                child.wait(max(1.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-        found = {name: gathered(folder, options.output, name) for name, folder in folders.items()}
+        deadline = begun + 60 * options.minutes
+        folders = {recipe: Path(work) / recipe.stem for recipe in options.recipes}
+        run(folders, options, deadline, names)
+        found = {recipe.stem: gathered(folder, options.output, recipe.stem) for recipe, folder in folders.items()}
         stop(names)
-    (options.output / "trials.json").write_text(json.dumps({"service": bool(names), "runs": found}, indent=1))
+        again = {recipe: Path(work) / f"{recipe.stem}-again" for recipe in folders if "log" in found[recipe.stem]}
+        first_logs = {recipe.stem: found[recipe.stem]["log"] for recipe in again}
+        if again and deadline - time.monotonic() > LEAST_S:
+            print("begun again:", [recipe.stem for recipe in again], flush=True)
+            run(again, options, deadline, {})
+            found |= {recipe.stem: gathered(folder, options.output, recipe.stem) for recipe, folder in again.items()}
+    told = {"service": bool(names), "first_logs": first_logs, "runs": found}
+    (options.output / "trials.json").write_text(json.dumps(told, indent=1))
     for name, told in found.items():
         print(name, told.get("log") or told["best"], told.get("trials"), flush=True)
     return int(any("log" in told for told in found.values()))

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_real import SIDES_PX, Looks, load_looks, measured
-from xmatch.errors import XmatchError
+from xmatch.errors import ModelError, XmatchError
 from xmatch.io.checksum import sha256
 from xmatch.io.weights.files import WeightsMetadata, load_state, load_weights, save_weights
 from xmatch.networks.registry import load_objective
@@ -46,6 +46,8 @@ FREE = "Apache-2.0"
 ROUNDS = (0.3, 0.15)
 """Shares of the time for the first round, of all trials, and the second, of the better half; one goes on after."""
 MEASURE_EVERY_S = 30.0
+WARM_UP = 5
+"""Steps."""
 MIXED = (1.0, 0.5)
 """Shares of the new weights that are measured; the rest are those that were begun from."""
 MIXED_LAST = (1.0, 0.75, 0.5, 0.25)
@@ -147,10 +149,17 @@ class Tournament:
         return Trial(path.stem, recipe, self.session.options.data, self.maker, self.session)
 
     def warm_up(self) -> None:
-        """Compile kernels, and wait for the first scenes, on nobody's account."""
+        """Compile kernels, and wait for the first scenes, on nobody's account; pairs are drawn ahead, as in training.
+
+        Raises:
+            ModelError: a step was left out, since something was not finite.
+        """
         trial = self.current = self.trial(self.session.options.trials[0])
-        for number in range(3):
-            trial.run.advance(self.feed.take(number), self.phases)
+        for number in range(WARM_UP):
+            batch = self.feed.take(number)
+            trial.run.advance(batch, self.phases, lambda ahead=number + 1: self.feed.prepare(ahead))
+            if trial.run.skipped:
+                raise ModelError(f"step {number} of {trial.name}, to warm up: loss or gradient is not finite")
 
     def measure(self, trial: Trial | None, share: float = 1.0) -> float:
         """Score of a trial's averaged weights with those begun from mixed in; None: of the latter alone."""

@@ -29,7 +29,7 @@ TOP = get_command(app)
 FOREIGN_OPTIONS = {"--no-nanny", "--help", "--install-completion", "--nproc"}
 """Options in the documents that Typer adds itself; `--nproc_per_node` is torchrun's, `--no-nanny` Dask's."""
 
-FOREIGN_COMMANDS = r"\b(pip|gdal\w+|rio|m venv|python benchmarks/\w+\.py|dask worker|split --number|SBATCH)\b"
+FOREIGN_COMMANDS = r"\b(pip|gdal\w+|rio|m venv|python (-m )?benchmarks[./]\w+|dask worker|split --number|SBATCH)\b"
 """Lines that call another program, whose options are its own."""
 
 

@@ -133,6 +133,29 @@ def test_losses_and_gradients_are_finite_in_half_precision(trained, device):
     assert [n for n, p in model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()] == []
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("trained", ["sparse"], indirect=True)
+def test_keypoints_and_assignments_are_not_rounded_by_half_precision(trained, device):
+    """In bfloat16 the gradient of LightGlue's assignment points elsewhere."""
+    objective, model, side = trained
+    model, batch = model.to(device), pairs(side).to(torch.device(device))
+    found = []
+    for half in (False, True):
+        model.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            objective.step(model, batch)["total"].backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.999
+
+
+def test_no_attention_goes_to_float16_on_a_gpu():
+    from kornia.feature.lightglue import Attention
+
+    objective = load_objective("lightglue")
+    model = objective.build(objective.config(None, SMALL["lightglue"]))
+    assert [name for name, part in model.named_modules() if isinstance(part, Attention)] == []
+
+
 def test_errors_are_one_list_a_pair_and_not_negative(trained):
     objective, model, side = trained
     batch = pairs(side, count=3)

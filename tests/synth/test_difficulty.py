@@ -20,7 +20,8 @@ def test_between_reaches_both_ends_and_is_linear():
 
 def test_full_is_nowhere_easier_than_easy():
     for field in fields(Difficulty):
-        assert getattr(Difficulty.FULL, field.name) > getattr(Difficulty.EASY, field.name)
+        if field.name != "moved":  # only where a recipe asks for it
+            assert getattr(Difficulty.FULL, field.name) > getattr(Difficulty.EASY, field.name)
 
 
 @pytest.mark.parametrize(

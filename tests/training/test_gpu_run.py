@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import gpu_run
+from xmatch.errors import ModelError, ResourceError
 from xmatch.recipe import load_recipe
 from xmatch.training.recipe import PretrainRecipe
 
@@ -16,9 +17,11 @@ from xmatch.training.recipe import PretrainRecipe
 def session(tmp_path):
     recipe = load_recipe(gpu_run.TRAINED["xmatch-small"], PretrainRecipe)
     rates = [{"size": s.size, "batch": s.batch, "steps_s": 10.0 * n} for n, s in enumerate(recipe.stages, 1)]
-    options = argparse.Namespace(output=tmp_path, resume_from=None, device="cpu", threads=1, data=tmp_path, init=None)
+    options = argparse.Namespace(
+        output=tmp_path, resume_from=None, device="cpu", threads=1, data=tmp_path, init=None, parts=()
+    )
     found = {"rates": {"stages": rates, "scenes_s": 20.0}}
-    return SimpleNamespace(recipe=recipe, options=options, found=found, left=406.0, maker=None)
+    return SimpleNamespace(recipe=recipe, options=options, found=found, left=406.0, is_late=False, maker=None)
 
 
 def test_steps_fill_the_minutes_that_are_left_in_the_shares_of_the_recipe(session):
@@ -49,3 +52,47 @@ def test_a_part_that_fails_is_told_and_the_next_one_begins(session, tmp_path):
     gpu_run.attempt(session, "inference", lambda session: [1])
     text = (tmp_path / "gpu_run.json").read_text()
     assert "no kernel" in text and session.found["inference"] == [1]
+
+
+@pytest.mark.parametrize("error", [ModelError("not finite"), ResourceError("out of GPU memory")], ids=["nan", "memory"])
+def test_a_training_that_fails_is_begun_again_with_a_safer_recipe_in_the_time_that_is_left(session, monkeypatch, error):
+    seen = []
+
+    def train(options, talk, maker):
+        seen.append((options.load(), options.resume))
+        if len(seen) == 1:
+            session.left /= 2
+            raise error
+        return {"steps": 7}
+
+    monkeypatch.setattr(gpu_run, "pretrain", train)
+    monkeypatch.setattr(gpu_run, "document", dict)
+    assert gpu_run.training(session) == {"steps": 7}
+    (first, resumed), (second, goes_on) = seen
+    assert resumed and not goes_on and session.found["begun_again"] == [str(error)]
+    assert second.steps == pytest.approx(first.steps / 2, rel=0.01)
+    smaller = [new.batch / old.batch for new, old in zip(second.stages, first.stages, strict=True)]
+    if isinstance(error, ResourceError):
+        assert smaller == [0.5] * 4 and second.precision == first.precision
+    else:
+        assert smaller == [1.0] * 4 and (first.precision, second.precision) == ("auto", "fp32")
+
+
+@pytest.mark.parametrize("name", gpu_run.TRAINED)
+def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
+    recipe = load_recipe(gpu_run.TRAINED[name], PretrainRecipe)
+    assert recipe.model.size == name and (gpu_run.SHIPPED / f"{name}.safetensors").exists()
+    assert any(source.pinhole_share > 0 for source in recipe.data), "parallax, and not only planes"
+    assert recipe.curriculum.bounds()[1].moved > 0, "and things that moved"
+    assert recipe.small_checkpoints and recipe.checkpoint_minutes <= 1.5
+
+
+def test_once_half_of_the_minutes_are_gone_only_training_begins(session, monkeypatch):
+    session.found, session.is_late, session.options.parts = {}, True, ("rates", "training")
+    seen = []
+    monkeypatch.setattr(gpu_run, "pretrain", lambda options, talk, maker: seen.append(options.load()))
+    monkeypatch.setattr(gpu_run, "document", lambda outcome: {"steps": 7})
+    gpu_run.attempt(session, "rates", lambda session: "done")
+    gpu_run.attempt(session, "training", gpu_run.training)
+    assert session.found["rates"] == gpu_run.LEFT_OUT and session.found["training"] == {"steps": 7}
+    assert seen[0].stages == session.recipe.stages, "nothing to scale them by"

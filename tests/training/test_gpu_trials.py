@@ -1,13 +1,17 @@
-"""What the trials on a GPU are judged by, and how scenes are shared."""
+"""What the trials on a GPU are judged by, how scenes are shared, and what is done where one fails."""
 
+import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks import gpu_side_by_side
 from benchmarks.gpu_real import fitted
-from benchmarks.gpu_trials import Shared, mixed, stage_of
+from benchmarks.gpu_trials import WARM_UP, Shared, Tournament, mixed, stage_of
+from xmatch.errors import ModelError
 from xmatch.synth.recipe import SourceSpec
 from xmatch.training.recipe import PretrainRecipe, Stage
 
@@ -51,3 +55,51 @@ def test_the_last_run_goes_through_the_stages_by_its_share_of_time():
     recipe = PretrainRecipe(data=(SourceSpec(kind="worlds"),), stages=stages)
     shares = (0, 0.39, 0.41, 0.74, 0.76, 0.999, 1.0)
     assert [stage_of(share, recipe).size for share in shares] == [192, 192, 256, 256, 320, 320, 320]
+
+
+@pytest.mark.parametrize("bad", [None, 2])
+def test_a_step_to_warm_up_that_is_not_finite_is_told(bad):
+    asked, done = [], []
+    run = SimpleNamespace(skipped=0)
+
+    def advance(batch, phases, while_busy):
+        done.append(batch)
+        run.skipped = int(batch == bad)
+        while_busy()
+
+    run.advance = advance
+    tournament = SimpleNamespace(
+        trial=lambda path: SimpleNamespace(name="mixed", run=run),
+        session=SimpleNamespace(options=SimpleNamespace(trials=["mixed.yaml"])),
+        feed=SimpleNamespace(take=lambda number: number, prepare=asked.append),
+        phases=None,
+    )
+    if bad is None:
+        Tournament.warm_up(tournament)
+        assert done == list(range(WARM_UP)) and asked == list(range(1, WARM_UP + 1))
+    else:
+        with pytest.raises(ModelError, match="step 2 of mixed"):
+            Tournament.warm_up(tournament)
+
+
+def test_what_ends_early_is_begun_again_without_the_service(monkeypatch, tmp_path):
+    begun = []
+
+    def run(folders, options, deadline, names):
+        begun.append((sorted(recipe.stem for recipe in folders), bool(names)))
+        for recipe, folder in folders.items():
+            folder.mkdir()
+            (folder / "log").write_text("device-side assert")
+            if names == {} or recipe.stem == "good":
+                (folder / "trials.json").write_text(json.dumps({"winner": recipe.stem, "best": {}}))
+
+    monkeypatch.setattr(gpu_side_by_side, "run", run)
+    monkeypatch.setattr(gpu_side_by_side, "service", lambda folder: {"CUDA_MPS_PIPE_DIRECTORY": "pipe"})
+    monkeypatch.setattr(gpu_side_by_side, "stop", lambda names: None)
+    words = ["gpu_side_by_side", "good.yaml", "bad.yaml", "-o", str(tmp_path), "--data", ".", "--init", "w"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert gpu_side_by_side.main() == 0
+    assert begun == [(["bad", "good"], True), (["bad"], False)]
+    told = json.loads((tmp_path / "trials.json").read_text())
+    assert told["first_logs"] == {"bad": "device-side assert"}
+    assert {name: one["winner"] for name, one in told["runs"].items()} == {"good": "good", "bad": "bad"}

@@ -88,7 +88,7 @@ def adapt(options: AdaptOptions, talk: Reporter = Reporter()) -> Adapted:
     collected = collect(options.request, recipe.guard, recipe.seed)
     for row in collected.unusable:
         talk.warn(f"passed over: {row.where}: {row.reason}")
-    set_up(device, options.threads)
+    set_up(device, options.threads, recipe.precision)
     with (
         stop_on_signals() as stop,
         memory_errors_explained(recipe),

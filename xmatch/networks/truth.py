@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from xmatch.networks.grids import numbers
 from xmatch.synth.pairs import TrainingPairs
 
 
@@ -19,12 +20,12 @@ def true_places(batch: TrainingPairs, xy: Tensor) -> tuple[Tensor, Tensor]:
         (B, N, 2) px of moving, and (B, N) bool: the pixels around the point are seen in both images.
     """
     height, width = batch.fixed.shape[-2:]
-    grid = (2 * xy / xy.new_tensor([width, height]) - 1)[:, None]
+    grid = (2 * xy / numbers([width, height], xy) - 1)[:, None]
     # A single point is meaningless where the warp is: zeros there keep neighbours finite, and `seen` is false.
     warp = torch.where(batch.covisible[..., None], batch.warp, 0.0).permute(0, 3, 1, 2)
     found = F.grid_sample(warp, grid, padding_mode="border", align_corners=False)[:, :, 0].transpose(1, 2)
     share = F.grid_sample(batch.covisible[:, None].float(), grid, align_corners=False)[:, 0, 0]
-    sides = xy.new_tensor([batch.moving.shape[-1], batch.moving.shape[-2]])
+    sides = numbers([batch.moving.shape[-1], batch.moving.shape[-2]], xy)
     return (found + 1) / 2 * sides, share > 0.999
 
 

@@ -30,6 +30,8 @@ class Difficulty:
     """Standard deviation of the bending of half of the pairs, share of the side, in [0, 0.06]: more would fold."""
     max_parallax_deg: float = 30.0
     """Two pinhole cameras look at one place from directions up to this much apart, in [0, 80]."""
+    moved: float = 0.0
+    """Share of pairs in which a part of what both show lies elsewhere in moving, in [0, 1]."""
     noise: float = 1.0
     """Blur, noise, lost resolution, stripes and patches, in [0, 1]."""
 
@@ -54,6 +56,7 @@ _RANGES = {
     "perspective": (0, 0.5),
     "elastic": (0, 0.06),
     "max_parallax_deg": (0, 80),
+    "moved": (0, 1),
     "noise": (0, 1),
 }
 """Beyond these, pairs hardly overlap, or the inverse of a bent map is no longer found."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from xmatch.synth.degrade import degraded
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
+from xmatch.synth.moved import Moved, moved
 from xmatch.synth.resampling import all_valid_at, believed, bilinear, resampled, within
 from xmatch.synth.seeds import host_rng, uploaded
 from xmatch.synth.sources.aligned import Aligned, joined, with_channels
@@ -108,7 +109,7 @@ def look_twice(
     warp = partners.permute(0, 2, 3, 1).contiguous()
     matrices = warps.matrices
     matrices[warps.is_bent | aligned.has_flow] = np.nan
-    return TrainingPairs(
+    pairs = TrainingPairs(
         both[:count],
         fixed_valid,
         both[count:],
@@ -119,6 +120,17 @@ def look_twice(
         aligned.origins,
         matrices,
     )
+    return with_things_moved(pairs, host, difficulty.moved) if difficulty.moved else pairs
+
+
+def with_things_moved(pairs: TrainingPairs, host: np.random.Generator, share: float) -> TrainingPairs:
+    """The same pairs, in a share of which something has moved."""
+    chosen = host.random(len(pairs)) < share
+    found = moved(Moved(pairs.moving, pairs.moving_valid, pairs.warp, pairs.covisible), chosen, host)
+    matrices = pairs.matrices
+    if matrices is not None:
+        matrices = np.where(chosen[:, None, None], np.nan, matrices)
+    return replace(pairs, **vars(found), matrices=matrices)
 
 
 def _truth(aligned: Aligned, warps: Warps, fixed_at: Tensor) -> tuple[Tensor, Tensor]:

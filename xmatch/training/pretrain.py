@@ -98,7 +98,7 @@ def pretrain(options: Options, talk: Reporter = Reporter(), maker: SceneMaker | 
     device = choose_device(options.device)
     if objective.entry.not_run:
         talk.warn(f"note: {objective.entry.not_run}")
-    set_up(device, options.threads)
+    set_up(device, options.threads, recipe.precision)
     with joined(device) as processes, stop_on_signals() as stop, memory_errors_explained(recipe):
         talk = talk if processes.writes else Reporter()
         # The data come first: nothing is made on the disk before they are found to be usable.

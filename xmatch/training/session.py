@@ -11,7 +11,7 @@ import torch
 
 from xmatch.errors import OutputError, ResourceError, UsageError, is_out_of_memory
 from xmatch.training.distributed import Processes
-from xmatch.training.recipe import RunRecipe
+from xmatch.training.recipe import Precision, RunRecipe
 
 
 def check_same(state: dict[str, Any], recipe: RunRecipe, processes: Processes, folder: Path) -> None:
@@ -75,12 +75,15 @@ def memory_errors_explained(recipe: RunRecipe) -> Iterator[None]:
         ) from error
 
 
-def set_up(device: torch.device, threads: int | None) -> None:
+def set_up(device: torch.device, threads: int | None, precision: Precision) -> None:
+    """Threads, and what a GPU may round to TF32: what bfloat16 leaves in single precision, with "fp32" nothing."""
     if threads:
         import cv2
 
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # what bf16 leaves in fp32 may be rounded to TF32
+        rounds = precision != "fp32"
+        torch.set_float32_matmul_precision("high" if rounds else "highest")
+        torch.backends.cudnn.allow_tf32 = rounds
         torch.backends.cudnn.benchmark = True

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xmatch.networks.architecture import NetworkObjective, mean_share_within
 from xmatch.networks.base import Keypoints
+from xmatch.networks.grids import numbers
 from xmatch.networks.lightglue.assignment import Points, assignment_loss, assignment_truth
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.lightglue.runner import LightGlueRunner
@@ -46,7 +47,7 @@ class Matching(NetworkObjective):
         found = [self._keypoints(images, valid) for images, valid in _views(batch)]
         fixed, moving = (_points(keypoints, batch.fixed.device) for keypoints in found)
         first, second = (_descriptors(keypoints) for keypoints in found)
-        sides = batch.fixed.new_tensor([batch.fixed.shape[-1], batch.fixed.shape[-2]])
+        sides = numbers([batch.fixed.shape[-1], batch.fixed.shape[-2]], batch.fixed)
         a, b = ((points.xy - 0.5 - sides / 2) / (sides.max() / 2) for points in (fixed, moving))
         layers = model({"first": first, "second": second, "first_xy": a, "second_xy": b})
         labels = assignment_truth(fixed, moving, *true_places(batch, fixed.xy))

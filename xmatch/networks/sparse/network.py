@@ -13,6 +13,7 @@ import torch
 from kornia.feature import XFeatModel
 from torch import Tensor, nn
 
+from xmatch.networks.grids import numbers
 from xmatch.networks.keypoints import BORDER_PX
 from xmatch.networks.lightglue.assignment import Points
 from xmatch.networks.lightglue.network import Glue
@@ -86,7 +87,7 @@ class SparseMatcher(nn.Module):
         if places is not None:
             there = guided_points(here, there, places, round(GUIDED * here.xy.shape[1]))
             second = moving_dense.described(there.xy - 0.5)
-        sides = both.new_tensor([both.shape[-1], both.shape[-2]])
+        sides = numbers([both.shape[-1], both.shape[-2]], both)
         a, b = ((points.xy - 0.5 - sides / 2) / (sides.max() / 2) for points in (here, there))
         layers = self.matcher.assignments(first, second, a, b)
         return SparsePrediction(here, there, layers, first, moving_dense)

@@ -30,6 +30,12 @@ class Sparse(NetworkObjective):
     """
 
     def step(self, model: nn.Module, batch: TrainingPairs, *, finest: int = 1) -> dict[str, Tensor]:
+        # Single precision, whatever is asked for: bfloat16 finds other keypoints, and its gradient points elsewhere.
+        with torch.autocast(batch.fixed.device.type, enabled=False):
+            return self._step(model, batch)
+
+    @staticmethod
+    def _step(model: nn.Module, batch: TrainingPairs) -> dict[str, Tensor]:
         found = _forward(model, batch, partial(true_places, batch))
         true_xy, seen = true_places(batch, found.fixed.xy)
         labels = assignment_truth(found.fixed, found.moving, true_xy, seen)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from kornia.feature.xfeat import InterpolateSparse2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xmatch.coords import Image, Mask
 from xmatch.networks.base import Keypoints
+from xmatch.networks.grids import numbers
 from xmatch.networks.keypoints import MOST, filled, inner, kept
 
 MULTIPLE = 32
@@ -44,7 +44,10 @@ class Dense:
     def described(self, xy: Tensor) -> Tensor:
         """(B, N, 64) of length 1 at positions (B, N, 2) px, centre-counted."""
         height, width = self.size
-        return F.normalize(InterpolateSparse2d("bicubic")(self.features, xy, height, width), dim=-1)
+        # As XFeat's authors normalise positions: by the distance of the outermost centres.
+        at = 2 * (xy / numbers([width - 1, height - 1], xy)) - 1
+        found = F.grid_sample(self.features, at[:, :, None], mode="bicubic", align_corners=False)
+        return F.normalize(found[..., 0].transpose(1, 2), dim=-1)
 
 
 def detect(network: nn.Module, image: Tensor, usable: Tensor, count: int) -> tuple[Detected, Dense]:
