@@ -295,7 +295,7 @@ def test_every_change_of_an_evaluation_is_looked_at():
 def test_what_is_said_of_an_evaluation_arrives(cli, tmp_path, monkeypatch, caught, field):
     monkeypatch.chdir(tmp_path)
     Path("eval.yaml").write_text("manifest: [none.jsonl]\nmatchers: [mi]\n")
-    calls = caught("xmatch.cli.eval_run.methods")
+    calls = caught("xmatch.cli.eval_run.by_kind")
     words, seen, expected = EVAL[field]
     assert cli("eval", "eval.yaml", *words).code == ExitCode.INPUT
     [(recipe,)] = calls
@@ -305,7 +305,7 @@ def test_what_is_said_of_an_evaluation_arrives(cli, tmp_path, monkeypatch, caugh
 def test_several_jobs_have_one_thread_each(cli, tmp_path, monkeypatch, caught):
     monkeypatch.chdir(tmp_path)
     Path("eval.yaml").write_text("manifest: [none.jsonl]\n")
-    calls = caught("xmatch.cli.eval_run.methods")
+    calls = caught("xmatch.cli.eval_run.by_kind")
     cli("eval", "eval.yaml", "--threads", "3", "--jobs", "2")
     assert calls[0][0].register.threads == 1
 
