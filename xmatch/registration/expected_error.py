@@ -24,6 +24,10 @@ PLACES = 64
 ENOUGH = 1000
 """That lie in fixed; more of moving's are taken where it is much larger. Not tuned."""
 
+MOST_OF_OVERLAP = 0.2
+"""Share of the overlap's longer side that the expected error of an accepted map may be. Not tuned."""
+VAGUE = "The map may be off by {ce90:.0f} px where the images share {overlap:.0f}: it hardly says where anything lies."
+
 
 def expected_error_map(frame: FramedPair, alignment: Alignment, confirmed: ConfirmedMap) -> ErrorMap | None:
     """What the tie points of the finest resolution, and the regions, say of the map that they confirmed; None where the
@@ -47,8 +51,14 @@ def expected_error_map(frame: FramedPair, alignment: Alignment, confirmed: Confi
 
 
 def with_global_error(verdict: Verdict, found: ErrorMap) -> Verdict:
-    """The verdict with the expected error that its map's places have as a whole."""
+    """The verdict with the expected error that its map's places have as a whole; refused where the map says next to
+    nothing, so large is that."""
     ce90 = global_error(found)
+    rows, columns = found.ce90_px.shape
+    overlap_px = max(columns * found.cell_px[0], rows * found.cell_px[1])
+    if ce90 > MOST_OF_OVERLAP * overlap_px:
+        reason = VAGUE.format(ce90=ce90, overlap=overlap_px)
+        return replace(verdict, accepted=False, probability=min(verdict.probability, 0.5), reason=reason)
     return replace(
         verdict,
         ce90_px=ce90,

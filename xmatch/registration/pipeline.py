@@ -114,6 +114,7 @@ def _registered(
             error_map = expected_error_map(frame, attempt.alignment, confirmed)
         if error_map is not None:
             verdict = with_global_error(verdict, error_map)
+            error_map = error_map if verdict.accepted else None
         clock.done("verify", 0.9)
     found = None if confirmed is None else written_as_one(confirmed.transform, moving)
     correspondences = Correspondences.empty() if confirmed is None else confirmed.correspondences
