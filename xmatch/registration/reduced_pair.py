@@ -101,14 +101,17 @@ def fitting_windows(
     return (windows, centres) if len(centres) >= MIN_WINDOWS else None
 
 
-def with_margin(windows: Windows, *sources: DescriptorMap) -> tuple[int, *tuple[DescriptorMap, ...]]:
+def with_margin(
+    windows: Windows, here: DescriptorMap, there: DescriptorMap
+) -> tuple[int, DescriptorMap, DescriptorMap]:
     """Px of emptiness that hold whatever windows at the border look at, and the descriptors with these around."""
     margin = windows.side_px // 2 + windows.reach_px + 2
     around = ((margin, margin), (margin, margin))
-    return margin, *(
+    one, other = (
         replace(source, planes=np.pad(source.planes, (*around, (0, 0))), valid=np.pad(source.valid, around))
-        for source in sources
+        for source in (here, there)
     )
+    return margin, one, other
 
 
 def _overhanging(cover: Mask, windows: Windows) -> Floats:
