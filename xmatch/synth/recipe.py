@@ -185,7 +185,7 @@ def kind_of(folder: str | os.PathLike[str]) -> SourceKind:
         return "video"
     if not root.is_dir():
         return "singles"
-    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()) or megadepth.training_lists(root):
+    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()) or megadepth.has_training(root):
         return "multiview"
     if spair.has_training(root) or pf.has_training(root):
         return "keypoints"

@@ -64,7 +64,7 @@ class MultiView:
     def below(cls, folder: str | Path, sensors: Sensors, images: Images | None = None) -> MultiView:
         """All scenes below a folder: the lists of MegaDepth, or what `find_scenes` finds."""
         root = Path(folder)
-        listed = root.is_dir() and megadepth.training_lists(root)
+        listed = root.is_dir() and megadepth.has_training(root)
         return cls(published_scenes(root) if listed else find_scenes(root), sensors, images)
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
