@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import signal
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
-from xmatch.errors import ExitCode, InputError
+from xmatch.errors import ExitCode, InputError, OutputError
 from xmatch.io.writing.atomic import held
 from xmatch.synth import shards
 from xmatch.synth.learned import registry
@@ -270,6 +271,21 @@ def test_ctrl_c_leaves_complete_shards_and_the_next_run_goes_on(photos, cli, tmp
     kept = {shard.name: Path("out", shard.name).stat().st_mtime_ns for shard in shards}
     assert cli(*words, "--count", 400, "--dry-run").code == ExitCode.OK
     assert {name: Path("out", name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_no_shard_is_made_once_the_list_cannot_be_written(cli, photos, monkeypatch):
+    """Whoever else may hold what makes them, it has ended."""
+    makers = []
+
+    def full_disk(folder, done, making):
+        makers.append(making)
+        next(iter(making))
+        raise OutputError("no space left", path=folder)
+
+    monkeypatch.setattr(shards, "write_shards", full_disk)
+    Path("r.yaml").write_text(SHARDS_OF_ONE)
+    assert cli("synth", "photos", "--recipe", "r.yaml", "-o", "out", "--device", "cpu").code == ExitCode.OUTPUT
+    assert inspect.getgeneratorstate(makers[0]) == inspect.GEN_CLOSED
 
 
 # Several processes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -92,12 +92,13 @@ def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[
 
 def shards_made(
     workers: Workers, items: list[ShardItem], unusable: dict[str, str], count: Callable[[int], None]
-) -> Iterator[Shard]:
+) -> Generator[Shard, None, None]:
     """Shards as workers make them; images that they could not use, and why, go into `unusable`."""
-    for made in each_made(workers, make_shard, items):
-        unusable |= made.rejected
-        count(made.shard.count)
-        yield made.shard
+    with contextlib.closing(each_made(workers, make_shard, items)) as answers:
+        for made in answers:
+            unusable |= made.rejected
+            count(made.shard.count)
+            yield made.shard
 
 
 _MINE = threading.local()
