@@ -13,7 +13,7 @@ from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.pairs import draw_pairs
-from xmatch.synth.recipe import kind_of
+from xmatch.synth.recipe import Loaders, SourceSpec, build_mixture, kind_of
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors
 from xmatch.synth.sources.cameras import at, depth_shape, find_scenes, in_shares, read_depth, reprojected
@@ -185,6 +185,15 @@ def test_depths_are_numbers(tmp_path, values):
     np.save(tmp_path / "d.npy", values)
     with pytest.raises(InputError, match="not a depth map"):
         read_depth(tmp_path / "d.npy")
+
+
+def test_unusable_depth_maps_are_told_with_the_images(tmp_path):
+    depth = np.full((HEIGHT, WIDTH), FAR)
+    write_scene(tmp_path / "s", [moved(0), moved(0.4), moved(0.8)], [wall(0), wall(10), wall(20)], [depth] * 3)
+    (tmp_path / "s" / "depth" / "2.png").write_bytes(b"")
+    loaders = Loaders()
+    build_mixture([SourceSpec("multiview", "s")], tmp_path, loaders).sources[0].draw(6, 64, device_rng("cpu", 0), SAME)
+    assert list(loaders.rejected) == [str(tmp_path / "s" / "depth" / "2.png")]
 
 
 def write_h5(folder):

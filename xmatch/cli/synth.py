@@ -88,7 +88,7 @@ def synth_command(
     from xmatch.ops.devices import resolved
     from xmatch.synth.learned.base import LoadOptions
     from xmatch.synth.learned.registry import LearnedModalities
-    from xmatch.synth.recipe import build_mixture
+    from xmatch.synth.recipe import Loaders, build_mixture
     from xmatch.synth.shards import missing, resume, write_shard, write_shards
 
     if allow_download and offline:
@@ -117,11 +117,11 @@ def synth_command(
     _check_space(target, int(plan.bytes * (1 - before / plan.count)))
     if preview is not None:
         check_target(preview, overwrite)
-    images = image_files(plan.size)
+    loaders = Loaders(image_files(plan.size), learned)
     unusable: dict[str, str] = {}
     with progress_bar(talk) as progress:
-        usable = _tried(settings.data, images, progress)
-        build = partial(build_mixture, settings.data, images=images, learned=learned)
+        usable = _tried(settings.data, loaders.images, progress)
+        build = partial(build_mixture, settings.data, loaders=loaders)
         build()  # what is wrong with a source is said before anything is written
         if not dry_run:
             pairs = _counted(before, plan.count, progress)
@@ -134,7 +134,7 @@ def synth_command(
                     shards = (write_shard(target, plan, number, build(), device, pairs) for number in lacking)
                 with contextlib.closing(shards):  # or processes would go on after a full disk
                     done = write_shards(target, done, shards)
-    unusable |= {str(part): reason for part, reason in images.rejected.items()}
+    unusable |= loaders.rejected
     document = summary(settings, plan, target, done, usable, len(unusable), device, dry_run) | {"made_before": before}
     if not dry_run:
         _finish(target, unusable, done, preview, overwrite, document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from xmatch.synth.sources import (
 from xmatch.synth.sources.aligned_pairs import find_pairs
 from xmatch.synth.sources.cameras import is_scene
 from xmatch.synth.sources.files import SUFFIXES
+from xmatch.synth.sources.multiview import depth_maps
 from xmatch.synth.sources.video import VIDEO_SUFFIXES
 
 SourceKind = Literal[
@@ -148,22 +149,28 @@ class SynthRecipe:
 class Loaders:
     """What sources of one run share, so that nothing is read or loaded twice."""
 
-    images: Images
-    learned: LearnedModalities
+    images: Images = field(default_factory=Images)
+    learned: LearnedModalities = field(default_factory=LearnedModalities)
+    """By default on the CPU, from files of this machine."""
+    depths: Images = field(default_factory=depth_maps)
+    keypoints: dict[Path, Keypoints] = field(default_factory=dict)
+    """By folder."""
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Files that turned out unusable, and why."""
+        readers = (self.images, self.depths, *(source.images for source in self.keypoints.values()))
+        return {str(part): reason for images in readers for part, reason in images.rejected.items()}
 
 
 def build_mixture(
-    specs: Sequence[SourceSpec],
-    folder: str | os.PathLike[str] = ".",
-    images: Images | None = None,
-    learned: LearnedModalities | None = None,
+    specs: Sequence[SourceSpec], folder: str | os.PathLike[str] = ".", loaders: Loaders | None = None
 ) -> Mixture:
     """The sources of a recipe with their weights.
 
     Args:
         folder: where relative folders start.
-        images: reads and holds image files; give the same one to several mixtures and they read every file once.
-        learned: loads and holds networks, likewise; by default on the CPU, from files of this machine.
+        loaders: give the same ones to several mixtures and they read every file, and load every network, once.
 
     Raises:
         UsageError: an unknown modality or world, or nothing to draw from.
@@ -172,7 +179,7 @@ def build_mixture(
     """
     if not specs:
         raise UsageError("nothing to make pairs from", hint="name a folder of images, or worlds")
-    loaders = Loaders(images or Images(), learned or LearnedModalities())
+    loaders = loaders or Loaders()
     return Mixture([(SOURCES[spec.kind](spec, Path(folder), loaders), spec.weight) for spec in specs])
 
 
@@ -260,7 +267,7 @@ def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
 
 
 def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
-    return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
+    return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images, loaders.depths)
 
 
 def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
@@ -276,7 +283,10 @@ def _things(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
 
 
 def _keypoints(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
-    return Keypoints.below(_below(spec, folder))
+    root = _below(spec, folder)
+    if root not in loaders.keypoints:
+        loaders.keypoints[root] = Keypoints.below(root)
+    return loaders.keypoints[root]
 
 
 def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
