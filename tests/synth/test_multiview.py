@@ -11,9 +11,10 @@ import torch
 
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.pairs import draw_pairs
-from xmatch.synth.recipe import Loaders, SourceSpec, build_mixture, kind_of
+from xmatch.synth.recipe import Loaders, SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors
 from xmatch.synth.sources.cameras import at, depth_shape, find_scenes, in_shares, read_depth, reprojected

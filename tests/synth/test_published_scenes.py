@@ -13,7 +13,8 @@ import torch
 from xmatch.datasets.megadepth import read_training
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.recipe import SourceSpec, build_mixture, kind_of
+from xmatch.synth.layouts import kind_of
+from xmatch.synth.recipe import SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors
 from xmatch.synth.sources.multiview import OVERLAP

@@ -63,7 +63,8 @@ def run_eval(
         for part in work.values():
             _predict(part, counter, jobs)
     # No results before the last kind's predictions: a run with results is done, and would not go on.
-    documents, texts = {}, {}
+    documents: dict[str, ResultsDocument] = {}
+    texts: dict[Path, str] = {}
     for kind, part in work.items():
         documents[kind] = results_document(part.predictions, part.settings)
         texts |= _texts(part, documents[kind], with_pictures)

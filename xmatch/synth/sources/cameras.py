@@ -79,10 +79,10 @@ def read_depth(path: Path) -> np.ndarray:
         elif path.suffix in (".h5", ".hdf5"):
             depth = _h5(path, lambda data: data[()])
         else:
-            depth = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-            if depth is None or depth.dtype != np.uint16:
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            if image is None or image.dtype != np.uint16:
                 raise ValueError("not a 16-bit image")
-            depth = depth / DEPTH_PNG_PER_METRE
+            depth = image / DEPTH_PNG_PER_METRE
         if depth.ndim != 2 or not depth.size:
             raise ValueError(f"its shape is {depth.shape}")
         if depth.dtype.kind not in "fiu":
