@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from drawn_films import draw_film, followed
 from torch import Tensor
 
 from xmatch.metrics.matches import mean_matching_accuracy
@@ -37,7 +38,6 @@ from xmatch.pointwise.images import Seen
 from xmatch.pointwise.nearest import centres, mutual_nearest
 from xmatch.pointwise.points import track_points
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.films import draw_film, followed
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
 from xmatch.synth.seeds import device_rng

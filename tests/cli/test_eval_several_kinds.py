@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from made_features import texture
 
+from xmatch.cli import eval_run
 from xmatch.datasets import scannet, tapvid
+from xmatch.errors import ExitCode
 
 SIDE, SHIFT = 128, 16
 
@@ -79,3 +81,35 @@ def test_a_data_set_that_lacks_is_said_before_any_pair_is_run(cli, tmp_path, mon
     (tmp_path / "scannet" / scannet.LIST).unlink()
     (tmp_path / "ablation.yaml").write_text(RECIPE_OF_THREE)
     assert cli("eval", "ablation.yaml").code == 3 and not list(tmp_path.glob("*.jsonl"))
+
+
+RECIPE_OF_TWO = """
+dataset:
+  - {name: spair-71k, folder: SPair-71k}
+  - {name: hpatches, folder: hpatches}
+matchers: ["feature:matcha-small"]
+controls: false
+"""
+
+
+def test_what_was_stopped_in_the_second_kind_goes_on_there(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sets(tmp_path)
+    (tmp_path / "two.yaml").write_text(RECIPE_OF_TWO)
+    line = ("eval", "two.yaml", "--no-pictures", "--limit", "1", "-o", "found.json")
+    predict = eval_run.predict
+
+    def stopped_at_the_second(tasks, *args, **named):
+        if tasks[0].kind == "registration":
+            raise KeyboardInterrupt
+        predict(tasks, *args, **named)
+
+    monkeypatch.setattr(eval_run, "predict", stopped_at_the_second)
+    assert cli(*line).code == ExitCode.INTERRUPTED
+    (kept,) = tmp_path.glob("found.semantic.*.predictions.jsonl")
+    before = [row for row in kept.read_text().splitlines() if '"id"' in row]
+    monkeypatch.setattr(eval_run, "predict", predict)
+    done = cli(*line)
+    assert done.code == ExitCode.OK, done.err
+    assert [row for row in kept.read_text().splitlines() if '"id"' in row] == before and len(before) == 1
+    assert (tmp_path / "found.semantic.json").is_file() and (tmp_path / "found.registration.json").is_file()

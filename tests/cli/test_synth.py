@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import signal
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 
 from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
-from xmatch.errors import ExitCode, InputError
+from xmatch.datasets import spair
+from xmatch.errors import ExitCode, InputError, OutputError
 from xmatch.io.writing.atomic import held
 from xmatch.synth import shards
 from xmatch.synth.learned import registry
@@ -141,20 +143,44 @@ def test_posed_views_of_worlds_are_a_folder_to_make_pairs_from(cli, photos):
     assert pairs.json["pairs"] == 3 and pairs.json["data"][0]["kind"] == "multiview"
 
 
-def test_pairs_of_things_have_no_sensors_to_choose(cli, tmp_path, monkeypatch):
-    """Drawn ones from a recipe, and photographs with keypoints from a folder of SPair-71k."""
-    monkeypatch.chdir(tmp_path)
+def write_spair(*names):
+    """A folder of SPair-71k with a photograph, and pairs of it with files of these names."""
     images, annotations = Path("spair/JPEGImages/cat"), Path("spair/PairAnnotation/trn")
     for place in (images, annotations):
         place.mkdir(parents=True)
     cv2.imwrite(str(images / "a.png"), np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
-    pair = {"category": "cat", "src_imname": "a.png", "trg_imname": "a.png", "src_kps": [[20, 30]], "trg_kps": [[9, 9]]}
-    pair |= {"src_bndbox": [0, 0, 9, 9], "trg_bndbox": [0, 0, 9, 9]}
-    (annotations / "1-a-a:cat.json").write_text(json.dumps(pair))
+    for number, name in enumerate(names):
+        pair = {"category": "cat", "src_imname": "a.png", "trg_imname": name, "src_kps": [[20, 30]]}
+        pair |= {"trg_kps": [[9, 9]], "src_bndbox": [0, 0, 9, 9], "trg_bndbox": [0, 0, 9, 9]}
+        (annotations / f"{number}-a-a:cat.json").write_text(json.dumps(pair))
+    return images
+
+
+def test_pairs_of_things_have_no_sensors_to_choose(cli, tmp_path, monkeypatch):
+    """Drawn ones from a recipe, and photographs with keypoints from a folder of SPair-71k."""
+    monkeypatch.chdir(tmp_path)
+    write_spair("a.png")
     Path("r.yaml").write_text("data: [{kind: things}]\n")
     for words in (("--recipe", "r.yaml"), ("spair",)):
         made = cli("synth", *words, *SMALL, "-o", words[-1] + ".shards", "--json")
         assert made.code == ExitCode.OK and made.json["pairs"] == 3
+
+
+def test_photographs_with_keypoints_are_read_once_and_told_when_they_cannot_be_used(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (write_spair("a.png", "cut.png") / "cut.png").write_bytes(b"")
+    Path("r.yaml").write_text("shard_pairs: 1\nsize: 32\ncount: 4\ndata: [{kind: keypoints, folder: spair}]\n")
+    read = []
+
+    def reading(folder, read_training=spair.read_training):
+        read.append(folder)
+        return read_training(folder)
+
+    monkeypatch.setattr(spair, "read_training", reading)
+    made = cli("synth", "--recipe", "r.yaml", "-o", "out", "--device", "cpu", "--json")
+    assert made.code == ExitCode.OK and made.json["shards"] == 4 and made.json["quarantined"] == 1
+    (row,) = map(json.loads, Path("out/quarantine.jsonl").read_text().splitlines())
+    assert row["path"].endswith("cut.png") and row["reason"] == "an empty file" and len(read) == 1
 
 
 def test_a_full_disk_is_noticed_before_the_work(cli, photos, monkeypatch):
@@ -270,6 +296,21 @@ def test_ctrl_c_leaves_complete_shards_and_the_next_run_goes_on(photos, cli, tmp
     kept = {shard.name: Path("out", shard.name).stat().st_mtime_ns for shard in shards}
     assert cli(*words, "--count", 400, "--dry-run").code == ExitCode.OK
     assert {name: Path("out", name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_no_shard_is_made_once_the_list_cannot_be_written(cli, photos, monkeypatch):
+    """Whoever else may hold what makes them, it has ended."""
+    makers = []
+
+    def full_disk(folder, done, making):
+        makers.append(making)
+        next(iter(making))
+        raise OutputError("no space left", path=folder)
+
+    monkeypatch.setattr(shards, "write_shards", full_disk)
+    Path("r.yaml").write_text(SHARDS_OF_ONE)
+    assert cli("synth", "photos", "--recipe", "r.yaml", "-o", "out", "--device", "cpu").code == ExitCode.OUTPUT
+    assert inspect.getgeneratorstate(makers[0]) == inspect.GEN_CLOSED
 
 
 # Several processes

@@ -15,9 +15,10 @@ from xmatch.networks.matcha.small import MatchaSmall
 from xmatch.networks.registry import load_objective
 from xmatch.networks.truth import true_places
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.pairs import draw_pairs
-from xmatch.synth.recipe import SourceSpec, build_mixture, kind_of
+from xmatch.synth.recipe import SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import Keypoints
 from xmatch.synth.sources.keypoints import REACH_PX, around_keypoints

@@ -11,12 +11,13 @@ import torch
 
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.mixture import Mixture
 from xmatch.synth.pairs import draw_pairs
-from xmatch.synth.recipe import kind_of
+from xmatch.synth.recipe import Loaders, SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors
-from xmatch.synth.sources.cameras import at, find_scenes, in_shares, read_depth, reprojected
+from xmatch.synth.sources.cameras import at, depth_shape, find_scenes, in_shares, read_depth, reprojected
 
 WIDTH, HEIGHT, FOCAL = 120, 90, 100.0
 K = np.array([[FOCAL, 0, WIDTH / 2 - 0.5], [0, FOCAL, HEIGHT / 2 - 0.5], [0, 0, 1]])
@@ -168,3 +169,64 @@ class Plain:
 
     def see_views(self, first, second, rng, host, gap):
         return first, second, (("visible", "visible"),) * len(first)
+
+
+@pytest.mark.parametrize("read", [read_depth, depth_shape])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_a_depth_map_that_is_none_is_refused_by_name(tmp_path, read, content):
+    path = tmp_path / "d.npy"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a depth map") as caught:
+        read(path)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("values", [np.full((2, 2), "far"), np.zeros((0, 4))], ids=["words", "nothing"])
+def test_depths_are_numbers(tmp_path, values):
+    np.save(tmp_path / "d.npy", values)
+    with pytest.raises(InputError, match="not a depth map"):
+        read_depth(tmp_path / "d.npy")
+
+
+def test_unusable_depth_maps_are_told_with_the_images(tmp_path):
+    depth = np.full((HEIGHT, WIDTH), FAR)
+    write_scene(tmp_path / "s", [moved(0), moved(0.4), moved(0.8)], [wall(0), wall(10), wall(20)], [depth] * 3)
+    (tmp_path / "s" / "depth" / "2.png").write_bytes(b"")
+    loaders = Loaders()
+    build_mixture([SourceSpec("multiview", "s")], tmp_path, loaders).sources[0].draw(6, 64, device_rng("cpu", 0), SAME)
+    assert list(loaders.rejected) == [str(tmp_path / "s" / "depth" / "2.png")]
+
+
+def write_h5(folder):
+    """A depth map, and files whose "depth" is none or lies elsewhere, by name."""
+    h5py = pytest.importorskip("h5py")
+    for name in ("good", "group", "empty", "nothing", "link", "chain", "virtual", "raw"):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            match name:
+                case "good":
+                    file["depth"] = np.ones((4, 5), np.float32)
+                case "group":
+                    file.create_group("depth")
+                case "nothing":
+                    file["depth"] = h5py.Empty("f4")
+                case "link":
+                    file["depth"] = h5py.ExternalLink("good.h5", "depth")
+                case "chain":
+                    file["other"], file["depth"] = h5py.ExternalLink("good.h5", "/"), h5py.SoftLink("/other/depth")
+                case "virtual":
+                    layout = h5py.VirtualLayout((4, 5), "f4")
+                    layout[:] = h5py.VirtualSource(folder / "good.h5", "depth", (4, 5))
+                    file.create_virtual_dataset("depth", layout)
+                case "raw":
+                    (folder / "raw").write_bytes(bytes(80))
+                    file.create_dataset("depth", (4, 5), "f4", external=[(str(folder / "raw"), 0, 80)])
+
+
+@pytest.mark.parametrize("read", [read_depth, depth_shape])
+def test_a_depth_map_in_hdf5_is_a_data_set_of_its_own(tmp_path, read):
+    """Links and storage outside would carry values of other files of this machine into the pairs."""
+    write_h5(tmp_path)
+    assert np.shape(read(tmp_path / "good.h5")) in ((4, 5), (2,))
+    for path in set(tmp_path.glob("*.h5")) - {tmp_path / "good.h5"}:
+        with pytest.raises(InputError, match="not a depth map"):
+            read(path)

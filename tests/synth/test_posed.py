@@ -9,8 +9,9 @@ import torch
 
 from xmatch.errors import OutputError, UsageError
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.posed import check_scenes, kinds_of, posed_views, write_scene
-from xmatch.synth.recipe import SourceSpec, SynthRecipe, kind_of
+from xmatch.synth.recipe import SourceSpec, SynthRecipe
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors

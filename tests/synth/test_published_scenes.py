@@ -13,7 +13,8 @@ import torch
 from xmatch.datasets.megadepth import read_training
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.recipe import SourceSpec, build_mixture, kind_of
+from xmatch.synth.layouts import kind_of
+from xmatch.synth.recipe import SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import MultiView, Sensors
 from xmatch.synth.sources.multiview import OVERLAP
@@ -119,6 +120,28 @@ def test_recipes_and_folders_of_the_command_line_know_the_layout(folder):
     assert kind_of(folder) == "multiview"
     (source,) = build_mixture([SourceSpec("multiview", ".", names=("visible",))], folder).sources
     assert isinstance(source, MultiView)
+
+
+@pytest.mark.parametrize("name", ["0001.npz", "2023_depth.npz", "0001_0.1_0.3.npz"])
+def test_numbered_arrays_do_not_make_a_folder_of_photographs_megadepth(tmp_path, name):
+    """Not even a list of pairs does, without the images that it is about."""
+    np.savez(tmp_path / name, a=np.zeros(1))
+    assert kind_of(tmp_path) == "singles"
+    (tmp_path / "phoenix").mkdir()
+    assert kind_of(tmp_path) == ("multiview" if name.count(".") == 3 else "singles")
+
+
+def test_links_that_lead_back_show_no_list_twice(folder):
+    (folder / "index" / "again").symlink_to(folder)
+    (folder / "indices").symlink_to(folder / "index" / "scene_info_0.1_0.7")
+    assert len(published_scenes(folder)) == 1
+
+
+def test_a_list_of_scenes_that_is_no_text_is_refused_by_name(folder):
+    (folder / "index" / "train_list.txt").write_bytes(b"0000_0.1_0.3 \xe9\n")
+    with pytest.raises(InputError, match="is no text") as caught:
+        kind_of(folder)
+    assert str(caught.value.path).endswith("train_list.txt")
 
 
 def test_lists_without_depth_are_refused_by_name(tmp_path):

@@ -12,8 +12,9 @@ import torch
 
 from xmatch.errors import InputError, UsageError
 from xmatch.synth.difficulty import Difficulty
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.modalities import MODALITIES
-from xmatch.synth.recipe import SourceSpec, build_mixture, kind_of
+from xmatch.synth.recipe import SourceSpec, build_mixture
 from xmatch.synth.seeds import device_rng, host_rng
 from xmatch.synth.sources import AlignedPairs, Images, Sensors, Shapes, Singles, Worlds
 from xmatch.synth.sources.aligned_pairs import find_pairs

@@ -10,7 +10,7 @@ import torch
 from xmatch.coords import pixel_centres
 from xmatch.errors import InputError
 from xmatch.synth.difficulty import Difficulty
-from xmatch.synth.recipe import kind_of
+from xmatch.synth.layouts import kind_of
 from xmatch.synth.seeds import device_rng
 from xmatch.synth.sources import Sensors, Videos
 from xmatch.synth.sources.video import CLIP_FRAMES, Clip, chained, find_clips, read_clip

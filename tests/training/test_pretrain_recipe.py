@@ -8,7 +8,8 @@ import pytest
 from xmatch.errors import UsageError
 from xmatch.networks.registry import load_objective, objective_names
 from xmatch.recipe import load_recipe
-from xmatch.training.recipe import BESIDE_THE_POINT, PretrainRecipe
+from xmatch.synth.recipe import SourceSpec
+from xmatch.training.recipe import BESIDE_THE_POINT, PretrainRecipe, shaping_digest
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -47,6 +48,16 @@ def test_only_what_shapes_the_weights_changes_the_digest(recipe):
     assert dataclasses.replace(one, log_every=7, feed="process", licence="MIT").digest() == one.digest()
     assert dataclasses.replace(one, seed=5).digest() != one.digest()
     assert dataclasses.replace(one, ema_decay=0.5).digest() != one.digest()
+
+
+def test_runs_begun_before_stages_had_data_of_their_own_go_on(recipe):
+    one = load_recipe(recipe(), PretrainRecipe)
+    before = one.as_dict()
+    for stage in before["stages"]:
+        assert stage.pop("data") == ()
+    assert one.digest() == shaping_digest(before, BESIDE_THE_POINT)
+    stages = (*one.stages[:-1], dataclasses.replace(one.stages[-1], data=(SourceSpec("things"),)))
+    assert dataclasses.replace(one, stages=stages).digest() != one.digest()
 
 
 def test_the_recipes_that_come_along_name_objectives_and_sizes_that_exist():

@@ -56,10 +56,24 @@ def run_eval(
     for kind, settings in parts.items():  # what is wrong with one of them is said before any begins
         tasks = plan(settings, folder)
         work[kind] = _Part(settings, folder, tasks, refuse_unsupported(tasks, methods(settings)), targets[kind])
-    documents = {
-        kind: _run_part(part, talk, overwrite=overwrite, jobs=jobs, with_pictures=with_pictures)
-        for kind, part in work.items()
-    }
+    if overwrite:
+        for part in work.values():
+            part.forget()
+    with Counter(sum(part.count for part in work.values()), quiet=talk.quiet) as counter:
+        for part in work.values():
+            _predict(part, counter, jobs)
+    # No results before the last kind's predictions: a run with results is done, and would not go on.
+    documents: dict[str, ResultsDocument] = {}
+    texts: dict[Path, str] = {}
+    for kind, part in work.items():
+        documents[kind] = results_document(part.predictions, part.settings)
+        texts |= _texts(part, documents[kind], with_pictures)
+    with atomic_writes(list(texts), overwrite=overwrite) as temporary:
+        for path, text in texts.items():
+            temporary[path].write_text(text, encoding="utf-8", errors="replace")
+    if not talk.quiet:
+        for kind, document in documents.items():
+            print_results(document, targets[kind])
     good = all(document["ok"] for document in documents.values())
     if talk.json:
         emit(next(iter(documents.values())) if "" in documents else {"schema": PARTS_SCHEMA, "ok": good, **documents})
@@ -76,44 +90,45 @@ class _Part:
     asked: list[Method]
     results: Path
 
+    @property
+    def count(self) -> int:
+        """Predictions."""
+        return sum(len(for_method(self.tasks, method)) for method in self.asked)
 
-def _run_part(part: _Part, talk: Verbosity, *, overwrite: bool, jobs: int, with_pictures: bool) -> ResultsDocument:
-    settings, tasks, results = part.settings, part.tasks, part.results
-    results.parent.mkdir(parents=True, exist_ok=True)
-    predictions = {method: results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in part.asked}
-    if overwrite:
-        for path in predictions.values():
+    @property
+    def predictions(self) -> dict[Method, Path]:
+        return {method: self.results.with_suffix(f".{method.file_name}.predictions.jsonl") for method in self.asked}
+
+    def forget(self) -> None:
+        """Delete the predictions of before."""
+        for path in self.predictions.values():
             path.unlink(missing_ok=True)
             shutil.rmtree(matches_folder(path), ignore_errors=True)
-    digest = data_digest(settings, part.folder, tasks)
-    born = certificate(["xmatch", *sys.argv[1:]], jobs=jobs, threads=settings.register.threads)
-    with Counter(sum(len(for_method(tasks, method)) for method in part.asked), quiet=talk.quiet) as counter:
-        for method, path in predictions.items():
-            predict(
-                tasks,
-                settings,
-                path,
-                certificate=born,
-                data_sha256=digest,
-                method=method,
-                jobs=jobs,
-                progress=counter.of(method.name),
-            )
-    document = results_document(predictions, settings)
-    drawn = pictures(document, tasks, predictions, settings) if with_pictures else []
-    texts = {
-        ".md": markdown(document),
-        ".csv": csv_text(document),
-        ".html": render_page(document, drawn),
-        ".json": json.dumps(document, indent=1, allow_nan=False) + "\n",
-    }
-    written = _targets(results)
-    with atomic_writes(written, overwrite=overwrite) as temporary:
-        for path, text in zip(written, texts.values(), strict=True):
-            temporary[path].write_text(text, encoding="utf-8", errors="replace")
-    if not talk.quiet:
-        print_results(document, results)
-    return document
+
+
+def _predict(part: _Part, counter: Counter, jobs: int) -> None:
+    part.results.parent.mkdir(parents=True, exist_ok=True)
+    digest = data_digest(part.settings, part.folder, part.tasks)
+    born = certificate(["xmatch", *sys.argv[1:]], jobs=jobs, threads=part.settings.register.threads)
+    for method, path in part.predictions.items():
+        predict(
+            part.tasks,
+            part.settings,
+            path,
+            certificate=born,
+            data_sha256=digest,
+            method=method,
+            jobs=jobs,
+            progress=counter.of(method.name),
+        )
+
+
+def _texts(part: _Part, document: ResultsDocument, with_pictures: bool) -> dict[Path, str]:
+    """What is written of one kind, by the file's path."""
+    drawn = pictures(document, part.tasks, part.predictions, part.settings) if with_pictures else []
+    as_json = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    texts = markdown(document), csv_text(document), render_page(document, drawn), as_json
+    return dict(zip(_targets(part.results), texts, strict=True))
 
 
 def _targets(results: Path) -> list[Path]:

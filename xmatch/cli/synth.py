@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from xmatch.cli.options import Output, Overwrite, Verbosity
 from xmatch.cli.reading import OfflineOption
 from xmatch.cli.runtime import emit
 from xmatch.cli.synth_settings import plan_of, settings_of
+from xmatch.cli.synth_summary import SCHEMA, summary, summary_lines
 from xmatch.cli.synth_work import SceneItem, ShardItem, each_made, make_scene, shards_made
 from xmatch.cli.workers import Workers
 from xmatch.errors import InputError, OutputError, UsageError
@@ -23,10 +25,8 @@ from xmatch.errors import InputError, OutputError, UsageError
 if TYPE_CHECKING:
     from xmatch.synth.manifest import Manifest
     from xmatch.synth.recipe import SourceSpec, SynthRecipe
-    from xmatch.synth.shards import Plan
     from xmatch.synth.sources.files import ImagePart, Images
 
-SCHEMA = "xmatch.synth/1"
 CHECKED_FILES = 2000
 """So many files are tried before the work starts; of larger collections each file is, when it is first drawn."""
 PREVIEW_PAIRS = 8
@@ -88,7 +88,7 @@ def synth_command(
     from xmatch.ops.devices import resolved
     from xmatch.synth.learned.base import LoadOptions
     from xmatch.synth.learned.registry import LearnedModalities
-    from xmatch.synth.recipe import build_mixture
+    from xmatch.synth.recipe import Loaders, build_mixture
     from xmatch.synth.shards import missing, resume, write_shard, write_shards
 
     if allow_download and offline:
@@ -117,11 +117,11 @@ def synth_command(
     _check_space(target, int(plan.bytes * (1 - before / plan.count)))
     if preview is not None:
         check_target(preview, overwrite)
-    images = image_files(plan.size)
+    loaders = Loaders(image_files(plan.size), learned)
     unusable: dict[str, str] = {}
     with progress_bar(talk) as progress:
-        usable = _tried(settings.data, images, progress)
-        build = partial(build_mixture, settings.data, images=images, learned=learned)
+        usable = _tried(settings.data, loaders.images, progress)
+        build = partial(build_mixture, settings.data, loaders=loaders)
         build()  # what is wrong with a source is said before anything is written
         if not dry_run:
             pairs = _counted(before, plan.count, progress)
@@ -132,15 +132,16 @@ def synth_command(
                     shards = shards_made(workers, items, unusable, pairs)
                 else:
                     shards = (write_shard(target, plan, number, build(), device, pairs) for number in lacking)
-                done = write_shards(target, done, shards)
-    unusable |= {str(part): reason for part, reason in images.rejected.items()}
-    document = _document(settings, plan, target, done, usable, len(unusable), device, dry_run) | {"made_before": before}
+                with contextlib.closing(shards):  # or processes would go on after a full disk
+                    done = write_shards(target, done, shards)
+    unusable |= loaders.rejected
+    document = summary(settings, plan, target, done, usable, len(unusable), device, dry_run) | {"made_before": before}
     if not dry_run:
         _finish(target, unusable, done, preview, overwrite, document)
         document["seconds"] = round(monotonic() - started, 1)
     if talk.json:
         emit(document)
-    say(talk, _lines(document))
+    say(talk, summary_lines(document))
 
 
 def _views(
@@ -256,48 +257,3 @@ def _check_space(target: Path, need_bytes: int) -> None:
         raise OutputError("cannot be made: a file is in the way", hint="choose another --output", path=existing)
     # The folder itself may not be there yet: asked is whether a file beside it could be written.
     check_target(existing / ".pairs.tar", need_bytes=need_bytes)
-
-
-def _document(
-    settings: SynthRecipe,
-    plan: Plan,
-    target: Path,
-    done: Manifest,
-    usable: dict[str, int],
-    unusable: int,
-    device: str,
-    dry_run: bool,
-) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "ok": True,
-        "dry_run": dry_run,
-        "output": str(target),
-        "pairs": plan.count if dry_run else done.count,
-        "shards": plan.shards if dry_run else len(done.shards),
-        "bytes": plan.bytes if dry_run else sum(shard.bytes for shard in done.shards),
-        "size": plan.size,
-        "seed": plan.seed,
-        "device": device,
-        "data": [spec.as_dict() for spec in settings.data],
-        "usable": usable,
-        "quarantined": unusable,
-    }
-
-
-def _lines(document: dict[str, Any]) -> list[str]:
-    said = "would write" if document["dry_run"] else "wrote"
-    if document["made_before"]:
-        said = f"{document['made_before']} pairs are there already; with them: {said}"
-    about = "about " if document["dry_run"] else ""
-    lines = [f"{kind}: {number} usable files" for kind, number in document["usable"].items()]
-    if document["quarantined"]:
-        where = "" if document["dry_run"] else "; reasons in quarantine.jsonl"
-        lines.append(f"{document['quarantined']} files cannot be used{where}")
-    lines.append(
-        f"{said} {document['pairs']} pairs of {document['size']} px in {document['shards']} shards, "
-        f"{about}{document['bytes'] / 2**20:,.0f} MiB, to {document['output']}"
-    )
-    if "preview" in document:
-        lines.append(f"wrote {document['preview']}")
-    return lines

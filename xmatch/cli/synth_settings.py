@@ -34,7 +34,8 @@ def settings_of(
         UsageError: the recipe or a name is wrong, or there is nothing to draw from.
     """
     from xmatch.recipe import load_recipe, resolve
-    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_modalities, check_worlds, kind_of, located
+    from xmatch.synth.layouts import kind_of
+    from xmatch.synth.recipe import SourceSpec, SynthRecipe, check_modalities, check_worlds, located
 
     base, data = SynthRecipe(), []
     if recipe is not None:

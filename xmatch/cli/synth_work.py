@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,11 +17,9 @@ from xmatch.workers.lost import Lost
 
 if TYPE_CHECKING:
     from xmatch.synth.learned.base import LoadOptions
-    from xmatch.synth.learned.registry import LearnedModalities
     from xmatch.synth.manifest import Shard
-    from xmatch.synth.recipe import SourceSpec, SynthRecipe
+    from xmatch.synth.recipe import Loaders, SourceSpec, SynthRecipe
     from xmatch.synth.shards import Plan
-    from xmatch.synth.sources.files import Images
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -62,10 +60,11 @@ def make_shard(item: ShardItem) -> Made:
     from xmatch.synth.shards import write_shard
 
     _begin()
-    images, learned = _held(item.plan.size, item.load)
-    mixture = build_mixture(item.data, images=images, learned=learned)
-    shard = write_shard(item.folder, item.plan, item.number, mixture, item.load.device)
-    return Made(shard, {str(part): reason for part, reason in images.rejected.items()})
+    loaders = _held(item.plan.size, item.load)
+    shard = write_shard(
+        item.folder, item.plan, item.number, build_mixture(item.data, loaders=loaders), item.load.device
+    )
+    return Made(shard, loaders.rejected)
 
 
 def make_scene(item: SceneItem) -> None:
@@ -92,26 +91,28 @@ def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[
 
 def shards_made(
     workers: Workers, items: list[ShardItem], unusable: dict[str, str], count: Callable[[int], None]
-) -> Iterator[Shard]:
+) -> Generator[Shard, None, None]:
     """Shards as workers make them; images that they could not use, and why, go into `unusable`."""
-    for made in each_made(workers, make_shard, items):
-        unusable |= made.rejected
-        count(made.shard.count)
-        yield made.shard
+    with contextlib.closing(each_made(workers, make_shard, items)) as answers:
+        for made in answers:
+            unusable |= made.rejected
+            count(made.shard.count)
+            yield made.shard
 
 
 _MINE = threading.local()
 """Of each thread: a worker of Dask may have several."""
 
 
-def _held(size_px: int, load: LoadOptions) -> tuple[Images, LearnedModalities]:
+def _held(size_px: int, load: LoadOptions) -> Loaders:
     """Files and networks that this worker has read already, for all shards of a run."""
     from xmatch.cli.image_files import image_files
     from xmatch.synth.learned.registry import LearnedModalities
+    from xmatch.synth.recipe import Loaders
 
     if getattr(_MINE, "key", None) != (size_px, load):
-        _MINE.key, _MINE.held = (size_px, load), (image_files(size_px), LearnedModalities(load))
-    held: tuple[Images, LearnedModalities] = _MINE.held
+        _MINE.key, _MINE.held = (size_px, load), Loaders(image_files(size_px), LearnedModalities(load))
+    held: Loaders = _MINE.held
     return held
 
 

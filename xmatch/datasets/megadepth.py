@@ -15,7 +15,8 @@ undistorted ones are missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,15 @@ from xmatch.datasets.files import need_folder
 from xmatch.datasets.posed import as_matrix, between, pose_truth, scene
 from xmatch.datasets.sample import DataSet, Sample
 from xmatch.errors import InputError
+from xmatch.io.text_files import read_text
 
 HELD_OUT = ("0015", "0022")
 """Scenes of MegaDepth-1500, which no training may see."""
 TRAINING_LIST = "train_list.txt"
 """Names of the lists that are for training, where LoFTR's index came with them."""
 IMAGE_FOLDERS = ("Undistorted_SfM", "phoenix")
+_LIST = re.compile(r"[0-9]{4}_[0-9]\.[0-9]+_[0-9]\.[0-9]+\.npz")
+"""Scene, least and most overlap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ def read(folder: Path) -> list[Sample]:
         InputError: no list is there, or one cannot be read.
     """
     need_folder(folder, "MegaDepth-1500")
-    lists = _lists(folder)
+    lists = _lists_among(_walked(folder))
     if not lists:
         raise InputError("no lists called 0015_0.1_0.3.npz and the like there", path=folder)
     return [sample for path in lists for sample in _samples(folder, path)]
@@ -85,17 +89,28 @@ def read_training(folder: Path) -> Iterator[TrainingScene]:
         InputError: no list is there, or one cannot be read or has no depth.
     """
     need_folder(folder, "MegaDepth")
-    lists = training_lists(folder)
+    lists = _training_lists(folder)
     if not lists:
         raise InputError("no lists called 0000_0.1_0.3.npz and the like there", path=folder)
-    root = next((r for r in (folder, folder / "train") if any((r / name).is_dir() for name in IMAGE_FOLDERS)), folder)
+    root = _root(folder) or folder
     return (_training_scene(root, path) for path in lists)
 
 
-def training_lists(folder: Path) -> list[Path]:
-    """Files of `read_training`; none: the folder is no such data set."""
-    lists = [path for path in _lists(folder) if path.name[:4] not in HELD_OUT]
-    named = {name for path in _walked(folder) if path.name == TRAINING_LIST for name in path.read_text().split()}
+def has_training(folder: Path) -> bool:
+    """Whether a folder is laid out so: only one with the images is searched for lists."""
+    return _root(folder) is not None and bool(_training_lists(folder))
+
+
+def _root(folder: Path) -> Path | None:
+    """Where image paths count from; None: the images are not there."""
+    roots = (folder, folder / "train")
+    return next((root for root in roots if any((root / name).is_dir() for name in IMAGE_FOLDERS)), None)
+
+
+def _training_lists(folder: Path) -> list[Path]:
+    files = list(_walked(folder))
+    lists = [path for path in _lists_among(files) if path.name[:4] not in HELD_OUT]
+    named = {name for path in files if lists and path.name == TRAINING_LIST for name in read_text(path).split()}
     return [path for path in lists if not named or path.stem in named]
 
 
@@ -121,13 +136,19 @@ def _image(undistorted: Path, depth: Path) -> Path:
     return own if not undistorted.is_file() and own.is_file() else undistorted
 
 
-def _lists(folder: Path) -> list[Path]:
-    return sorted(p for p in _walked(folder) if p.suffix == ".npz" and p.name[:4].isdigit() and p.name[4:5] in "_.")
+def _lists_among(files: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in files if _LIST.fullmatch(path.name))
 
 
 def _walked(folder: Path) -> Iterator[Path]:
-    """Files below a folder, links followed as LoFTR's instructions lay them, but not those of the images."""
+    """Files below a folder, links followed as LoFTR's instructions lay them, but not those of the images. No place is
+    looked at twice: links may lead back."""
+    seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if name not in IMAGE_FOLDERS and not name.startswith(".")]
         yield from (Path(place, name) for name in names)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from xmatch.datasets import megadepth, pf, spair
 from xmatch.errors import UsageError
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.learned.base import LearnedSpec
@@ -31,10 +30,7 @@ from xmatch.synth.sources import (
     Videos,
     Worlds,
 )
-from xmatch.synth.sources.aligned_pairs import find_pairs
-from xmatch.synth.sources.cameras import is_scene
-from xmatch.synth.sources.files import SUFFIXES
-from xmatch.synth.sources.video import VIDEO_SUFFIXES
+from xmatch.synth.sources.multiview import depth_maps
 
 SourceKind = Literal[
     "shapes", "singles", "worlds", "pictures", "pairs", "multiview", "video", "shards", "things", "keypoints"
@@ -148,22 +144,28 @@ class SynthRecipe:
 class Loaders:
     """What sources of one run share, so that nothing is read or loaded twice."""
 
-    images: Images
-    learned: LearnedModalities
+    images: Images = field(default_factory=Images)
+    learned: LearnedModalities = field(default_factory=LearnedModalities)
+    """By default on the CPU, from files of this machine."""
+    depths: Images = field(default_factory=depth_maps)
+    keypoints: dict[Path, Keypoints] = field(default_factory=dict)
+    """By folder."""
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Files that turned out unusable, and why."""
+        readers = (self.images, self.depths, *(source.images for source in self.keypoints.values()))
+        return {str(part): reason for images in readers for part, reason in images.rejected.items()}
 
 
 def build_mixture(
-    specs: Sequence[SourceSpec],
-    folder: str | os.PathLike[str] = ".",
-    images: Images | None = None,
-    learned: LearnedModalities | None = None,
+    specs: Sequence[SourceSpec], folder: str | os.PathLike[str] = ".", loaders: Loaders | None = None
 ) -> Mixture:
     """The sources of a recipe with their weights.
 
     Args:
         folder: where relative folders start.
-        images: reads and holds image files; give the same one to several mixtures and they read every file once.
-        learned: loads and holds networks, likewise; by default on the CPU, from files of this machine.
+        loaders: give the same ones to several mixtures and they read every file, and load every network, once.
 
     Raises:
         UsageError: an unknown modality or world, or nothing to draw from.
@@ -172,28 +174,8 @@ def build_mixture(
     """
     if not specs:
         raise UsageError("nothing to make pairs from", hint="name a folder of images, or worlds")
-    loaders = Loaders(images or Images(), learned or LearnedModalities())
+    loaders = loaders or Loaders()
     return Mixture([(SOURCES[spec.kind](spec, Path(folder), loaders), spec.weight) for spec in specs])
-
-
-def kind_of(folder: str | os.PathLike[str]) -> SourceKind:
-    """What a folder (or a file) holds, by its layout; single images in case of doubt, so also frames of a video."""
-    root = Path(folder)
-    if (root / "manifest.jsonl").is_file():
-        return "shards"
-    if root.suffix.lower() in VIDEO_SUFFIXES:
-        return "video"
-    if not root.is_dir():
-        return "singles"
-    if any(is_scene(path) for path in (root, *root.iterdir()) if path.is_dir()) or megadepth.training_lists(root):
-        return "multiview"
-    if spair.has_training(root) or pf.has_training(root):
-        return "keypoints"
-    if find_pairs(root, required=False):
-        return "pairs"
-    names = [path.suffix.lower() for path in root.iterdir()]
-    videos, images = (any(name in known for name in names) for known in (VIDEO_SUFFIXES, SUFFIXES))
-    return "video" if videos and not images else "singles"
 
 
 def check_modalities(names: Sequence[str | LearnedSpec]) -> None:
@@ -260,7 +242,7 @@ def _pairs(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
 
 
 def _multiview(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
-    return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images)
+    return MultiView.below(_below(spec, folder), _sensors(spec, folder, loaders), loaders.images, loaders.depths)
 
 
 def _video(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
@@ -276,7 +258,10 @@ def _things(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
 
 
 def _keypoints(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:
-    return Keypoints.below(_below(spec, folder))
+    root = _below(spec, folder)
+    if root not in loaders.keypoints:
+        loaders.keypoints[root] = Keypoints.below(root)
+    return loaders.keypoints[root]
 
 
 def _worlds(spec: SourceSpec, folder: Path, loaders: Loaders) -> PairSource:

@@ -21,12 +21,10 @@ import torch
 from torch import Tensor
 
 from xmatch.errors import ResourceError, XmatchError
-from xmatch.synth.learned.registry import LearnedModalities
 from xmatch.synth.makers import open_makers, spare_cores
 from xmatch.synth.pairs import TrainingPairs, draw_pairs
-from xmatch.synth.recipe import STORED, build_mixture
+from xmatch.synth.recipe import STORED, Loaders, build_mixture
 from xmatch.synth.seeds import device_rng
-from xmatch.synth.sources import Images
 from xmatch.synth.sources.worlds import SceneMaker
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.schedule import difficulty_at
@@ -49,8 +47,8 @@ def batches(
     Raises:
         InputError, UsageError: as `build_mixture`.
     """
-    images, learned = Images(), LearnedModalities()
-    mixtures = {data: build_mixture(data, folder, images, learned) for data in map(recipe.data_of, recipe.stages)}
+    loaders = Loaders()
+    mixtures = {data: build_mixture(data, folder, loaders) for data in map(recipe.data_of, recipe.stages)}
     if maker is not None:
         for mixture in mixtures.values():
             mixture.make_with(maker)

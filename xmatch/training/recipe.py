@@ -238,7 +238,10 @@ class PretrainRecipe:
 
     def digest(self) -> str:
         """SHA-256 over all that shapes the weights: two recipes with the same digest train the same."""
-        return shaping_digest(self.as_dict(), BESIDE_THE_POINT)
+        values = self.as_dict()
+        # A stage without data of its own trains as it did before stages could have any.
+        stages = [{key: value for key, value in stage.items() if key != "data" or value} for stage in values["stages"]]
+        return shaping_digest(values | {"stages": stages}, BESIDE_THE_POINT)
 
 
 def shaping_digest(values: dict[str, Any], beside_the_point: Collection[str]) -> str:

@@ -16,7 +16,7 @@ from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.learned.base import LearnedSpec, LoadOptions, WeightsRequest
 from xmatch.synth.learned.hub import UNKNOWN_LICENCE, licence_of, multiple_near
 from xmatch.synth.learned.registry import DEFAULT_WEIGHTS, LEARNED, LearnedModalities, load_learned
-from xmatch.synth.recipe import SourceSpec, build_mixture, check_modalities
+from xmatch.synth.recipe import Loaders, SourceSpec, build_mixture, check_modalities
 
 PIX2PIX = "StableDiffusionInstructPix2PixPipeline"
 
@@ -176,7 +176,7 @@ def test_a_recipe_sees_images_through_learned_modalities_beside_procedural_ones(
     spec = LearnedSpec("depth", "depth")  # below the recipe's folder
     source = SourceSpec("shapes", names=("curves", spec))
     learned = LearnedModalities()
-    shapes = build_mixture([source], folder, learned=learned).sources[0]
+    shapes = build_mixture([source], folder, Loaders(learned=learned)).sources[0]
     assert learned.licences == {"learned:depth": "apache-2.0"}
     drawn = shapes.draw(6, 32, seeded(0), Difficulty.FULL)
     assert {name for pair in drawn.names for name in pair} == {"visible", "curves", "learned:depth"}

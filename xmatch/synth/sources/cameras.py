@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import cv2
@@ -74,17 +75,19 @@ def read_depth(path: Path) -> np.ndarray:
     """
     try:
         if path.suffix == ".npy":
-            depth = np.load(path, allow_pickle=False)
+            depth = np.array(_npy(path))
         elif path.suffix in (".h5", ".hdf5"):
             depth = _h5(path, lambda data: data[()])
         else:
-            depth = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-            if depth is None or depth.dtype != np.uint16:
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            if image is None or image.dtype != np.uint16:
                 raise ValueError("not a 16-bit image")
-            depth = depth / DEPTH_PNG_PER_METRE
-        if depth.ndim != 2:
+            depth = image / DEPTH_PNG_PER_METRE
+        if depth.ndim != 2 or not depth.size:
             raise ValueError(f"its shape is {depth.shape}")
-    except (OSError, ValueError, KeyError, cv2.error) as error:
+        if depth.dtype.kind not in "fiu":
+            raise ValueError(f"its values are {depth.dtype}")
+    except (OSError, RuntimeError, ValueError, cv2.error) as error:
         raise InputError(f"not a depth map: {error}", path=path) from None
     depth = np.nan_to_num(depth.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     factor = LONGEST_SIDE_PX / max(depth.shape)
@@ -99,13 +102,13 @@ def depth_shape(path: Path) -> tuple[int, int]:
     """(height, width) of a depth map as the header of its .npy or .h5 says it; errors as `read_depth`."""
     try:
         if path.suffix == ".npy":
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+            shape = _npy(path).shape
         elif path.suffix in (".h5", ".hdf5"):
             shape = _h5(path, lambda data: data.shape)
         else:
             raise ValueError("want .h5 or .npy")
         height, width = shape
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"not a depth map: {error}", path=path) from None
     return height, width
 
@@ -207,10 +210,38 @@ def _one_of(folder: Path, kind: str) -> Path | None:
     return next((folder / name for name in FOLDERS[kind] if (folder / name).is_dir()), None)
 
 
+def _npy(path: Path) -> np.ndarray:
+    """The array of a .npy file, which stays on the disk. `np.load` would take other files too, and fail in other ways.
+
+    Raises:
+        OSError, ValueError: not such a file, or one cut short.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (TokenError, EOFError, OverflowError) as error:  # of a damaged header
+        raise ValueError(str(error)) from None
+
+
 def _h5(path: Path, read: Callable[[Any], Any]) -> Any:
+    """
+    Raises:
+        OSError, RuntimeError, ValueError: not such a file, or its "depth" is no data set of its own.
+    """
     try:
         import h5py
     except ImportError:
         raise InputError("reading .h5 needs h5py", hint="pip install h5py, or convert to .npy", path=path) from None
     with h5py.File(path, "r") as file:
-        return read(file["depth"])
+        # A file from elsewhere may lead to others of this machine (xmatch.io.rasters.hdf5_outside). Only this one data
+        # set is asked for, so that the library can be asked before anything is followed.
+        links = file.id.links
+        if not links.exists(b"depth"):
+            raise ValueError('it has no "depth"')
+        if links.get_info(b"depth").type != h5py.h5l.TYPE_HARD:
+            raise ValueError('its "depth" leads elsewhere')
+        data = file["depth"]
+        if not isinstance(data, h5py.Dataset) or data.shape is None:
+            raise ValueError('its "depth" is no data set')
+        if data.is_virtual or data.external:
+            raise ValueError('its "depth" keeps values in other files')
+        return read(data)

@@ -52,7 +52,7 @@ class Keypoints:
             (sample.fixed, sample.moving): sample.truth for sample in samples
         }
         # Whole: keypoints are px of the files.
-        self._images = Images(decode=partial(decode, longest_px=MOST_PX))
+        self.images = Images(decode=partial(decode, longest_px=MOST_PX))
 
     @classmethod
     def below(cls, folder: str | Path) -> Keypoints:
@@ -89,7 +89,7 @@ class Keypoints:
 
     def _pair(self, size: int, host: np.random.Generator) -> tuple:
         """Two squares, what of them is valid, flow (S, S, 2), where it is known (S, S), the first file's name."""
-        paths, images = self._images.pick(list(self._truths), host)
+        paths, images = self.images.pick(list(self._truths), host)
         truth = self._truths[paths]
         assert isinstance(truth, LandmarkTruth)
         order, mirrored = (0, 1) if host.random() < 0.5 else (1, 0), host.random() < 0.5

@@ -32,6 +32,11 @@ MOST_CANDIDATES = 512
 """Views of a scene that are considered as partners of one, spread evenly."""
 
 
+def depth_maps() -> Images:
+    """A reader and cache of depth maps."""
+    return Images(decode=read_depth)
+
+
 class MultiView:
     """Squares of two overlapping views, with the flow that depth and poses give.
 
@@ -39,7 +44,7 @@ class MultiView:
         scenes: views of each scene; a `PublishedScene` says which of them make pairs, of others overlaps decide.
         sensors: which sensors see them.
         images: reads and holds the images.
-        depth_bytes: bound of the memory that depth maps take.
+        depths: reads and holds the depth maps, as `depth_maps` does.
 
     Raises:
         InputError: no scene.
@@ -50,22 +55,24 @@ class MultiView:
         scenes: Sequence[Sequence[CameraView]],
         sensors: Sensors,
         images: Images | None = None,
-        depth_bytes: int = 512 * 2**20,
+        depths: Images | None = None,
     ) -> None:
         self._scenes = [views for views in scenes if len(views) > 1]
         if not self._scenes:
             raise InputError("no scene with two posed views", hint="wanted: image, depth, pose and intrinsics")
         self._sensors = sensors
         self._images = images or Images()
-        self._depths = Images(decode=read_depth, max_bytes=depth_bytes)
+        self._depths = depths or depth_maps()
         self._partners: dict[tuple[int, int], np.ndarray] = {}
 
     @classmethod
-    def below(cls, folder: str | Path, sensors: Sensors, images: Images | None = None) -> MultiView:
+    def below(
+        cls, folder: str | Path, sensors: Sensors, images: Images | None = None, depths: Images | None = None
+    ) -> MultiView:
         """All scenes below a folder: the lists of MegaDepth, or what `find_scenes` finds."""
         root = Path(folder)
-        listed = root.is_dir() and megadepth.training_lists(root)
-        return cls(published_scenes(root) if listed else find_scenes(root), sensors, images)
+        listed = root.is_dir() and megadepth.has_training(root)
+        return cls(published_scenes(root) if listed else find_scenes(root), sensors, images, depths)
 
     def draw(self, count: int, size: int, rng: torch.Generator, difficulty: Difficulty) -> Aligned:
         host = host_rng(rng)

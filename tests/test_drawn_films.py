@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.drawn_films import PAN, draw_film, followed
 from xmatch.coords import pixel_centres
-from xmatch.synth.films import PAN, draw_film, followed
 
 SIZE = 96
 
