@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from xmatch.errors import OutputError, UsageError
+from xmatch.synth import posed
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.posed import check_scenes, kinds_of, posed_views, write_scene
 from xmatch.synth.recipe import SourceSpec, SynthRecipe, kind_of
@@ -89,6 +90,23 @@ def test_the_same_seed_writes_the_same_views():
     one, other = (posed_views("indoor", 2, 32, device_rng("cpu", 2), NEAR, ["depth"]) for _ in range(2))
     assert np.array_equal(one[1].images["depth"], other[1].images["depth"])
     assert np.array_equal(one[1].camera_to_world, other[1].camera_to_world)
+
+
+def test_torch_has_one_thread_while_a_scene_is_made_and_its_own_number_again(tmp_path, monkeypatch):
+    """Sums that several threads share are rounded otherwise: two workers would write other bytes than one process."""
+    before, seen = torch.get_num_threads(), []
+
+    def look(*asked, build=posed.POSED["indoor"]):
+        seen.append(torch.get_num_threads())
+        return build(*asked)
+
+    monkeypatch.setitem(posed.POSED, "indoor", look)
+    torch.set_num_threads(2)
+    try:
+        write_scene(tmp_path, ["indoor"], SynthRecipe(count=1, size=32, views=2), False, 0)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_scenes_are_never_written_over(tmp_path):

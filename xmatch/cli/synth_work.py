@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from xmatch.cli.runtime import quiet_libraries
 from xmatch.cli.workers import Workers
 from xmatch.errors import ResourceError
+from xmatch.ops.threads import opencv_threads
 from xmatch.workers.lost import Lost
 
 if TYPE_CHECKING:
@@ -61,10 +62,11 @@ def make_shard(item: ShardItem) -> Made:
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import write_shard
 
-    _begin()
-    images, learned = _held(item.plan.size, item.load)
-    mixture = build_mixture(item.data, images=images, learned=learned)
-    shard = write_shard(item.folder, item.plan, item.number, mixture, item.load.device)
+    quiet_libraries()
+    with opencv_threads(1):
+        images, learned = _held(item.plan.size, item.load)
+        mixture = build_mixture(item.data, images=images, learned=learned)
+        shard = write_shard(item.folder, item.plan, item.number, mixture, item.load.device)
     return Made(shard, {str(part): reason for part, reason in images.rejected.items()})
 
 
@@ -72,8 +74,9 @@ def make_scene(item: SceneItem) -> None:
     from xmatch.synth.posed import write_scene
 
     if multiprocessing.parent_process() is not None:
-        _begin()
-    write_scene(item.folder, item.kinds, item.recipe, item.overwrite, item.number)
+        quiet_libraries()
+    with opencv_threads(1):
+        write_scene(item.folder, item.kinds, item.recipe, item.overwrite, item.number)
 
 
 def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer, None, None]:
@@ -113,12 +116,3 @@ def _held(size_px: int, load: LoadOptions) -> tuple[Images, LearnedModalities]:
         _MINE.key, _MINE.held = (size_px, load), (image_files(size_px), LearnedModalities(load))
     held: tuple[Images, LearnedModalities] = _MINE.held
     return held
-
-
-def _begin() -> None:
-    import cv2
-    import torch
-
-    quiet_libraries()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

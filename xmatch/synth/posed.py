@@ -19,6 +19,7 @@ from torch import Tensor
 from xmatch.coords import CENTRE
 from xmatch.errors import UsageError
 from xmatch.io.writing.atomic import atomic_writes, check_target
+from xmatch.ops.threads import torch_threads
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.modalities.filters import gray
 from xmatch.synth.pinhole import Pinhole, draw_cameras, stretched
@@ -150,7 +151,8 @@ def write_scene(folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwri
     kind = kinds[number % len(kinds)]
     sensor = "visible" if kind == "indoor" else "optical"
     rng = device_rng("cpu", recipe.seed, number)
-    found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
+    with torch_threads(1):  # sums that several threads share are rounded otherwise, and the bytes would tell
+        found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
     _write(_manifest(folder, number), [(sensor, kind, view) for view in found], overwrite)
 
 
