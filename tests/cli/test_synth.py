@@ -139,8 +139,10 @@ def test_posed_views_of_worlds_are_a_folder_to_make_pairs_from(cli, photos):
         "001.png",
         "views.jsonl",
     ]
-    again = cli("synth", *words, "-o", "scenes")
-    assert again.code == ExitCode.OUTPUT and "exists already" in again.err
+    again = cli("synth", *words, "-o", "scenes", "--json")
+    assert (again.code, again.json["made_before"], again.json["scenes"]) == (ExitCode.OK, 1, 1)
+    other = cli("synth", *words, "-o", "scenes", "--seed", "1")
+    assert other.code == ExitCode.OUTPUT and "other settings" in other.err
     pairs = cli("synth", "scenes", *SMALL, "-o", "shards", "--json")
     assert pairs.json["pairs"] == 3 and pairs.json["data"][0]["kind"] == "multiview"
 

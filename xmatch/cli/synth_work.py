@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xmatch.cli.runtime import quiet_libraries
 from xmatch.cli.workers import Workers
-from xmatch.errors import ResourceError
 from xmatch.ops.threads import opencv_threads
 from xmatch.workers.lost import Lost
 
@@ -47,7 +46,6 @@ class SceneItem:
     folder: Path
     kinds: tuple[str, ...]
     recipe: SynthRecipe
-    overwrite: bool
     number: int
 
 
@@ -76,7 +74,7 @@ def make_scene(item: SceneItem) -> None:
     if multiprocessing.parent_process() is not None:
         quiet_libraries()
     with opencv_threads(1):
-        write_scene(item.folder, item.kinds, item.recipe, item.overwrite, item.number)
+        write_scene(item.folder, item.kinds, item.recipe, item.number)
 
 
 def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer, None, None]:
@@ -88,8 +86,7 @@ def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[
     with contextlib.closing(workers.run(work, items)) as answers:
         for _, answer in answers:
             if isinstance(answer, Lost):
-                hint = "killed for its memory? fewer --jobs; the same line goes on where it stopped"
-                raise ResourceError("a process that made pairs died", hint=hint)
+                raise answer.as_error("made pairs", "fewer --jobs; the same line goes on where it stopped")
             yield answer
 
 
