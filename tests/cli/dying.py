@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 from fakes import trusted
 
@@ -15,12 +14,6 @@ def dies_of_b(item: Item) -> Ended:
     """Killed, as the kernel does to a process that wants too much memory; other pairs are found at once."""
     if item.row.moving.endswith("b.tif"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return finds_at_once(item)
-
-
-def never_ends_with_b(item: Item) -> Ended:
-    if item.row.moving.endswith("b.tif"):
-        time.sleep(60)
     return finds_at_once(item)
 
 

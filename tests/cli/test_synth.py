@@ -14,14 +14,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from xmatch.cli import synth_work
 from xmatch.cli.image_files import FilePart, largest_valid, parts_of, read_part
 from xmatch.datasets import spair
 from xmatch.errors import ExitCode, InputError, OutputError
 from xmatch.io.writing.atomic import held
 from xmatch.synth import shards
 from xmatch.synth.learned import registry
+from xmatch.synth.learned.base import LoadOptions
 from xmatch.synth.manifest import read_manifest
+from xmatch.synth.recipe import SourceSpec
 from xmatch.synth.shard_reader import ShardReader
 
 ROOT = Path(__file__).parents[2]
@@ -137,8 +141,10 @@ def test_posed_views_of_worlds_are_a_folder_to_make_pairs_from(cli, photos):
         "001.png",
         "views.jsonl",
     ]
-    again = cli("synth", *words, "-o", "scenes")
-    assert again.code == ExitCode.OUTPUT and "exists already" in again.err
+    again = cli("synth", *words, "-o", "scenes", "--json")
+    assert (again.code, again.json["made_before"], again.json["scenes"]) == (ExitCode.OK, 1, 1)
+    other = cli("synth", *words, "-o", "scenes", "--seed", "1")
+    assert other.code == ExitCode.OUTPUT and "other settings" in other.err
     pairs = cli("synth", "scenes", *SMALL, "-o", "shards", "--json")
     assert pairs.json["pairs"] == 3 and pairs.json["data"][0]["kind"] == "multiview"
 
@@ -358,6 +364,18 @@ def test_a_cluster_of_which_one_worker_is_killed_writes_what_one_process_writes(
     monkeypatch.setattr(shards, "write_manifest", list_and_kill)
     assert cli(*words, "-o", "dask", "--cluster", cluster.address).code == ExitCode.OK
     assert contents("dask") == contents("one")
+
+
+def test_a_shard_leaves_the_threads_of_its_worker_as_they_were(photos):
+    """A worker of Dask may be somebody else's."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(2), torch.set_num_threads(2)
+    try:
+        data = (SourceSpec("shapes", names=("curves",)),)
+        synth_work.make_shard(synth_work.ShardItem(Path(), shards.Plan(1, 32), 0, data, LoadOptions("cpu")))
+        assert (cv2.getNumThreads(), torch.get_num_threads()) == (2, 2)
+    finally:
+        cv2.setNumThreads(before[0]), torch.set_num_threads(before[1])
 
 
 @pytest.mark.timeout(300)

@@ -10,6 +10,7 @@ import rasterio.shutil
 
 from xmatch.errors import InputError
 from xmatch.io import open_source
+from xmatch.io.rasters import hdf5_outside
 from xmatch.io.rasters.hdf5_outside import refuse_outside
 
 OUTSIDE = {
@@ -82,3 +83,58 @@ def test_packed_heaps_hide_their_links(tmp_path):
     path.write_bytes(data[:at] + b"\x20\x00" + data[at + 2 :].replace(b"other.nc", b"\x00" * 8))
     with pytest.raises(InputError, match="packed"):
         open_source(path)
+
+
+SUPERBLOCK = b"\x89HDF\r\n\x1a\n" + bytes([2, 8, 8, 0]) + bytes(36)
+
+
+def link(file: bytes, target: bytes = b"a\x00", name: bytes = b"n") -> bytes:
+    """A link message of the external kind, its name's length in four bytes."""
+    value = b"\x00" + file + b"\x00" + target
+    return b"\x01\x0a\x40" + len(name).to_bytes(4, "little") + name + len(value).to_bytes(2, "little") + value
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        link(b"/\x01/secret.nc"),  # is looked for beside the file, where its folder is not there
+        link(b"secret.nc", target=b"\x00"),  # to all of it
+        link(b"secret.nc", target=b"a"),  # ends with the value
+        link(b"secret.nc", name=b"n" * 70_000),
+    ],
+)
+def test_a_link_that_is_made_to_look_like_data_is_seen(tmp_path, message):
+    path = tmp_path / "a.nc"
+    path.write_bytes(SUPERBLOCK + message + bytes(64))
+    with pytest.raises(InputError, match="links to other files"):
+        refuse_outside(str(path))
+
+
+def test_data_with_control_characters_are_no_link(tmp_path):
+    path = tmp_path / "a.nc"
+    path.write_bytes(SUPERBLOCK + link(b"a\x01b") + bytes(64))
+    refuse_outside(str(path))
+
+
+def test_an_image_of_the_cache_is_refused(tmp_path):
+    path = tmp_path / "a.nc"
+    path.write_bytes(SUPERBLOCK + b"MDCI\x00\x00" + (40).to_bytes(8, "little") + bytes(40))
+    with pytest.raises(InputError, match="metadata cache"):
+        refuse_outside(str(path))
+
+
+def test_a_superblock_further_on_is_refused(tmp_path):
+    path = tmp_path / "a.nc"
+    path.write_bytes(b"\x89HDF    " + SUPERBLOCK[8:].ljust(504, b"\x00") + SUPERBLOCK)
+    with pytest.raises(InputError, match="addresses of another kind"):
+        refuse_outside(str(path))
+
+
+@pytest.mark.parametrize("way", OUTSIDE)
+def test_what_lies_across_two_chunks_is_seen(tmp_path, monkeypatch, way):
+    words, packed = OUTSIDE[way]
+    path = tmp_path / "a.nc"
+    path.write_bytes(zlib.decompress(base64.b85decode(packed)))
+    monkeypatch.setattr(hdf5_outside, "_CHUNK", 3)
+    with pytest.raises(InputError, match=words):
+        refuse_outside(str(path))

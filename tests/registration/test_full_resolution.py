@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from xmatch.geometry import DisplacementGrid, Linear, compose, similarity, trans
 from xmatch.geometry.windows import whole
 from xmatch.io import open_source
 from xmatch.raster import View
+from xmatch.registration import full_resolution
 from xmatch.registration.full_resolution import ConfirmedMap, sharpen
 from xmatch.registration.options import TILE_PX, RegisterOptions
 from xmatch.registration.tile_choice import tile_centres
@@ -190,3 +194,20 @@ def test_a_bend_that_a_first_look_cannot_see_is_followed(bent):
 
 def test_what_does_not_bend_is_not_bent(result):
     assert result.transform.matrix is not None
+
+
+def test_every_thread_has_a_tile_however_few_may_be_held(monkeypatch):
+    threads = 6
+    all_at_once = threading.Barrier(threads, timeout=5)
+
+    def match(number):
+        all_at_once.wait()
+        return np.full((1, 2), number), np.zeros((1, 2)), np.ones(1), np.ones(1, bool)
+
+    monkeypatch.setattr(full_resolution, "tile_centres", lambda *_: range(2 * threads))
+    monkeypatch.setattr(full_resolution, "_tile", lambda fixed, moving, transform, centre, side, reduction: (centre,))
+    monkeypatch.setattr(full_resolution, "_match_tile", match)
+    options = RegisterOptions(threads=threads, tile_px=TILE_PX)
+    moving = SimpleNamespace(header=SimpleNamespace(width=9, height=9))
+    ties, _ = full_resolution._tile_ties(None, moving, AS_IT_IS, 1.0, options, None, (0, 0, 9, 9))
+    assert ties.fixed_xy[:, 0].tolist() == list(range(2 * threads))

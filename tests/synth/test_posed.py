@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from xmatch.errors import OutputError, UsageError
+from xmatch.synth import posed
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.layouts import kind_of
-from xmatch.synth.posed import check_scenes, kinds_of, posed_views, write_scene
+from xmatch.synth.posed import kinds_of, missing_scenes, posed_views, write_scene
 from xmatch.synth.recipe import SourceSpec, SynthRecipe
 from xmatch.synth.resampling import bilinear
 from xmatch.synth.seeds import device_rng
@@ -54,7 +57,7 @@ def test_matrices_and_depth_say_where_points_are_seen_again(kind):
 @pytest.mark.parametrize("kind", FIRST_SENSOR)
 def test_scenes_that_were_written_are_read_back(kind, tmp_path):
     recipe = SynthRecipe(count=2, size=SIZE, views=3, seed=1, difficulty=NEAR)
-    write_scene(tmp_path, [kind], recipe, False, 0), write_scene(tmp_path, [kind], recipe, False, 1)
+    write_scene(tmp_path, [kind], recipe, 0), write_scene(tmp_path, [kind], recipe, 1)
     assert kind_of(tmp_path) == "multiview"
     scenes = find_scenes(tmp_path)
     assert [len(views) for views in scenes] == [3, 3]
@@ -70,7 +73,7 @@ def test_scenes_that_were_written_are_read_back(kind, tmp_path):
 
 
 def test_pairs_drawn_from_written_scenes_show_one_point_at_both_ends(tmp_path):
-    write_scene(tmp_path, ["indoor"], SynthRecipe(count=1, size=160, views=3, difficulty=NEAR), False, 0)
+    write_scene(tmp_path, ["indoor"], SynthRecipe(count=1, size=160, views=3, difficulty=NEAR), 0)
     source = MultiView.below(tmp_path, Sensors(["visible"]))
     aligned = source.draw(6, 128, device_rng("cpu", 0), Difficulty(gap=0.0))
     assert aligned.covisible.float().mean() > 0.3
@@ -92,15 +95,44 @@ def test_the_same_seed_writes_the_same_views():
     assert np.array_equal(one[1].camera_to_world, other[1].camera_to_world)
 
 
-def test_scenes_are_never_written_over(tmp_path):
-    recipe = SynthRecipe(count=1, size=32, views=2)
-    write_scene(tmp_path, ["indoor"], recipe, False, 0)
-    with pytest.raises(OutputError, match="exists"):
-        check_scenes(tmp_path)
-    with pytest.raises(OutputError, match="exists"):
-        write_scene(tmp_path, ["indoor"], recipe, False, 0)
-    check_scenes(tmp_path, overwrite=True)
-    write_scene(tmp_path, ["indoor"], recipe, True, 0)
+def test_torch_has_one_thread_while_a_scene_is_made_and_its_own_number_again(tmp_path, monkeypatch):
+    """Sums that several threads share are rounded otherwise: two workers would write other bytes than one process."""
+    before, seen = torch.get_num_threads(), []
+
+    def look(*asked, build=posed.POSED["indoor"]):
+        seen.append(torch.get_num_threads())
+        return build(*asked)
+
+    monkeypatch.setitem(posed.POSED, "indoor", look)
+    torch.set_num_threads(2)
+    try:
+        write_scene(tmp_path, ["indoor"], SynthRecipe(count=1, size=32, views=2), 0)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_run_that_was_stopped_lacks_what_is_not_whole(tmp_path):
+    """Workers may leave any of the scenes, and an image of another."""
+    recipe = SynthRecipe(count=3, size=32, views=2)
+    write_scene(tmp_path, ["indoor"], recipe, 1)
+    (tmp_path / "scene-000002").mkdir()
+    (tmp_path / "scene-000002" / "000.png").touch()
+    assert missing_scenes(tmp_path, ["indoor"], recipe) == [0, 2]
+    write_scene(tmp_path, ["indoor"], recipe, 2)
+    assert missing_scenes(tmp_path, ["indoor"], recipe) == [0]
+    assert missing_scenes(tmp_path, ["indoor"], recipe, overwrite=True) == [0, 1, 2]
+
+
+def test_scenes_of_other_settings_are_not_mixed(tmp_path):
+    recipe = SynthRecipe(count=2, size=32, views=2)
+    write_scene(tmp_path, ["indoor"], recipe, 1)
+    for other in (replace(recipe, seed=1), replace(recipe, difficulty=Difficulty(max_parallax_deg=5))):
+        with pytest.raises(OutputError, match="other settings"):
+            missing_scenes(tmp_path, ["indoor"], other)
+    (tmp_path / "scene-000001" / "views.jsonl").write_text("mine")
+    with pytest.raises(OutputError, match="other settings"):
+        missing_scenes(tmp_path, ["indoor"], recipe)
 
 
 def test_what_has_no_depth_is_refused_with_what_has():

@@ -1,6 +1,8 @@
 """A real scheduler of Dask and two worker processes, of which one is killed in the middle."""
 
 import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import tasks
@@ -33,17 +35,80 @@ def test_on_a_cluster_that_is_started_here_an_item_whose_worker_dies_is_tried_on
     assert list(run_on_cluster(tasks.die_once, [path], None, 1)) == [(path, path)]
 
 
-def test_what_takes_too_long_is_given_up_and_its_worker_starts_anew(tmp_path):
+@pytest.fixture
+def held(tmp_path, monkeypatch):
+    """An item that is late as soon as it has begun; no other ever is."""
     pytest.importorskip("distributed")
-    held = str(tmp_path / "held")
-    found = list(run_on_cluster(tasks.hold_if_named, [held, ""], None, 1, limit_s=2))
+    path = tmp_path / "held"
+    monkeypatch.setattr(on_dask, "POLL_S", 0.1)
+    monkeypatch.setattr(on_dask, "_is_late", lambda asked, *_: asked.item == str(path) and path.exists())
+    return str(path)
+
+
+def test_what_takes_too_long_is_given_up_and_its_worker_starts_anew(held):
+    found = list(run_on_cluster(tasks.hold_if_named, [held, ""], None, 1, limit_s=1000))
     assert found == [(held, Lost.OVERDUE), ("", "")]
 
 
-def test_a_worker_that_nobody_starts_again_is_left_out(tmp_path, start_cluster):
-    held = str(tmp_path / "held")
-    found = list(run_on_cluster(tasks.hold_if_named, [held, "", "", ""], start_cluster(0).address, limit_s=2))
+def test_a_worker_that_nobody_starts_again_is_left_out(held, start_cluster):
+    found = list(run_on_cluster(tasks.hold_if_named, [held, "", "", ""], start_cluster(0).address, limit_s=1000))
     assert sorted(found, key=str) == sorted([("", "")] * 3 + [(held, Lost.OVERDUE)], key=str)
+
+
+@pytest.mark.parametrize(
+    ("since", "done", "late"), [(-1e9, False, True), (-1e9, True, False), (float("inf"), False, False)]
+)
+def test_late_is_what_is_not_done_by_its_time(since, done, late):
+    future = SimpleNamespace(done=lambda: done)
+    assert on_dask._is_late(on_dask._Flight("item", since=since), 1000, future) == late
+
+
+class _Told:
+    """A client, as far as it is asked where items are: worker -> their keys."""
+
+    def __init__(self, **places):
+        self.places = places
+        self.restarted = []
+
+    def processing(self):
+        return self.places
+
+    def cancel(self, futures, force):
+        pass
+
+    def restart_workers(self, workers, timeout, raise_for_error):
+        self.restarted = workers
+
+
+@dataclass(frozen=True)
+class _Future:
+    key: str
+
+
+def _flights(*keys):
+    """By futures, each handed over long ago."""
+    return {_Future(key): on_dask._Flight(key, since=-1e9) for key in keys}
+
+
+def _begun_anew(flying):
+    return {asked.item for asked in flying.values() if asked.since > -1e9}
+
+
+def test_what_else_an_ended_worker_was_at_has_its_whole_time_again():
+    client, flying = _Told(a=["late", "beside"], b=["elsewhere"]), _flights("late", "beside", "elsewhere")
+    on_dask._see_where(client, flying)
+    assert _begun_anew(flying) == set()
+    on_dask._give_up(client, [next(iter(flying))], flying)
+    assert client.restarted == ["a"]
+    assert _begun_anew(flying) == {"late", "beside"}
+
+
+def test_what_another_worker_begins_anew_has_its_whole_time_again():
+    client, flying = _Told(a=["moves", "waits"], b=["stays"]), _flights("moves", "waits", "stays")
+    on_dask._see_where(client, flying)
+    client.places = {"b": ["stays", "moves"]}
+    on_dask._see_where(client, flying)
+    assert _begun_anew(flying) == {"moves", "waits"}
 
 
 def test_where_nobody_answers_is_said_so(monkeypatch):

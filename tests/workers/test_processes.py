@@ -3,9 +3,12 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tasks
@@ -59,13 +62,52 @@ def test_workers_end_with_the_process_that_asked_for_them(tmp_path):
     assert tasks.comes_to(held, False)
 
 
-def test_what_takes_too_long_is_given_up_and_its_files_go(tmp_path):
-    held = str(tmp_path / "held")
-    assert list(run_in_processes(tasks.hold_if_named, [held, ""], 1, limit_s=0.5)) == [(held, Lost.OVERDUE), ("", "")]
-    assert not Path(held).exists()
+def test_what_takes_too_long_is_given_up_and_the_worker_goes_on(tmp_path):
+    held = [str(tmp_path / name) for name in "ab"]
+    found = list(run_in_processes(tasks.hold, held, 1, limit_s=0.2))
+    assert found == [(path, Lost.OVERDUE) for path in held]
 
 
 def test_a_process_that_hears_nothing_ends_all_the_same(monkeypatch):
-    monkeypatch.setattr(processes, "GRACE_S", 0.5)
-    found = list(run_in_processes(tasks.never_comes_back, [True, False], 1, limit_s=0.5))
-    assert found == [(True, Lost.OVERDUE), (False, False)]
+    monkeypatch.setattr(processes, "GRACE_S", 0.2)
+    found = list(run_in_processes(tasks.never_comes_back, [1, 2], 1, limit_s=0.2))
+    assert found == [(1, Lost.OVERDUE), (2, Lost.OVERDUE)]
+
+
+def test_a_process_that_died_long_after_it_was_asked_for_is_not_late(tmp_path, monkeypatch):
+    """It may have started slowly."""
+    monkeypatch.setattr(processes, "time", SimpleNamespace(monotonic=lambda: 1e9, sleep=time.sleep))
+    path = str(tmp_path / "a")
+    assert list(run_in_processes(tasks.die_once, [path], 1, limit_s=1000)) == [(path, path)]
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """The timer of a limit in this process, whose time comes when it is told."""
+
+    class Watch:
+        def __init__(self, limit_s, stop):
+            Watch.comes = stop
+
+        def start(self):
+            pass
+
+        def cancel(self):
+            pass
+
+    monkeypatch.setattr(processes.threading, "Timer", Watch)
+    before = signal.signal(signal.SIGTERM, processes._unwind)
+    yield Watch
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_what_is_told_to_stop_takes_its_files_along(tmp_path, watch, monkeypatch):
+    monkeypatch.setattr(tasks.time, "sleep", lambda _: watch.comes())
+    held = tmp_path / "held"
+    assert processes._within((tasks.hold, str(held), 1000, 1000)) is Lost.OVERDUE
+    assert not held.exists()
+
+
+def test_a_time_that_comes_while_the_work_ends_does_not_hit_what_follows(watch, monkeypatch):
+    monkeypatch.setattr(watch, "cancel", lambda self: watch.comes())
+    assert processes._within((tasks.double, 2, 1000, 1000)) == 4

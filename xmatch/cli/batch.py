@@ -27,7 +27,6 @@ from xmatch.cli.pairs_list import GIVEN, PairRow, read_pairs
 from xmatch.cli.runtime import as_failure, emit, failure_document, quiet_libraries
 from xmatch.cli.workers import Workers
 from xmatch.errors import ExitCode, ResourceError, UsageError, XmatchError
-from xmatch.workers.lost import Lost
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,11 @@ def _work(
         run = workers.run(register_listed, items, threads, batch.time_limit)
     with contextlib.closing(run) as ended:
         for count, (item, answer) in enumerate(ended, 1):
-            found = answer if isinstance(answer, Ended) else _failed(item, _lost(answer, batch.time_limit))
+            if isinstance(answer, Ended):
+                found = answer
+            else:
+                remedy = "fewer --jobs, or a lower --max-memory"
+                found = _failed(item, answer.as_error("registered it", remedy, batch.time_limit))
             line = {"index": item.index, **found.line}
             emit(line)
             overview.add(item.index, item.row, line, item.targets.html if item.targets else None, found.shown)
@@ -232,16 +235,6 @@ def _from_anywhere(item: Item) -> Item:
 def _whole(name: str | None) -> str | None:
     """The whole path of a file that is here; what else an option says, or an address, as it is."""
     return os.path.abspath(name) if name and os.path.exists(name) else name
-
-
-def _lost(why: Lost, limit_s: float | None) -> ResourceError:
-    if why is Lost.OVERDUE:
-        return ResourceError(
-            f"it was not done after {limit_s:g} s", hint="is a file slow to come? or give it a longer --time-limit"
-        )
-    return ResourceError(
-        "the process that registered it died", hint="killed for its memory? fewer --jobs, or a lower --max-memory"
-    )
 
 
 def _failed(item: Item, error: XmatchError) -> Ended:

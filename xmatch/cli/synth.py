@@ -147,25 +147,27 @@ def synth_command(
 def _views(
     settings: SynthRecipe, target: Path, workers: Workers, overwrite: bool, dry_run: bool, talk: Verbosity
 ) -> dict[str, Any]:
-    from xmatch.synth.posed import check_scenes, kinds_of
+    from xmatch.synth.posed import kinds_of, missing_scenes
 
     kinds = kinds_of(settings.data)
     started = monotonic()
-    check_scenes(target, overwrite)
-    items = [SceneItem(target.absolute(), kinds, settings, overwrite, number) for number in range(settings.count)]
-    done = 0
+    lacking = missing_scenes(target, kinds, settings, overwrite)
+    before = settings.count - len(lacking)
+    items = [SceneItem(target.absolute(), kinds, settings, number) for number in lacking]
     with progress_bar(talk) as progress:
-        for done, _ in enumerate(each_made(workers, make_scene, [] if dry_run else items), 1):
+        for done, _ in enumerate(each_made(workers, make_scene, [] if dry_run else items), before + 1):
             if progress is not None:
                 progress(f"scenes {done} of {settings.count}", done / settings.count)
-    said = "would write" if dry_run else "wrote"
+    there = f"{before} scenes are there already; with them: " if before else ""
+    said = f"{there}{'would write' if dry_run else 'wrote'}"
     say(talk, [f"{said} {settings.count} scenes of {settings.views} views of {settings.size} px to {target}"])
     return {
         "schema": SCHEMA,
         "ok": True,
         "dry_run": dry_run,
         "output": str(target),
-        "scenes": settings.count if dry_run else done,
+        "scenes": settings.count,
+        "made_before": before,
         "views": settings.views,
         "size": settings.size,
         "seed": settings.seed,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xmatch.cli.runtime import quiet_libraries
 from xmatch.cli.workers import Workers
-from xmatch.errors import ResourceError
+from xmatch.ops.threads import opencv_threads
 from xmatch.workers.lost import Lost
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class SceneItem:
     folder: Path
     kinds: tuple[str, ...]
     recipe: SynthRecipe
-    overwrite: bool
     number: int
 
 
@@ -59,11 +58,11 @@ def make_shard(item: ShardItem) -> Made:
     from xmatch.synth.recipe import build_mixture
     from xmatch.synth.shards import write_shard
 
-    _begin()
-    loaders = _held(item.plan.size, item.load)
-    shard = write_shard(
-        item.folder, item.plan, item.number, build_mixture(item.data, loaders=loaders), item.load.device
-    )
+    quiet_libraries()
+    with opencv_threads(1):
+        loaders = _held(item.plan.size, item.load)
+        mixture = build_mixture(item.data, loaders=loaders)
+        shard = write_shard(item.folder, item.plan, item.number, mixture, item.load.device)
     return Made(shard, loaders.rejected)
 
 
@@ -71,8 +70,9 @@ def make_scene(item: SceneItem) -> None:
     from xmatch.synth.posed import write_scene
 
     if multiprocessing.parent_process() is not None:
-        _begin()
-    write_scene(item.folder, item.kinds, item.recipe, item.overwrite, item.number)
+        quiet_libraries()
+    with opencv_threads(1):
+        write_scene(item.folder, item.kinds, item.recipe, item.number)
 
 
 def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[Item]) -> Generator[Answer, None, None]:
@@ -84,8 +84,7 @@ def each_made(workers: Workers, work: Callable[[Item], Answer], items: Iterable[
     with contextlib.closing(workers.run(work, items)) as answers:
         for _, answer in answers:
             if isinstance(answer, Lost):
-                hint = "killed for its memory? fewer --jobs; the same line goes on where it stopped"
-                raise ResourceError("a process that made pairs died", hint=hint)
+                raise answer.as_error("made pairs", "fewer --jobs; the same line goes on where it stopped")
             yield answer
 
 
@@ -114,12 +113,3 @@ def _held(size_px: int, load: LoadOptions) -> Loaders:
         _MINE.key, _MINE.held = (size_px, load), Loaders(image_files(size_px), LearnedModalities(load))
     held: Loaders = _MINE.held
     return held
-
-
-def _begin() -> None:
-    import cv2
-    import torch
-
-    quiet_libraries()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)

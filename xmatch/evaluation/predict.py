@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from xmatch.errors import OutputError, ResourceError, UsageError
+from xmatch.errors import OutputError, UsageError
 from xmatch.evaluation.dense import dense_folder
 from xmatch.evaluation.features import refuse_maps
 from xmatch.evaluation.matches import matches_folder
@@ -185,5 +185,7 @@ def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
         yield from map(predict_pair, work)
         return
     for item, row in run_in_processes(predict_pair, work, jobs):
-        lost = ResourceError("the process that registered it died", hint="killed for its memory? fewer --jobs")
-        yield {**identity(item.task), "error": problem_of(lost)} if isinstance(row, Lost) else row
+        if isinstance(row, Lost):
+            yield {**identity(item.task), "error": problem_of(row.as_error("registered it", "fewer --jobs"))}
+        else:
+            yield row

@@ -135,9 +135,10 @@ def _tile_ties(
     moving_size = moving.header.width, moving.header.height
     centres = tile_centres(look, region, side, options.max_tiles, transform, moving_size)
     # Reading is not safe from several threads, matching is: read here, match there, and never more tiles ahead than may
-    # be held.
+    # be held, but for one a thread.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
-    threads, most = max(1, options.threads), max(1, (options.tile_px // TILE_PX) ** 2)
+    threads = max(1, options.threads)
+    most = max(threads, (options.tile_px // TILE_PX) ** 2)
     found: list[tuple[Floats, Floats, Floats, Mask]] = []
     pending: deque[Future[tuple[Floats, Floats, Floats, Mask]]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -90,12 +90,13 @@ def write_registered(
 
 
 def _compressed_nbytes(moving: Source, layout: RasterLayout) -> int:
-    """About what the result takes on the disk, and the tiles beside it once more: as much a pixel as the moving file,
-    and uncompressed at most. A disk that fills all the same stops the writing, and nothing stays."""
+    """About what the result takes on the disk, and the tiles beside it once more: as much a pixel as a moving file
+    without loss, else uncompressed. A disk that fills all the same stops the writing, and nothing stays."""
     header = moving.header
+    if not header.is_lossless or not os.path.isfile(header.path):
+        return layout.nbytes
     decoded = header.width * header.height * len(header.bands) * np.dtype(header.dtype).itemsize
-    found = os.path.getsize(header.path) if os.path.isfile(header.path) else decoded
-    return int(layout.nbytes * min(1.0, found / decoded))
+    return int(layout.nbytes * min(1.0, os.path.getsize(header.path) / decoded))
 
 
 def _patch_px(moving: Source, grid: Grid) -> int:

@@ -120,7 +120,7 @@ def moving_grid(moving: Header, transform: Transform, fixed: Grid) -> tuple[Grid
     if isinstance(transform, Linear) and transform.kind != "homography":
         place = _shifted(fixed.georef, transform.matrix)
         own = Grid(moving.width, moving.height, place, moving.spacing_um, resolution=moving.resolution)
-        return own, _IDENTITY
+        return own, Linear(np.eye(3), "translation")
     ring = corners(moving.width, moving.height)
     edges = np.roll(ring, -1, axis=0) - ring
     outline = transform((ring + np.linspace(0, 1, 33)[:, None, None] * edges).reshape(-1, 2))
@@ -296,7 +296,5 @@ def _shifted(georef: Georef | None, to_fixed: np.ndarray) -> Georef:
     gcps = tuple((*(from_fixed @ [x, y, 1]).tolist(), *ground) for x, y, *ground in georef.gcps)
     return Georef(georef.crs_wkt, tuple((georef.matrix @ to_fixed)[:2].ravel().tolist()), gcps)
 
-
-_IDENTITY = Linear(np.eye(3), "translation")
 
 __all__ = ["RESAMPLINGS", "Block", "Grid", "moving_grid", "resample", "resolve_resampling"]

@@ -5,9 +5,10 @@ A folder a scene, as `sources/cameras.py` reads it: views.jsonl, an image and a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor
 
 from xmatch.coords import CENTRE
-from xmatch.errors import UsageError
+from xmatch.errors import OutputError, UsageError
 from xmatch.io.writing.atomic import atomic_writes, check_target
+from xmatch.ops.threads import torch_threads
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.modalities.filters import gray
 from xmatch.synth.pinhole import Pinhole, draw_cameras, stretched
@@ -131,40 +133,72 @@ def kinds_of(data: Sequence[SourceSpec]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def check_scenes(folder: Path, overwrite: bool = False) -> None:
-    """
+def missing_scenes(folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwrite: bool = False) -> list[int]:
+    """Numbers of the recipe's scenes that are not there yet; with `overwrite`, of all.
+
     Raises:
-        OutputError: a first scene is there already, or cannot be written.
+        OutputError: a scene was made with other settings, or the folder cannot be written.
     """
-    check_target(_manifest(folder, 0), overwrite)
+    check_target(_manifest(folder, 0), overwrite=True)
+    if overwrite:
+        return list(range(recipe.count))
+    lacking = []
+    for number in range(recipe.count):
+        manifest = _manifest(folder, number)
+        if not manifest.exists():
+            lacking.append(number)
+        elif _settings_there(manifest) != _settings(kinds, recipe, number):
+            raise OutputError(
+                "holds a scene made with other settings", hint="--overwrite replaces it", path=manifest.parent
+            )
+    return lacking
 
 
-def write_scene(folder: Path, kinds: Sequence[str], recipe: SynthRecipe, overwrite: bool, number: int) -> None:
-    """Write scene `number` of the recipe's `count`, kinds in turn, whole or not at all.
+def write_scene(folder: Path, kinds: Sequence[str], recipe: SynthRecipe, number: int) -> None:
+    """Write scene `number` of the recipe's `count`, kinds in turn, whole or not at all; it replaces one that is there.
 
     Every view is seen by the first sensor of its world (optical, visible): drawing pairs makes others from it.
 
     Raises:
-        OutputError: it is there already, or the folder cannot be written.
+        OutputError: the folder cannot be written.
     """
     kind = kinds[number % len(kinds)]
     sensor = "visible" if kind == "indoor" else "optical"
     rng = device_rng("cpu", recipe.seed, number)
-    found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
-    _write(_manifest(folder, number), [(sensor, kind, view) for view in found], overwrite)
+    with torch_threads(1):  # sums that several threads share are rounded otherwise, and the bytes would tell
+        found = posed_views(kind, recipe.views, recipe.size, rng, recipe.difficulty, [sensor])
+    facts = {"sensor": sensor, "world": kind, "settings": _settings(kinds, recipe, number)}
+    _write(_manifest(folder, number), found, facts)
+
+
+def _settings(kinds: Sequence[str], recipe: SynthRecipe, number: int) -> str:
+    """Of all that decides the bytes of a scene besides its number: the first half of a SHA-256."""
+    made_of = [kinds[number % len(kinds)], recipe.views, recipe.size, recipe.seed, asdict(recipe.difficulty)]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+
+
+def _settings_there(manifest: Path) -> object:
+    """None where the file is not ours."""
+    try:
+        with open(manifest, encoding="utf-8") as lines:
+            line = json.loads(lines.readline())
+    except (OSError, ValueError):
+        return None
+    return line.get("settings") if isinstance(line, dict) else None
 
 
 def _manifest(folder: Path, number: int) -> Path:
     return folder / f"scene-{number:06d}" / "views.jsonl"
 
 
-def _write(manifest: Path, views: Sequence[tuple[str, str, PosedView]], overwrite: bool) -> None:
+def _write(manifest: Path, views: Sequence[PosedView], facts: dict[str, str]) -> None:
     names = [(f"{number:03d}.png", f"{number:03d}.npy") for number in range(len(views))]
     paths = [manifest.parent / name for pair in names for name in pair]
     lines = []
-    with atomic_writes([*paths, manifest], overwrite) as temporary:
-        for (image, depth), (sensor, kind, view) in zip(names, views, strict=True):
-            shown = view.images[sensor]
+    # The list comes last: images without one are what a run has left that was killed.
+    with atomic_writes([*paths, manifest], overwrite=True) as temporary:
+        for (image, depth), view in zip(names, views, strict=True):
+            shown = view.images[facts["sensor"]]
             temporary[manifest.parent / image].write_bytes(cv2.imencode(".png", shown)[1].tobytes())
             with open(temporary[manifest.parent / depth], "wb") as file:
                 np.save(file, view.depth)
@@ -176,8 +210,7 @@ def _write(manifest: Path, views: Sequence[tuple[str, str, PosedView]], overwrit
                 "size": [shown.shape[1], shown.shape[0]],
                 "intrinsics": centred.tolist(),
                 "camera_to_world": view.camera_to_world.tolist(),
-                "sensor": sensor,
-                "world": kind,
+                **facts,
             }
             lines.append(json.dumps(line) + "\n")
         temporary[manifest].write_text("".join(lines), encoding="utf-8")

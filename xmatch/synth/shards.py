@@ -7,7 +7,6 @@ that was not.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from xmatch.errors import InputError, OutputError
 from xmatch.io.checksum import sha256
 from xmatch.io.writing.atomic import atomic_write, step
+from xmatch.ops.threads import torch_threads
 from xmatch.synth.difficulty import Difficulty
 from xmatch.synth.manifest import NAME, QUARANTINE, Manifest, Shard, read_manifest, write_manifest
 from xmatch.synth.mixture import Mixture
@@ -146,7 +144,8 @@ def write_shard(
     name = f"pairs-{number:06d}.tar"
     first = number * plan.shard_pairs
     count = min(plan.shard_pairs, plan.count - first)
-    with atomic_write(folder / name, overwrite=True) as temporary, one_thread():
+    # Sums that several threads share are rounded otherwise, and the bytes would tell.
+    with atomic_write(folder / name, overwrite=True) as temporary, torch_threads(1):
         samples = _drawn(plan, mixture, number, first, count, device, progress)
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for key, files in samples:
@@ -156,17 +155,6 @@ def write_shard(
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
         return Shard(name, first, count, temporary.stat().st_size, sha256(temporary))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one core: sums that several share are rounded otherwise, and the bytes would tell."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _drawn(

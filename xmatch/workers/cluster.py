@@ -42,6 +42,9 @@ class _Flight(Generic[Item]):
     number: int = 1
     """How often it has been asked."""
     since: float = field(default_factory=time.monotonic)
+    """When it was last handed to a worker: the scheduler gives those of a worker that is gone to another."""
+    worker: str | None = None
+    """Where it was last seen."""
 
 
 def import_distributed() -> Any:
@@ -127,10 +130,13 @@ def run_on_cluster(
                                 flying[client.submit(work, asked.item, pure=False)] = again
                                 continue
                     yield asked.item, answer
-                late = [future for future, asked in flying.items() if _is_late(asked, limit_s) and not future.done()]
-                if late:
-                    with _gone_if_lost(distributed, address):
-                        _give_up(client, late)
+                if limit_s is None or not flying:
+                    continue
+                with _gone_if_lost(distributed, address):
+                    _see_where(client, flying)
+                    late = [future for future, asked in flying.items() if _is_late(asked, limit_s, future)]
+                    if late:
+                        _give_up(client, late, flying)
                 for future in late:
                     yield flying.pop(future).item, Lost.OVERDUE
         finally:
@@ -148,15 +154,24 @@ def _gone_if_lost(distributed: Any, address: str | None) -> Iterator[None]:
         raise ResourceError(f"{where} went away", hint=hint) from error
 
 
-def _is_late(asked: _Flight[Any], limit_s: float | None) -> bool:
-    return limit_s is not None and time.monotonic() - asked.since > limit_s
+def _see_where(client: Any, flying: dict[Any, _Flight[Any]]) -> None:
+    """Note which worker each is at; one that has left its own begins anew, and waits till then."""
+    places = {key: worker for worker, keys in client.processing().items() for key in keys}
+    for future, asked in flying.items():
+        worker = places.get(future.key)
+        if asked.worker not in (None, worker):
+            asked.since = time.monotonic()
+        asked.worker = worker or asked.worker
 
 
-def _give_up(client: Any, futures: list[Any]) -> None:
+def _is_late(asked: _Flight[Any], limit_s: float, future: Any) -> bool:
+    return time.monotonic() - asked.since > limit_s and not future.done()
+
+
+def _give_up(client: Any, futures: list[Any], flying: dict[Any, _Flight[Any]]) -> None:
     """Forget them, and end the workers that are at them: a thread of theirs cannot be ended alone. What else these were
-    at is tried again."""
-    keys = {future.key for future in futures}
-    busy = [worker for worker, held in client.processing().items() if keys & set(held)]
+    at is tried again, and has its whole time for it."""
+    busy = sorted({worker for future in futures if (worker := flying[future].worker) is not None})
     client.cancel(futures, force=True)
     if not busy:
         return
@@ -164,6 +179,9 @@ def _give_up(client: Any, futures: list[Any]) -> None:
         client.restart_workers(busy, timeout=CONNECT_S, raise_for_error=False)
     except ValueError:  # they have no nanny that would start them again
         client.retire_workers(busy, close_workers=True)
+    for asked in flying.values():
+        if asked.worker in busy:
+            asked.since = time.monotonic()
 
 
 class _Workers:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
@@ -40,7 +40,6 @@ class _Attempt(Generic[Item]):
     item: Item
     worker: _Worker
     number: int = 1
-    since: float = field(default_factory=time.monotonic)
 
 
 def run_in_processes(
@@ -73,12 +72,12 @@ def run_in_processes(
                 try:
                     answer: Answer | Lost = future.result()
                 except (BrokenProcessPool, Stopped):
-                    ended_itself = limit_s is not None and time.monotonic() - attempt.since > limit_s + GRACE_S
-                    if attempt.number < ATTEMPTS and not ended_itself:
+                    is_late = attempt.worker.ended_late()
+                    if attempt.number < ATTEMPTS and not is_late:
                         again = _Attempt(attempt.item, attempt.worker, attempt.number + 1)
                         flying[again.worker.submit(_within, (work, again.item, limit_s, GRACE_S))] = again
                         continue
-                    answer = Lost.OVERDUE if ended_itself else Lost.DIED
+                    answer = Lost.OVERDUE if is_late else Lost.DIED
                 if answer is Lost.OVERDUE:
                     attempt.worker.close()  # it was torn out of its work anywhere
                 idle.append(attempt.worker)
@@ -94,6 +93,8 @@ class _Worker:
     def __init__(self, stop: Connection) -> None:
         self._stop = stop
         self._pool: ProcessPoolExecutor | None = None
+        self._heard: Connection | None = None
+        self._tells: Connection | None = None
 
     def submit(self, work: Callable[[Item], Answer], item: Item) -> Future[Answer]:
         if self._pool is not None:
@@ -102,13 +103,23 @@ class _Worker:
             except BrokenProcessPool:  # it died of the item before, or since
                 self.close()
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._stop,))
+        self._heard, self._tells = context.Pipe(duplex=False)
+        os.set_blocking(self._tells.fileno(), False)  # nobody empties it, and what is at its end shall not wait
+        self._pool = ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._stop, self._tells))
         return self._pool.submit(work, item)
+
+    def ended_late(self) -> bool:
+        """Whether the process ended itself because its work was late, and did not die of something else."""
+        return self._heard is not None and self._heard.poll()
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+        for end in (self._heard, self._tells):
+            if end is not None:
+                end.close()
+        self._heard = self._tells = None
 
 
 @contextlib.contextmanager
@@ -132,7 +143,13 @@ def _workers(jobs: int, threads: int) -> Iterator[list[_Worker]]:
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
-def _begin(stop: Connection) -> None:
+_told = 2
+"""File descriptor on which a process says that it ends itself: stderr, but in a worker."""
+
+
+def _begin(stop: Connection, tells: Connection) -> None:
+    global _told
+    _told = os.dup(tells.fileno())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the process that asked for the work decides
     signal.signal(signal.SIGTERM, _unwind)
     threading.Thread(target=_end_with, args=(stop,), daemon=True).start()
@@ -153,26 +170,33 @@ def _within(asked: tuple[Callable[[Item], Answer], Item, float | None, float]) -
     work, item, limit_s, grace_s = asked
     if limit_s is None:
         return work(item)
-    is_late = threading.Event()
+    at_the_end, is_done, is_late = threading.Lock(), threading.Event(), threading.Event()
 
     def stop() -> None:
-        is_late.set()
-        _stop_main()
+        with at_the_end:
+            if not is_done.is_set():
+                is_late.set()
+                _stop_main()
 
     watch = threading.Timer(limit_s, stop)
-    with open(os.devnull, "w") as nowhere:
-        # A thread of the interpreter's own, which needs no lock that the work could hold.
-        faulthandler.dump_traceback_later(limit_s + grace_s, exit=True, file=nowhere)
-        watch.start()
+    # A thread of the interpreter's own, which needs no lock that the work could hold.
+    faulthandler.dump_traceback_later(limit_s + grace_s, exit=True, file=_told)
+    watch.start()
+    try:
         try:
             return work(item)
-        except Stopped:
-            if not is_late.is_set():
-                raise
-            return Lost.OVERDUE
         finally:
-            watch.cancel()
-            faulthandler.cancel_dump_traceback_later()
+            with at_the_end:
+                is_done.set()
+            while is_late.is_set() and signal.getsignal(signal.SIGTERM) is _unwind:
+                time.sleep(0.01)  # what was sent while the work ended is still to come, and must not hit the next one
+    except Stopped:
+        if not is_late.is_set():
+            raise
+        return Lost.OVERDUE
+    finally:
+        watch.cancel()
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _stop_main() -> None:

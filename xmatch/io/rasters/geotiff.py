@@ -29,6 +29,8 @@ from xmatch.io.rasters.spacing import is_medical, tagged_spacing
 from xmatch.io.rasters.tiff_scan import Directory
 from xmatch.io.rasters.values import holds_data, lab_to_rgb
 
+_LOSSLESS = {"NONE", "LZW", "DEFLATE", "PACKBITS", "LZMA", "ZSTD"}
+"""Compressions of TIFF, in GDAL's words; of others not all files are."""
 _SEQUENTIAL = {"PNG", "JPEG"}
 
 
@@ -196,9 +198,15 @@ def _header(
         details=_details(dataset, layout.bands),
         resolution=_resolution(dataset, path, directory),
         orientation=layout.orientation,
+        is_lossless=_is_lossless(dataset),
         tags=dict(dataset.tags()),
         notes=notes,
     )
+
+
+def _is_lossless(dataset: rasterio.DatasetReader) -> bool:
+    compression = dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "NONE")
+    return dataset.driver == "PNG" or (dataset.driver == "GTiff" and compression in _LOSSLESS)
 
 
 def _details(dataset: rasterio.DatasetReader, bands: tuple[int, ...]) -> tuple[BandDetails, ...]:

@@ -33,6 +33,8 @@ MAX_PLANES = 1_000_000
 """Planes that an OME-XML may claim; tifffile makes a list of that length."""
 _FORMATS = {"ome": "OME-TIFF", "imagej": "ImageJ TIFF", "svs": "Aperio SVS"}
 _JPEG = {6, 7, 34892, 33007}
+_LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}
+"""None, LZW, Deflate, PackBits, Deflate of old, LZMA, Zstandard."""
 _RGB_NAMES = ("red", "green", "blue")
 _WHITE_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 2, 3, 6
 _UNSIGNED = 1
@@ -194,6 +196,7 @@ def _describe(
         medical=series.kind in _FORMATS or is_medical(spacing),
         resolution=first.resolution if first.resolution and min(first.resolution[:2]) > 0 else None,
         orientation=first.orientation,
+        is_lossless=page.compression in _LOSSLESS,
         ome=ome,
         tags={"ImageDescription": first.description} if first.description else {},
         notes=tuple(notes),

@@ -60,6 +60,9 @@ class Header:
     """The file's own georeferencing when it was to be ignored: other programs do not ignore it."""
     in_tiles: bool = False
     """A part of the file can be read without all that lies beside it."""
+    is_lossless: bool = False
+    """The file itself holds the values as they are, compressed or not, so that a lossless copy takes as many bytes; not
+    known of all formats."""
     ome: dict[str, Any] = field(default_factory=dict)
     """Name, Description, AcquisitionDate and Channel (a dict for each band) of an OME image, under OME's own names."""
     tags: dict[str, Any] = field(default_factory=dict)
