@@ -9,7 +9,7 @@ import cv2
 import pytest
 import torch
 
-from xmatch.ops.threads import opencv_threads, sleep_while_waiting, torch_threads
+from xmatch.ops.threads import opencv_threads, sleep_while_waiting, sum_on_one_thread, torch_threads
 
 LIBRARIES = {
     "OpenCV": (opencv_threads, cv2.getNumThreads, cv2.setNumThreads),
@@ -82,3 +82,12 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
     del os.environ["OMP_WAIT_POLICY"]
     sleep_while_waiting()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_sums_are_those_of_one_thread_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    sum_on_one_thread()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "4"
+    del os.environ["OPENBLAS_NUM_THREADS"]
+    sum_on_one_thread()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"

@@ -21,7 +21,7 @@ from xmatch.cli.pretrain import pretrain_command
 from xmatch.cli.register import register_command
 from xmatch.cli.runtime import emit_text, keep_stdout, run
 from xmatch.cli.synth import synth_command
-from xmatch.ops.threads import sleep_while_waiting
+from xmatch.ops.threads import sleep_while_waiting, sum_on_one_thread
 
 app = typer.Typer(
     name="xmatch",
@@ -35,6 +35,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """The console script."""
     keep_stdout()
     sleep_while_waiting()
+    sum_on_one_thread()
     sys.exit(run(app, args))
 
 

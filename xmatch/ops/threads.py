@@ -22,6 +22,15 @@ def sleep_while_waiting() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def sum_on_one_thread() -> None:
+    """Have numpy's and scipy's BLAS compute on one thread, unless the user says otherwise; before they are imported.
+
+    Sums that threads share are rounded otherwise: maps differed by 1e-8 px, and rasters by a grey value here and there,
+    between a registration in this process and one in a worker that has a core to itself.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 class _ProcessWide:
     """A number that any thread may change for a while."""
 

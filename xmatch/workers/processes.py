@@ -125,7 +125,9 @@ class _Worker:
 @contextlib.contextmanager
 def _workers(jobs: int, threads: int) -> Iterator[list[_Worker]]:
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    # Numpy's sums, which threads round in their own way, are those of this process, or of one thread.
+    as_here = {"OPENBLAS_NUM_THREADS": before["OPENBLAS_NUM_THREADS"] or "1"}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | as_here)
     # Only this process has the end that is written to: the others see it closed, by us or by our death.
     stop, held = multiprocessing.Pipe(duplex=False)
     workers = [_Worker(stop) for _ in range(jobs)]
