@@ -34,15 +34,21 @@ def inside(transform, width, height, moving=(80, 60)):
     return ((xy >= 0) & (xy < moving)).all(axis=-1)
 
 
-@pytest.mark.parametrize(("stored", "fits"), [(0.2, True), (1.0, False), (3.0, False), (None, False)])
-def test_the_space_that_must_be_free_is_what_the_moving_file_takes_twice(tmp_path, monkeypatch, stored, fits):
-    """And uncompressed at most, which a file counts as where its size is not known. 9,600 bytes of pixels."""
+@pytest.mark.parametrize(
+    ("stored", "is_lossless", "fits"),
+    [(0.2, True, True), (0.2, False, False), (1.0, True, False), (3.0, True, False), (None, True, False)],
+)
+def test_the_space_that_must_be_free_is_what_the_moving_file_takes_twice(
+    tmp_path, monkeypatch, stored, is_lossless, fits
+):
+    """And uncompressed at most, which a file counts as where its size is not known or says nothing. 9,600 bytes of
+    pixels."""
     path = tmp_path / "moving.tif"
     if stored is not None:
         path.write_bytes(bytes(int(9600 * stored)))
     usage = type("Usage", (), {"free": 15000})()
     monkeypatch.setattr(atomic.shutil, "disk_usage", lambda _: usage)
-    moving = MemorySource(scene(), path=str(path))
+    moving = MemorySource(scene(), path=str(path), is_lossless=is_lossless)
     with nullcontext() if fits else pytest.raises(OutputError, match="needed"):
         write_registered(tmp_path / "out.tif", moving, TURN, Grid(80, 60, UTM))
 
