@@ -54,6 +54,12 @@ def nearest_affine(from_xy: AnyArray, to_xy: AnyArray) -> Floats:
     return matrix if np.isfinite(matrix).all() else np.full((3, 3), np.nan)
 
 
+def off_affine_px(before: Floats, after: Floats) -> float:
+    """How far the way from (N, 2) places to others leaves the affine map nearest to it, 90th percentile, px there."""
+    off = after - apply_affine(nearest_affine(before, after), before)
+    return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
+
+
 def _normalised(xy: AnyArray) -> tuple[Floats, Floats]:
     """The (3, 3) map of positions within [-1, 1] around their middle onto (N, 2) positions, and the former."""
     low, high = xy.min(axis=0), xy.max(axis=0)

@@ -10,7 +10,7 @@ from xmatch.coords import corners
 from xmatch.estimate.bspline import SmoothField
 from xmatch.estimate.model import is_plausible
 from xmatch.geometry import Linear, ThinPlateSpline, Transform
-from xmatch.geometry.matrices import apply_affine, nearest_affine
+from xmatch.geometry.matrices import off_affine_px
 from xmatch.geometry.outlines import finite, nodes_over
 from xmatch.raster import View
 from xmatch.registration.coupled_field import coupled_field
@@ -114,10 +114,6 @@ def _bends_px(bent: Transform, start: Transform, pair: ReducedPair) -> float:
     view shows of moving, fixed view px."""
     places = nodes_over(pair.moving.width, pair.moving.height, BEND_NODES)
     before, after = start(places), bent(places)
-    shown = (
-        finite(before) & finite(after) & ((before > 0) & (before < (pair.fixed.width, pair.fixed.height))).all(axis=1)
-    )
-    if shown.sum() < MIN_WINDOWS:
-        return 0.0
-    stiff = apply_affine(nearest_affine(before[shown], after[shown]), before[shown])
-    return float(np.quantile(np.linalg.norm(after[shown] - stiff, axis=1), 0.9))
+    on_fixed = ((before > 0) & (before < (pair.fixed.width, pair.fixed.height))).all(axis=1)
+    shown = on_fixed & finite(after)
+    return off_affine_px(before[shown], after[shown]) if shown.sum() >= MIN_WINDOWS else 0.0

@@ -14,7 +14,7 @@ from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.geometry import Transform
-from xmatch.geometry.matrices import apply_affine, nearest_affine, scale_of
+from xmatch.geometry.matrices import off_affine_px, scale_of
 from xmatch.geometry.outlines import cell_centres, finite, nodes_over
 from xmatch.raster import View
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -166,8 +166,7 @@ def bending_px(mapped: Map, moving: View) -> float:
     known = finite(landed)
     if known.sum() < FEWEST:
         return RANGES["regions_px"][1]
-    off = landed[known] - apply_affine(nearest_affine(places[known], landed[known]), places[known])
-    return float(np.quantile(np.linalg.norm(off, axis=1), 0.9))
+    return off_affine_px(places[known], landed[known])
 
 
 def gather(
