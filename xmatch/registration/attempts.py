@@ -104,7 +104,7 @@ class _Range:
 
     @staticmethod
     def of(frame: FramedPair, options: RegisterOptions) -> _Range:
-        return _Range(frame, MapRefiner(frame.fixed, frame.moving, seed=options.seed, threads=options.threads))
+        return _Range(frame, MapRefiner(frame.fixed, frame.moving, threads=options.threads))
 
 
 def _is_settled(attempt: Attempt) -> bool:

@@ -13,7 +13,7 @@ from xmatch.geometry import Linear, ThinPlateSpline, Transform
 from xmatch.geometry.matrices import off_affine_px
 from xmatch.geometry.outlines import finite, nodes_over
 from xmatch.raster import View
-from xmatch.registration.coupled_field import coupled_field
+from xmatch.registration.coupled_windows import coupled_field
 from xmatch.registration.reduced_pair import MIN_WINDOWS, ReducedPair, WindowLevel, fitting_windows, with_margin
 from xmatch.registration.tie_points import similarity_surfaces
 from xmatch.verification.evidence import BEND_NODES
@@ -96,7 +96,7 @@ class BendRefiner:
         places = nodes_over(width, height, FIELD_NODES)
         from_level = Linear(np.linalg.inv(level.onto), "affine")
         # What the fixed image shows at a place lies displaced in moving as it is laid so far.
-        moving_xy = around.inverse(from_level(places + displaced(places)))
+        moving_xy = around.inverse(from_level(displaced(places)))
         size = np.array([self._pair.moving.width, self._pair.moving.height])
         edge = MARGIN * size.max()
         kept = finite(moving_xy) & ((moving_xy > -edge) & (moving_xy < size + edge)).all(axis=1)

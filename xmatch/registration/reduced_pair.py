@@ -13,7 +13,7 @@ from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.masked import resized_masked
 from xmatch.geometry.matrices import local_scale
 from xmatch.geometry.outlines import lattice
-from xmatch.matchers.search.descriptors import DescriptorMap, blurred, edge_descriptors
+from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors
 from xmatch.matchers.search.seen_through import Reduced
 from xmatch.raster import View
 from xmatch.registration.windows import Windows
@@ -21,7 +21,7 @@ from xmatch.registration.windows import Windows
 LEAST_SIDE_PX, LEAST_REACH_PX = 16, 4
 """Of a window. Not tuned."""
 REMEMBERED = 3
-"""Maps: the best one, and an affine one and a homography beside it."""
+"""Maps: where it started, where it is, and what is compared."""
 MIN_WINDOWS = 8
 """Windows that must speak together. Not tuned."""
 
@@ -34,8 +34,6 @@ class WindowLevel:
     """How far it may move, the same."""
     side_px: float
     """The fixed view is reduced to side_px^2 px."""
-    kinds: tuple[str, ...] = ("homography",)
-    """Of maps that the windows may agree on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,20 +57,19 @@ class ReducedPair:
 
     def __init__(self, fixed: View, moving: View) -> None:
         self.fixed, self.moving = fixed, moving
-        self._levels: dict[tuple[float, float], Level] = {}
+        self._levels: dict[float, Level] = {}
         self._seen: deque[tuple[Transform, Level, DescriptorMap]] = deque(maxlen=REMEMBERED)
 
-    def level(self, side_px: float, blur_px: float = 0.0) -> Level:
-        """The fixed view, reduced to side_px^2 px, its descriptors smoothed by a Gaussian of `blur_px` there."""
-        key = side_px, blur_px
-        if key not in self._levels:
+    def level(self, side_px: float) -> Level:
+        """The fixed view, reduced to side_px^2 px."""
+        if side_px not in self._levels:
             view = self.fixed
             factor = min(1.0, side_px / np.sqrt(view.width * view.height))
             width, height = max(1, round(view.width * factor)), max(1, round(view.height * factor))
             image, cover = resized_masked(view.image, view.valid, (width, height), shrinks=factor < 1)
             onto = np.diag([width / view.width, height / view.height, 1.0])
-            self._levels[key] = Level(blurred(edge_descriptors(image, cover > 0.5), blur_px), onto)
-        return self._levels[key]
+            self._levels[side_px] = Level(edge_descriptors(image, cover > 0.5), onto)
+        return self._levels[side_px]
 
     def seen(self, to_fixed: Transform, level: Level) -> DescriptorMap:
         """Moving's descriptors on the grid of a level; those of the last maps are remembered."""
