@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xmatch.correspondences import Correspondences
-from xmatch.geometry import translation
+from xmatch.geometry import affine, translation
 from xmatch.matchers.base import Matches
 from xmatch.registration import attempts
 from xmatch.registration.attempts import Attempt
@@ -20,9 +20,12 @@ from xmatch.result import Verdict
 FRAME = SimpleNamespace(fixed=None, moving=None)
 
 
+ALIGNMENT = SimpleNamespace(best=SimpleNamespace(matrix=np.eye(3)), rivals=())
+
+
 def attempt(probability: float, regions_share: float, *, accepted: bool = False) -> Attempt:
     verdict = Verdict(accepted, probability, "", evidence={"regions_share": regions_share})
-    return Attempt("told", FRAME, verdict, alignment=SimpleNamespace())
+    return Attempt("told", FRAME, verdict, alignment=ALIGNMENT)
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def test_an_accepted_map_gives_way_only_to_one_that_half_of_the_image_lies_on(re
     assert refined(found, refused) is found
     assert refined(found, attempt(0.99, 0.45, accepted=True)) is found
     assert refined(found, settled) is settled
+
+
+def test_where_no_pose_leads_anywhere_the_map_that_tie_points_made_is_refined(monkeypatch):
+    frame = SimpleNamespace(
+        fixed=None, moving=SimpleNamespace(width=90, height=60), between_views=lambda transform, xy: transform(xy)
+    )
+    tied = affine([[1.1, 0.2, 3.0], [0.0, 0.9, -2.0]])
+    refused = Verdict(False, 0.2, "", evidence={"regions_share": 0.2})
+    found = Attempt("told", frame, refused, ALIGNMENT, SimpleNamespace(transform=tied))
+    settled = attempt(0.95, 0.8, accepted=True)
+
+    def refine(fixed, moving, matches, alignment, refiner, starts, **kwargs):
+        return iter([settled] if np.allclose(starts, [tied.matrix]) else [])
+
+    monkeypatch.setattr(attempts, "refined_alignments", refine)
+    options = RegisterOptions()
+    assert attempts._refined(found, Matches(), None, options, lambda matcher, frame, candidate: candidate) is settled
 
 
 AS_IT_IS = translation(0.0, 0.0)

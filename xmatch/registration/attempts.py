@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
+
+from xmatch.coords import Floats
+from xmatch.geometry.matrices import nearest_affine
+from xmatch.geometry.outlines import nodes_over
 from xmatch.matchers.base import Matcher, Matches, Plan, Proposal
 from xmatch.matchers.search.fourier import distinct
 from xmatch.matchers.search.settings import SAME_POSE
@@ -16,7 +21,7 @@ from xmatch.registration.bend_choice import follows_better, is_nearer, may_bend
 from xmatch.registration.full_resolution import ConfirmedMap
 from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.options import BENT_KINDS, RegisterOptions, is_freer
-from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments
+from xmatch.registration.pose_selection import BENT_FURTHER, align, bent_alignments, refined_alignments, starts_of
 from xmatch.registration.view_planning import FramedPair, widened
 from xmatch.result import Verdict
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -33,6 +38,8 @@ taken for the least is 0.96, of unbent ones that were asked four in ten have les
 BENT_HOLDS_SHARE = 0.5
 """Of the regions must lie where a map that bends puts them: training pairs accepted with fewer were off by 11 to 21 px
 (lab log)."""
+PLACES = 5
+"""Each way, by which an affine map is as near to another map as it can be."""
 NOTHING_MATCHED = "Nothing in the images could be matched (no texture, or nothing in common)."
 
 
@@ -114,11 +121,30 @@ def _is_settled(attempt: Attempt) -> bool:
 
 def _refined(found: Attempt, matches: Matches, refiner: MapRefiner, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or a more probable one by an affine map or a homography that holds all over."""
+    assert found.alignment is not None, "there is one to refine"
+    found = _followed(found, starts_of(found.alignment), matches, refiner, options, weigh)
+    if _is_settled(found) or found.confirmed is None:
+        return found
+    # What tie points made of it may lie nearer to the truth than any pose does.
+    places = nodes_over(found.frame.moving.width, found.frame.moving.height, PLACES)
+    confirmed = nearest_affine(places, found.frame.between_views(found.confirmed.transform, places))
+    return _followed(found, [confirmed], matches, refiner, options, weigh) if np.isfinite(confirmed).all() else found
+
+
+def _followed(
+    found: Attempt,
+    starts: Sequence[Floats],
+    matches: Matches,
+    refiner: MapRefiner,
+    options: RegisterOptions,
+    weigh: Weigh,
+) -> Attempt:
+    """The attempt, or a more probable one by what is refined from a start, (3, 3) moving view px -> fixed view px."""
     frame, alignment = found.frame, found.alignment
     assert alignment is not None, "there is one to refine"
     affine_only = options.transform == "affine"
     for candidate in refined_alignments(
-        frame.fixed, frame.moving, matches, alignment, refiner, threads=options.threads, affine_only=affine_only
+        frame.fixed, frame.moving, matches, alignment, refiner, starts, threads=options.threads, affine_only=affine_only
     ):
         other = weigh(found.matcher, frame, candidate)
         share = other.verdict.evidence["regions_share"]

@@ -3,7 +3,7 @@ share decides between them.
 
 Discrete registration by coupled convex optimisation (Heinrich, Papiez, Schnabel and Handels, MICCAI Workshop WBIR 2014;
 Siebert, Hansen and Heinrich, MICCAI Learn2Reg 2021): the whole similarity surfaces take part, so that a window with
-several likely places, or none, follows the others. There the map is a smooth field; here it is a projective one as well.
+several likely places, or none, follows the others. There the map is a smooth field; here it may be a projective one.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ def coupled_projective(surfaces: Image, centres_xy: Floats, kind: str) -> Linear
 
 
 def _chosen_together(surfaces: Image, centres_xy: Floats, fit: Callable[[Floats, Floats], M | None]) -> M | None:
-    """The map that `fit` makes of the places (N, 2) that windows choose in the end, and their weights (N,) above 0; None
-    as soon as it makes none."""
+    """The map that `fit` makes of the places (N, 2) that windows choose in the end, and their weights (N,) above 0.
+
+    None as soon as it makes none.
+    """
     count, side, _ = surfaces.shape
     reach = side // 2
     ys, xs = np.mgrid[-reach : reach + 1, -reach : reach + 1]

@@ -108,24 +108,34 @@ def align(
     )
 
 
+def starts_of(alignment: Alignment) -> list[Floats]:
+    """(3, 3) moving view px -> fixed view px: the poses that a map is refined from, the best one first."""
+    return [one.matrix for one in (alignment.best, *alignment.rivals[: STARTS - 1])]
+
+
 def refined_alignments(
     fixed: View,
     moving: View,
     matches: Matches,
     alignment: Alignment,
     refiner: MapRefiner,
+    starts: Sequence[Floats],
     *,
     threads: int,
     affine_only: bool = False,
 ) -> Iterator[Alignment]:
-    """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the pose."""
+    """Alignments by an affine map or a homography from each start, where the judge clearly prefers it to the best one
+    so far, which mostly has less freedom to fit by chance.
+
+    Args:
+        starts: (3, 3) each, moving view px -> fixed view px.
+    """
     judge, find = ProposalJudge(fixed, moving, matches.descriptor), TiePointFinder(fixed, moving, threads=threads)
-    starts = (alignment.best, *alignment.rivals[: STARTS - 1])
     for start in starts:
-        refined = _refined(judge, refiner(start.matrix, affine_only=affine_only))
+        refined = _refined(judge, refiner(start, affine_only=affine_only))
         if refined.log_odds > alignment.best.log_odds + CLEARLY:
             # What it came from does not speak against it, however far it went.
-            others = [other for other in (alignment.best, *alignment.rivals) if other is not start]
+            others = [other for other in (alignment.best, *alignment.rivals) if other.matrix is not start]
             yield replace(_around(find, alignment, refined), rivals=_elsewhere(refined, others, moving))
 
 
