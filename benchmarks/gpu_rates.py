@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.bytes_moved import Moved
 from xmatch.networks.registry import load_objective
 
 ROOT = Path(__file__).parents[1]
@@ -28,21 +27,6 @@ NETWORKS = {"xmatch-small": "dense", "xmatch-sparse": "sparse"}
 BATCHES = (1, 8, 64)
 STRUCTURE_S, ROMA_S, CORRELATION_S = 30, 40, 30
 """That these parts have."""
-
-
-class Moved(TorchDispatchMode):
-    """Bytes that operators read and write, views left out: what moves if none is fused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if not function.is_view and "empty" not in str(function):
-            tensors = [x for x in tree_flatten((args, kwargs, result))[0] if isinstance(x, torch.Tensor)]
-            self.bytes += sum(x.numel() * x.element_size() for x in tensors)
-        return result
 
 
 def machine(session: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ A test holds types, schema and a real run together. Numbers that are infinite or
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking", "bend"]
 """Which numbers tell how good a pair is: a key of `xmatch.evaluation.scores.KINDS`."""
@@ -154,6 +154,8 @@ class RunCertificate(TypedDict):
     hardware: Hardware
     jobs: int
     threads: int
+    at_once: NotRequired[int]
+    """Pairs that shared a GPU, where they did: a pair's seconds are those that it took beside the others."""
 
 
 class PredictionsHead(TypedDict):
