@@ -7,19 +7,21 @@ One JSON line a row on stdout: first by OpenCV, one pair after the other, then o
 files to maps and verdicts, no raster written. `corner_px` is the largest distance of moving's corners under the maps
 from where the first row has them, of pairs that both accept. Pairs are those of benchmarks/search_speed.py, of two
 contrasts, so that keypoints are not enough; `device_calls` is how often the device was asked for something, and
-`items_a_call` of how many pairs at a time.
+`items_a_call` of how many pairs at a time; `peak_mib` is the process's peak so far.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +75,17 @@ def calls() -> Iterator[list[int]]:
 def row(
     files: list[tuple[Path, Path]], device: str, at_once: int
 ) -> tuple[dict[str, Any], dict[tuple[Path, Path], Registration]]:
+    """What is told of `at_once` pairs, at least as many as there are files, and the registrations."""
     work = partial(registered, options=RegisterOptions(device=device, threads=1))
+    asked = list(islice(cycle(files), max(at_once, len(files))))
     with calls() as given:
         begun, cpu = time.perf_counter(), time.process_time()
-        found = dict(batching.run_together(work, files, at_once))
+        found = dict(batching.run_together(work, asked, at_once))
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    told = {"device": device, "at_once": at_once, "pairs": len(files), "seconds": round(seconds, 2)}
-    told |= {"pairs_per_second": round(len(files) / seconds, 3), "cpu_seconds_pair": round(cpu / len(files), 2)}
+    told = {"device": device, "at_once": at_once, "pairs": len(asked), "seconds": round(seconds, 2)}
+    told |= {"pairs_per_second": round(len(asked) / seconds, 3), "cpu_seconds_pair": round(cpu / len(asked), 2)}
     told |= {"device_calls": len(given), "items_a_call": round(sum(given) / max(len(given), 1), 1)}
+    told["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     told["accepted"] = sum(one.verdict.accepted for one in found.values())
     if device.startswith("cuda"):
         told["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
@@ -97,7 +102,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="cpu:0: torch on the CPU")
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--side", type=int, default=512, help="of the images, px")
-    parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--pairs", type=int, default=8, help="different ones; more at once repeat them")
     parser.add_argument("-o", "--output", type=Path, help="the rows once more, in a file")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -34,6 +34,7 @@ from xmatch.matchers.base import Proposal, SearchRange
 from xmatch.matchers.search import on_device
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
+from xmatch.ops import frames
 from xmatch.raster import View
 from xmatch.registration.tie_points import TiePointFinder
 from xmatch.registration.tie_points_on_device import described, described_as_posed, matched
@@ -44,6 +45,8 @@ from xmatch.verification.judge_settings import SIDE_PX
 
 WARM_UP = 2
 """Rounds that are not counted: the first ones plan transforms and ask for memory."""
+PART_OF_GPU = 2**33
+"""Bytes that a part of the work may take on a GPU of 64 GiB."""
 JUDGED = 3
 """Poses a pair, as many as the search hands on."""
 
@@ -228,9 +231,13 @@ def profiled(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]]
 
 
 def counted(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]]) -> Iterator[dict]:
-    """Operators that are begun for a batch, and what they read and write of each pair, if none is fused."""
+    """Operators that are begun for a batch, and what they read and write of each pair, if none is fused.
+
+    In parts as large as a GPU's: a CPU's own are cut to what stays near a core.
+    """
     from torch.profiler import ProfilerActivity, profile
 
+    frames.ON_CPU = PART_OF_GPU
     for name, work in steps_on(device, batch, pairs).items():
         with profile(activities=[ProfilerActivity.CPU]) as found:
             work()
