@@ -235,18 +235,12 @@ def counted(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]])
 
     In parts as large as a GPU's: a CPU's own are cut to what stays near a core.
     """
-    from torch.profiler import ProfilerActivity, profile
-
     frames.ON_CPU = PART_OF_GPU
     for name, work in steps_on(device, batch, pairs).items():
-        with profile(activities=[ProfilerActivity.CPU]) as found:
-            work()
-        # Those that others call count as these.
-        begun = sum(event.name.startswith("aten::") and event.cpu_parent is None for event in found.events())
         with Moved() as moved:
             work()
-        row = {"what": name, "path": "torch", "device": device, "batch": batch, "operators": begun}
-        yield row | {"operators_pair": round(begun / batch), "mib_pair": round(moved.bytes / batch / 2**20)}
+        row = {"what": name, "path": "torch", "device": device, "batch": batch, "operators": moved.operators}
+        yield row | {"operators_pair": round(moved.operators / batch), "mib_pair": round(moved.bytes / batch / 2**20)}
 
 
 def main() -> None:

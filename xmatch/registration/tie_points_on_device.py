@@ -60,7 +60,7 @@ def described(images: Sequence[tuple[Image, Mask]], device: str) -> list[Descrip
     """Descriptors of each image where it is valid, at its own size."""
     found: dict[int, DescriptorMaps] = {}
     where = torch.device(device)
-    for part in fitting([_bytes_at(*image.shape) for image, _ in images], where):
+    for part in fitting([_bytes_at(max(image.shape)) for image, _ in images], where):
         views = Views.of([View(images[place][0], images[place][1], np.eye(3)) for place in part], where)
         image, valid = views.images.unbind(1)
         maps = edge_descriptors(Frames.around(views.sizes, where), image, valid > 0)
@@ -78,7 +78,7 @@ def described_as_posed(asked: Sequence[tuple[View, Floats, tuple[int, int]]], de
         for place in alike:
             view, matrix, _ = asked[place]
             seen = reduced_size((view.height, view.width), scale_of(matrix))
-            taken.append(_bytes_at(*seen) + _bytes_at(*size) // 4)
+            taken.append(_bytes_at(max(seen)) + _bytes_at(max(size)) // 4)
         for part in fitting(taken, where):
             places = [alike[one] for one in part]
             views = Views.of([asked[place][0] for place in places], where)
@@ -87,9 +87,10 @@ def described_as_posed(asked: Sequence[tuple[View, Floats, tuple[int, int]]], de
     return [found[place] for place in range(len(asked))]
 
 
-def _bytes_at(height: int, width: int) -> int:
-    """Of one image while it is described: about sixty planes of its size are alive at once."""
-    return 4 * 60 * height * width
+def _bytes_at(side: int) -> int:
+    """Of one image while it is described, in a frame with others of about its side: some sixty planes are alive at
+    once."""
+    return 4 * 60 * side**2
 
 
 def _each(places: Sequence[int], maps: DescriptorMaps) -> dict[int, DescriptorMaps]:
