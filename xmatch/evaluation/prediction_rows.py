@@ -5,7 +5,7 @@ A test holds types, schema and a real run together. Numbers that are infinite or
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 KindName = Literal["registration", "landmarks", "semantic", "pose", "tracking", "bend"]
 """Which numbers tell how good a pair is: a key of `xmatch.evaluation.scores.KINDS`."""
@@ -143,9 +143,7 @@ class Hardware(TypedDict):
     load_before: float | None
 
 
-class RunCertificate(TypedDict):
-    """Under which circumstances one session's rows were born."""
-
+class _RunCertificate(TypedDict):
     command: str
     time: str
     commit: str | None
@@ -154,7 +152,12 @@ class RunCertificate(TypedDict):
     hardware: Hardware
     jobs: int
     threads: int
-    at_once: NotRequired[int]
+
+
+class RunCertificate(_RunCertificate, total=False):
+    """Under which circumstances one session's rows were born."""
+
+    at_once: int
     """Pairs that shared a GPU, where they did: a pair's seconds are those that it took beside the others."""
 
 
