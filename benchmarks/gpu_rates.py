@@ -16,33 +16,18 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.bytes_moved import Moved
 from xmatch.networks.registry import load_objective
+from xmatch.ops.devices import TORCH_ON_CPU
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = {"xmatch-small": "dense", "xmatch-sparse": "sparse"}
 """Whose rates are measured, and the objective that builds each."""
 BATCHES = (1, 8, 64)
-STRUCTURE_S, ROMA_S, CORRELATION_S = 30, 40, 30
+STRUCTURE_S, TOGETHER_S, ROMA_S, CORRELATION_S = 30, 75, 40, 30
 """That these parts have."""
-
-
-class Moved(TorchDispatchMode):
-    """Bytes that operators read and write, views left out: what moves if none is fused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if not function.is_view and "empty" not in str(function):
-            tensors = [x for x in tree_flatten((args, kwargs, result))[0] if isinstance(x, torch.Tensor)]
-            self.bytes += sum(x.numel() * x.element_size() for x in tensors)
-        return result
 
 
 def machine(session: Any) -> dict[str, Any]:
@@ -123,6 +108,15 @@ def structure(session: Any) -> list[dict[str, Any]]:
     return told(session, "search_speed.py", words, STRUCTURE_S)
 
 
+def together(session: Any) -> list[dict[str, Any]]:
+    """Pairs a second of whole registrations by `auto`, from files to maps, so many at once, and how far their maps lie
+    from those by OpenCV (benchmarks/batched_auto.py)."""
+    side, at_once, pairs = (512, BATCHES, 4) if session.on_gpu else (96, (1, 2), 1)
+    words = ["--side", str(side), "--pairs", str(pairs), "--at-once", *map(str, at_once)]
+    device = session.device.type if session.on_gpu else TORCH_ON_CPU
+    return told(session, "batched_auto.py", words, TOGETHER_S, device)
+
+
 def roma(session: Any) -> list[dict[str, Any]]:
     """Pairs a second of RoMa's shape, both passes both ways (benchmarks/roma_speed.py), with weights of chance."""
     if not session.on_gpu:
@@ -140,9 +134,13 @@ def correlation(session: Any) -> list[dict[str, Any]]:
     return told(session, "local_correlation.py", ["--rounds", "5"], CORRELATION_S)
 
 
-def told(session: Any, script: str, words: list[str], most_s: float) -> list[dict[str, Any]]:
-    """The lines of JSON of another benchmark; what it had told when its time was over."""
-    command = [sys.executable, str(ROOT / "benchmarks" / script), "--device", session.device.type, *words]
+def told(session: Any, script: str, words: list[str], most_s: float, device: str | None = None) -> list[dict[str, Any]]:
+    """The lines of JSON of another benchmark; what it had told when its time was over.
+
+    Args:
+        device: default the session's.
+    """
+    command = [sys.executable, str(ROOT / "benchmarks" / script), "--device", device or session.device.type, *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

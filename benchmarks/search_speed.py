@@ -19,7 +19,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,21 +27,26 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.bytes_moved import Moved
 from xmatch.coords import corners, to_centre_matrix
 from xmatch.geometry.matrices import apply_projective
 from xmatch.matchers.base import Proposal, SearchRange
 from xmatch.matchers.search import on_device
 from xmatch.matchers.search.settings import EDGE_SEARCH
 from xmatch.matchers.structural import propose
+from xmatch.ops import frames
 from xmatch.raster import View
 from xmatch.registration.tie_points import TiePointFinder
-from xmatch.registration.tie_points_on_device import described_under, matched
+from xmatch.registration.tie_points_on_device import described, described_as_posed, matched
 from xmatch.registration.windows import NARROW
 from xmatch.verification.judge import ProposalJudge
-from xmatch.verification.judge_on_device import measured
+from xmatch.verification.judge_on_device import measured_of_pairs
+from xmatch.verification.judge_settings import SIDE_PX
 
 WARM_UP = 2
 """Rounds that are not counted: the first ones plan transforms and ask for memory."""
+PART_OF_GPU = 2**33
+"""Bytes that a part of the work may take on a GPU of 64 GiB."""
 JUDGED = 3
 """Poses a pair, as many as the search hands on."""
 
@@ -136,26 +141,28 @@ def rest_by_numpy(pairs: list[tuple[View, View, np.ndarray]]) -> Iterator[dict]:
         yield {"what": name, "path": "numpy", "batch": 1, "threads": 1} | _rates(found, 1)
 
 
-@torch.inference_mode()
-def rest_on(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]], rounds: int) -> Iterator[dict]:
+def steps_on(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]]) -> dict[str, Callable[[], object]]:
+    """What a device does of many pairs at once, by name."""
     chosen = [pairs[i % len(pairs)] for i in range(batch)]
-    views, which = [pair[:2] for pair in chosen], np.arange(batch)
-    truths = np.stack([truth for _, _, truth in chosen])
-    poses = np.stack([_off(truth, off) for truth in truths for off in range(JUDGED)])
+    asked = [(fixed, moving, SearchRange()) for fixed, moving, _ in chosen]
+    judged = [(fixed, moving, np.stack([_off(truth, off) for off in range(JUDGED)])) for fixed, moving, truth in chosen]
 
-    def judge() -> None:
-        measured(*on_device.upload(views, device), np.repeat(which, JUDGED), poses)
+    def tie_points() -> object:
+        here = described([(fixed.image, fixed.valid) for fixed, _, _ in chosen], device)
+        sizes = [(fixed.width, fixed.height) for fixed, _, _ in chosen]
+        posed = [(moving, truth, size) for (_, moving, truth), size in zip(chosen, sizes, strict=True)]
+        return matched(list(zip(here, described_as_posed(posed, device), strict=True)), NARROW)
 
-    def tie_points() -> None:
-        fixed, moving = on_device.upload(views, device)
-        shape = (int(fixed.sizes[0, 0]), int(fixed.sizes[0, 1]))
-        matched(
-            described_under(fixed, which, np.tile(np.eye(3), (batch, 1, 1)), shape),
-            described_under(moving, which, truths, shape),
-            NARROW,
-        )
+    return {
+        "search": lambda: on_device.propose(asked, EDGE_SEARCH, device),
+        "judge": lambda: measured_of_pairs(judged, SIDE_PX, device),
+        "tie points": tie_points,
+    }
 
-    for name, work in (("judge", judge), ("tie points", tie_points)):
+
+def rest_on(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]], rounds: int) -> Iterator[dict]:
+    steps = steps_on(device, batch, pairs)
+    for name, work in ((name, steps[name]) for name in ("judge", "tie points")):
         times = []
         for number in range(rounds + WARM_UP):
             begun = clock(device)
@@ -174,17 +181,17 @@ def on(
     device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]], known: list[list[Proposal]], rounds: int
 ) -> dict:
     chosen = [pairs[i % len(pairs)] for i in range(batch)]
-    views, ranges = [pair[:2] for pair in chosen], [SearchRange()] * batch
+    asked = [(fixed, moving, SearchRange()) for fixed, moving, _ in chosen]
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     times = []
     for number in range(rounds + (WARM_UP if device != "cpu" else 0)):
         begun = clock(device)
-        found = on_device.propose(views, ranges, EDGE_SEARCH, device)
+        found = on_device.propose(asked, EDGE_SEARCH, device)
         if number >= WARM_UP or device == "cpu":
             times.append(clock(device) - begun)
     stages = Stages(device)
-    on_device.propose(views, ranges, EDGE_SEARCH, device, stage=stages)
+    on_device.propose(asked, EDGE_SEARCH, device, stage=stages)
     whole = sum(stages.seconds.values())
     shares = {name: round(seconds / whole, 3) for name, seconds in stages.seconds.items()}
     row = {
@@ -216,11 +223,24 @@ def profiled(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]]
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.startswith("cuda")
-    views = [pairs[i % len(pairs)][:2] for i in range(batch)]
+    search = steps_on(device, batch, pairs)["search"]
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as found:
-        on_device.propose(views, [SearchRange()] * batch, EDGE_SEARCH, device)
+        search()
     order = "self_device_time_total" if on_gpu else "self_cpu_time_total"
     path.write_text(found.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=80))
+
+
+def counted(device: str, batch: int, pairs: list[tuple[View, View, np.ndarray]]) -> Iterator[dict]:
+    """Operators that are begun for a batch, and what they read and write of each pair, if none is fused.
+
+    In parts as large as a GPU's: a CPU's own are cut to what stays near a core.
+    """
+    frames.ON_CPU = PART_OF_GPU
+    for name, work in steps_on(device, batch, pairs).items():
+        with Moved() as moved:
+            work()
+        row = {"what": name, "path": "torch", "device": device, "batch": batch, "operators": moved.operators}
+        yield row | {"operators_pair": round(moved.operators / batch), "mib_pair": round(moved.bytes / batch / 2**20)}
 
 
 def main() -> None:
@@ -231,6 +251,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8, help="different ones; larger batches repeat them")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="of torch on a CPU")
+    parser.add_argument("--counted", type=int, nargs="*", default=[], help="batches of which operators are counted")
     parser.add_argument("--profile", type=Path, help="table of the device's operators for the largest batch")
     parser.add_argument("-o", "--output", type=Path, help="the rows once more, in a file")
     options = parser.parse_args()
@@ -255,6 +276,9 @@ def main() -> None:
         told(on(options.device, batch, pairs, known, options.rounds))
     for batch in options.batches:
         for row in rest_on(options.device, batch, pairs, options.rounds):
+            told(row)
+    for batch in options.counted:
+        for row in counted(options.device, batch, pairs):
             told(row)
     if options.profile:
         profiled(options.device, options.batches[-1], pairs, options.profile)

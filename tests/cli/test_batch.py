@@ -3,13 +3,16 @@
 import errno
 import io
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fakes import trusted, untrusted, write_image
 
+from xmatch.cli.at_once import pairs_at_once
 from xmatch.io.writing.atomic import held
+from xmatch.ops.batching import AT_ONCE
 
 
 @pytest.fixture
@@ -107,7 +110,9 @@ def test_a_disk_that_fills_is_a_failure_of_the_pair_that_it_stops(cli, folder, m
     assert Path("a.registered.tif").exists() and not [name for name in Path().iterdir() if "b.registered" in name.name]
 
 
-@pytest.mark.parametrize("words", [("--jobs", "1"), ("--cluster", "local"), ("--time-limit", "9"), ("--keep-going",)])
+@pytest.mark.parametrize(
+    "words", [("--jobs", "1"), ("--cluster", "local"), ("--time-limit", "9"), ("--keep-going",), ("--at-once", "2")]
+)
 def test_what_is_said_of_many_pairs_is_refused_of_one(cli, folder, words):
     result = cli("register", "optical.tif", "a.tif", *words)
     assert result.code == 2 and words[0] in result.err and not Path("a.registered.tif").exists()
@@ -155,3 +160,53 @@ def test_a_dry_run_counts_and_writes_nothing(cli, folder):
     result = cli(*listed("optical.tif,a.tif\noptical.tif,none.tif\n"), "--dry-run", "--keep-going")
     assert "2 pairs: 1 could be registered, 1 failed" in result.err
     assert not list(Path().glob("*.html"))
+
+
+GPU = ("--device", "cpu:0")
+"""Torch on the CPU stands for one."""
+
+
+def test_pairs_on_a_gpu_are_under_way_at_once(cli, folder, monkeypatch):
+    """Three registrations that wait for each other."""
+    all_begun, threads = threading.Barrier(3, timeout=10), set()
+
+    def register(fixed, moving, options, progress=None):
+        all_begun.wait()
+        threads.add(options.threads)
+        return trusted(fixed, moving, options)
+
+    monkeypatch.setattr("xmatch.registration.pipeline.register", register)
+    monkeypatch.setattr("xmatch.cli.workers.cores", lambda: 32)
+    result = cli(*listed("optical.tif,a.tif\noptical.tif,b.tif\noptical.tif,c.tif\n"), *GPU)
+    assert result.code == 0 and sorted(line["index"] for line in lines(result)) == [0, 1, 2]
+    assert threads == {2}, "16 at once share the cores"
+
+
+def test_a_failed_pair_stops_those_beside_it(cli, folder):
+    result = cli(*listed("optical.tif,none.tif\noptical.tif,a.tif\noptical.tif,b.tif\n"), *GPU, "--at-once", "2")
+    assert result.code == 8 and 3 in [line["exit_code"] for line in lines(result)]
+    assert "stopped: " in result.err
+    again = cli(*listed("optical.tif,none.tif\noptical.tif,a.tif\n"), *GPU, "--keep-going")
+    assert again.code == 8 and sorted(line["exit_code"] for line in lines(again)) == [0, 3]
+
+
+ALONE = {
+    "a CPU": (),
+    "processes": ("--device", "cpu:0", "--jobs", "2"),
+    "a limit": ("--device", "cpu:0", "--time-limit", "60"),
+    "a matcher": ("--device", "cpu:0", "--matcher", "mi"),
+    "weights": ("--device", "cpu:0", "--weights", "own.safetensors"),
+}
+
+
+@pytest.mark.parametrize("words", ALONE.values(), ids=ALONE)
+def test_nothing_to_share_is_wrong_usage_where_several_are_asked_for(cli, folder, words, monkeypatch):
+    monkeypatch.setattr("xmatch.ops.devices._has_driver", lambda: False)
+    result = cli(*listed("optical.tif,a.tif\n"), *words, "--at-once", "2")
+    assert result.code == 2 and "--at-once 2" in result.err and not Path("a.registered.tif").exists()
+
+
+def test_on_a_cpu_pairs_go_one_by_one_and_load_no_torch_for_it(monkeypatch):
+    monkeypatch.setattr("xmatch.ops.devices._has_driver", lambda: False)
+    assert pairs_at_once(None, "auto", {}) == pairs_at_once(1, "cpu", {}) == 1
+    assert pairs_at_once(None, "cpu:0", {}) == AT_ONCE and pairs_at_once(3, "cpu:0", {"no": False}) == 3

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,23 @@ def test_results_are_not_overwritten_unless_told(folder):
     assert not list(folder.glob("*.predictions.jsonl"))
     assert run(APP, ["small.yaml", "--overwrite"]) == ExitCode.OK
     assert json.loads((folder / "small.results.json").read_text())["ok"]
+
+
+def test_pairs_on_a_gpu_are_under_way_at_once(folder, monkeypatch):
+    """Those of matchers that compute together, and of these the results say so."""
+    all_begun = threading.Barrier(2, timeout=10)
+
+    def register(fixed, moving, options):
+        if options.matcher == "structural":
+            all_begun.wait()
+        return stand_in(fixed, moving, options)
+
+    monkeypatch.setattr("xmatch.registration.pipeline.register", register)
+    assert run(APP, ["small.yaml", "--matchers", "structural,mi", "--device", "cpu:0"]) == ExitCode.OK
+    saved = {name: Path(f"small.results.{name}.predictions.jsonl").read_text() for name in ("structural", "mi")}
+    assert '"at_once": 16' in saved["structural"] and '"at_once"' not in saved["mi"]
+    assert saved["structural"].count('"peak_memory_mib": null') == 2
+    assert run(APP, ["small.yaml", "--device", "cpu:0", "--at-once", "2", "-j", "2"]) == ExitCode.USAGE
 
 
 def test_an_interrupted_run_leaves_predictions_and_goes_on(folder, monkeypatch):

@@ -129,7 +129,7 @@ def test_edges_are_searched_on_the_device_that_is_asked_for(image, monkeypatch, 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr(
         "xmatch.matchers.search.on_device.propose",
-        lambda pairs, within, settings, device, describe: asked.append(device) or [[] for _ in pairs],
+        lambda pairs, settings, device, describe: asked.append(device) or [[] for _ in pairs],
     )
     matcher = load_plan(name, device="cuda:0")[stage].build()
     assert matcher(view(image), view(image), SearchRange(**NARROW)).edge_proposals == () and asked == ["cuda:0"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from xmatch.errors import UsageError
-from xmatch.ops.devices import checked, resolved, resolved_with_driver
+from xmatch.ops.devices import TORCH_ON_CPU, checked, resolved, resolved_with_driver
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def test_an_unknown_or_missing_device_is_refused(no_gpu, name):
 
 def test_auto_is_the_cpu_where_there_is_nothing_else(no_gpu):
     assert (checked("auto"), resolved("auto"), resolved("cpu")) == ("auto", "cpu", "cpu")
+    assert checked(TORCH_ON_CPU) == resolved_with_driver(TORCH_ON_CPU) == TORCH_ON_CPU
 
 
 def test_a_gpu_is_counted_from_0(monkeypatch):

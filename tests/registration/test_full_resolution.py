@@ -16,8 +16,10 @@ from xmatch.evaluation.moving_warps import smooth_bend
 from xmatch.geometry import DisplacementGrid, Linear, compose, similarity, translation
 from xmatch.geometry.windows import whole
 from xmatch.io import open_source
+from xmatch.ops.devices import TORCH_ON_CPU
 from xmatch.raster import View
 from xmatch.registration import full_resolution
+from xmatch.registration import tie_points_on_device as on_device
 from xmatch.registration.full_resolution import ConfirmedMap, sharpen
 from xmatch.registration.options import TILE_PX, RegisterOptions
 from xmatch.registration.tile_choice import tile_centres
@@ -63,6 +65,17 @@ def result(files):
 def test_a_first_look_is_sharpened_to_less_than_a_px_of_the_file(result):
     assert distance_px(result.transform, TRUE, SIZE) < 0.7
     assert result.px < 1.4 and "sharpened" in result.notes[0]
+
+
+def test_tiles_are_matched_many_at_once_on_a_device_to_the_same_map(files, result, monkeypatch):
+    given, matched = [], on_device.matched_tiles
+    monkeypatch.setattr(
+        on_device, "matched_tiles", lambda tiles, *rest: given.append(len(tiles)) or matched(tiles, *rest)
+    )
+    found = sharpened(files, translation(3.5, -3.0).after(TRUE), device=TORCH_ON_CPU)
+    assert distance_px(found.transform, result.transform, SIZE) < 0.1
+    assert len(found.correspondences) == len(result.correspondences)
+    assert max(given) > 8, "in one call"
 
 
 def test_tie_points_are_in_px_of_the_files_and_all_over_them(result):

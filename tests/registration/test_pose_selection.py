@@ -13,13 +13,12 @@ from xmatch.coords import to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, similarity
 from xmatch.matchers.base import Matches, Proposal, ProposedMap, SearchRange
-from xmatch.matchers.search.on_device import upload
+from xmatch.ops.devices import TORCH_ON_CPU
 from xmatch.raster import View
 from xmatch.registration.ground import GroundSize
 from xmatch.registration.options import RegisterOptions
 from xmatch.registration.pose_selection import align, corner_distance, refit, similar
 from xmatch.registration.tie_points import TiePointFinder
-from xmatch.registration.tie_points_on_device import DeviceLooks
 from xmatch.registration.transform_choice import fit_transform
 from xmatch.registration.view_planning import FramedPair
 from xmatch.registration.windows import NARROW, WIDE
@@ -263,16 +262,10 @@ def test_pixels_that_are_not_square_on_the_ground_are_fitted_where_they_are():
     assert distance_px(found, Linear(np.diag([0.5, 1.0, 1.0]) @ TRUE.matrix, "affine")) < 0.8
 
 
-def test_the_alignment_is_the_same_where_poses_are_measured_and_tied_on_a_device(monkeypatch):
-    """Torch on the CPU stands for the device, which nobody asks for by that name."""
+def test_the_alignment_is_the_same_where_poses_are_measured_and_tied_on_a_device():
     matches = guesses(AWAY.after(TRUE), TRUE)
     expected = align(FIXED, MOVING, matches, seed=0, threads=1)
-    monkeypatch.setattr("xmatch.matchers.search.on_device.upload", lambda pairs, device: upload(pairs, "cpu"))
-    monkeypatch.setattr(
-        "xmatch.registration.tie_points_on_device.DeviceLooks",
-        lambda fixed, moving, device: DeviceLooks(fixed, moving, "cpu"),
-    )
-    found = align(FIXED, MOVING, matches, seed=0, threads=1, device="cuda")
+    found = align(FIXED, MOVING, matches, seed=0, threads=1, device=TORCH_ON_CPU)
     assert np.abs(found.best.matrix - expected.best.matrix).max() < 0.02
     assert found.best.measures == pytest.approx(expected.best.measures, rel=0.01, abs=0.01)
     assert len(found.ties) == len(expected.ties) and len(found.regions) == len(expected.regions)

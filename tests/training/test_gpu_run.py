@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import gpu_run
+from benchmarks import gpu_run, gpu_training
 from xmatch.errors import ModelError, ResourceError
 from xmatch.recipe import load_recipe
 from xmatch.training.recipe import PretrainRecipe
@@ -25,21 +25,21 @@ def session(tmp_path):
 
 
 def test_steps_fill_the_minutes_that_are_left_in_the_shares_of_the_recipe(session):
-    found = gpu_run.scaled(session)
+    found = gpu_training.scaled(session)
     seconds = sum(stage.steps / (10.0 * n) for n, stage in enumerate(found.stages, 1))
-    assert seconds == pytest.approx(gpu_run.USED_SHARE * 400, rel=0.01)
+    assert seconds == pytest.approx(gpu_training.USED_SHARE * 400, rel=0.01)
     ratios = [new.steps / old.steps for new, old in zip(found.stages, session.recipe.stages, strict=True)]
     assert max(ratios) == pytest.approx(min(ratios), rel=0.01)
     fastest = 10.0 * len(found.stages)
-    assert found.data[0].fresh == pytest.approx(gpu_run.FRESH_SHARE * 20 / fastest, abs=1e-3)
+    assert found.data[0].fresh == pytest.approx(gpu_training.FRESH_SHARE * 20 / fastest, abs=1e-3)
 
 
 def test_the_recipe_that_is_written_is_the_one_that_was_run(session, monkeypatch):
     seen = []
-    monkeypatch.setattr(gpu_run, "pretrain", lambda options, talk, maker: seen.append(options.load()))
-    monkeypatch.setattr(gpu_run, "document", lambda outcome: {})
-    gpu_run.training(session)
-    assert seen[0].digest() == gpu_run.scaled(session).digest()
+    monkeypatch.setattr(gpu_training, "pretrain", lambda options, talk, maker: seen.append(options.load()))
+    monkeypatch.setattr(gpu_training, "document", lambda outcome: {})
+    gpu_training.training(session)
+    assert seen[0].digest() == gpu_training.scaled(session).digest()
 
 
 def test_a_part_that_fails_is_told_and_the_next_one_begins(session, tmp_path):
@@ -65,9 +65,9 @@ def test_a_training_that_fails_is_begun_again_with_a_safer_recipe_in_the_time_th
             raise error
         return {"steps": 7}
 
-    monkeypatch.setattr(gpu_run, "pretrain", train)
-    monkeypatch.setattr(gpu_run, "document", dict)
-    assert gpu_run.training(session) == {"steps": 7}
+    monkeypatch.setattr(gpu_training, "pretrain", train)
+    monkeypatch.setattr(gpu_training, "document", dict)
+    assert gpu_training.training(session) == {"steps": 7}
     (first, resumed), (second, goes_on) = seen
     assert resumed and not goes_on and session.found["begun_again"] == [str(error)]
     assert second.steps == pytest.approx(first.steps / 2, rel=0.01)
@@ -90,9 +90,9 @@ def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
 def test_once_half_of_the_minutes_are_gone_only_training_begins(session, monkeypatch):
     session.found, session.is_late, session.options.parts = {}, True, ("rates", "training")
     seen = []
-    monkeypatch.setattr(gpu_run, "pretrain", lambda options, talk, maker: seen.append(options.load()))
-    monkeypatch.setattr(gpu_run, "document", lambda outcome: {"steps": 7})
+    monkeypatch.setattr(gpu_training, "pretrain", lambda options, talk, maker: seen.append(options.load()))
+    monkeypatch.setattr(gpu_training, "document", lambda outcome: {"steps": 7})
     gpu_run.attempt(session, "rates", lambda session: "done")
-    gpu_run.attempt(session, "training", gpu_run.training)
+    gpu_run.attempt(session, "training", gpu_training.training)
     assert session.found["rates"] == gpu_run.LEFT_OUT and session.found["training"] == {"steps": 7}
     assert seen[0].stages == session.recipe.stages, "nothing to scale them by"

@@ -10,7 +10,8 @@ import torch
 
 from benchmarks import gpu_side_by_side
 from benchmarks.gpu_real import fitted
-from benchmarks.gpu_trials import WARM_UP, Shared, Tournament, mixed, stage_of
+from benchmarks.gpu_trial import Shared
+from benchmarks.gpu_trials import WARM_UP, Tournament, mixed, stage_of
 from xmatch.errors import ModelError
 from xmatch.synth.recipe import SourceSpec
 from xmatch.training.recipe import PretrainRecipe, Stage

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xmatch.cli.at_once import HELP, computes_together, pairs_at_once
 from xmatch.cli.console import say
 from xmatch.cli.extra_outputs import EXTRA_OUTPUTS
 from xmatch.cli.one_pair import Settings, register_pair
@@ -25,8 +26,9 @@ from xmatch.cli.outputs import Targets, default_output
 from xmatch.cli.overview import MOST_PICTURES, Overview, Shown
 from xmatch.cli.pairs_list import GIVEN, PairRow, read_pairs
 from xmatch.cli.runtime import as_failure, emit, failure_document, quiet_libraries
-from xmatch.cli.workers import Workers
+from xmatch.cli.workers import Workers, shared
 from xmatch.errors import ExitCode, ResourceError, UsageError, XmatchError
+from xmatch.ops.batching import run_together
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,29 @@ class Batch:
         ),
     ] = None
 
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", help=HELP, min=1, show_default=False, rich_help_panel="Batch")
+    ] = None
+
     @property
     def is_asked_for(self) -> bool:
         return self.pairs is not None or self.reference is not None
+
+    def pairs_at_once(self, workers: Workers, settings: Settings) -> int:
+        """
+        Raises:
+            UsageError: several are asked for where they would share nothing.
+        """
+        matching = settings.matching
+        alone = {
+            "--jobs wants a process for each": workers.jobs not in (None, 1),
+            "--cluster wants a process for each": workers.cluster is not None,
+            "--time-limit wants a process for each": self.time_limit is not None,
+            "this --matcher, or these --weights, work on one at a time": not computes_together(
+                matching.matcher, matching.weights
+            ),
+        }
+        return pairs_at_once(self.at_once, settings.running.device, alone)
 
     def check_absent(self, workers: Workers) -> None:
         """
@@ -78,6 +100,7 @@ class Batch:
             "--cluster": workers.cluster is not None,
             "--time-limit": self.time_limit is not None,
             "--keep-going": self.keep_going,
+            "--at-once": self.at_once is not None,
         }
         if named := ", ".join(name for name, given in said.items() if given):
             raise UsageError(f"{named}: of many pairs, and there is one", hint="with --pairs or --reference only")
@@ -117,13 +140,14 @@ def register_pairs(
     """
     workers.check()
     settings.register_options()  # what is wrong for every pair is said once
+    at_once = batch.pairs_at_once(workers, settings)
     writing, path = settings.writing, batch.pairs or batch.reference or "-"
     if any(getattr(writing, name) is not None for name in ("report", *EXTRA_OUTPUTS)):
         raise UsageError("--report and further outputs name one file each", hint="leave them out of a batch")
     overview = Overview(path, writing)
     settings = replace(
         settings,
-        running=workers.shared(settings.running),
+        running=shared(settings.running, at_once) if at_once > 1 else workers.shared(settings.running),
         writing=replace(writing, skip_existing=writing.skip_existing or not writing.overwrite),
     )
     rows = read_pairs(path) if batch.reference is None else [PairRow(batch.reference, moving) for moving in series]
@@ -136,7 +160,7 @@ def register_pairs(
     overview.check()
     with contextlib.nullcontext() if dry_run else overview.held():
         try:
-            _work(items, workers, overview, talk, batch, dry_run)
+            _work(items, workers, overview, talk, batch, dry_run, at_once)
         except ResourceError:  # a cluster went away
             say(talk, overview.finish(dry_run, items))
             raise
@@ -145,12 +169,20 @@ def register_pairs(
 
 
 def _work(
-    items: list[Item], workers: Workers, overview: Overview, talk: Verbosity, batch: Batch, dry_run: bool
+    items: list[Item],
+    workers: Workers,
+    overview: Overview,
+    talk: Verbosity,
+    batch: Batch,
+    dry_run: bool,
+    at_once: int,
 ) -> None:
     """Until all are done, or one has failed that was not to."""
     threads = items[0].settings.running.thread_count if items else 1
     if dry_run:
         run = Workers().run(register_listed, items)
+    elif at_once > 1:
+        run = run_together(register_listed, items, at_once)
     else:
         run = workers.run(register_listed, items, threads, batch.time_limit)
     with contextlib.closing(run) as ended:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xmatch.cli.at_once import HELP
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.groups import grouped
 from xmatch.cli.options import Output, Overwrite, Verbosity
@@ -26,7 +27,8 @@ def eval_command(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder where relative manifests start; default the recipe's own.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Pairs registered at once.", min=1)] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Pairs registered at once, a process each.", min=1)] = 1,
+    at_once: Annotated[int | None, typer.Option("--at-once", help=HELP, min=1, show_default=False)] = None,
     offline: OfflineOption = False,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show the median and the worst pairs on the HTML page.")
@@ -58,5 +60,6 @@ def eval_command(
         overwrite=overwrite,
         data=data,
         jobs=jobs,
+        at_once=at_once,
         with_pictures=pictures,
     )

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from xmatch.cli.at_once import computes_together, pairs_at_once
 from xmatch.cli.eval_settings import Changes
 from xmatch.cli.eval_table import Counter, print_results
 from xmatch.cli.options import Verbosity
@@ -42,26 +43,29 @@ def run_eval(
     overwrite: bool,
     data: Path | None,
     jobs: int,
+    at_once: int | None,
     with_pictures: bool,
 ) -> int:
     """The whole command; its exit code."""
     results = Path(output or f"{recipe.stem}.results.json")
     folder = data or recipe.parent
-    parts = by_kind(changes.applied(load_recipe(recipe, EvalRecipe), jobs))
+    settings = changes.applied(load_recipe(recipe, EvalRecipe), jobs)
+    several = pairs_at_once(at_once, settings.register.device, {"--jobs wants a process for each": jobs > 1})
+    parts = by_kind(settings)
     targets = {kind: results.with_suffix(f".{kind}.json") if kind else results for kind in parts}
     for target in targets.values():
         for path in _targets(target):
             check_target(path, overwrite=overwrite, inputs=[recipe])
     work = {}
-    for kind, settings in parts.items():  # what is wrong with one of them is said before any begins
-        tasks = plan(settings, folder)
-        work[kind] = _Part(settings, folder, tasks, refuse_unsupported(tasks, methods(settings)), targets[kind])
+    for kind, own in parts.items():  # what is wrong with one of them is said before any begins
+        tasks = plan(own, folder)
+        work[kind] = _Part(own, folder, tasks, refuse_unsupported(tasks, methods(own)), targets[kind])
     if overwrite:
         for part in work.values():
             part.forget()
     with Counter(sum(part.count for part in work.values()), quiet=talk.quiet) as counter:
         for part in work.values():
-            _predict(part, counter, jobs)
+            _predict(part, counter, jobs, several)
     # No results before the last kind's predictions: a run with results is done, and would not go on.
     documents: dict[str, ResultsDocument] = {}
     texts: dict[Path, str] = {}
@@ -106,11 +110,12 @@ class _Part:
             shutil.rmtree(matches_folder(path), ignore_errors=True)
 
 
-def _predict(part: _Part, counter: Counter, jobs: int) -> None:
+def _predict(part: _Part, counter: Counter, jobs: int, at_once: int) -> None:
     part.results.parent.mkdir(parents=True, exist_ok=True)
     digest = data_digest(part.settings, part.folder, part.tasks)
     born = certificate(["xmatch", *sys.argv[1:]], jobs=jobs, threads=part.settings.register.threads)
     for method, path in part.predictions.items():
+        several = at_once if _computes_together(method, part.settings) else 1
         predict(
             part.tasks,
             part.settings,
@@ -119,8 +124,15 @@ def _predict(part: _Part, counter: Counter, jobs: int) -> None:
             data_sha256=digest,
             method=method,
             jobs=jobs,
+            at_once=several,
             progress=counter.of(method.name),
         )
+
+
+def _computes_together(method: Method, settings: EvalRecipe) -> bool:
+    """Whether a method computes many pairs at once: no peer, control or feature does."""
+    options = method.options(settings) if method.kind == "matcher" else None
+    return options is not None and computes_together(options.matcher, options.weights)
 
 
 def _texts(part: _Part, document: ResultsDocument, with_pictures: bool) -> dict[Path, str]:

@@ -20,6 +20,11 @@ Answer = TypeVar("Answer")
 LOCAL = "local"
 
 
+def shared(running: Running, count: int) -> Running:
+    """`running` with as many threads for each of `count` as there are cores for it, unless it says how many."""
+    return running if running.threads is not None else replace(running, threads=max(1, cores() // count))
+
+
 @dataclass(frozen=True)
 class Workers:
     """How many items are worked on at once, and where."""
@@ -71,9 +76,9 @@ class Workers:
 
     def shared(self, running: Running) -> Running:
         """`running` with as many threads for each worker as there are cores for it, unless it says how many."""
-        if running.threads is not None or not self.are_several:
+        if not self.are_several:
             return running
-        return replace(running, threads=1 if self.cluster is not None else max(1, cores() // (self.jobs or 1)))
+        return shared(running, cores() if self.cluster is not None else self.jobs or 1)
 
     def run(
         self, work: Callable[[Item], Answer], items: Iterable[Item], threads: int = 1, limit_s: float | None = None

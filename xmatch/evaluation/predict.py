@@ -24,6 +24,7 @@ from xmatch.evaluation.recipe import JUDGEMENT, EvalRecipe
 from xmatch.evaluation.task import Task
 from xmatch.evaluation.truths import as_map
 from xmatch.io import file_digest
+from xmatch.ops.batching import run_together
 from xmatch.registration import pipeline as registration
 from xmatch.workers.lost import Lost
 from xmatch.workers.processes import run_in_processes
@@ -40,6 +41,7 @@ def predict(
     data_sha256: str,
     method: Method | None = None,
     jobs: int = 1,
+    at_once: int = 1,
     register: Register | None = None,
     progress: Callable[[PredictionRow], None] | None = None,
 ) -> None:
@@ -49,6 +51,8 @@ def predict(
         certificate: what is known of this session: command, commit, versions, hardware.
         method: who is asked; the recipe's first, unless given.
         jobs: processes; each registers one pair at a time.
+        at_once: pairs under way in this process, where there is no other, that compute together; a pair's seconds are
+            then those that it took beside the others.
         register: picklable when jobs > 1.
         progress: called with each new row.
 
@@ -76,9 +80,9 @@ def predict(
             if file.tell() == 0:
                 first: FirstLine = {**head, "matcher": method.name, "recipe": recipe.as_dict()}
                 _append(file, first)
-            session: RunLine = {"run": certificate}
+            session: RunLine = {"run": certificate if at_once == 1 else {**certificate, "at_once": at_once}}
             _append(file, session)
-            for row in _run(work, jobs):
+            for row in _run(work, jobs, at_once):
                 _append(file, row)
                 if progress:
                     progress(row)
@@ -180,12 +184,19 @@ def _append(file: TextIO, line: Mapping[str, Any]) -> None:
     file.flush()
 
 
-def _run(work: list[PredictionJob], jobs: int) -> Iterator[PredictionRow]:
+def _run(work: list[PredictionJob], jobs: int, at_once: int) -> Iterator[PredictionRow]:
     if jobs == 1:
-        yield from map(predict_pair, work)
+        yield from map(predict_pair, work) if at_once == 1 else _beside_each_other(work, at_once)
         return
     for item, row in run_in_processes(predict_pair, work, jobs):
         if isinstance(row, Lost):
             yield {**identity(item.task), "error": problem_of(row.as_error("registered it", "fewer --jobs"))}
         else:
             yield row
+
+
+def _beside_each_other(work: list[PredictionJob], at_once: int) -> Iterator[PredictionRow]:
+    with contextlib.closing(run_together(predict_pair, work, at_once)) as ended:
+        for _, row in ended:
+            # The process's peak is no single pair's.
+            yield {**row, "peak_memory_mib": None}

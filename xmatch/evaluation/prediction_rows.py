@@ -143,9 +143,7 @@ class Hardware(TypedDict):
     load_before: float | None
 
 
-class RunCertificate(TypedDict):
-    """Under which circumstances one session's rows were born."""
-
+class _RunCertificate(TypedDict):
     command: str
     time: str
     commit: str | None
@@ -154,6 +152,13 @@ class RunCertificate(TypedDict):
     hardware: Hardware
     jobs: int
     threads: int
+
+
+class RunCertificate(_RunCertificate, total=False):
+    """Under which circumstances one session's rows were born."""
+
+    at_once: int
+    """Pairs that shared a GPU, where they did: a pair's seconds are those that it took beside the others."""
 
 
 class PredictionsHead(TypedDict):

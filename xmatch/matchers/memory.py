@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 from xmatch.errors import ResourceError, is_out_of_memory
 from xmatch.matchers.base import Matches
+from xmatch.ops.batching import give_back
 
 
 def matched_with_less(match: Callable[[], Matches], less: Callable[[], str | None], notes: list[str]) -> Matches:
@@ -27,7 +27,7 @@ def matched_with_less(match: Callable[[], Matches], less: Callable[[], str | Non
             if not is_out_of_memory(error):
                 raise
         # Outside of the handler, which held what had been computed.
-        _give_back()
+        give_back()
         how = less()
         if how is None:
             raise ResourceError(
@@ -37,10 +37,3 @@ def matched_with_less(match: Callable[[], Matches], less: Callable[[], str | Non
                 hint="--device cpu, another --matcher, or a machine with more memory",
             )
         notes.append(f"memory did not suffice: {how}")
-
-
-def _give_back() -> None:
-    """What torch keeps of a GPU's memory for later, where torch is there."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()

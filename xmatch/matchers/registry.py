@@ -12,6 +12,7 @@ from typing import TypeAlias
 from xmatch.errors import UsageError
 from xmatch.matchers.base import Matcher, Plan, PlanStage
 from xmatch.networks.registry import ARCHITECTURES
+from xmatch.ops.batching import once
 from xmatch.ops.devices import checked, resolved_with_driver
 from xmatch.plugins import ExtensionPoint
 
@@ -46,7 +47,7 @@ def _network(name: str) -> Callable[[str | None, str, str | None], Matcher]:
     def build(weights: str | None, device: str, companion_weights: str | None) -> Matcher:
         from xmatch.matchers.weights import open_matcher
 
-        return open_matcher(name, weights, device, companion_weights)
+        return once(open_matcher, name, weights, device, companion_weights)
 
     return build
 
@@ -78,6 +79,10 @@ MATCHERS: dict[str, Builder] = {
     "mi": _mi,
 }
 """name -> builder(weights, device, companion weights)."""
+
+COMPUTED_TOGETHER = ("auto", "structural", "xmatch-fields")
+"""Matchers of `MATCHERS` that, with the weights of the package, compute many pairs at once on a device
+(`xmatch.ops.batching`). The others hold what is one pair's alone."""
 
 EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
 

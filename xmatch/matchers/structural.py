@@ -15,6 +15,7 @@ from xmatch.matchers.search.fourier import distinct, search
 from xmatch.matchers.search.gauss_newton import LEVELS, PoseRefiner
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors
 from xmatch.matchers.search.settings import EDGE_SEARCH, LEARNED_SEARCH, SAME_POSE, SearchSettings
+from xmatch.ops.batching import together
 from xmatch.raster import View
 
 
@@ -39,7 +40,7 @@ def propose(
 
         describe = on_device.describer(descriptor)
         if describe is not None:
-            return on_device.propose([(fixed, moving)], [within], settings, device, describe)[0]
+            return together(on_device.propose, [(fixed, moving, within)], settings, device, describe)[0]
     found = search(
         fixed,
         moving,

@@ -7,7 +7,7 @@ of them in the time in which it begins to do a few things one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -160,6 +160,15 @@ def uploaded(values: NDArray[np.generic], device: torch.device) -> Tensor:
     """On the device, without waiting for what it is doing."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def fitting(bytes_each: Sequence[int] | NDArray[np.int64], device: torch.device) -> Iterator[NDArray[np.intp]]:
+    """Places of items that fit together, given what each takes, those that take least first: what shares a tensor takes
+    the place of the largest each."""
+    taken = np.asarray(bytes_each, np.int64)
+    order = np.argsort(taken, kind="stable")
+    for start, stop in cut(taken[order], device):
+        yield order[start:stop]
 
 
 def cut(bytes_each: NDArray[np.int64], device: torch.device) -> Iterator[tuple[int, int]]:

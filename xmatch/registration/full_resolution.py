@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,9 +20,10 @@ from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import apply_affine, local_scale, nearest_affine, scale_of
 from xmatch.geometry.windows import Window, whole, window_around
 from xmatch.io.rasters.source import Source
+from xmatch.ops.devices import resolved_with_driver
 from xmatch.raster import View
 from xmatch.registration.options import TILE_PX, RegisterOptions
-from xmatch.registration.tie_points import tie_points
+from xmatch.registration.tie_points import tie_points, tied
 from xmatch.registration.tile_choice import tile_centres
 from xmatch.registration.views import MIN_SIDE_PX, framing, make_view, warped_view
 from xmatch.registration.windows import Windows
@@ -37,8 +41,12 @@ WORTH_IT = 1.4
 MIN_TIES = 12
 MIN_SHARE = 0.2
 """Tie points that must agree on a step, and their share, or the coarser alignment stands. Not tuned."""
+TILES_ON_DEVICE = 32
+"""Tiles that a device is given at once: 12 MB of the host's memory. Not tuned on a GPU."""
 AS_IT_IS = Linear(np.eye(3), "translation")
 """What a step corrects, and bends about."""
+_TileTies: TypeAlias = tuple[Floats, Floats, Floats, Mask]
+"""Tie points of a tile, px of the files: in fixed, in moving, their certainty, and which are steady."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,24 +142,44 @@ def _tile_ties(
     side = TILE_PX * reduction
     moving_size = moving.header.width, moving.header.height
     centres = tile_centres(look, region, side, options.max_tiles, transform, moving_size)
-    # Reading is not safe from several threads, matching is: read here, match there, and never more tiles ahead than may
-    # be held, but for one a thread.
     tiles = (_tile(fixed, moving, transform, centre, side, reduction) for centre in centres)
-    threads = max(1, options.threads)
-    most = max(threads, (options.tile_px // TILE_PX) ** 2)
-    found: list[tuple[Floats, Floats, Floats, Mask]] = []
-    pending: deque[Future[tuple[Floats, Floats, Floats, Mask]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for tile in tiles:
-            if tile is not None:
-                pending.append(pool.submit(_match_tile, *tile))
-            if len(pending) >= most:
-                found.append(pending.popleft().result())
-        found += [ties.result() for ties in pending]
+    device, seen = resolved_with_driver(options.device), (tile for tile in tiles if tile is not None)
+    found = list(_matched(seen, options) if device == "cpu" else _matched_on_device(seen, options, device))
     if not found:
         return Correspondences.empty(), np.zeros(0, bool)
     fixed_xy, moving_xy, certainty, steady = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Correspondences(fixed_xy, moving_xy, certainty), steady
+
+
+def _matched(tiles: Iterable[tuple[View, View]], options: RegisterOptions) -> Iterator[_TileTies]:
+    """Reading is not safe from several threads, matching is: read here, match there, and never more tiles ahead than
+    may be held, but for one a thread."""
+    threads = max(1, options.threads)
+    most = max(threads, _held(options))
+    pending: deque[Future[_TileTies]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for tile in tiles:
+            pending.append(pool.submit(_match_tile, *tile))
+            if len(pending) >= most:
+                yield pending.popleft().result()
+        yield from (ties.result() for ties in pending)
+
+
+def _matched_on_device(
+    tiles: Iterable[tuple[View, View]], options: RegisterOptions, device: str
+) -> Iterator[_TileTies]:
+    """As many at once as may be held, and `TILES_ON_DEVICE` of them in any case."""
+    from xmatch.registration.tie_points_on_device import matched_tiles
+
+    left = iter(tiles)
+    while part := list(islice(left, max(TILES_ON_DEVICE, _held(options)))):
+        for tile, found in zip(part, matched_tiles(part, WINDOWS, device), strict=True):
+            yield _in_files(*tile, *tied(found, np.eye(3)))
+
+
+def _held(options: RegisterOptions) -> int:
+    """Tiles that may be held at a time."""
+    return (options.tile_px // TILE_PX) ** 2
 
 
 def _tile(
@@ -187,9 +215,11 @@ def _tile(
     return here, warped
 
 
-def _match_tile(here: View, warped: View) -> tuple[Floats, Floats, Floats, Mask]:
-    """Tie points of a tile, px of the files, their certainty, and which are steady."""
-    ties, there_and_back = tie_points(here, warped, np.eye(3), WINDOWS)
+def _match_tile(here: View, warped: View) -> _TileTies:
+    return _in_files(here, warped, *tie_points(here, warped, np.eye(3), WINDOWS))
+
+
+def _in_files(here: View, warped: View, ties: Correspondences, there_and_back: Floats) -> _TileTies:
     steady = (there_and_back < FORWARD_BACKWARD_PX) & (ties.certainty > 0)
     fixed_xy, moving_xy = apply_affine(here.to_pixel, ties.fixed_xy), apply_affine(warped.to_pixel, ties.moving_xy)
     return fixed_xy, moving_xy, ties.certainty, steady

@@ -72,11 +72,11 @@ class TiePointFinder:
         if self._seen is None or self._seen[0] is not to_fixed:
             self._seen, self._found = (to_fixed, self._looks.through(to_fixed)), {}
         if windows not in self._found:
-            self._found[windows] = _tied(self._looks.matched(self._seen[1], windows), to_fixed)
+            self._found[windows] = tied(self._looks.matched(self._seen[1], windows), to_fixed)
         return self._found[windows]
 
 
-def _tied(found: Matched, to_fixed: Floats | Transform) -> tuple[Correspondences, Floats]:
+def tied(found: Matched, to_fixed: Floats | Transform) -> tuple[Correspondences, Floats]:
     """Correspondences of the views, and the (N,) forward-backward distance."""
     # Moving content at c + d looks like fixed content at c; the way back should undo it.
     fixed_xy = found.centres + CENTRE

@@ -1,4 +1,4 @@
-"""Tie points on a device: all windows of all poses at once, by transforms of a window's size."""
+"""Tie points on a device: all windows of all pairs and tiles at once, by transforms of a window's size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xmatch.coords import Floats, to_centre_matrix
+from xmatch.coords import Floats, Image, Mask, to_centre_matrix
 from xmatch.geometry import Transform
 from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.fourier import reduced_size
-from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, edge_descriptors, warped
+from xmatch.matchers.search.on_device.descriptors import (
+    DescriptorMaps,
+    Views,
+    edge_descriptors,
+    stacked,
+    warped,
+)
 from xmatch.matchers.search.seen_through import seen_through
-from xmatch.ops.frames import Frames, cut, uploaded
+from xmatch.ops.batching import together
+from xmatch.ops.frames import Frames, cut, fitting, uploaded
 from xmatch.raster import View
 from xmatch.registration.windows import MIN_COVER, Matched, Windows, taper, window_lattice
 
@@ -24,62 +31,113 @@ class DeviceLooks:
     """`tie_points.Looks` on a device."""
 
     def __init__(self, fixed: View, moving: View, device: str) -> None:
-        self._fixed, self._moving, self._device = fixed, moving, torch.device(device)
+        self._fixed, self._moving, self._device = fixed, moving, device
         self._here: DescriptorMaps | None = None
-        self._views: Views | None = None
 
-    @torch.inference_mode()
     def through(self, to_fixed: Floats | Transform) -> DescriptorMaps:
         """Moving's descriptors on the grid of the fixed view."""
         size = (self._fixed.width, self._fixed.height)
         if not isinstance(to_fixed, np.ndarray):
-            return _described(*seen_through(self._moving, to_fixed, size), self._device)
-        if self._views is None:
-            self._views = Views.of([self._moving], self._device)
-        return described_under(self._views, np.zeros(1, np.int64), to_fixed[None], (size[1], size[0]))
+            return together(described, [seen_through(self._moving, to_fixed, size)], self._device)[0]
+        return together(described_as_posed, [(self._moving, to_fixed, size)], self._device)[0]
 
-    @torch.inference_mode()
     def matched(self, there: DescriptorMaps, windows: Windows) -> Matched:
         if self._here is None:
-            self._here = _described(self._fixed.image, self._fixed.valid, self._device)
-        return matched(self._here, there, windows)[0]
+            (self._here,) = together(described, [(self._fixed.image, self._fixed.valid)], self._device)
+        return together(matched, [(self._here, there)], windows)[0]
 
 
-def _described(image: np.ndarray, valid: np.ndarray, device: torch.device) -> DescriptorMaps:
-    sizes = np.array([image.shape], np.int64)
-    planes = uploaded(np.where(valid, image, np.float32(0))[None], device), uploaded(valid[None], device)
-    return edge_descriptors(Frames.around(sizes, device), *planes)
+def matched_tiles(tiles: Sequence[tuple[View, View]], windows: Windows, device: str) -> list[Matched]:
+    """Windows of each tile's views (fixed, moving on fixed's grid), matched both ways."""
+    here, there = (
+        together(described, [(tile[side].image, tile[side].valid) for tile in tiles], device) for side in (0, 1)
+    )
+    return together(matched, list(zip(here, there, strict=True)), windows)
 
 
-def described_under(moving: Views, which: np.ndarray, matrices: Floats, shape: tuple[int, int]) -> DescriptorMaps:
-    """Descriptors of the views `which` (N,) under poses (N, 3, 3), on grids of `shape` (height, width)."""
+@torch.inference_mode()
+def described(images: Sequence[tuple[Image, Mask]], device: str) -> list[DescriptorMaps]:
+    """Descriptors of each image where it is valid, at its own size."""
+    found: dict[int, DescriptorMaps] = {}
+    where = torch.device(device)
+    for part in fitting([_bytes_at(max(image.shape)) for image, _ in images], where):
+        views = Views.of([View(images[place][0], images[place][1], np.eye(3)) for place in part], where)
+        image, valid = views.images.unbind(1)
+        maps = edge_descriptors(Frames.around(views.sizes, where), image, valid > 0)
+        found |= _each(part.tolist(), maps)
+    return [found[place] for place in range(len(images))]
+
+
+@torch.inference_mode()
+def described_as_posed(asked: Sequence[tuple[View, Floats, tuple[int, int]]], device: str) -> list[DescriptorMaps]:
+    """Descriptors of each view under a pose (3, 3), on a grid of (width, height) px."""
+    found: dict[int, DescriptorMaps] = {}
+    where = torch.device(device)
+    for size, alike in _alike([size for _, _, size in asked]).items():
+        taken = []
+        for place in alike:
+            view, matrix, _ = asked[place]
+            seen = reduced_size((view.height, view.width), scale_of(matrix))
+            taken.append(_bytes_at(max(seen)) + _bytes_at(max(size)) // 4)
+        for part in fitting(taken, where):
+            places = [alike[one] for one in part]
+            views = Views.of([asked[place][0] for place in places], where)
+            matrices = np.stack([asked[place][1] for place in places])
+            found |= _each(places, _under(views, matrices, (size[1], size[0])))
+    return [found[place] for place in range(len(asked))]
+
+
+def _bytes_at(side: int) -> int:
+    """Of one image while it is described, in a frame with others of about its side: some sixty planes are alive at
+    once."""
+    return 4 * 60 * side**2
+
+
+def _each(places: Sequence[int], maps: DescriptorMaps) -> dict[int, DescriptorMaps]:
+    return {place: maps.of(np.array([at])) for at, place in enumerate(places)}
+
+
+def _alike(sizes: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    """Size -> places where it stands."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for place, size in enumerate(sizes):
+        found.setdefault(size, []).append(place)
+    return found
+
+
+def _under(moving: Views, matrices: Floats, shape: tuple[int, int]) -> DescriptorMaps:
+    """Descriptors of views under poses (N, 3, 3), on grids of `shape` (height, width)."""
     device = moving.images.device
-    factors = np.array([scale_of(matrix) for matrix in matrices])
-    given = moving.sizes[which]
+    every, factors = np.arange(len(matrices)), np.array([scale_of(matrix) for matrix in matrices])
+    given = moving.sizes
     sizes = np.array([reduced_size(size, factor) for size, factor in zip(given, factors, strict=True)], np.int64)
-    frames, image, valid = moving.resized(which, sizes, factors < 1)
+    frames, image, valid = moving.resized(every, sizes, factors < 1)
     back = np.zeros_like(matrices)
     back[:, 0, 0], back[:, 1, 1], back[:, 2, 2] = given[:, 1] / sizes[:, 1], given[:, 0] / sizes[:, 0], 1
     onto = to_centre_matrix(matrices @ back)
     planes, trusted = warped(edge_descriptors(frames, image, valid), uploaded(onto[:, None], device), shape)
-    return DescriptorMaps(planes[:, :, 0], trusted[:, 0], np.tile(np.array(shape, np.int64), (len(which), 1)))
+    return DescriptorMaps(planes[:, :, 0], trusted[:, 0], np.tile(np.array(shape, np.int64), (len(every), 1)))
 
 
-def matched(here: DescriptorMaps, there: DescriptorMaps, windows: Windows) -> Sequence[Matched]:
-    """Windows of N pairs of descriptors on grids of one size, matched both ways."""
-    height, width = (int(n) for n in here.sizes[0])
-    centres = window_lattice(width, height, windows)
-    if len(centres) == 0:
-        return [Matched.none()] * len(here.planes)
-    places = _Places(centres, windows, here.planes.device)
-    # Windows, what lies around them, and their spectra.
-    taken = 4 * 5 * here.planes.shape[1] * len(centres) * (windows.side_px + 2 * windows.reach_px) ** 2
-    found = []
-    for start, stop in cut(np.full(len(here.planes), taken), here.planes.device):
-        part = np.arange(start, stop)
-        for one in places.both_ways(here.of(part), there.of(part)).double().cpu().numpy():
-            kept = one[:, 5] > MIN_COVER
-            found.append(Matched(centres[kept], one[kept, :2], one[kept, 4], one[kept, 2:4]))
+@torch.inference_mode()
+def matched(pairs: Sequence[tuple[DescriptorMaps, DescriptorMaps]], windows: Windows) -> list[Matched]:
+    """Windows of the descriptors of each pair, both on one grid, matched both ways."""
+    found = [Matched.none() for _ in pairs]
+    for (height, width), alike in _alike([tuple(here.sizes[0].tolist()) for here, _ in pairs]).items():
+        centres = window_lattice(width, height, windows)
+        if len(centres) == 0:
+            continue
+        device = pairs[alike[0]][0].planes.device
+        places = _Places(centres, windows, device)
+        # Windows, what lies around them, and their spectra.
+        planes = pairs[alike[0]][0].planes.shape[1]
+        taken = 4 * 5 * planes * len(centres) * (windows.side_px + 2 * windows.reach_px) ** 2
+        for start, stop in cut(np.full(len(alike), taken), device):
+            part = alike[start:stop]
+            here, there = (stacked([pairs[place][side] for place in part]) for side in (0, 1))
+            for place, one in zip(part, places.both_ways(here, there).double().cpu().numpy(), strict=True):
+                kept = one[:, 5] > MIN_COVER
+                found[place] = Matched(centres[kept], one[kept, :2], one[kept, 4], one[kept, 2:4])
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from xmatch.geometry.matrices import local_scale, scale_of
 from xmatch.matchers.search.descriptors import Descriptor, DescriptorMap, agreement, centred, edge_descriptors, warped
 from xmatch.matchers.search.fourier import resized
 from xmatch.matchers.search.seen_through import seen_through
+from xmatch.ops.batching import together
 from xmatch.raster import View
 from xmatch.verification.judge_settings import (
     BINS,
@@ -27,9 +27,6 @@ from xmatch.verification.judge_settings import (
     SIDE_PX,
 )
 from xmatch.verification.measures import JUDGED_RANGES
-
-if TYPE_CHECKING:
-    from xmatch.matchers.search.on_device import Views
 
 
 class ProposalJudge:
@@ -49,11 +46,7 @@ class ProposalJudge:
         device: str = "cpu",
     ) -> None:
         self.moving, self._descriptor, self._side_px = moving, descriptor, side_px
-        self._uploaded: tuple[Views, Views] | None = None
-        if device != "cpu":
-            from xmatch.matchers.search.on_device import upload
-
-            self._uploaded = upload([(fixed, moving)], device)
+        self._fixed, self._device = fixed, device
         reduction = side_px / np.sqrt(fixed.width * fixed.height)
         self._small, factors = resized(fixed, reduction)
         self._edges = edge_descriptors(*self._small)
@@ -69,12 +62,13 @@ class ProposalJudge:
 
     def each(self, matrices: Sequence[Floats], threads: int = 1) -> list[dict[str, float]]:
         """Of several poses: all at once on a device, otherwise by so many threads."""
-        if self._uploaded is None or not matrices:
+        if self._device == "cpu" or not matrices:
             with ThreadPoolExecutor(max(1, threads)) as pool:
                 return list(pool.map(self, matrices))
-        from xmatch.verification.judge_on_device import measured
+        from xmatch.verification.judge_on_device import measured_of_pairs
 
-        found = measured(*self._uploaded, np.zeros(len(matrices), np.int64), np.stack(matrices), self._side_px)
+        asked = [(self._fixed, self.moving, np.stack(matrices))]
+        (found,) = together(measured_of_pairs, asked, self._side_px, self._device)
         if self._learned is None:
             return found
         return [
@@ -84,7 +78,7 @@ class ProposalJudge:
 
     def _of_pose(self, matrix: Floats) -> dict[str, float]:
         """Moving's descriptors are made at its own grid and turned: what the weights were fitted to."""
-        if self._uploaded is not None:
+        if self._device != "cpu":
             return self.each([matrix])[0]
         small, onto = self._at_level(matrix)
         size = self._small[0].shape[1], self._small[0].shape[0]

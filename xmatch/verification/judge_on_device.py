@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,9 +12,34 @@ from torch import Tensor
 from xmatch.coords import Floats, to_centre_matrix
 from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.fourier import reduced_size
-from xmatch.matchers.search.on_device.descriptors import DescriptorMaps, Views, edge_descriptors, warped
-from xmatch.ops.frames import affine_looked_up, cut, uploaded
+from xmatch.matchers.search.on_device import upload
+from xmatch.matchers.search.on_device.descriptors import (
+    DescriptorMaps,
+    Views,
+    bytes_of_views,
+    edge_descriptors,
+    warped,
+)
+from xmatch.ops.frames import affine_looked_up, cut, fitting, uploaded
+from xmatch.raster import View
 from xmatch.verification.judge_settings import BINS, FULL_COVER, MIN_OVERLAP_PX, NAMES, SHIFTS, SIDE_PX
+
+
+@torch.inference_mode()
+def measured_of_pairs(
+    asked: Sequence[tuple[View, View, Floats]], side_px: float, device: str
+) -> list[list[dict[str, float]]]:
+    """What `measured` says of each pair's poses: (fixed, moving, (K, 3, 3)) -> K of them."""
+    found: list[list[dict[str, float]]] = [[] for _ in asked]
+    # Each view takes the place of the largest beside it: as many pairs at once as the device has room for.
+    taken = [bytes_of_views(one, other) for one, other, _ in asked]
+    for part in fitting(taken, torch.device(device)):
+        pair = np.repeat(np.arange(len(part)), [len(asked[place][2]) for place in part])
+        matrices = np.concatenate([asked[place][2] for place in part])
+        measures = measured(*upload([asked[place][:2] for place in part], device), pair, matrices, side_px)
+        for which, one in zip(pair, measures, strict=True):
+            found[part[which]].append(one)
+    return found
 
 
 @torch.inference_mode()

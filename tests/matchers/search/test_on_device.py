@@ -48,6 +48,10 @@ def of_unlike_sizes() -> list[tuple]:
     ]
 
 
+def asked(pairs, ranges) -> list[tuple]:
+    return [(*pair, within) for pair, within in zip(pairs, ranges, strict=True)]
+
+
 def pairs_of_two_sensors() -> list[tuple]:
     return [pair for world in ("region", "tissue") for pair in two_sensor_pairs(1, 112, world, seed=0)]
 
@@ -110,7 +114,7 @@ def test_pairs_of_any_size_and_range_are_proposed_the_same_poses_as_each_alone(d
     pairs = [pair[:2] for pair in pairs_of_two_sensors()] + of_unlike_sizes()[:1]
     turned = SearchRange(max_angle_deg=50, min_scale=0.85, max_scale=1.2)
     ranges = [turned, turned, replace(RANGES["near"], max_angle_deg=40)]
-    found = on_device.propose(pairs, ranges, COARSE, device)
+    found = on_device.propose(asked(pairs, ranges), COARSE, device)
     for pair, within, poses in zip(pairs, ranges, found, strict=True):
         assert_same(poses, propose(*pair, within, COARSE, threads=1), pair[1])
     truth = pairs_of_two_sensors()[0][2]
@@ -124,7 +128,7 @@ def test_what_a_network_draws_is_searched_by_too(device, monkeypatch):
     model.log_weights.data[2:] = -2
     pairs, within = of_unlike_sizes(), SearchRange(max_angle_deg=40, min_scale=0.9, max_scale=1.1)
     describe = on_device.describer(LearnedDescriptor(model, device))
-    found = on_device.propose(pairs, [within] * len(pairs), COARSE, device, describe)
+    found = on_device.propose(asked(pairs, [within] * len(pairs)), COARSE, device, describe)
     descriptor = LearnedDescriptor(copy.deepcopy(model), "cpu")
     for pair, poses in zip(pairs, found, strict=True):
         assert_same(poses, propose(*pair, within, COARSE, descriptor, threads=1), pair[1])
@@ -137,7 +141,7 @@ def test_nothing_is_proposed_where_nothing_can_be(device):
     empty = view(image, np.zeros(image.shape, bool)), view(image)
     plain = SearchRange(max_angle_deg=10, min_scale=1.0, max_scale=1.0)
     tiny = replace(plain, centre=np.diag([0.05, 0.05, 1.0]))
-    found = on_device.propose([empty, sound, sound], [plain, tiny, plain], COARSE, device)
+    found = on_device.propose(asked([empty, sound, sound], [plain, tiny, plain]), COARSE, device)
     assert [len(poses) > 0 for poses in found] == [False, False, True]
-    assert on_device.propose([sound], [tiny], COARSE, device) == [[]]
-    assert on_device.propose([], [], COARSE, device) == []
+    assert on_device.propose(asked([sound], [tiny]), COARSE, device) == [[]]
+    assert on_device.propose([], COARSE, device) == []

@@ -47,6 +47,12 @@ class DescriptorMaps:
         return replace(self, planes=planes, valid=valid, sizes=sizes)
 
 
+def stacked(maps: Sequence[DescriptorMaps]) -> DescriptorMaps:
+    """Those of one frame size in one."""
+    planes, valid = torch.cat([one.planes for one in maps]), torch.cat([one.valid for one in maps])
+    return replace(maps[0], planes=planes, valid=valid, sizes=np.concatenate([one.sizes for one in maps]))
+
+
 @dataclass(frozen=True, eq=False)
 class Views:
     """Views on a device."""
@@ -80,6 +86,13 @@ class Views:
         weighted = self.images[uploaded(which, device)]
         image, cover = along_both(rows, weighted, columns).unbind(1)
         return frames, image / cover.clamp_min(float(LEAST_COVER)), cover > 0.5
+
+
+def bytes_of_views(fixed: View, moving: View) -> int:
+    """That `Views` of a pair take in frames of one size: two planes of single precision, what they are made from, and
+    that as it comes from the host."""
+    side = max(fixed.width, fixed.height, moving.width, moving.height)
+    return 2 * (2 * 8 + 5) * side**2
 
 
 Describe = Callable[[Frames, Tensor, Tensor], DescriptorMaps]

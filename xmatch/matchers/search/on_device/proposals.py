@@ -10,13 +10,19 @@ import torch
 from xmatch.matchers.base import Proposal, SearchRange
 from xmatch.matchers.search.descriptors import Descriptor
 from xmatch.matchers.search.gauss_newton import LEVELS
-from xmatch.matchers.search.on_device.descriptors import Describe, Views, pooled_edge_descriptors
+from xmatch.matchers.search.on_device.descriptors import (
+    Describe,
+    Views,
+    bytes_of_views,
+    pooled_edge_descriptors,
+)
 from xmatch.matchers.search.on_device.fourier import alike, search
 from xmatch.matchers.search.on_device.gauss_newton import refine
 from xmatch.matchers.search.on_device.poses import Poses, distinct
 from xmatch.matchers.search.pooled_descriptors import CELL_PX
 from xmatch.matchers.search.pooled_descriptors import pooled_edge_descriptors as one_by_one
 from xmatch.matchers.search.settings import SAME_POSE, SearchSettings
+from xmatch.ops.frames import fitting
 from xmatch.raster import View
 
 Stage = Callable[[str], AbstractContextManager[object]]
@@ -25,30 +31,31 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 @torch.inference_mode()
 def propose(
-    pairs: Sequence[tuple[View, View]],
-    within: Sequence[SearchRange],
+    asked: Sequence[tuple[View, View, SearchRange]],
     settings: SearchSettings,
     device: str,
     describe: Describe = pooled_edge_descriptors,
     *,
     stage: Stage = lambda name: nullcontext(),
 ) -> list[list[Proposal]]:
-    """Refined poses of each pair (fixed, moving) by one descriptor, best first, no two alike.
+    """Refined poses of each pair (fixed, moving, where to look) by one descriptor, best first, no two alike.
 
-    All pairs whose ranges are of a kind are computed together, whatever their sizes; the views of a batch should be of
-    about one size, as each takes the place of the largest. Only sizes and the poses found come back to the host.
+    All pairs whose ranges are of a kind are computed together, whatever their sizes, as many as the device has room for
+    (`fitting`). Only sizes and the poses found come back to the host.
     """
     groups: dict[tuple[int, bool, bool], list[int]] = {}
-    for place, one in enumerate(within):
-        groups.setdefault(alike(one, settings.angle_step_deg), []).append(place)
-    found: list[list[Proposal]] = [[] for _ in pairs]
+    for place, (_, _, within) in enumerate(asked):
+        groups.setdefault(alike(within, settings.angle_step_deg), []).append(place)
+    found: list[list[Proposal]] = [[] for _ in asked]
+    where = torch.device(device)
     for places in groups.values():
-        together = [pairs[place] for place in places]
-        poses = _together(
-            together, [within[place] for place in places], settings, torch.device(device), describe, stage
-        )
-        for place, proposals in zip(places, poses.proposals(), strict=True):
-            found[place] = proposals
+        taken = [bytes_of_views(*asked[place][:2]) + _bytes_of_poses(settings) for place in places]
+        for fit in fitting(taken, where):
+            part = [places[one] for one in fit]
+            pairs, ranges = [asked[place][:2] for place in part], [asked[place][2] for place in part]
+            poses = _together(pairs, ranges, settings, where, describe, stage)
+            for place, proposals in zip(part, poses.proposals(), strict=True):
+                found[place] = proposals
     return found
 
 
@@ -64,6 +71,14 @@ def upload(pairs: Sequence[tuple[View, View]], device: str | torch.device) -> tu
     """The fixed and the moving views of pairs."""
     fixed, moving = (Views.of([pair[side] for pair in pairs], torch.device(device)) for side in (0, 1))
     return fixed, moving
+
+
+def _bytes_of_poses(settings: SearchSettings) -> int:
+    """Of a pair's descriptors that stay while all of its poses are refined: five planes of every one's own scale, which
+    fixed's size stands for."""
+    coarse, fine = LEVELS
+    poses = max(settings.found * coarse.side_px**2, settings.refined * fine.side_px**2)
+    return round(4 * 5 * poses)
 
 
 def _together(
