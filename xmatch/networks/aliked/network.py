@@ -48,6 +48,7 @@ class Aliked(ALIKED):
         del self.dkd.hw_grid
         self.dkd.register_buffer("hw_grid", grid, persistent=False)
         self.score_head.requires_grad_(False)
+        nn.init.normal_(self.desc_head.agg_weights)  # kornia's are all positive: every place would look alike
 
     def train(self, mode: bool = True) -> Aliked:
         super().train(mode)
@@ -84,7 +85,8 @@ class Aliked(ALIKED):
         sides = numbers([features.shape[-1], features.shape[-2]], xy)
         at = 2 * (xy - 0.5).clamp(min=0).minimum(sides - 1) / (sides - 1) - 1
         # One image at a time from `unbind`: kornia's own indexing makes a gradient of the whole batch for each.
-        return torch.stack([self.desc_head(one[None], [xy])[0][0] for one, xy in zip(features.unbind(), at)])
+        each = zip(features.unbind(), at, strict=True)
+        return torch.stack([self.desc_head(one[None], [places])[0][0] for one, places in each])
 
     @torch.no_grad()
     def _strongest(self, scores: Tensor) -> Points:
