@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from xmatch.networks.aliked.config import SIZES, AlikedConfig
 from xmatch.networks.architecture import Architecture, PublishedWeights
+from xmatch.networks.lightglue.entry import adaptation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -80,4 +81,5 @@ ALIKED = Architecture(
     matcher="aliked",
     objective_name="aliked",
     objective=_objective,
+    adaptation=adaptation(lr=1e-4),
 )
