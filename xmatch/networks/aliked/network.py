@@ -48,7 +48,9 @@ class Aliked(ALIKED):
         del self.dkd.hw_grid
         self.dkd.register_buffer("hw_grid", grid, persistent=False)
         self.score_head.requires_grad_(False)
-        nn.init.normal_(self.desc_head.agg_weights)  # kornia's are all positive: every place would look alike
+        nn.init.normal_(
+            self.desc_head.get_parameter("agg_weights")
+        )  # kornia's are all positive: every place would look alike
 
     def train(self, mode: bool = True) -> Aliked:
         super().train(mode)
