@@ -147,7 +147,9 @@ def main() -> None:
     parser.add_argument("--least", type=float, help="certainty of matches of LightGlue and LoFTR; default: their own")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    pairs = [*real(args.manifests, args.limit, args.side), *drawn(args.worlds, args.side)]
+    pairs = list(real(args.manifests, args.limit, args.side))
+    if args.worlds:
+        pairs += drawn(args.worlds, args.side)
     for contender in args.contenders:
         network, begun = opened(contender), time.process_time()
         if args.least is not None:

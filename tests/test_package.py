@@ -41,6 +41,7 @@ def test_a_wheel_holds_every_file_of_the_package(wheel):
     source = {p.relative_to(ROOT).as_posix() for p in (ROOT / "xmatch").rglob("*") if p.is_file()}
     assert {name for name in source if "__pycache__" not in name} <= set(wheel)
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
+    assert any(name.endswith("licenses/xmatch/weights/xmatch-aliked.LICENSE") for name in wheel)
 
 
 def test_the_wheel_bears_the_version_that_the_package_states(wheel):

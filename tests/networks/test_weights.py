@@ -31,7 +31,14 @@ def test_a_shipped_model_fits_the_network_that_it_names(name):
     load_state(ARCHITECTURES[told.architecture].build(told.config), state)
     assert recognise(state) is ARCHITECTURES[told.architecture]
     entry = ARCHITECTURES[told.architecture]
-    assert (entry.matcher or entry.feature) == name
+    # By its own name as a matcher or a feature, or as `--weights` of its network's matcher.
+    assert name in {entry.matcher or entry.feature, f"xmatch-{entry.matcher}"}
+
+
+def test_weights_under_another_licence_come_with_its_text():
+    for name, path in SHIPPED.items():
+        if read_metadata(path).licence != "Apache-2.0":
+            assert "Redistribution" in path.with_suffix(".LICENSE").read_text(encoding="utf-8"), name
 
 
 def test_every_card_but_the_pattern_is_of_a_shipped_model():

@@ -170,6 +170,16 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(recipe, session, tm
     assert session(recipe(), max_minutes=0).step == 2
 
 
+def test_what_a_run_on_keypoints_writes_is_a_matcher_s_weights(recipe, session):
+    from xmatch.matchers.registry import load_matcher
+
+    path = recipe(last=1)
+    path.write_text(path.read_text().replace("{objective: tiny, config: {}}", "{objective: aliked, size: aliked-t16}"))
+    path.write_text(path.read_text().replace("size: 32", "size: 64"))
+    done = session(path, max_minutes=0)
+    assert done.step == 1 and load_matcher("auto", str(done.weights), "cpu").name == "aliked"
+
+
 def test_weights_to_start_from_are_the_first_average(recipe, session, tmp_path):
     donor = session(recipe(), "donor")
     tensors, metadata = load_weights(donor.weights)

@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING
 
 from xmatch.networks.aliked.config import SIZES, AlikedConfig
 from xmatch.networks.architecture import Architecture, PublishedWeights
+from xmatch.networks.lightglue.entry import adaptation
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from xmatch.networks.aliked.objective import Descriptors
     from xmatch.networks.base import Detector
 
 
 def _network(config: AlikedConfig) -> nn.Module:
-    from xmatch.networks.aliked.detector import build
+    from xmatch.networks.aliked.network import Aliked
 
-    return build(config)
+    return Aliked(config)
+
+
+def _objective(entry: Architecture[AlikedConfig]) -> Descriptors:
+    from xmatch.networks.aliked.objective import Descriptors
+
+    return Descriptors(entry)
 
 
 def _detector(network: nn.Module, device: str) -> Detector:
@@ -71,4 +79,7 @@ ALIKED = Architecture(
     detector=_detector,
     descriptor_length=lambda config: 64 if config["first_channels"] == 8 else 128,
     matcher="aliked",
+    objective_name="aliked",
+    objective=_objective,
+    adaptation=adaptation(lr=1e-4),
 )

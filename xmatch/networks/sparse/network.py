@@ -6,7 +6,6 @@ that one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,15 +13,13 @@ from kornia.feature import XFeatModel
 from torch import Tensor, nn
 
 from xmatch.networks.grids import numbers
+from xmatch.networks.keypoint_objective import Places
 from xmatch.networks.keypoints import BORDER_PX
 from xmatch.networks.lightglue.assignment import Points
 from xmatch.networks.lightglue.network import Glue
 from xmatch.networks.sparse.config import SparseConfig
 from xmatch.networks.xfeat.detector import Dense, detect
 
-Places = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Px of fixed (B, N, 2) -> where they truly lie in moving, px, and whether both images show them, (B, N); positions are
-corner-counted."""
 GUIDED = 0.5
 """In training, the share of fixed's keypoints whose true places moving has keypoints at, found or not. Not tuned."""
 FREE_PX = 3.0
