@@ -27,7 +27,7 @@ CELLS = 12
 """Along the longer side of the overlap: about as many as there are tie points. Not tuned."""
 FEWEST_PLACES = 30
 """Of the overlap: below that nothing is said. Not tuned."""
-SPACED_PLACES = 200
+SPACED_PLACES = 50
 """Of which it is looked at how far apart they lie, at most: they are spread evenly."""
 HELD_CELLS = 2.0
 """A map is held where a tie point that agrees with it lies within so many cells; at the border of an image there is
