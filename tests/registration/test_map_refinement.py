@@ -11,6 +11,7 @@ from xmatch.coords import corners, pixel_centres, to_centre_matrix, to_centre_xy
 from xmatch.geometry import Linear
 from xmatch.geometry.outlines import nodes_over
 from xmatch.raster import View
+from xmatch.registration import map_refinement
 from xmatch.registration.bend_refinement import AGAIN, BendRefiner
 from xmatch.registration.map_refinement import MapRefiner
 from xmatch.registration.tie_points import tie_points
@@ -55,6 +56,18 @@ def test_perspective_is_followed_to_a_fraction_of_a_pixel(image):
     assert off_px(start, truth(xy), xy).max() > 10
     found = MapRefiner(view(image), moving, seed=0)(start.matrix)
     assert found.kind == "homography" and off_px(found, truth(xy), xy).max() < 0.7
+
+
+def test_a_pose_around_which_no_windows_agree_is_not_refined(image, monkeypatch):
+    def climb(*args):
+        raise AssertionError("steps are taken")
+
+    monkeypatch.setattr(map_refinement, "climb", climb)
+    stranger = MapRefiner(view(image), view(inverted(scene(SIDE, SIDE, seed=9))), seed=0)
+    assert (stranger(np.eye(3)).matrix == np.eye(3)).all()
+    moving, _ = in_perspective(image)
+    with pytest.raises(AssertionError, match="steps"):
+        MapRefiner(view(image), moving, seed=0)(pose(SIDE, SIDE, turn_deg=2, scale=1.1))
 
 
 def test_tie_points_around_a_homography_lie_on_the_truth(image):

@@ -10,18 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from xmatch.coords import Floats, corners
-from xmatch.correspondences import Correspondences
-from xmatch.estimate import ESTIMATORS
-from xmatch.estimate.consensus import affine_consensus, homography_consensus
-from xmatch.estimate.model import WeightedPoints
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.matrices import local_scale
 from xmatch.matchers.search.descriptors import DescriptorMap, blurred, edge_descriptors
 from xmatch.matchers.search.gauss_newton import AFFINE, HOMOGRAPHY, Motion, PyramidLevel, climb, correlation
 from xmatch.matchers.search.seen_through import Reduced
 from xmatch.raster import View
-from xmatch.registration.reduced_pair import MIN_WINDOWS, ReducedPair, WindowLevel, fitting_windows, with_margin
-from xmatch.registration.tie_points import displacements
+from xmatch.registration.agreeing_windows import agreed, holds_somewhere, window_ties
+from xmatch.registration.reduced_pair import ReducedPair, WindowLevel
 
 CLIMBS: tuple[tuple[PyramidLevel, Motion], ...] = (
     (PyramidLevel(80, 3.0, 12), AFFINE),
@@ -43,13 +39,6 @@ WINDOWS = (
 """Not tuned."""
 SCORED_PX = 270.0
 """Maps are compared with the fixed view reduced to so many px squared. Not tuned."""
-ACROSS = 10
-"""Windows along the longer side. Not tuned."""
-SAMPLES = 2_000
-"""Drawn for a consensus at most: windows look near the map only, so that most of them are right or none is."""
-CONSENSUS = {"affine": affine_consensus, "homography": homography_consensus}
-MIN_SHARE = 0.25
-"""Of the windows must agree on a map. Not tuned."""
 NEARLY = 0.85
 """A map that correlates so nearly as well as the best one is followed further. Not tuned."""
 HORIZON = 0.2
@@ -77,9 +66,11 @@ class MapRefiner:
         """
         asked = pose.tobytes(), affine_only
         if asked not in self._known:
-            start = Linear(pose, "affine")
-            found = max((start, self._climbed(start, affine_only)), key=self.score)
-            self._known[asked] = self._by_windows(found, affine_only)
+            start = found = Linear(pose, "affine")
+            if holds_somewhere(self._pair, start, seed=self._seed, threads=self._threads):
+                found = max((start, self._climbed(start, affine_only)), key=self.score)
+                found = self._by_windows(found, affine_only)
+            self._known[asked] = found
         return self._known[asked]
 
     def score(self, to_fixed: Transform) -> float:
@@ -117,11 +108,10 @@ class MapRefiner:
         best = found = start
         best_score = self.score(start)
         for level in WINDOWS:
-            ties = self._window_ties(found, level)
+            ties = window_ties(self._pair, found, level, threads=self._threads)
             if ties is None:
                 continue
-            points, tolerance_px = ties
-            fits = [self._agreed(points, kind, tolerance_px) for kind in (("affine",) if affine_only else level.kinds)]
+            fits = [agreed(*ties, kind, self._seed) for kind in (("affine",) if affine_only else level.kinds)]
             scored = [(self.score(fit), fit) for fit in fits if fit is not None and self._is_sane(fit, start)]
             if not scored:
                 continue
@@ -131,38 +121,6 @@ class MapRefiner:
             if score > best_score:
                 best, best_score = fit, score
         return best
-
-    def _window_ties(self, to_fixed: Transform, wanted: WindowLevel) -> tuple[Correspondences, float] | None:
-        """Steady windows around a map, and to how many fixed view px they may be expected to agree."""
-        level = self._pair.level(wanted.side_px)
-        here, there = level.here, self._pair.seen(to_fixed, level)
-        fitting = fitting_windows(here, there, wanted, ACROSS)
-        if fitting is None:
-            return None
-        windows, centres = fitting
-        margin, one, other = with_margin(windows, here, there)
-        forward, certainty = displacements(one, other, centres + margin, windows, threads=self._threads)
-        last = np.array(here.valid.shape[::-1]) - 1
-        landed = np.clip(np.round(centres + forward), 0, last)
-        backward, _ = displacements(other, one, landed + margin, windows, threads=self._threads)
-        steady = np.linalg.norm(forward + backward, axis=1) < max(1.5, 0.15 * windows.reach_px)
-        reduction = level.onto[0, 0], level.onto[1, 1]
-        fixed_xy, at = (xy / reduction for xy in (centres + 0.5, centres + 0.5 + forward))
-        moving_xy = to_fixed.inverse(at)
-        kept = steady & (certainty > 0) & np.isfinite(moving_xy).all(axis=1)
-        tolerance_px = max(2.0, 0.12 * windows.reach_px) / reduction[0]
-        return Correspondences(fixed_xy, moving_xy, certainty)[kept], tolerance_px
-
-    def _agreed(self, ties: Correspondences, kind: str, tolerance_px: float) -> Linear | None:
-        """The map of a kind that most windows agree on."""
-        if len(ties) < MIN_WINDOWS:
-            return None
-        points = WeightedPoints.of(ties)
-        inliers = CONSENSUS[kind](points, tolerance_px, self._seed, SAMPLES)
-        if inliers is None or inliers.sum() < max(MIN_WINDOWS, MIN_SHARE * len(ties)):
-            return None
-        fitted = ESTIMATORS[kind].try_fit(points[inliers])
-        return fitted if isinstance(fitted, Linear) else None
 
     def _is_sane(self, found: Linear, start: Linear) -> bool:
         """Whether moving lies well before the horizon, convex, and on the same side as `start` has it."""
