@@ -44,9 +44,8 @@ def nearest(at: Floats, among: Floats, count: int) -> tuple[Floats, NDArray[np.i
 def count_within(at: Floats, among: Floats, radius: float) -> NDArray[np.intp]:
     """(N,) how many of the places (M, 2) lie within `radius` of each of positions (N, 2)."""
     if len(at) * len(among) > MOST_DISTANCES:
-        found: NDArray[np.intp] = _tree(among).query_ball_point(at, radius, return_length=True)
-        return found
-    return np.count_nonzero(_squared_distances(at, among) <= radius**2, axis=1)
+        return np.asarray(_tree(among).query_ball_point(at, radius, return_length=True))
+    return np.asarray(np.count_nonzero(_squared_distances(at, among) <= radius**2, axis=1))
 
 
 def _squared_distances(at: Floats, among: Floats) -> Floats:
