@@ -147,6 +147,15 @@ def test_help_loads_nothing_heavy():
         assert "typer" in loaded and not loaded & (HEAVY | {"numpy"}), line
 
 
+def test_registering_a_pair_that_does_not_bend_loads_neither_scipy_nor_a_network(tmp_path):
+    """Both take longer to load than such a pair to register."""
+    images = [str(PACKAGE.parent / "sample_data" / name) for name in ("optical.tif", "sar.tif")]
+    words = ["register", *images, "--output", str(tmp_path / "sar.tif"), "--quiet"]
+    line = f"from xmatch.cli import app; from xmatch.cli.runtime import run; assert run(app, {words}) == 0"
+    [loaded] = modules_after(line).values()
+    assert "rasterio" in loaded and not loaded & {"scipy", "torch"}
+
+
 def test_help_costs_little_more_than_the_libraries_that_print_it():
     """A ratio of processor times, taken in turns: seconds would judge the machine and what else runs on it."""
 

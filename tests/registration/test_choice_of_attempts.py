@@ -132,16 +132,17 @@ def test_a_bend_that_was_taken_goes_on_as_long_as_tie_points_are_nearer(monkeypa
 
 
 @pytest.mark.parametrize(
-    ("probability", "regions_px", "inlier_share", "looks"),
+    ("probability", "regions_px", "inlier_share", "ties", "looks"),
     [
-        (0.5, 3.0, 0.3, True),
-        (0.5, 1.0, 0.3, False),  # regions lie where the map puts them
-        (0.99, 1.0, 0.9, True),  # but most tie points agree, so that a px is much
-        (0.05, 9.0, 0.1, False),  # most likely the map is wrong altogether
+        (0.5, 3.0, 0.3, 60, True),
+        (0.5, 1.0, 0.3, 60, False),  # regions lie where the map puts them
+        (0.99, 1.0, 0.9, 60, True),  # but most tie points agree, so that a px is much
+        (0.05, 9.0, 0.1, 60, False),  # most likely the map is wrong altogether
+        (0.5, 3.0, 0.3, 20, False),  # too few would be steady around whatever was found
     ],
 )
 def test_a_bend_is_looked_for_where_regions_lie_off_a_map_that_may_be_right(
-    probability, regions_px, inlier_share, looks
+    probability, regions_px, inlier_share, ties, looks
 ):
     evidence = {"regions_px": regions_px, "inlier_share": inlier_share}
-    assert may_bend(Verdict(False, probability, "", evidence=evidence)) is looks
+    assert may_bend(Verdict(False, probability, "", evidence=evidence), ties) is looks

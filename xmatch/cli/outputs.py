@@ -124,14 +124,16 @@ class Targets:
             OutputError: a further output that their georeferencing or format does not allow.
             UsageError: a resampling that does not suit the values.
         """
-        from xmatch.io.transforms.files import TRANSFORM_CHECKS
-        from xmatch.resampling.resample import resolve_resampling
-
         if self.write_raster and writing.resampling != "auto":
+            from xmatch.resampling.resample import resolve_resampling
+
             resolve_resampling(writing.resampling, moving)
-        for kind, path in self.extra.items():
-            if kind in TRANSFORM_CHECKS:
-                TRANSFORM_CHECKS[kind](path, fixed, moving)
+        if self.extra:
+            from xmatch.io.transforms.files import TRANSFORM_CHECKS
+
+            for kind, path in self.extra.items():
+                if kind in TRANSFORM_CHECKS:
+                    TRANSFORM_CHECKS[kind](path, fixed, moving)
 
     @property
     def done(self) -> Path:

@@ -6,7 +6,6 @@ Free-form deformations (Rueckert et al., IEEE TMI 18, 1999), fitted by weighted 
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import BSpline
 
 from xmatch.coords import Floats
 
@@ -28,6 +27,8 @@ class SmoothField:
 
     def basis(self, xy: Floats) -> Floats:
         """(N, K) what each coefficient adds at (N, 2) px of the rectangle."""
+        from scipy.interpolate import BSpline  # takes half a second to load, and most images do not bend
+
         across, down = (
             BSpline.design_matrix(np.clip(at, knots[DEGREE], knots[-DEGREE - 1]), knots, DEGREE).toarray()
             for at, knots in zip(xy.T, self._knots, strict=True)
@@ -55,6 +56,8 @@ def _knots(side: float, cells: int) -> Floats:
 
 def _sampled(knots: Floats, side: float) -> list[Floats]:
     """(K, K) mean products of the basis functions' values, slopes and curvatures."""
+    from scipy.interpolate import BSpline
+
     count = len(knots) - DEGREE - 1
     at = (np.arange(8 * count) + 0.5) * side / (8 * count)
     spline = BSpline(knots, np.eye(count), DEGREE)

@@ -7,9 +7,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from scipy.spatial import cKDTree
 
 from xmatch.estimate.model import WeightedPoints
+from xmatch.geometry.neighbours import count_within
 
 ITERATIONS = {2: 10_000, 3: 50_000, 4: 200_000}
 """Samples drawn at most, by the size of a sample: enough to find 7 % of right points among 300 more often than not."""
@@ -27,7 +27,7 @@ def translation_consensus(points: WeightedPoints, tolerance_px: float, seed: int
     tried = np.arange(len(shift))
     if len(tried) > HYPOTHESES:
         tried = np.sort(np.random.default_rng(seed).choice(tried, HYPOTHESES, replace=False))
-    support = cKDTree(shift).query_ball_point(shift[tried], tolerance_px, return_length=True)
+    support = count_within(shift[tried], shift, tolerance_px)
     best = shift[tried[np.argmax(support)]]
     return np.linalg.norm(shift - best, axis=1) <= tolerance_px
 

@@ -119,6 +119,10 @@ def _is_settled(attempt: Attempt) -> bool:
     return attempt.verdict.accepted and attempt.verdict.evidence["regions_share"] >= SETTLED_SHARE
 
 
+def _may_bend(attempt: Attempt) -> bool:
+    return attempt.alignment is not None and may_bend(attempt.verdict, len(attempt.alignment.ties))
+
+
 def _refined(found: Attempt, matches: Matches, refiner: MapRefiner, options: RegisterOptions, weigh: Weigh) -> Attempt:
     """The attempt, or a more probable one by an affine map or a homography that holds all over."""
     assert found.alignment is not None, "there is one to refine"
@@ -229,7 +233,7 @@ def _attempt_ranges(
             asked = options.transform
             if asked not in STIFF and not _is_settled(found):
                 found = _refined(found, matches, each.refiner, options, weigh)
-            if asked in BENT_KINDS or (asked == "auto" and may_bend(found.verdict)):
+            if asked in BENT_KINDS or (asked == "auto" and _may_bend(found)):
                 found = _bent(found, matches, options, weigh)
         found = replace(found, notes=(*found.notes, *matches.notes))
         if best is None or found.verdict.probability > best.verdict.probability:

@@ -34,9 +34,13 @@ FEWEST_FOR_A_BEND = 24
 """Tie points that must be steady around a map that bends: fewer follow their own noise. Not tuned."""
 
 
-def may_bend(verdict: Verdict) -> bool:
-    """Whether the images may bend against each other where the map that the verdict is on does not."""
-    if verdict.probability < LEAST_LIKELY:
+def may_bend(verdict: Verdict, ties: int) -> bool:
+    """Whether the images may bend against each other where the map that the verdict is on does not.
+
+    Args:
+        ties: how many tie points there are, steady ones or not; around a map that bends there are hardly more.
+    """
+    if verdict.probability < LEAST_LIKELY or ties < FEWEST_FOR_A_BEND:
         return False
     off_px, share = (verdict.evidence[name] for name in ("regions_px", "inlier_share"))
     return off_px > (CLEARLY_BEND_PX if share > CLEAR_SHARE else MAY_BEND_PX)

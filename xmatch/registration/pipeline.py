@@ -43,13 +43,14 @@ def register(
         UsageError: no such matcher; numbers that make no map or no part of the fixed image.
     """
     from xmatch.ops.threads import opencv_threads
-    from xmatch.registration.by_points import register_by_points
     from xmatch.registration.check_points import measured, read_check_points
     from xmatch.registration.looked_at import looked_at
 
     check_points = read_check_points(fixed.header, moving.header, options)
     clock = _Clock(progress)
     if options.tie_points_only:
+        from xmatch.registration.by_points import register_by_points
+
         found = replace(register_by_points(fixed, moving, options), seconds=clock.seconds())
     else:
         with opencv_threads(options.threads), looked_at(fixed, moving, options) as seen:

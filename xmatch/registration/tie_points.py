@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xmatch.coords import CENTRE, Floats, Image, Mask, to_centre_matrix
+from xmatch.coords import CENTRE, Floats, Image, Mask, as_image, to_centre_matrix
 from xmatch.correspondences import Correspondences
 from xmatch.geometry import Linear, Transform
 from xmatch.geometry.matrices import scale_of
@@ -24,9 +24,12 @@ from xmatch.matchers.search.descriptors import DescriptorMap, edge_descriptors, 
 from xmatch.matchers.search.fourier import resized
 from xmatch.matchers.search.seen_through import seen_through
 from xmatch.raster import View
-from xmatch.registration.windows import MIN_COVER, NARROW, Matched, Windows, taper, window_lattice
+from xmatch.registration.windows import MIN_COVER, NARROW, Matched, Windows, taper, tapered, window_lattice
 
 D = TypeVar("D")
+
+AT_ONCE = 8
+"""Windows that a thread is given at a time: handing over one takes a tenth as long as matching it."""
 
 
 class Looks(Protocol[D]):
@@ -149,25 +152,43 @@ def similarity_surfaces(
     """(N, 2 reach + 1, 2 reach + 1) normalised correlation of windows of `fixed` around (N, 2) centres with `moving` at
     all places up to the reach around."""
     side, reach = windows.side_px, windows.reach_px
-    half = side // 2
-    weights = taper(side)
-    # How much of moving lies under the taper, for every place at once.
-    square = np.einsum("hwc,hwc->hw", moving.planes, moving.planes)
-    energy = cv2.filter2D(square, cv2.CV_32F, weights, anchor=(half, half), borderType=cv2.BORDER_CONSTANT)
+    places = centres.astype(int)
+    weights = np.repeat(taper(side)[..., None], fixed.planes.shape[2], axis=2)
     surfaces = np.empty((len(centres), 2 * reach + 1, 2 * reach + 1), np.float32)
+    lengths = np.empty((len(centres), 1, 1), np.float32)
 
-    def match(i: int) -> None:
-        x, y = centres[i].astype(int)
-        top, left = y - half, x - half
-        template = fixed.planes[top : top + side, left : left + side] * weights[..., None]
-        region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
-        product = cv2.matchTemplate(region, template, cv2.TM_CCORR)
-        around = energy[y - reach : y + reach + 1, x - reach : x + reach + 1]
-        surfaces[i] = product / (np.linalg.norm(template) * np.sqrt(np.maximum(around, 1e-6)) + 1e-6)
+    def match(first: int) -> None:
+        for i in range(first, min(first + AT_ONCE, len(places))):
+            left, top = places[i] - side // 2
+            template = cv2.multiply(fixed.planes[top : top + side, left : left + side], weights)
+            region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
+            surfaces[i] = cv2.matchTemplate(region, template, cv2.TM_CCORR)
+            lengths[i] = cv2.norm(template)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        deque(pool.map(match, range(len(centres))), maxlen=0)  # raises what a window raised
+        deque(pool.map(match, range(0, len(places), AT_ONCE)), maxlen=0)  # raises what a window raised
+    surfaces /= lengths * np.sqrt(np.maximum(_energies(moving, places, windows), 1e-6)) + 1e-6
     return surfaces
+
+
+def _energies(moving: DescriptorMap, places: NDArray[np.intp], windows: Windows) -> Image:
+    """(N, 2 reach + 1, 2 reach + 1) how much of `moving` lies under the taper at each place up to the reach around each
+    of (N, 2) places, which lie on a lattice: the taper is applied to its rows and columns, each once."""
+    square = as_image(np.square(moving.planes) @ np.ones(moving.planes.shape[2], np.float32))
+    (xs, column), (ys, row) = (np.unique(along, return_inverse=True) for along in places.T)
+    down, across = (_tapers(at, size, windows) for at, size in zip((ys, xs), square.shape, strict=True))
+    reached = 2 * windows.reach_px + 1
+    energy = (down @ square @ across.T).reshape(len(ys), reached, len(xs), reached)
+    return as_image(energy[row, :, column, :])
+
+
+def _tapers(centres: NDArray[np.intp], size: int, windows: Windows) -> Image:
+    """(K (2 reach + 1), size) the taper along one axis about each place up to the reach around each of K centres."""
+    side, reach = windows.side_px, windows.reach_px
+    starts = (centres[:, None] + np.arange(-reach, reach + 1) - side // 2).reshape(-1, 1)
+    rows = np.zeros((len(starts), size), np.float32)
+    np.put_along_axis(rows, starts + np.arange(side), tapered(side)[None], axis=1)
+    return rows
 
 
 def peaks(surfaces: Floats | Image, reach_px: int) -> tuple[Floats, NDArray[np.intp]]:

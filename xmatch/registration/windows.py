@@ -72,5 +72,10 @@ def window_lattice(width: int, height: int, windows: Windows) -> Floats:
 
 def taper(side_px: int) -> Image:
     """(side, side) weights of a window, least at its rim."""
-    along = np.hanning(side_px + 2)[1:-1]
-    return np.outer(along, along).astype(np.float32)
+    along = tapered(side_px)
+    return np.outer(along, along)
+
+
+def tapered(side_px: int) -> Image:
+    """(side,) the same along one axis."""
+    return np.hanning(side_px + 2)[1:-1].astype(np.float32)

@@ -15,9 +15,9 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from xmatch.coords import Floats, Mask
+from xmatch.geometry.neighbours import nearest
 from xmatch.geometry.outlines import finite
 from xmatch.result import ErrorMap
 from xmatch.verification import calibration
@@ -27,6 +27,8 @@ CELLS = 12
 """Along the longer side of the overlap: about as many as there are tie points. Not tuned."""
 FEWEST_PLACES = 30
 """Of the overlap: below that nothing is said. Not tuned."""
+SPACED_PLACES = 50
+"""Of which it is looked at how far apart they lie, at most: they are spread evenly."""
 HELD_CELLS = 2.0
 """A map is held where a tie point that agrees with it lies within so many cells; at the border of an image there is
 none nearer, for windows do not look beyond it. Not tuned."""
@@ -84,7 +86,8 @@ def error_map(
     if len(fixed_xy) < FEWEST_PLACES:
         return None
     # The overlap goes on for half of what places lie apart beyond the outermost of them.
-    spacing = float(np.median(_nearest(fixed_xy, fixed_xy, 2)[0][:, 1]))
+    some = fixed_xy[:: len(fixed_xy) // SPACED_PLACES + 1]
+    spacing = float(np.median(nearest(some, fixed_xy, 2)[0][:, 1]))
     low, high = fixed_xy.min(axis=0) - spacing / 2, fixed_xy.max(axis=0) + spacing / 2
     side = max(float((high - low).max()) / CELLS, spacing)
     shape = np.maximum(1, np.round((high - low) / side)).astype(int)
@@ -192,7 +195,7 @@ def _agreeing(at: Floats, fixed_xy: Floats, agrees: Mask) -> Floats:
     """(C,) share of the nearest tie points that agree with the map."""
     if not len(fixed_xy):
         return np.zeros(len(at))
-    return np.asarray(agrees[_nearest(at, fixed_xy, SHARE_OF)[1]].mean(axis=1), np.float64)
+    return np.asarray(agrees[nearest(at, fixed_xy, SHARE_OF)[1]].mean(axis=1), np.float64)
 
 
 def _apart(at: Floats, held_xy: Floats, side_px: float) -> Floats:
@@ -200,11 +203,4 @@ def _apart(at: Floats, held_xy: Floats, side_px: float) -> Floats:
     away where there is none."""
     if not len(held_xy):
         return np.full(len(at), np.log1p(CELLS))
-    return np.asarray(np.log1p(_nearest(at, held_xy, 1)[0][:, 0] / side_px), np.float64)
-
-
-def _nearest(at: Floats, xy: Floats, count: int) -> tuple[Floats, Any]:
-    """(C, K) distances and rows of the nearest of positions (N, 2), K being `count` or N."""
-    count = min(count, len(xy))
-    distance, nearest = cKDTree(xy).query(at, count)
-    return distance.reshape(len(at), count), nearest.reshape(len(at), count)
+    return np.asarray(np.log1p(nearest(at, held_xy, 1)[0][:, 0] / side_px), np.float64)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import lgamma, log, log1p
 from typing import TypeAlias
 
 import numpy as np
-from scipy.spatial import cKDTree
-from scipy.special import bdtrc
 
 from xmatch.coords import Floats, Mask, corners
 from xmatch.correspondences import Correspondences
 from xmatch.estimate import estimate
 from xmatch.geometry import Transform
 from xmatch.geometry.matrices import off_affine_px, scale_of
+from xmatch.geometry.neighbours import nearest
 from xmatch.geometry.outlines import cell_centres, finite, nodes_over
 from xmatch.raster import View
 from xmatch.verification.alignment import FORWARD_BACKWARD_PX, Alignment
@@ -99,7 +99,7 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
     if known.sum() < FEWEST:
         return Following(len(off), agreeing, agreeing)
     at, off = fixed_xy[known], off[known]
-    _, around = cKDTree(at).query(at, min(NEIGHBOURS + 1, len(at)))
+    _, around = nearest(at, at, NEIGHBOURS + 1)
     said = np.median(off[around[:, 1:]], axis=1)
     is_coherent, said_px = np.linalg.norm(off - said, axis=1) < TIE_PX, np.linalg.norm(said, axis=1)
     explained = distance < TIE_PX
@@ -116,7 +116,7 @@ def following(mapped_xy: Floats, fixed_xy: Floats, steady: Mask) -> Following:
 
 def _silent(at: Floats, agrees: Mask) -> float:
     """Share of N places where hardly any of those around agree, if there is a part where most do."""
-    _, around = cKDTree(at).query(at, NEIGHBOURS + 1)
+    _, around = nearest(at, at, NEIGHBOURS + 1)
     near = agrees[around].mean(axis=1)
     none, every = float((near <= EMPTY).mean()), float((near >= FULL).mean())
     return none if min(none, every) >= PART else 0.0
@@ -139,7 +139,7 @@ def regions_off(alignment: Alignment, mapped: Map) -> float:
     if len(regions) <= REGION_NEIGHBOURS:
         return 0.0
     off = regions.fixed_xy - mapped(regions.moving_xy)
-    _, around = cKDTree(regions.fixed_xy).query(regions.fixed_xy, REGION_NEIGHBOURS + 1)
+    _, around = nearest(regions.fixed_xy, regions.fixed_xy, REGION_NEIGHBOURS + 1)
     apart = np.linalg.norm(off - np.median(off[around[:, 1:]], axis=1), axis=1)
     steady = alignment.regions_forward_backward_px < FORWARD_BACKWARD_PX
     found = steady & (apart < REGION_APART_PX) & (np.linalg.norm(off, axis=1) > REGION_OFF_PX)
@@ -213,8 +213,14 @@ def gather(
 def _chance_log10(agreeing: int, count: int) -> float:
     """log10 of the probability that chance alone puts so many of `count` tie points where the map wants them."""
     hit = np.pi * TIE_PX**2 / (2 * REACH_PX + 1) ** 2
-    tail = bdtrc(agreeing - 1, count, hit) if agreeing > 0 else 1.0
-    return float(np.log10(max(tail, 10.0 ** RANGES["chance_log10"][0])))
+    tail = np.logaddexp.reduce([_log_binomial(hits, count, hit) for hits in range(agreeing, count + 1)])
+    return float(np.clip(tail / np.log(10), RANGES["chance_log10"][0], 0.0))
+
+
+def _log_binomial(hits: int, count: int, hit: float) -> float:
+    """Logarithm of the probability of so many hits among `count`, each of probability `hit`."""
+    ways = lgamma(count + 1) - lgamma(hits + 1) - lgamma(count - hits + 1)
+    return ways + hits * log(hit) + (count - hits) * log1p(-hit)
 
 
 def _coverage(inliers: Correspondences, fixed: View, to_fixed: Transform, moving: View, cells: int = 6) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-import scipy.fft
 
-from xmatch.coords import AnyArray, Floats, Image, to_centre_matrix
+from xmatch.coords import Floats, to_centre_matrix
 from xmatch.geometry import Linear, Transform, compose
 from xmatch.geometry.matrices import scale_of
 from xmatch.matchers.search.descriptors import DescriptorMap, centred, edge_descriptors, warped
@@ -42,7 +42,7 @@ def repetition(fixed: View, moving: View, to_fixed: Floats | Transform) -> float
         seen = seen_through(moving, compose(to_fixed, Linear(to_small, "affine")), size)
         there = centred(edge_descriptors(*seen, orders=1))
     score = _scores_at_all_shifts(here, there)
-    rows, columns = (np.abs(scipy.fft.fftfreq(n, 1 / n)) for n in score.shape)
+    rows, columns = (np.abs(np.fft.fftfreq(n, 1 / n)) for n in score.shape)
     distance = np.hypot(rows[:, None], columns)
     best = score[distance <= PEAK_PX].max()
     return float(np.clip(score[distance > APART_PX].max() / best, 0.0, 1.0)) if best > 0 else 0.0
@@ -50,19 +50,17 @@ def repetition(fixed: View, moving: View, to_fixed: Floats | Transform) -> float
 
 def _scores_at_all_shifts(here: DescriptorMap, there: DescriptorMap) -> Floats:
     """(h, w) with shift (0, 0) first and negative shifts wrapped around; 0 where too little overlaps."""
-    shape = [scipy.fft.next_fast_len(2 * n, real=True) for n in here.valid.shape]
-
-    def correlated(a: Image, b: Image) -> AnyArray:
-        spectra = [scipy.fft.rfft2(plane, shape) for plane in (a, b)]
-        planes: AnyArray = scipy.fft.irfft2(spectra[0] * spectra[1].conj(), shape)
-        return planes
-
-    strength = [(s.planes**2).sum(axis=2) for s in (here, there)]
-    area = correlated(here.valid, there.valid)
-    products = [correlated(here.planes[..., k], there.planes[..., k]) for k in range(here.planes.shape[2])]
-    product: AnyArray = sum(products[1:], start=products[0])
-    norm = correlated(strength[0], there.valid) * correlated(here.valid, strength[1])
+    shape = [2 * cv2.getOptimalDFTSize(n) for n in here.valid.shape]
+    (valid, strength, *planes), (other_valid, other_strength, *other_planes) = (
+        np.fft.rfft2(np.stack([one.valid, (one.planes**2).sum(axis=2), *cv2.split(one.planes)]), shape)
+        for one in (here, there)
+    )
+    product = sum(plane * other.conj() for plane, other in zip(planes, other_planes, strict=True))
+    others = other_valid.conj(), other_valid.conj(), other_strength.conj()
+    spectra = [product, *(one * other for one, other in zip((valid, strength, valid), others, strict=True))]
+    product, area, own, other = np.fft.irfft2(np.stack(spectra), shape)
     enough = area >= max(1.0, MIN_SHARE * area[0, 0])
     score = np.zeros(area.shape)
-    score[enough] = product[enough] / np.sqrt(np.maximum(norm[enough], 1e-6)) * np.sqrt(area[enough])
+    norm = np.maximum(own[enough] * other[enough], 1e-6)
+    score[enough] = product[enough] / np.sqrt(norm) * np.sqrt(area[enough])
     return score

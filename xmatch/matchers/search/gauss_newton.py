@@ -197,20 +197,26 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motio
     height, width = weight.shape
     # Beyond what both show, and a px around it for gradients, all is 0.
     rows, columns = (_span(np.asarray(weight.any(axis=axis))) for axis in (1, 0))
-    weight = weight[rows, columns]
-    target, source = (np.stack(cv2.split(one.planes[rows, columns])) * weight for one in (fixed, moving))
+    # The planes of a px stay beside each other in memory: to part them takes as long as all the rest.
+    step = fixed.planes.shape[2]
+    weight = np.repeat(weight[rows, columns], step, axis=1)
+    beside = slice(step * columns.start, step * columns.stop)
+    target, source = (cv2.multiply(one.planes.reshape(height, -1)[rows, beside], weight) for one in (fixed, moving))
     gain = max(float(np.vdot(target, source)) / max(float(np.vdot(source, source)), 1e-9), LEAST_GAIN)
-    residual = target / gain - source
+    inner = np.s_[1:-1, step:-step]
+    residual = cv2.addWeighted(target[inner], 1 / gain, source[inner], -1.0, 0.0)
     # Content moves by +d where the sampled position moves by -d.
-    gx, gy = np.zeros_like(source), np.zeros_like(source)
-    gx[..., 1:-1] = 0.5 * (source[..., :-2] - source[..., 2:]) * weight[:, 1:-1]
-    gy[:, 1:-1] = 0.5 * (source[:, :-2] - source[:, 2:]) * weight[1:-1]
-    # Position enters each product only as a factor: sum over the planes first, then against powers of x and y.
-    products = ((gx, gx), (gx, gy), (gy, gy), (gx, residual), (gy, residual))
-    summed = np.stack([np.einsum("chw,chw->hw", one, other) for one, other in products])
+    falls = (
+        cv2.subtract(source[1:-1, : -2 * step], source[1:-1, 2 * step :]),
+        cv2.subtract(source[:-2, step:-step], source[2:, step:-step]),
+    )
+    gx, gy = (cv2.multiply(fall, weight[inner], scale=0.5) for fall in falls)
+    # Position enters each product only as a factor: sums against powers of x and y, over all planes alike.
     exponents = np.arange(2 * motion.degree + 1)[:, None]
-    x, y = (np.arange(n, dtype=np.float32)[of] - n / 2 for n, of in ((width, columns), (height, rows)))
-    moments = (((y**exponents).astype(np.float32) @ summed) @ (x**exponents).astype(np.float32).T).astype(np.float64)
+    x, y = (np.arange(n, dtype=np.float32)[of][1:-1] - n / 2 for n, of in ((width, columns), (height, rows)))
+    down, across = ((at**exponents).astype(np.float32) for at in (y, np.repeat(x, step)))
+    products = ((gx, gx), (gx, gy), (gy, gy), (gx, residual), (gy, residual))
+    moments = np.stack([down @ cv2.multiply(one, other) @ across.T for one, other in products]).astype(np.float64)
     by_power = moments[:, *orders(2 * motion.degree)]
     count = motion.fields.shape[2]
     xx, xy, yy = by_power[:3, PRODUCTS[:count, :count]]
@@ -223,7 +229,7 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motio
 def _span(any_there: Mask) -> slice:
     """From a px before the first to a px after the last."""
     where = np.flatnonzero(any_there)
-    return slice(max(0, where[0] - 1), where[-1] + 2) if len(where) else slice(0, len(any_there))
+    return slice(max(0, where[0] - 1), min(len(any_there), where[-1] + 2)) if len(where) else slice(0, len(any_there))
 
 
 def orders(degree: int) -> tuple[list[int], list[int]]:
