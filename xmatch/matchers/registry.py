@@ -84,6 +84,9 @@ COMPUTED_TOGETHER = ("auto", "structural", "xmatch-fields")
 """Matchers of `MATCHERS` that, with the weights of the package, compute many pairs at once on a device
 (`xmatch.ops.batching`). The others hold what is one pair's alone."""
 
+TAUGHT_KEYPOINTS = "xmatch-aliked"
+"""Weights of the keypoints that find most poses of cameras across sensors (lab log)."""
+
 EXTENSION_POINT: ExtensionPoint[Matcher | Plan] = ExtensionPoint("matcher", MATCHERS, "xmatch.matchers")
 
 
@@ -103,6 +106,24 @@ def load_plan(
     checked(device)  # also where the matcher would not use it
     built = EXTENSION_POINT.build(name, weights, device, companion_weights)
     return built if isinstance(built, tuple) else (PlanStage.ready(built),)
+
+
+def load_depth_plan(
+    name: str, weights: str | None = None, device: str = "auto", companion_weights: str | None = None
+) -> Plan:
+    """The matchers of single correspondences that a name stands for, for scenes which no map of the plane explains:
+    those of `auto` are keypoints, and keypoints whose descriptors were taught across sensors; any other name is itself.
+
+    Arguments and errors as `load_plan`.
+    """
+    if name != "auto" or weights is not None:
+        return load_plan(name, weights, device, companion_weights)[:1]
+    from xmatch.matchers.sift import Sift
+    from xmatch.matchers.weights import open_matcher
+
+    checked(device)
+    taught = PlanStage(TAUGHT_KEYPOINTS, lambda: open_matcher(None, TAUGHT_KEYPOINTS, device, companion_weights))
+    return PlanStage.ready(Sift()), taught
 
 
 def load_matcher(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ def match_with_depth(
 ) -> Registration:
     """Correspondences of the matcher, with those as inliers that lie on each other's epipolar lines; no transform.
 
+    `auto` asks keypoints first, and those that were taught across sensors where what they show is not to be trusted.
+
     Args:
         focal_px: of fixed and moving, for an essential matrix.
 
@@ -40,26 +42,33 @@ def match_with_depth(
         UsageError: an essential matrix without focal lengths, or a matcher that finds whole maps only.
         InputError: an image is too small or has no valid pixel.
     """
-    from xmatch.matchers.registry import load_matcher
+    from xmatch.matchers.registry import load_depth_plan
     from xmatch.provenance import describe
     from xmatch.registration.view_planning import frame_pair
 
     if (geometry == "essential") != (focal_px is not None):
         raise UsageError("an essential matrix wants focal lengths, and nothing else does", hint="--focal PX or PX,PX")
     begun = time.perf_counter()
-    frame = frame_pair(fixed, moving, options)
-    # Of a plan the first one alone: what comes after keypoints finds whole maps.
-    matcher = load_matcher(options.matcher, options.weights, options.device, options.companion_weights)
-    found = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
-    if found.proposals and not len(found.correspondences):
-        raise UsageError(
-            f"{options.matcher} finds whole maps, and no single correspondences that depth could be told from",
-            hint="--matcher sift or xmatch-sparse, or --weights of a published network",
-        )
-    points = frame.in_files(found.correspondences)
+    plan = load_depth_plan(options.matcher, options.weights, options.device, options.companion_weights)
+    frame = frame_pair(fixed, moving, options, colour=any(stage.wants_colour for stage in plan))
     sizes = [(s.header.width, s.header.height) for s in (fixed, moving)]
     tolerance = TOLERANCE_PX * max(1.0, frame.px_per_view_px)
-    fitted = epipolar_geometry(points, sizes[0], sizes[1], tolerance, options.seed, focal_px)
+    found: list[_Fitted] = []
+    for stage in plan:
+        matcher = stage.build()
+        matched = matcher(frame.fixed, frame.moving, frame.within, seed=options.seed, threads=options.threads)
+        if matched.proposals and not len(matched.correspondences):
+            raise UsageError(
+                f"{options.matcher} finds whole maps, and no single correspondences that depth could be told from",
+                hint="--matcher auto, sift or xmatch-sparse, or --weights of a published network",
+            )
+        points = frame.in_files(matched.correspondences)
+        fitted = epipolar_geometry(points, sizes[0], sizes[1], tolerance, options.seed, focal_px)
+        found.append(_Fitted(points, fitted, _verdict(geometry, points, fitted, matcher.name)))
+        if found[-1].verdict.accepted:
+            break
+    best = max(found, key=_Fitted.rank)
+    points, fitted = best.points, best.geometry
     return Registration(
         fixed=describe(fixed),
         moving=describe(moving),
@@ -67,7 +76,7 @@ def match_with_depth(
         correspondences=points,
         inliers=np.zeros(len(points), bool) if fitted is None else fitted.inliers,
         residual_px=np.full(len(points), np.inf) if fitted is None else fitted.residual_px,
-        verdict=_verdict(geometry, points, fitted, matcher.name),
+        verdict=best.verdict,
         seconds={"total": time.perf_counter() - begun},
         notes=(*frame.notes, "Points on epipolar lines are given; no map of the plane is fitted, and none promised."),
         provenance={
@@ -77,6 +86,20 @@ def match_with_depth(
             "motion": None if fitted is None or fitted.motion is None else _as_json(fitted.motion),
         },
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What one matcher found, px of the files, and whether to trust it."""
+
+    points: Correspondences
+    geometry: EpipolarGeometry | None
+    verdict: Verdict
+
+    def rank(self) -> tuple[bool, float]:
+        """The more the better: trusted ones first, then the rarer among unrelated points."""
+        alarms = np.inf if self.geometry is None else self.geometry.log10_false_alarms
+        return self.verdict.accepted, -alarms if np.isfinite(alarms) else -np.inf
 
 
 def _as_json(motion: RelativeMotion) -> dict[str, list[Any]]:
