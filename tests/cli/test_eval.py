@@ -133,6 +133,7 @@ def test_pairs_on_a_gpu_are_under_way_at_once(folder, monkeypatch):
     assert '"at_once": 16' in saved["structural"] and '"at_once"' not in saved["mi"]
     assert saved["structural"].count('"peak_memory_mib": null') == 2
     assert run(APP, ["small.yaml", "--device", "cpu:0", "--at-once", "2", "-j", "2"]) == ExitCode.USAGE
+    assert run(APP, ["small.yaml", "--device", "cpu:0", "--at-once", "2", "--matchers", "mi,sift"]) == ExitCode.USAGE
 
 
 def test_an_interrupted_run_leaves_predictions_and_goes_on(folder, monkeypatch):

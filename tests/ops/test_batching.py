@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from xmatch.ops import batching
 from xmatch.ops.batching import once, run_together, together
 from xmatch.workers.processes import Stopped
 
@@ -114,6 +115,54 @@ def test_a_fault_is_that_of_its_own_item():
 
     found = answers(run_together(work, [1, "unlucky", 3, 4], at_once=4))
     assert found == {1: 2, "unlucky": "of its own", 3: 6, 4: 8}
+
+
+def test_a_fault_while_memory_is_given_back_reaches_all_that_wait(monkeypatch):
+    """A device that has failed for good says so there; nobody waits for it for ever."""
+
+    def give_back():
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(batching, "give_back", give_back)
+    told, short = threading.Barrier(3, timeout=5), Doubler(room=0)
+
+    def work(item):
+        if item:
+            with pytest.raises(RuntimeError):
+                together(short, [item])
+        told.wait()
+
+    assert answers(run_together(work, range(3), at_once=3)) == {0: None, 1: None, 2: None}
+
+
+@pytest.mark.parametrize("count", [-1, 1])
+def test_work_that_miscounts_is_a_fault_and_no_other_items_answer(count):
+    told = threading.Barrier(3, timeout=5)
+
+    def miscounting(items):
+        return [0] * (len(items) + count)
+
+    def work(item):
+        if item:
+            with pytest.raises(ValueError, match="answers"):
+                together(miscounting, [item])
+        told.wait()
+
+    answers(run_together(work, range(3), at_once=3))
+
+
+def test_what_work_asks_for_in_turn_is_computed_at_once():
+    done = threading.Barrier(3, timeout=5)
+
+    def twice(items):
+        return together(Doubler(), together(Doubler(), items))
+
+    def work(item):
+        answer = together(twice, [item])[0] if item else 0
+        done.wait()
+        return answer
+
+    assert answers(run_together(work, range(3), at_once=3)) == {0: 0, 1: 4, 2: 8}
 
 
 def test_what_all_need_is_made_once():

@@ -50,7 +50,13 @@ def run_eval(
     results = Path(output or f"{recipe.stem}.results.json")
     folder = data or recipe.parent
     settings = changes.applied(load_recipe(recipe, EvalRecipe), jobs)
-    several = pairs_at_once(at_once, settings.register.device, {"--jobs wants a process for each": jobs > 1})
+    alone = {
+        "--jobs wants a process for each": jobs > 1,
+        "none of these matchers, with these weights, computes many pairs at once": not any(
+            _computes_together(method, settings) for method in methods(settings)
+        ),
+    }
+    several = pairs_at_once(at_once, settings.register.device, alone)
     parts = by_kind(settings)
     targets = {kind: results.with_suffix(f".{kind}.json") if kind else results for kind in parts}
     for target in targets.values():

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeAlias, TypeVar
 
 from xmatch.errors import is_out_of_memory
@@ -163,22 +163,26 @@ class _Batch:
     def _compute(self) -> None:
         """For all that wait, work by work, while others come to wait for the next time. Called with the lock held."""
         waiting, self._waiting, self._is_computing = self._waiting, [], True
+        _here.batch = None  # what work asks for in its turn is computed at once: it would wait for itself
         groups: dict[_Key, list[_Request]] = {}
         for request in waiting:
             groups.setdefault(request.key, []).append(request)
         try:
             for (work, shared), requests in groups.items():
                 self._changed.release()
+                answers: Iterator[Any]
                 try:
                     items = [item for request in requests for item in request.items]
                     answers = iter(_in_halves(work, items, shared, self._most))
+                except Exception as error:  # as of a device that has failed for good, when memory is given back
+                    answers = repeat(_Failed(error))
                 finally:
                     self._changed.acquire()
                 for request in requests:
                     request.answers = [next(answers) for _ in request.items]
                 self._changed.notify_all()
         finally:
-            self._is_computing = False
+            self._is_computing, _here.batch = False, self
             self._changed.notify_all()
 
 
@@ -196,7 +200,10 @@ def _in_halves(
         parts = [items[start : start + limit] for start in range(0, len(items), limit)]
         return [answer for part in parts for answer in _in_halves(work, part, shared, most)]
     try:
-        return list(work(items, *shared))
+        answers = list(work(items, *shared))
+        if len(answers) != len(items):
+            raise ValueError(f"{len(answers)} answers to {len(items)} items")
+        return answers
     except Exception as error:
         # Without the trace, whose frames hold what had been computed.
         failed = error.with_traceback(None) if len(items) > 1 else error

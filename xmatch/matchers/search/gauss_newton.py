@@ -1,21 +1,18 @@
 """From a pose that is nearly right to the best one nearby: Gauss-Newton steps on the descriptors of edges.
 
 Inverse search (Lucas and Kanade, IJCAI 1981) with a gain between the two images' descriptors, so that what is maximised
-is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), coarse to fine: over similarities for the
-proposals of a search, over affine maps and homographies from there on.
+is their normalised correlation (Evangelidis and Psarakis, PAMI 30, 2008), coarse to fine, over similarities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xmatch.coords import AnyArray, Floats, Mask, corners, to_centre_matrix
+from xmatch.coords import Floats, Mask, corners, to_centre_matrix
 from xmatch.geometry.matrices import scale_of, shift_matrix
 from xmatch.matchers.base import Proposal
 from xmatch.matchers.search.descriptors import DescriptorMap, agreement, blurred, edge_descriptors, warped
@@ -44,53 +41,14 @@ LEAST_GAIN = 0.05
 """Of moving's descriptors against fixed's: no less, however little they agree."""
 
 
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """Small motions of an image about its centre: sums of displacement fields that are polynomials in x and y."""
-
-    fields: Floats
-    """(k, 2, m) coefficients of the k fields' x and y parts for the first m of 1, x, y, x^2, xy, y^2."""
-
-    @property
-    def degree(self) -> int:
-        return 1 if self.fields.shape[2] == 3 else 2
-
-    def matrix(self, step: Floats) -> Floats:
-        """(3, 3) the motion by `step` (k,) times the fields, which it equals to first order."""
-        by = np.tensordot(step, self.fields, 1)
-        moved = np.eye(3)
-        moved[:2] += by[:, [1, 2, 0]]
-        if self.degree == 2:
-            # x (g x + h y) and y (g x + h y) are what dividing by 1 - g x - h y adds.
-            moved[2, :2] = -by[0, 3], -by[0, 4]
-        return moved
-
-    def reach_px(self, step: Floats, width: int, height: int) -> float:
-        """How far the step moves a corner of the image at most."""
-        xy = corners(width, height) - (width / 2, height / 2)
-        by = np.tensordot(step, self.fields, 1)
-        turned = by[:, 1:] @ _monomials(xy[:, 0], xy[:, 1], self.degree)[1:]
-        return float(np.hypot(*turned).max() + np.hypot(*by[:, 0]))
-
-
-def _monomials(x: AnyArray, y: AnyArray, degree: int) -> AnyArray:
-    """(m, n) 1, x, y, x^2, xy, y^2 ... at (n,) places."""
-    return np.stack([x ** (n - k) * y**k for n in range(degree + 1) for k in range(n + 1)])
-
-
 _NO = (0.0, 0.0, 0.0)
-SIMILARITY = Motion(
-    np.array([[(0, 1, 0), (0, 0, 1)], [(0, 0, -1), (0, 1, 0)], [(1, 0, 0), _NO], [_NO, (1, 0, 0)]], np.float64)
-)
-AFFINE = Motion(np.eye(6).reshape(6, 2, 3))
-HOMOGRAPHY = Motion(
-    np.concatenate(
-        [
-            np.pad(AFFINE.fields, ((0, 0), (0, 0), (0, 3))),
-            [[(*_NO, 1, 0, 0), (*_NO, 0, 1, 0)], [(*_NO, 0, 1, 0), (*_NO, 0, 0, 1)]],
-        ]
-    )
-)
+FIELDS = np.array([[(0, 1, 0), (0, 0, 1)], [(0, 0, -1), (0, 1, 0)], [(1, 0, 0), _NO], [_NO, (1, 0, 0)]], np.float64)
+"""(4, 2, 3) small motions of an image about its centre that make a similarity: for each of growing, turning and the two
+shifts, what 1, x and y are multiplied by in the x and the y part of its displacement."""
+POWERS = ([0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0])
+"""Of y and of x in 1, x, y, x^2, xy, y^2."""
+PRODUCTS = np.array([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
+"""Which of these the product of two of 1, x, y is."""
 
 
 def reduction_at(level: PyramidLevel, width: int, height: int) -> float:
@@ -125,9 +83,7 @@ class PoseRefiner:
                 break
             moving, factors = self._seen(level, reduction)
             from_level = np.diag([1 / factors[0], 1 / factors[1], 1.0])
-            size = fixed.valid.shape[1], fixed.valid.shape[0]
-            seen = partial(_turned, moving, size)
-            pose, score = climb(fixed, seen, to_level @ matrix @ from_level, SIMILARITY, level.steps)
+            pose, score = _climb(fixed, moving, to_level @ matrix @ from_level, level.steps)
             matrix = np.linalg.inv(to_level) @ pose @ np.linalg.inv(from_level)
         return Proposal(matrix, score)
 
@@ -148,29 +104,19 @@ def correlation(fixed: DescriptorMap, moving_on_fixed: DescriptorMap) -> float:
     return float(product / np.sqrt(own * other) * np.sqrt(np.vdot(fixed.valid, moving_on_fixed.valid)))
 
 
-def _turned(moving: DescriptorMap, size: tuple[int, int], pose: Floats) -> DescriptorMap:
-    return warped(moving, to_centre_matrix(pose)[:2], size)
-
-
-def climb(
-    fixed: DescriptorMap, seen: Callable[[Floats], DescriptorMap], pose: Floats, motion: Motion, steps: int
-) -> tuple[Floats, float]:
-    """The pose near `pose` that correlates best, and its correlation.
-
-    Args:
-        seen: pose (3, 3), corner-counted px -> moving's descriptors on the grid of fixed's.
-    """
+def _climb(fixed: DescriptorMap, moving: DescriptorMap, pose: Floats, steps: int) -> tuple[Floats, float]:
+    """The pose (3, 3) near `pose` that correlates best, px of the two maps, and its correlation."""
     height, width = fixed.valid.shape
     centre = shift_matrix((width / 2, height / 2))
     best, best_score = pose, -np.inf
     damping = FIRST_DAMPING
     system: tuple[Floats, Floats] | None = None
     for _ in range(steps + 1):
-        current = seen(pose)
+        current = warped(moving, to_centre_matrix(pose)[:2], (width, height))
         score = correlation(fixed, current)
         if score > best_score:
             best, best_score, damping = pose, score, max(damping * RELIEF, LEAST_DAMPING)
-            system = _normal_equations(fixed, current, motion)
+            system = _normal_equations(fixed, current)
         else:
             damping *= STIFFENING
         if system is None or damping > MOST_DAMPING:
@@ -183,16 +129,30 @@ def climb(
         except np.linalg.LinAlgError:
             break
         # A step that would leave the neighbourhood is shortened.
-        reach = motion.reach_px(step, width, height)
+        reach = _reach_px(step, width, height)
         if reach < LEAST_STEP_PX:
             break
         step *= min(1.0, STEP_PX / reach)
-        pose = centre @ motion.matrix(step) @ np.linalg.inv(centre) @ best
+        pose = centre @ motion(step) @ np.linalg.inv(centre) @ best
     return best, best_score
 
 
-def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motion) -> tuple[Floats, Floats]:
-    """Hessian (k, k) and gradient (k,) of the gain-fitted squared difference under small motions of `moving`."""
+def motion(step: Floats) -> Floats:
+    """(3, 3) the similarity by `step` (4,) times `FIELDS`."""
+    moved = np.eye(3)
+    moved[:2] += np.tensordot(step, FIELDS, 1)[:, [1, 2, 0]]
+    return moved
+
+
+def _reach_px(step: Floats, width: int, height: int) -> float:
+    """How far the step moves a corner of the image at most."""
+    xy = corners(width, height) - (width / 2, height / 2)
+    by = np.tensordot(step, FIELDS, 1)
+    return float(np.hypot(*(by[:, 1:] @ xy.T)).max() + np.hypot(*by[:, 0]))
+
+
+def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap) -> tuple[Floats, Floats]:
+    """Hessian (4, 4) and gradient (4,) of the gain-fitted squared difference under small motions of `moving`."""
     weight = fixed.valid * moving.valid
     height, width = weight.shape
     # Beyond what both show, and a px around it for gradients, all is 0.
@@ -212,16 +172,15 @@ def _normal_equations(fixed: DescriptorMap, moving: DescriptorMap, motion: Motio
     )
     gx, gy = (cv2.multiply(fall, weight[inner], scale=0.5) for fall in falls)
     # Position enters each product only as a factor: sums against powers of x and y, over all planes alike.
-    exponents = np.arange(2 * motion.degree + 1)[:, None]
+    exponents = np.arange(3)[:, None]
     x, y = (np.arange(n, dtype=np.float32)[of][1:-1] - n / 2 for n, of in ((width, columns), (height, rows)))
     down, across = ((at**exponents).astype(np.float32) for at in (y, np.repeat(x, step)))
     products = ((gx, gx), (gx, gy), (gy, gy), (gx, residual), (gy, residual))
     moments = np.stack([down @ cv2.multiply(one, other) @ across.T for one, other in products]).astype(np.float64)
-    by_power = moments[:, *orders(2 * motion.degree)]
-    count = motion.fields.shape[2]
-    xx, xy, yy = by_power[:3, PRODUCTS[:count, :count]]
-    pull = by_power[3:, :count].ravel()
-    fields = motion.fields.reshape(-1, 2 * count)
+    by_power = moments[:, *POWERS]
+    xx, xy, yy = by_power[:3, PRODUCTS]
+    pull = by_power[3:, :3].ravel()
+    fields = FIELDS.reshape(4, 6)
     hessian: Floats = fields @ np.block([[xx, xy], [xy, yy]]) @ fields.T
     return hessian, fields @ pull
 
@@ -230,22 +189,3 @@ def _span(any_there: Mask) -> slice:
     """From a px before the first to a px after the last."""
     where = np.flatnonzero(any_there)
     return slice(max(0, where[0] - 1), min(len(any_there), where[-1] + 2)) if len(where) else slice(0, len(any_there))
-
-
-def orders(degree: int) -> tuple[list[int], list[int]]:
-    """Powers of y and of x in the order of `_monomials`."""
-    pairs = [(k, n - k) for n in range(degree + 1) for k in range(n + 1)]
-    return [k for k, _ in pairs], [n for _, n in pairs]
-
-
-PRODUCTS = np.array(
-    [
-        [0, 1, 2, 3, 4, 5],
-        [1, 3, 4, 6, 7, 8],
-        [2, 4, 5, 7, 8, 9],
-        [3, 6, 7, 10, 11, 12],
-        [4, 7, 8, 11, 12, 13],
-        [5, 8, 9, 12, 13, 14],
-    ]
-)
-"""Which monomial the product of two is."""

@@ -12,20 +12,19 @@ from torch import Tensor
 from xmatch.coords import CENTRE, corners
 from xmatch.matchers.search.fourier import reduced_size
 from xmatch.matchers.search.gauss_newton import (
+    FIELDS,
     FIRST_DAMPING,
     LEAST_DAMPING,
     LEAST_GAIN,
     LEAST_STEP_PX,
     MOST_DAMPING,
+    POWERS,
     PRODUCTS,
     RELIEF,
-    SIMILARITY,
     STEP_PX,
     STIFFENING,
-    Motion,
     PyramidLevel,
     can_be_seen,
-    orders,
     reduction_at,
 )
 from xmatch.matchers.search.on_device.descriptors import (
@@ -75,13 +74,8 @@ def refine(fixed: Views, moving: Views, poses: Poses, level: PyramidLevel) -> Po
     taken = np.full(len(pair), 4 * 40 * int(np.prod(targets.max(axis=0))) + 4 * 5 * int(np.prod(sizes.max(axis=0))))
     for start, stop in cut(taken, device):
         part = np.arange(start, stop)
-        pose, score = climb(
-            fixed_maps.of(pair[part]),
-            moving_maps(part),
-            starts[start:stop],
-            alive[start:stop],
-            SIMILARITY,
-            level.steps,
+        pose, score = _climb(
+            fixed_maps.of(pair[part]), moving_maps(part), starts[start:stop], alive[start:stop], level.steps
         )
         found.append(pose)
         scores.append(score)
@@ -97,17 +91,17 @@ def _scaling(factors_xy: NDArray[np.float64], device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """What `climb` asks of poses: their scores (N,), Hessians (N, k, k) and gradients (N, k)."""
+    """What `_climb` asks of poses: their scores (N,), Hessians (N, 4, 4) and gradients (N, 4)."""
 
     score: Tensor
     hessian: Tensor
     gradient: Tensor
 
 
-def climb(
-    fixed: DescriptorMaps, moving: DescriptorMaps, pose: Tensor, alive: Tensor, motion: Motion, steps: int
+def _climb(
+    fixed: DescriptorMaps, moving: DescriptorMaps, pose: Tensor, alive: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """The poses (N, 3, 3) near `pose` that correlate best, and their correlation (N,), as `gauss_newton.climb`.
+    """The poses (N, 3, 3) near `pose` that correlate best, and their correlation (N,), as that of the CPU.
 
     Those that have come to an end stay where they are while the others go on: nobody asks the device whether any do.
 
@@ -119,12 +113,12 @@ def climb(
     centre = torch.eye(3, dtype=torch.float64, device=device).repeat(len(pose), 1, 1)
     centre[:, 0, 2], centre[:, 1, 2] = width / 2, height / 2
     from_centre = inverse(centre)
-    fields = uploaded(motion.fields, device)
+    fields = uploaded(FIELDS, device)
     outline = uploaded((corners(1, 1) - (CENTRE, CENTRE)) * fixed.sizes[:, None, ::-1], device)
-    measure = _Measure(fixed, moving, motion)
+    measure = _Measure(fixed, moving)
     best, best_score = pose, torch.full_like(width, -torch.inf)
     damping = torch.full_like(width, FIRST_DAMPING)
-    hessian, gradient = width.new_zeros(len(pose), *(len(motion.fields),) * 2), width.new_zeros(len(pose), len(fields))
+    hessian, gradient = width.new_zeros(len(pose), 4, 4), width.new_zeros(len(pose), 4)
     for _ in range(steps + 1):
         current = measure(pose)
         better = alive & (current.score > best_score)
@@ -146,7 +140,7 @@ def climb(
 
 
 def _matrix(step: Tensor, fields: Tensor) -> Tensor:
-    """(N, 3, 3) as `Motion.matrix` of steps (N, k), for motions of the first degree."""
+    """(N, 3, 3) as `gauss_newton.motion` of steps (N, 4)."""
     by = torch.einsum("nk,kij->nij", step, fields)
     moved = torch.eye(3, dtype=step.dtype, device=step.device).repeat(len(step), 1, 1)
     moved[:, :2] += by[:, :, [1, 2, 0]]
@@ -154,7 +148,7 @@ def _matrix(step: Tensor, fields: Tensor) -> Tensor:
 
 
 def _reach_px(step: Tensor, fields: Tensor, outline: Tensor) -> Tensor:
-    """(N,) as `Motion.reach_px`; the outline (N, 4, 2) is about the images' centres."""
+    """(N,) as `gauss_newton._reach_px`; the outline (N, 4, 2) is about the images' centres."""
     by = torch.einsum("nk,kij->nij", step, fields)
     turned = by[..., 1:] @ outline.mT
     reach: Tensor = torch.linalg.vector_norm(turned, dim=1).amax(1) + torch.linalg.vector_norm(by[..., 0], dim=1)
@@ -165,20 +159,19 @@ class _Measure:
     """Scores of poses and the system of equations of the next step, as `correlation` and `_normal_equations` reckon
     them."""
 
-    def __init__(self, fixed: DescriptorMaps, moving: DescriptorMaps, motion: Motion) -> None:
-        self._fixed, self._moving, self._motion = fixed, moving, motion
+    def __init__(self, fixed: DescriptorMaps, moving: DescriptorMaps) -> None:
+        self._fixed, self._moving = fixed, moving
         device = fixed.planes.device
-        self._fields = uploaded(motion.fields.reshape(len(motion.fields), -1), device)
-        exponents = torch.arange(2 * motion.degree + 1, device=device)
+        self._fields = uploaded(FIELDS.reshape(4, 6), device)
+        exponents = torch.arange(3, device=device)
         y, x = (
             (torch.arange(n, device=device) - uploaded(fixed.sizes[:, axis] / 2, device)[:, None]).float()
             for axis, n in enumerate(fixed.planes.shape[-2:])
         )
         self._powers_y, self._powers_x = (along[:, None] ** exponents[:, None] for along in (y, x))
         self._own = (fixed.planes * fixed.planes).sum(1)
-        self._order = [uploaded(np.array(powers), device) for powers in orders(2 * motion.degree)]
-        count = motion.fields.shape[2]
-        self._products = uploaded(PRODUCTS[:count, :count], device)
+        self._order = [uploaded(np.array(powers), device) for powers in POWERS]
+        self._products = uploaded(PRODUCTS, device)
 
     def __call__(self, pose: Tensor) -> _Sums:
         shape = self._fixed.valid.shape[1], self._fixed.valid.shape[2]
@@ -206,7 +199,7 @@ class _Measure:
         by_power = moments[:, :, self._order[0], self._order[1]]
         xx, xy, yy = by_power[:, :3, self._products].unbind(1)
         blocks = torch.cat([torch.cat([xx, xy], 2), torch.cat([xy, yy], 2)], 1)
-        pull = by_power[:, 3:, : self._motion.fields.shape[2]].flatten(1)
+        pull = by_power[:, 3:, :3].flatten(1)
         hessian = self._fields @ blocks @ self._fields.mT
         return _Sums(torch.where(together > 0, score, 0.0), hessian, pull @ self._fields.mT)
 
