@@ -1,6 +1,6 @@
 """A network's own answer on real pairs of known pose, all pairs of a size in a few batches: seconds on a GPU.
 
-    python benchmarks/gpu_real.py FOLDER --weights W.safetensors xmatch-small xmatch-sparse
+    python benchmarks/gpu_real.py FOLDER --weights W.safetensors xmatch-small xmatch-sparse xmatch-aliked
 
 What matchers do once structure has proposed a pose near the truth: moving as it would look under it, cells matched
 densely or keypoints, one similarity through the sure ones; of several sizes the answer that more certainty agrees with.
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xmatch.networks.aliked.network import Aliked, DescribedPair
 from xmatch.networks.sparse.network import SparseMatcher
 
 SIDES_PX = (256, 384)
@@ -36,7 +37,7 @@ MAIN_SHARE = 0.8
 """Of SRIF's sets in the score; the other sets have the rest."""
 BATCH_PX = 32 * 256 * 256
 KEYPOINTS = 512
-OBJECTIVES = {"xmatch": "dense", "xmatch-sparse": "sparse"}
+OBJECTIVES = {"xmatch": "dense", "xmatch-sparse": "sparse", "aliked": "aliked"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def measured(model: nn.Module, every: tuple[Looks, ...], bf16: bool = False) -> 
     """Score, and by set the AUCs and the shares of sure matches near the truth.
 
     Args:
-        model: an `XMatch` or a `SparseMatcher`; left in evaluation mode.
+        model: an `XMatch`, a `SparseMatcher` or an `Aliked`; left in evaluation mode.
         every: the same pairs at several sizes.
     """
     model.eval()
@@ -164,7 +165,7 @@ def _answers(model: nn.Module, looks: Looks, bf16: bool) -> tuple[Tensor, Tensor
     for places in torch.arange(len(looks), device=looks.images.device).split(max(1, BATCH_PX // side**2)):
         images, valid = looks.images[places].float() / 255, looks.valid[places]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-            z, w, sure = (keypoints if isinstance(model, SparseMatcher) else cells)(model, images, valid)
+            z, w, sure = (keypoints if isinstance(model, SparseMatcher | Aliked) else cells)(model, images, valid)
         sure = torch.where(sure > MIN_CERTAINTY, sure, 0.0).double()
         turn, shift = looks.turn[places, None], looks.shift[places, None]
         off = _length(w - (turn * z + shift))
@@ -193,11 +194,15 @@ def cells(model: nn.Module, images: Tensor, valid: Tensor) -> tuple[Tensor, Tens
     return z.expand(len(to), -1), torch.complex(*to.unbind(-1)), certainty * (whole & inside & shown)
 
 
-def keypoints(model: SparseMatcher, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of the keypoints of a sparse network; those that are nobody's best have no certainty."""
+def keypoints(model: SparseMatcher | Aliked, images: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of the keypoints of a network that finds some; those that are nobody's best have no certainty."""
     model.points = KEYPOINTS
     found = model(images[:, :1], valid[:, :1], images[:, 1:], valid[:, 1:])
-    scores = found.layers[-1][:, :-1, :-1].float()
+    if isinstance(found, DescribedPair):  # log of the certainty that `MutualNearest` gives
+        likeness = found.fixed_descriptors @ found.moving_descriptors.transpose(1, 2)
+        scores = ((1 + likeness.float()) / 2).clamp(0, 1).log()
+    else:
+        scores = found.layers[-1][:, :-1, :-1].float()
     usable = found.fixed.usable[:, :, None] & found.moving.usable[:, None]
     scores = torch.where(usable, scores, -torch.inf)
     best, column = scores.max(2)

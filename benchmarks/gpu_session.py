@@ -23,10 +23,11 @@ from xmatch.training.state import checkpoints
 
 ROOT = Path(__file__).parents[1]
 TRAINED = {
+    "xmatch-aliked": ROOT / "recipes/pretrain-aliked-gpu.yaml",
     "xmatch-sparse": ROOT / "recipes/pretrain-sparse-gpu.yaml",
     "xmatch-small": ROOT / "recipes/pretrain-small.yaml",
 }
-"""What --train knows; the first is the default, since its second stage gained most a minute on a CPU."""
+"""What --train knows; the first is the default, since it gained most a minute on a CPU (docs/lab-log.md)."""
 SHIPPED = ROOT / "xmatch/weights"
 TRAINING_SHARE = 0.5
 """Of all minutes, that other parts leave for training: what has not begun by then is left out."""

@@ -22,8 +22,8 @@ from xmatch.training.distributed import Processes
 from xmatch.training.recipe import PretrainRecipe
 from xmatch.training.run import Run
 
-FREE = "Apache-2.0"
-"""Licence of weights that may be shipped."""
+FREE = ("Apache-2.0", "BSD-3-Clause")
+"""Licences of weights that may be shipped."""
 KEPT_SCENES = 4000
 
 
@@ -89,4 +89,4 @@ class Trial:
 
     @property
     def free(self) -> bool:
-        return self.recipe.licence == FREE
+        return self.recipe.licence in FREE

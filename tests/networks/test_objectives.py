@@ -309,6 +309,34 @@ class TestAliked:
         same = found.descriptors[nearest.indices][seen.fixed.usable[0]]
         torch.testing.assert_close(seen.fixed_descriptors[0][seen.fixed.usable[0]], same, atol=1e-4, rtol=0)
 
+    def test_whole_batches_have_the_descriptors_that_kornia_makes_image_by_image(self, model):
+        torch.manual_seed(1)
+        features, whole = torch.randn(2, 64, 40, 56), torch.randint(0, 60, (2, 200, 2)).float()
+        xy = whole + torch.rand(whole.shape) * 0.8 + 0.6  # never a whole px off, where rounding decides which one it is
+        last = torch.tensor([55.0, 39.0])
+        kornias, _ = model.desc_head(features, list(2 * (xy - 0.5).minimum(last) / last - 1))
+        torch.testing.assert_close(model.described(features, xy), torch.stack(kornias), atol=1e-5, rtol=0)
+
+    def test_whole_batches_have_the_keypoints_that_kornia_finds_image_by_image(self, model):
+        torch.manual_seed(1)
+        scores = torch.rand(2, 1, 40, 56)
+        scores[1, :, :, 20:] = 0
+        model.points = 30
+        found, last = model._strongest(scores), torch.tensor([55.0, 39.0])
+        kornias = [(at[:30] + 1) / 2 * last + 0.5 for at in model.dkd(scores)[0]]
+        assert found.usable.sum(1).tolist() == [len(xy) for xy in kornias] and len(kornias[1]) < 30
+        for seen, usable, xy in zip(found.xy, found.usable, kornias, strict=True):
+            torch.testing.assert_close(seen[usable], xy, atol=1e-4, rtol=0)
+
+    def test_a_step_asks_the_host_for_no_number(self, model):
+        batch = pairs()
+        for field in dataclasses.fields(batch):
+            value = getattr(batch, field.name)
+            object.__setattr__(batch, field.name, value.to("meta") if isinstance(value, torch.Tensor) else value)
+        loss = load_objective("aliked").losses(model.to("meta"), batch)["total"]
+        loss.backward()  # on a device without numbers, what has to look at one raises
+        assert model.desc_head.agg_weights.grad.is_meta
+
     def test_a_place_is_told_from_moving_s_other_keypoints_too(self):
         from xmatch.networks.keypoint_objective import description_loss
 

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import gpu_run, gpu_training
 from xmatch.errors import ModelError, ResourceError
+from xmatch.io.weights.files import load_weights
+from xmatch.networks.registry import trained_architecture
 from xmatch.recipe import load_recipe
 from xmatch.training.recipe import PretrainRecipe
 
@@ -81,7 +83,11 @@ def test_a_training_that_fails_is_begun_again_with_a_safer_recipe_in_the_time_th
 @pytest.mark.parametrize("name", gpu_run.TRAINED)
 def test_what_is_trained_goes_on_from_weights_of_its_own_network(name):
     recipe = load_recipe(gpu_run.TRAINED[name], PretrainRecipe)
-    assert recipe.model.size == name and (gpu_run.SHIPPED / f"{name}.safetensors").exists()
+    tensors, shipped = load_weights(gpu_run.SHIPPED / f"{name}.safetensors")
+    network = trained_architecture(recipe.model.objective)
+    built = network.build(network.config(recipe.model.size, recipe.model.config)).state_dict()
+    assert (network.name, recipe.licence) == (shipped.architecture, shipped.licence)
+    assert {key: value.shape for key, value in built.items()} == {key: value.shape for key, value in tensors.items()}
     assert any(source.pinhole_share > 0 for source in recipe.data), "parallax, and not only planes"
     assert recipe.curriculum.bounds()[1].moved > 0, "and things that moved"
     assert recipe.small_checkpoints and recipe.checkpoint_minutes <= 1.5

@@ -7,12 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from made_views import scene
 
 from benchmarks import gpu_side_by_side
-from benchmarks.gpu_real import fitted
+from benchmarks.gpu_real import OBJECTIVES, fitted, keypoints
 from benchmarks.gpu_trial import Shared
 from benchmarks.gpu_trials import WARM_UP, Tournament, mixed, stage_of
 from xmatch.errors import ModelError
+from xmatch.io.weights.files import load_state, load_weights
+from xmatch.networks.registry import load_objective
+from xmatch.networks.weights import find_weights
 from xmatch.synth.recipe import SourceSpec
 from xmatch.training.recipe import PretrainRecipe, Stage
 
@@ -34,6 +38,21 @@ def test_cells_that_agree_on_nothing_give_no_answer():
     host = np.random.default_rng(0)
     z, w = (torch.from_numpy(host.uniform(0, 256, (1, 5)) + 1j * host.uniform(0, 256, (1, 5))) for _ in range(2))
     assert fitted(z, w, torch.ones((1, 5), dtype=torch.float64))[2] == 0
+
+
+@pytest.mark.parametrize("name", ["xmatch-aliked", "xmatch-sparse"])
+def test_keypoints_of_what_ships_are_matched_where_they_lie_in_the_other_image(name):
+    path = find_weights(name)
+    tensors, metadata = load_weights(path)
+    model = load_objective(OBJECTIVES[metadata.architecture]).build(metadata.config).eval()
+    load_state(model, tensors, path)
+    whole = torch.from_numpy(scene(136, 136)).float()
+    images = torch.stack([whole[:128, :128], whole[:128, 8:]])[None]  # moving shows what is 8 px further right
+    with torch.no_grad():
+        z, w, sure = keypoints(model, images, torch.ones_like(images, dtype=torch.bool))
+    right = (w - (z - 8)).abs() < 2
+    assert ((sure >= 0) & (sure <= 1.001)).all() and (sure > 0).sum() > 30
+    assert (sure * right).sum() > 0.8 * sure.sum()
 
 
 def test_a_scene_is_made_once():

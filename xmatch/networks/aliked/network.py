@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from kornia.feature import ALIKED
 from kornia.feature.aliked.aliked import ALIKEDFeatures
+from kornia.geometry.subpix import nms2d
 from torch import Tensor, nn
 
 from xmatch.networks.aliked.config import AlikedConfig
@@ -43,6 +44,7 @@ class Aliked(ALIKED):
 
     def __init__(self, config: AlikedConfig) -> None:
         super().__init__(config.model, max_num_keypoints=SPARE * MOST, detection_threshold=0.0)
+        self.points = POINTS
         # The grid that kornia keeps among the tensors, and published files lack.
         grid = self.dkd.get_buffer("hw_grid")
         del self.dkd.hw_grid
@@ -83,18 +85,41 @@ class Aliked(ALIKED):
         return DescribedPair(here, there, self.described(first, here.xy), self.described(second, there.xy), true)
 
     def described(self, features: Tensor, xy: Tensor) -> Tensor:
-        """(B, N, D) of length 1, from features (B, C, H, W) at positions (B, N, 2) px, corner-counted."""
-        sides = numbers([features.shape[-1], features.shape[-2]], xy)
-        at = 2 * (xy - 0.5).clamp(min=0).minimum(sides - 1) / (sides - 1) - 1
-        # One image at a time from `unbind`: kornia's own indexing makes a gradient of the whole batch for each.
-        each = zip(features.unbind(), at, strict=True)
-        return torch.stack([self.desc_head(one[None], [places])[0][0] for one, places in each])
+        """(B, N, D) of length 1, from features (B, C, H, W) at positions (B, N, 2) px, corner-counted.
+
+        What kornia's `desc_head` computes image by image, by tensors made on the host for each: here without a wait.
+        """
+        head, (batch, count) = self.desc_head, xy.shape[:2]
+        side, (channels, height, width) = head.kernel_size, features.shape[1:]
+        last = numbers([width - 1, height - 1], xy)
+        at = (xy - 0.5).clamp(min=0).minimum(last)
+        corners = (at.long() - side // 2).clamp(min=0).minimum(last.long() - side)
+        patches = windows(features, corners, side).transpose(1, 2).reshape(-1, channels, side, side)
+        reach = max(height, width) / 4
+        offsets = head.offset_conv(patches).clamp(-reach, reach).view(batch, count, 2, head.n_pos)
+        places = at[:, :, None] + offsets.transpose(2, 3)
+        found = nn.functional.grid_sample(features, 2 * places / last - 1, align_corners=True)
+        found = nn.functional.selu(head.sf_conv(found))
+        return nn.functional.normalize(torch.einsum("bcnp,pcd->bnd", found, head.agg_weights), dim=2)
 
     @torch.no_grad()
     def _strongest(self, scores: Tensor) -> Points:
-        """`POINTS` maxima of score maps (B, 1, H, W) above 0, or as many as there are."""
-        found = [at[:POINTS] for at in self.dkd(scores)[0]]
-        padded = torch.stack([nn.functional.pad(at, (0, 0, 0, POINTS - len(at))) for at in found])
-        usable = torch.stack([torch.arange(POINTS, device=scores.device) < len(at) for at in found])
-        sides = numbers([scores.shape[-1], scores.shape[-2]], padded)
-        return Points((padded + 1) / 2 * (sides - 1) + 0.5, usable)
+        """`points` maxima of score maps (B, 1, H, W) above 0, or as many as there are; see kornia's `dkd`, which asks
+        the host how many each image has."""
+        side, (height, width) = self.dkd.kernel_size, scores.shape[-2:]
+        maxima = nms2d(scores, (side, side), mask_only=True)
+        best = torch.where(maxima, scores, 0.0).flatten(1).topk(min(self.points, height * width))
+        usable = best.values > 0
+        index = torch.where(usable, best.indices, height // 2 * width + width // 2)
+        at = torch.stack([index % width, index // width], 2)
+        weights = (windows(scores, at - side // 2, side)[:, 0] / self.dkd.temperature).softmax(2)
+        return Points(at + 0.5 + weights @ self.dkd.get_buffer("hw_grid"), usable)
+
+
+def windows(maps: Tensor, corners: Tensor, side: int) -> Tensor:
+    """(B, C, N, side * side) of maps (B, C, H, W), row by row, from upper left corners (B, N, 2) on, whole px."""
+    steps, width = torch.arange(side, device=maps.device), maps.shape[-1]
+    inner = (steps[:, None] * width + steps).flatten()
+    index = (corners[..., 1] * width + corners[..., 0])[..., None] + inner
+    found = maps.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, maps.shape[1], -1))
+    return found.view(*maps.shape[:2], *index.shape[1:])
