@@ -20,9 +20,9 @@ LEAST_LIKELY = 0.1
 unrelated pairs and lost searches 0.07 at most (lab log)."""
 HOLDS_MOST, LEAVES_LITTLE = 0.7, 2 / 3
 """So large a share of the tie points must agree with a map that bends, or it must leave no more of the stiff one's
-error at them. Of 146 unbent training pairs seven have fields that leave 0.70 to 0.92 (a similarity lays three of them to
-within 2 px, the fields 8 to 19 px off), none of which holds most; of 17 fields that brought bent ones nearer two are
-lost, of six that did not all (lab log)."""
+error at them. Of 146 unbent training pairs seven have fields that leave 0.70 to 0.92, none of which holds most: a
+similarity lays four of them to within 2.5 px, the fields 8 to 19 px off. Of 17 fields that brought bent ones nearer two
+are lost, of six that did not all (lab log)."""
 BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map which holds most may leave of a stiff one's which is accepted, or is not. Of the same
 pairs unbent, none would be bent at the first and two at the second (lab log)."""
