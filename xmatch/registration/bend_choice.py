@@ -24,8 +24,8 @@ error at them, ..."""
 HOLDS_HALF, MANY_MORE_AGREE = 0.5, 3.0
 """... or so large a share agrees, so many times as many as with the stiff one. Of 146 unbent training pairs seven have
 fields for which another rule spoke, up to 2.3 times as many and 0.70 to 0.92 of the error: a similarity lays four of
-them to within 2.5 px, the fields 8 to 19 px off. None of them is taken, of 17 fields that brought bent ones nearer one
-is lost, of six that did not all (lab log)."""
+them to within 2.5 px, the fields 8 to 19 px off. None of them is taken; of 19 fields that brought bent pairs nearer
+three are lost, of four that did not all (lab log)."""
 BENT_SHARE, DOUBTFUL_SHARE = 0.75, 0.85
 """Error at tie points that a map which holds most may leave of a stiff one's which is accepted, or is not. Of the same
 pairs unbent, none would be bent at the first and two at the second (lab log)."""
