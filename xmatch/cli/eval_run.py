@@ -52,9 +52,8 @@ def run_eval(
     settings = changes.applied(load_recipe(recipe, EvalRecipe), jobs)
     alone = {
         "--jobs wants a process for each": jobs > 1,
-        "none of these matchers, with these weights, computes many pairs at once": not any(
-            _computes_together(method, settings) for method in methods(settings)
-        ),
+        "none of these matchers, with these weights, computes many pairs at once": at_once is not None
+        and not any(_computes_together(method, settings) for method in methods(settings)),
     }
     several = pairs_at_once(at_once, settings.register.device, alone)
     parts = by_kind(settings)
