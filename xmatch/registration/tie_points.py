@@ -28,7 +28,7 @@ from xmatch.registration.windows import MIN_COVER, NARROW, Matched, Windows, tap
 
 D = TypeVar("D")
 
-AT_ONCE = 8
+WINDOWS_A_TASK = 8
 """Windows that a thread is given at a time: handing over one takes a tenth as long as matching it."""
 
 
@@ -158,7 +158,7 @@ def similarity_surfaces(
     lengths = np.empty((len(centres), 1, 1), np.float32)
 
     def match(first: int) -> None:
-        for i in range(first, min(first + AT_ONCE, len(places))):
+        for i in range(first, min(first + WINDOWS_A_TASK, len(places))):
             left, top = places[i] - side // 2
             template = cv2.multiply(fixed.planes[top : top + side, left : left + side], weights)
             region = moving.planes[top - reach : top + side + reach, left - reach : left + side + reach]
@@ -166,7 +166,7 @@ def similarity_surfaces(
             lengths[i] = cv2.norm(template)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        deque(pool.map(match, range(0, len(places), AT_ONCE)), maxlen=0)  # raises what a window raised
+        deque(pool.map(match, range(0, len(places), WINDOWS_A_TASK)), maxlen=0)  # raises what a window raised
     surfaces /= lengths * np.sqrt(np.maximum(_energies(moving, places, windows), 1e-6)) + 1e-6
     return surfaces
 
